@@ -1,0 +1,6 @@
+"""``python -m toto_aio``."""
+
+from toto_aio.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Content types: JSON, BSON and MessagePack, each a pair of functions between bytes and plain data.
+
+What is decoded here is safe to hand on: at most ``MAX_DEPTH`` levels of nesting, integers of signed
+64 bits, finite floats, string keys, sound UTF-8, and no type that stands for code or a reference.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+import msgspec
+from bson.codec_options import CodecOptions
+
+from toto_aio.exceptions import InvalidParameters
+
+MAX_DEPTH = 64
+"""How many objects and arrays may stand inside each other, the outermost included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one content type is read and written.
+
+    ``decode`` raises ``InvalidParameters`` (status 400) for anything but one whole, sound value.
+    ``encode`` takes what a method may return: plain data, dataclasses, dates, UUIDs, sets, msgspec's
+    structs; it raises ``TypeError``, ``ValueError`` or ``OverflowError`` for what it cannot write.
+    """
+
+    content_type: str
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
+
+
+def decode_json(body: bytes) -> Any:
+    """The value of a JSON text (RFC 8259) in UTF-8."""
+    try:
+        value = _json_decoder.decode(body)
+    except (ValueError, RecursionError) as exc:
+        raise _broken("JSON", exc) from exc
+    # Walking the value costs more than decoding it, and a text with few brackets and no long number
+    # cannot break a rule.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(body):
+        _check(value, MAX_DEPTH, _JSON_TYPES)
+    return value
+
+
+def encode_json(value: Any) -> bytes:
+    """A JSON text in ASCII: Toto's JavaScript client can verify the signature of nothing else.
+
+    Bytes become base64, dates ISO 8601, and floats that JSON lacks (NaN, infinities) null.
+    """
+    body = _json_encoder.encode(value)
+    if body.isascii():
+        return body
+    return _NOT_ASCII.sub(_escape, body.decode()).encode("ascii")
+
+
+def decode_msgpack(body: bytes) -> Any:
+    """The value of a MessagePack object, without extension types."""
+    try:
+        value = _msgpack_decoder.decode(body)
+    except (ValueError, RecursionError) as exc:
+        raise _broken("MessagePack", exc) from exc
+    _check(value, MAX_DEPTH, _MSGPACK_TYPES)
+    return value
+
+
+def encode_msgpack(value: Any) -> bytes:
+    """A MessagePack object; dates with a time zone become timestamps (extension -1)."""
+    return _msgpack_encoder.encode(value)
+
+
+def decode_bson(body: bytes) -> Any:
+    """The dict of a BSON document; dates are UTC with their time zone."""
+    try:
+        value = bson.decode(body, _BSON_OPTIONS)
+    except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as exc:
+        raise _broken("BSON", exc) from exc
+    _check(value, MAX_DEPTH, _BSON_TYPES)
+    return value
+
+
+def encode_bson(value: Any) -> bytes:
+    """A BSON document."""
+    try:
+        return bson.encode(value)
+    except bson.errors.InvalidDocument:
+        # pymongo knows neither sets nor dataclasses; msgspec turns them into what it knows.
+        plain = msgspec.to_builtins(value, builtin_types=_BSON_NATIVE, str_keys=True, enc_hook=_simpler)
+        try:
+            return bson.encode(plain)
+        except bson.errors.InvalidDocument as exc:
+            raise TypeError(str(exc)) from exc
+
+
+CODECS: Mapping[str, Codec] = {
+    codec.content_type: codec
+    for codec in (
+        Codec("application/json", decode_json, encode_json),
+        Codec("application/bson", decode_bson, encode_bson),
+        Codec("application/msgpack", decode_msgpack, encode_msgpack),
+    )
+}
+JSON = CODECS["application/json"]
+
+
+def _check(value: Any, depth: int, types: frozenset[type]) -> None:
+    kind = type(value)
+    if kind is dict or kind is list:
+        if not depth:
+            raise InvalidParameters(f"Nested deeper than {MAX_DEPTH} levels.", status=400)
+        if kind is dict:
+            for key in value:
+                if type(key) is not str:
+                    raise InvalidParameters("Keys must be strings.", status=400)
+            value = value.values()
+        for item in value:
+            if type(item) not in _SOUND:
+                _check(item, depth - 1, types)
+    elif kind is int:
+        if not -(2**63) <= value < 2**63:
+            raise InvalidParameters("Integers must fit into 64 bits, signed.", status=400)
+    elif kind is float:
+        if not math.isfinite(value):
+            raise InvalidParameters("Numbers must be finite.", status=400)
+    elif kind not in types:
+        raise InvalidParameters(f"Values of type {kind.__name__} are not accepted.", status=400)
+
+
+def _broken(name: str, exc: Exception) -> InvalidParameters:
+    return InvalidParameters(f"Not {name}: {exc}", status=400)
+
+
+def _escape(match: re.Match[str]) -> str:
+    point = ord(match[0])
+    if point < 0x10000:
+        return f"\\u{point:04x}"
+    point -= 0x10000
+    return f"\\u{0xD800 | point >> 10:04x}\\u{0xDC00 | point & 0x3FF:04x}"
+
+
+def _simpler(value: Any) -> Any:
+    """What msgspec is to write in place of a type that it does not know."""
+    for base in (str, int, float):  # subclasses, such as BSON's Int64
+        if isinstance(value, base):
+            return base(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, bson.ObjectId | bson.Decimal128):
+        return str(value)
+    raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
+
+
+_SOUND: frozenset[type] = frozenset({str, bytes, bool, type(None)})
+_JSON_TYPES = _MSGPACK_TYPES = _SOUND
+_BSON_TYPES: frozenset[type] = _SOUND | {
+    datetime.datetime,
+    bson.Int64,
+    bson.ObjectId,
+    bson.Decimal128,
+    bson.Timestamp,
+    bson.Binary,
+}
+_BSON_NATIVE = (bytes, datetime.datetime, bson.ObjectId, bson.Decimal128, bson.Timestamp)
+_BSON_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_json_decoder = msgspec.json.Decoder()
+_json_encoder = msgspec.json.Encoder(enc_hook=_simpler)
+_msgpack_decoder = msgspec.msgpack.Decoder()
+_msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=_simpler)

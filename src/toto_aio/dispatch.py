@@ -1,0 +1,237 @@
+"""From a call to its result: the one line where every transport enters.
+
+It knows no HTTP and no socket. What a method raises goes through to the transport, which turns it into
+its wire's error with ``wire_error``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+from toto_aio.codecs import JSON
+from toto_aio.events import current_manager
+from toto_aio.exceptions import (
+    InternalError,
+    InvalidParameters,
+    MethodNotFound,
+    MissingMethod,
+    NotAuthorized,
+    TimedOut,
+    TotoException,
+    Unavailable,
+)
+from toto_aio.handler import Call, Handler, RawAnswer, Redirect, Reply, Resources, Streamed
+from toto_aio.invocation import Guard, Rules
+from toto_aio.registry import Method
+from toto_aio.sessions import Caller
+
+logger = logging.getLogger(__name__)
+
+Hook = Callable[[Handler, str, str], Any]
+
+
+class Dispatcher:
+    """Runs the methods of one app. ``before`` and ``after`` are called around each call."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        resources: Resources,
+        *,
+        get_methods: str = "safe",
+        before: Hook | None = None,
+        after: Hook | None = None,
+    ) -> None:
+        self._methods = methods
+        self._resources = resources
+        self._get_methods = get_methods
+        self._before = before
+        self._after = after
+        self._waiting: set[Handler] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    async def __call__(self, call: Call, caller: Caller, reply: Reply) -> Any:
+        """The result of a call: a value to be encoded, or an answer of the method's own. Raises its error."""
+        if call.name is None or call.name == "":
+            raise MissingMethod
+        method = self._methods.get(call.name) if isinstance(call.name, str) else None
+        if method is None:
+            raise MethodNotFound.named(call.name)
+        if call.by_get and not method.reachable_by_get(self._get_methods):
+            raise MethodNotFound.named(call.name, status=405)
+        if not isinstance(call.parameters, dict):
+            raise InvalidParameters("Parameters must be an object.")
+        handler = Handler(call, caller, reply, self._resources)
+        if self._resources.events is not None:
+            current_manager.set(self._resources.events)
+        limit = asyncio.timeout(method.timeout)
+        try:
+            async with limit:
+                if self._before is not None:
+                    await _finish(self._before(handler, call.transaction_id, method.name))
+                return await self._answer(method, handler, call.parameters)
+        except Exception as exc:
+            if isinstance(exc, TimeoutError) and limit.expired():
+                exc = TimedOut()
+            url = _redirect_for(exc, method.rules)
+            if url is None or not reply.alone or reply.streaming:
+                raise exc
+            return Redirect(url)
+        finally:
+            handler.finish()
+            if self._after is not None:
+                await self._run_after(handler, method)
+
+    async def close(self) -> None:
+        """Answer the calls that wait for an answer from elsewhere: the service is stopping."""
+        for handler in tuple(self._waiting):
+            handler.settle(None, Unavailable("The service is stopping."))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _answer(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
+        rules = method.rules
+        if rules.guard:
+            await _admit(rules.guard, handler, parameters)
+        callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
+        if rules.defaults or rules.required:
+            _complete(parameters, rules)
+        if callback is not None:
+            _check_callback(callback, handler.reply)
+        if rules.raw:
+            if not handler.reply.alone:
+                raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
+            handler.response_type = "application/octet-stream"
+        if method.on_connection_close is not None or rules.asynchronous:
+            handler.reply.watch(lambda: self._client_left(method, handler))
+
+        result = await self._invoke(method, handler, parameters)
+        if handler.answered or (rules.asynchronous and result is None and not handler.reply.streaming):
+            result = await self._wait(handler)
+        elif handler.reply.streaming:
+            result = await self._wait(handler) if rules.asynchronous else Streamed()
+        if rules.raw and not isinstance(result, RawAnswer | Redirect | Streamed):
+            return RawAnswer(_raw_body(result), handler.response_type)
+        if callback is not None and not isinstance(result, RawAnswer | Redirect | Streamed):
+            handler.set_header("X-Content-Type-Options", "nosniff")
+            # The comment keeps the callback's name from being the first bytes of the answer (Rosetta Flash).
+            body = b"/**/" + callback.encode() + b"(" + JSON.encode(result) + b")"
+            return RawAnswer(body, "application/javascript")
+        return result
+
+    async def _invoke(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
+        if method.threaded:
+            context = contextvars.copy_context()  # run_in_executor would lose it
+            result = await self._resources.loop.run_in_executor(
+                self._resources.threads, context.run, method.invoke, handler, parameters
+            )
+        else:
+            result = method.invoke(handler, parameters)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _wait(self, handler: Handler) -> Any:
+        self._waiting.add(handler)
+        try:
+            return await handler.answer()
+        finally:
+            self._waiting.discard(handler)
+
+    def _client_left(self, method: Method, handler: Handler) -> None:
+        if method.on_connection_close is not None:
+            task = asyncio.ensure_future(_finish_logged(method.on_connection_close, handler))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if method.rules.asynchronous:
+            handler.settle(None, ConnectionResetError("The client has left."))
+
+    async def _run_after(self, handler: Handler, method: Method) -> None:
+        assert self._after is not None
+        try:
+            await _finish(self._after(handler, handler.transaction_id, method.name))
+        except Exception:
+            logger.exception("after_handler failed for %r [%s]", method.name, handler.transaction_id)
+
+
+def wire_error(exc: Exception, call: Call, *, debug: bool = False) -> TotoException:
+    """The error that a client is told for an exception; an unexpected one is logged whole under an id."""
+    if isinstance(exc, TotoException):
+        return exc
+    logger.error(
+        "internal error %s in %.100r",
+        call.transaction_id,
+        call.name,
+        exc_info=(type(exc), exc, exc.__traceback__),
+    )
+    text = f"Internal error {call.transaction_id}"
+    return InternalError(f"{text}: {type(exc).__name__}: {exc}" if debug else text)
+
+
+async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> None:
+    """Get the session that a method asks for, or raise ``NotAuthorized``."""
+    if guard is Guard.PARAMETER:
+        session_id = parameters.pop("session_id", None)
+        handler.caller.signs = False
+        session = await handler.retrieve_session(session_id) if isinstance(session_id, str) else None
+    else:
+        session = await handler.retrieve_session()
+    if guard is Guard.ANONYMOUS and session is None:
+        await handler.create_session()
+    elif guard >= Guard.AUTHENTICATED and (session is None or not session.user_id):
+        raise NotAuthorized
+
+
+def _complete(parameters: dict[str, Any], rules: Rules) -> None:
+    for name, value in rules.defaults.items():
+        if name not in parameters:
+            parameters[name] = deepcopy(value)
+    missing = [name for name in rules.required if name not in parameters]
+    if missing:
+        raise InvalidParameters(f"Missing parameters: {', '.join(missing)}")
+
+
+_CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
+
+
+def _check_callback(callback: Any, reply: Reply) -> None:
+    if not isinstance(callback, str) or not _CALLBACK.fullmatch(callback):
+        raise InvalidParameters("The callback must be the name of a function.")
+    if not reply.alone:
+        raise InvalidParameters("JSONP answers with bytes of its own: call the method alone.")
+
+
+def _raw_body(result: Any) -> bytes:
+    if isinstance(result, str):
+        return result.encode()
+    if isinstance(result, bytes | bytearray | memoryview):
+        return bytes(result)
+    if result is None:
+        return b""
+    raise TypeError(f"a @raw_response method returned {type(result).__name__}: return bytes or str")
+
+
+def _redirect_for(exc: Exception, rules: Rules) -> str | None:
+    for attribute in ("code", "status_code"):
+        url = rules.redirects.get(str(getattr(exc, attribute, None)))
+        if url is not None:
+            return url
+    return rules.default_redirect
+
+
+async def _finish(outcome: Any) -> None:
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+async def _finish_logged(function: Callable[[Handler], Awaitable[None] | None], handler: Handler) -> None:
+    try:
+        await _finish(function(handler))
+    except Exception:
+        logger.exception("on_connection_close failed for %r [%s]", handler.call.name, handler.transaction_id)

@@ -1,0 +1,20 @@
+"""Make an account and log in to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toto_aio.accounts import account_values, require_text
+from toto_aio.handler import Handler
+from toto_aio.invocation import requires
+
+
+@requires("user_id", "password")
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Make an account of ``user_id`` with ``password`` and log in; answers with the session."""
+    accounts = handler.connection.accounts
+    values = account_values(parameters, accounts.fields)
+    password = require_text("password", parameters["password"])
+    account = await accounts.create(parameters["user_id"], password, **values)
+    session = await handler.create_session(account.user_id, verify_password=False)
+    return session.describe()

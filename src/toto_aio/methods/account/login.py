@@ -1,0 +1,17 @@
+"""Log in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toto_aio.accounts import require_text
+from toto_aio.handler import Handler
+from toto_aio.invocation import requires
+
+
+@requires("user_id", "password")
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Log ``user_id`` in with ``password``; answers with a new session."""
+    user_id = require_text("user_id", parameters["user_id"])  # none would ask for an anonymous session
+    session = await handler.create_session(user_id, parameters["password"])
+    return session.describe()

@@ -1,0 +1,13 @@
+"""Log out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toto_aio.handler import Handler
+
+
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
+    """End the session of the caller, if there is one."""
+    await handler.caller.leave()
+    return {"authenticated": False}

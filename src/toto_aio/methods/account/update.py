@@ -1,0 +1,41 @@
+"""Change the caller's account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toto_aio.accounts import account_values, normal_user_id
+from toto_aio.exceptions import InvalidParameters, NotAuthorized
+from toto_aio.handler import Handler
+from toto_aio.invocation import authenticated
+
+
+@authenticated
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Change the password from ``password`` to ``new_password``, or set other values, or both.
+
+    A new password ends the other sessions of the user and gives this one a new id.
+    """
+    session = handler.session
+    assert session is not None
+    accounts = handler.connection.accounts
+    if "user_id" in parameters and normal_user_id(parameters["user_id"]) != session.user_id:
+        raise NotAuthorized
+    values = account_values(parameters, accounts.fields)
+    result: dict[str, Any] = {"updated_fields": []}
+    if "new_password" in parameters:
+        if "password" not in parameters:
+            raise InvalidParameters("Missing parameters: password")
+        await accounts.change_password(session.user_id, parameters["password"], parameters["new_password"])
+        session = await handler.create_session(session.user_id, verify_password=False)
+        await handler.connection.sessions.end_others(session)
+        result["updated_fields"].append("password")
+        result.update(session.describe())
+    if values:
+        account = await session.get_account()
+        if account is None:
+            raise NotAuthorized
+        account.update(values)
+        await account.save()
+        result["updated_fields"].extend(values)
+    return result

@@ -1,0 +1,23 @@
+"""Errors of browsers in the log of the service."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from toto_aio.handler import Handler
+from toto_aio.invocation import requires
+
+logger = logging.getLogger("toto_aio.client")
+
+MAX_LENGTH = 10_000
+"""Characters of an error that are logged."""
+
+
+@requires("client_error", "client_type")
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
+    """Log ``client_error`` if ``client_type`` is ``browser_js``; answers whether it was logged."""
+    if parameters["client_type"] != "browser_js":
+        return {"logged": False}
+    logger.error("%s", ascii(str(parameters["client_error"])[:MAX_LENGTH]))  # one line, whatever was sent
+    return {"logged": True}

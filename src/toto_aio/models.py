@@ -1,0 +1,34 @@
+"""Accounts and sessions as a store keeps them: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Account:
+    """An account: a lower-case ``user_id``, the hash of its password and the values beside it.
+
+    ``password`` is None for an account that cannot log in with one. ``version`` counts the updates.
+    """
+
+    user_id: str
+    password: str | None
+    values: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+
+@dataclass(slots=True)
+class Session:
+    """A session: ``key`` is the SHA-256 of the id that its client holds, ``user_id`` "" if anonymous.
+
+    ``created`` and ``expires`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the saves.
+    """
+
+    key: str
+    user_id: str
+    created: float
+    expires: float
+    state: bytes
+    version: int = 1

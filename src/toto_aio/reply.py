@@ -1,0 +1,234 @@
+"""The HTTP response that is being made for a request: its head, and its stream when a method sends pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+Response = TypeVar("Response", bound=web.StreamResponse)
+
+STREAM_LIMIT = 8 * 1024 * 1024
+"""Bytes that may wait for a slow client before ``respond_raw`` refuses more."""
+STREAM_LOW_WATER = 64 * 1024
+"""Bytes below which ``drain`` goes on."""
+WATCH_INTERVAL = 0.2
+"""Seconds between two looks for clients that have left."""
+
+
+class ConnectionWatch:
+    """Notices clients that leave while their answer is being waited for.
+
+    aiohttp tells a handler only by cancelling it, and only if the whole server is set to do so; a look at
+    the transports of those who wait costs less than a task for each request, and uses public names alone.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: dict[web.Request, list[Callable[[], None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, request: web.Request, callback: Callable[[], None]) -> None:
+        """Call back once if the client of ``request`` leaves before ``discard``."""
+        self._callbacks.setdefault(request, []).append(callback)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="toto-aio connection watch")
+
+    def discard(self, request: web.Request) -> None:
+        """Watch a request no more."""
+        self._callbacks.pop(request, None)
+
+    async def close(self) -> None:
+        """Watch nothing any more."""
+        self._callbacks.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._callbacks:
+            await asyncio.sleep(WATCH_INTERVAL)
+            for request in [request for request in self._callbacks if _has_left(request)]:
+                for callback in self._callbacks.pop(request):
+                    callback()
+        self._task = None
+
+
+def _has_left(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+class HTTPReply:
+    """A ``Reply`` over HTTP. The calls of a batch share one; ``alone`` is false then."""
+
+    __slots__ = (
+        "_cookies",
+        "_headers",
+        "_status",
+        "_stream",
+        "_watch",
+        "_watched",
+        "alone",
+        "content_type",
+        "headers_only",
+        "request",
+    )
+
+    def __init__(self, request: web.Request, content_type: str, watch: ConnectionWatch) -> None:
+        self.request = request
+        self.content_type = content_type
+        self.headers_only = request.method == "HEAD"
+        self.alone = True
+        self._status: int | None = None
+        self._headers: dict[str, str] | None = None
+        self._cookies: list[tuple[str, str, dict[str, Any]]] | None = None
+        self._stream: Stream | None = None
+        self._watch = watch
+        self._watched = False
+
+    @property
+    def streaming(self) -> bool:
+        return self._stream is not None
+
+    def set_status(self, status: int) -> None:
+        self._require_head()
+        self._status = status
+
+    def set_header(self, name: str, value: str) -> None:
+        self._require_head()
+        if self._headers is None:
+            self._headers = {}
+        self._headers[name] = value
+
+    def set_cookie(self, name: str, value: str, **attributes: Any) -> None:
+        self._require_head()
+        if self._cookies is None:
+            self._cookies = []
+        self._cookies.append((name, value, attributes))
+
+    def write(self, body: bytes, content_type: str) -> None:
+        if self._stream is None:
+            response = web.StreamResponse(headers={"Content-Type": content_type})
+            self._stream = Stream(self.request, self._dress(response, 200))
+        if not self.headers_only:
+            self._stream.write(body)
+
+    async def drain(self) -> None:
+        if self._stream is not None:
+            await self._stream.drain()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        self._watched = True
+        self._watch.add(self.request, callback)
+
+    def response(self, body: bytes, content_type: str, status: int = 200) -> web.Response:
+        """The response with this body; ``status`` unless the method has set one."""
+        response = web.Response(body=body, status=status, headers={"Content-Type": content_type})
+        return self._dress(response, status)
+
+    def redirect(self, url: str, status: int) -> web.Response:
+        """The response that sends the client to ``url``."""
+        return self._dress(web.Response(status=status, headers={"Location": url}), status)
+
+    async def end_stream(self) -> web.StreamResponse:
+        """Wait until the stream has gone out."""
+        assert self._stream is not None
+        return await self._stream.end()
+
+    def break_stream(self) -> web.StreamResponse:
+        """Cut the connection, so that the client does not take half an answer for the whole."""
+        assert self._stream is not None
+        return self._stream.abort()
+
+    def close(self) -> None:
+        """The request is over."""
+        if self._watched:
+            self._watch.discard(self.request)
+        if self._stream is not None:
+            self._stream.close()
+
+    def _dress(self, response: Response, status: int) -> Response:
+        if self._status is not None and status == 200:
+            response.set_status(self._status)
+        if self._headers is not None:
+            response.headers.update(self._headers)
+        for name, value, attributes in self._cookies or ():
+            response.set_cookie(name, value, **attributes)
+        return response
+
+    def _require_head(self) -> None:
+        if self._stream is not None:
+            raise RuntimeError(
+                "The head has gone out: set status, headers and cookies before the first piece"
+            )
+
+
+class Stream:
+    """Pieces on their way to the client, written by a task of their own while the method goes on."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._request = request
+        self._response = response
+        self._pieces: deque[bytes] = deque()
+        self._size = 0
+        self._ended = False
+        self._moved = asyncio.Event()
+        self._task = asyncio.create_task(self._pump(), name="toto-aio stream")
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece; ``BufferError`` if more than ``STREAM_LIMIT`` bytes wait."""
+        if self._task.done():
+            return  # the client has left
+        if self._size + len(piece) > STREAM_LIMIT and self._size:
+            raise BufferError("Too much waits for the client: await handler.drain() between the pieces")
+        self._pieces.append(piece)
+        self._size += len(piece)
+        self._moved.set()
+
+    async def drain(self) -> None:
+        """Wait until little is left to be written, or the client has left."""
+        while self._size > STREAM_LOW_WATER and not self._task.done():
+            await self._wait()
+
+    async def end(self) -> web.StreamResponse:
+        """Wait until all is written."""
+        self._ended = True
+        self._moved.set()
+        await self._task
+        return self._response
+
+    def abort(self) -> web.StreamResponse:
+        """Write no more and cut the connection."""
+        self.close()
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return self._response
+
+    def close(self) -> None:
+        """End the task, whatever is left."""
+        self._task.cancel()
+
+    async def _pump(self) -> None:
+        try:
+            await self._response.prepare(self._request)
+            while self._pieces or not self._ended:
+                if not self._pieces:
+                    await self._wait()
+                    continue
+                piece = self._pieces.popleft()
+                await self._response.write(piece)
+                self._size -= len(piece)
+                self._moved.set()
+            await self._response.write_eof()
+        except ConnectionError:
+            pass  # the client has left; on_connection_close tells the method
+        finally:
+            self._pieces.clear()
+            self._size = 0
+            self._moved.set()
+
+    async def _wait(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()

@@ -1,0 +1,238 @@
+"""Calls over HTTP: from a request to calls, and from their results to the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from toto_aio.codecs import CODECS, JSON, Codec
+from toto_aio.dispatch import Dispatcher, wire_error
+from toto_aio.exceptions import InvalidParameters, TotoException
+from toto_aio.forms import FORMS
+from toto_aio.handler import OWN_BYTES, Call, RawAnswer, Redirect
+from toto_aio.middleware import SIGNING
+from toto_aio.reply import ConnectionWatch, HTTPReply
+from toto_aio.sessions import Caller, Sessions
+from toto_aio.settings import Settings
+
+SESSION_HEADER = "x-toto-session-id"
+
+
+class Service:
+    """The HTTP transport of one app. ``dispatch`` and ``sessions`` are there while the app runs."""
+
+    dispatch: Dispatcher
+    sessions: Sessions
+
+    def __init__(self, settings: Settings) -> None:
+        enabled = {
+            "application/json": True,
+            "application/bson": settings.bson_enabled,
+            "application/msgpack": settings.msgpack_enabled,
+        }
+        self.watch = ConnectionWatch()
+        self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
+        self._settings = settings
+        self._by_url = settings.method_select != "parameter"
+        self._by_parameter = settings.method_select != "url"
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve the root and everything below it."""
+        root = self._settings.root.strip("/")
+        root = f"/{root}" if root else ""
+        for path in (root, f"{root}/{{path:.*}}"):
+            for method, handle in (
+                (hdrs.METH_POST, self._post),
+                (hdrs.METH_GET, self._get),
+                (hdrs.METH_HEAD, self._get),
+                (hdrs.METH_OPTIONS, self._options),
+                (hdrs.METH_ANY, self._other),
+            ):
+                app.router.add_route(method, path, handle)
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        codec, reply = JSON, HTTPReply(request, JSON.content_type, self.watch)
+        try:
+            body = await self._read(request)
+            caller = self._caller(request, body)
+            path = request.match_info.get("path")
+            content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)
+            known = self._codecs.get(content_type)
+            if known is None:
+                content_type = content_type.partition(";")[0].strip().lower()
+                known = self._codecs.get(content_type)
+            if known is not None:
+                codec = known
+                reply.content_type = codec.content_type
+                message = codec.decode(body) if body else {}
+                if not isinstance(message, dict):
+                    raise InvalidParameters("The body must be an object.", status=400)
+                if self._by_parameter and not path and "batch" in message:
+                    return await self._batch(codec, message["batch"], caller, reply)
+                call = self._call(path, message)
+            elif content_type in FORMS:
+                call = self._call(path, {"parameters": await FORMS[content_type](request, body)})
+            else:
+                raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
+        except Exception as exc:
+            return self._failure(codec, exc, Call(None, None), None, reply)
+        return await self._answer(codec, call, caller, reply)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        reply = HTTPReply(request, JSON.content_type, self.watch)
+        query = request.query
+        parameters = {name: values[0] if len(values := query.getall(name)) == 1 else values for name in query}
+        call = self._call(request.match_info.get("path"), {"parameters": parameters})
+        call.by_get = True
+        try:
+            caller = self._caller(request, b"")
+        except InvalidParameters as exc:
+            return self._failure(JSON, exc, call, None, reply)
+        return await self._answer(JSON, call, caller, reply)
+
+    async def _options(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(status=204, headers={"Allow": ALLOWED})
+
+    async def _other(self, request: web.Request) -> web.StreamResponse:
+        reply = HTTPReply(request, JSON.content_type, self.watch)
+        reply.set_header("Allow", ALLOWED)
+        error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
+        return self._failure(JSON, error, Call(None, None), None, reply)
+
+    async def _answer(self, codec: Codec, call: Call, caller: Caller, reply: HTTPReply) -> web.StreamResponse:
+        try:
+            result = await self.dispatch(call, caller, reply)
+            if type(result) in OWN_BYTES:
+                return await self._own_answer(result, reply)
+            content_type = reply.content_type
+            body = self._codecs.get(content_type, codec).encode(_envelope("result", result, caller))
+            return reply.response(body, content_type)
+        except web.HTTPException:
+            raise  # a method that knows aiohttp answers in its words
+        except Exception as exc:
+            if reply.streaming:
+                wire_error(exc, call)
+                return reply.break_stream()
+            return self._failure(codec, exc, call, caller, reply)
+        finally:
+            reply.close()
+
+    async def _own_answer(self, answer: Any, reply: HTTPReply) -> web.StreamResponse:
+        if isinstance(answer, RawAnswer):
+            return reply.response(answer.body, answer.content_type)
+        if isinstance(answer, Redirect):
+            return reply.redirect(answer.url, answer.status)
+        return await reply.end_stream()
+
+    async def _batch(
+        self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply
+    ) -> web.StreamResponse:
+        limit = self._settings.batch_limit
+        if not isinstance(entries, dict):
+            raise InvalidParameters("A batch must be an object of calls.", status=400)
+        if len(entries) > limit:
+            raise InvalidParameters(f"A batch has at most {limit} calls.", status=400)
+        reply.alone = False
+        ids = sorted(entries)
+        results: dict[str, dict[str, Any]] = {}
+        turn = asyncio.Semaphore(self._settings.batch_concurrency)
+
+        async def answer(id: str) -> None:
+            async with turn:
+                results[id] = await self._entry(codec, entries[id], caller, reply)
+
+        if self._settings.batch_concurrency == 1:
+            for id in ids:
+                await answer(id)
+        else:
+            async with asyncio.TaskGroup() as group:
+                for id in ids:
+                    group.create_task(answer(id), name=f"toto-aio batch {id[:40]}")
+        body = codec.encode(_envelope("batch", {id: results[id] for id in ids}, caller))
+        return reply.response(body, codec.content_type)
+
+    async def _entry(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
+        call = Call(None, None)
+        try:
+            if not isinstance(entry, dict):
+                raise InvalidParameters("A call must be an object.")
+            call = self._call(None, entry)
+            result = await self.dispatch(call, caller, reply)
+            codec.encode({"result": result})  # what cannot be sent fails here, and alone
+            return {"result": result}
+        except Exception as exc:
+            return {"error": self._wire_error(codec, exc, call)}
+
+    def _call(self, path: str | None, message: dict[str, Any]) -> Call:
+        """The call of a message: without the key ``parameters`` the whole of it is the parameters."""
+        name = path.rstrip("/").replace("/", ".") if path and self._by_url else None
+        if not name and self._by_parameter:
+            name = message.get("method")
+        parameters = message.get("parameters", message)
+        return Call(name, {} if parameters is None else parameters)
+
+    def _caller(self, request: web.Request, body: bytes) -> Caller:
+        session_id = request.headers.get(SESSION_HEADER)
+        signing = request.get(SIGNING)
+        if session_id is not None:
+            for header in (SESSION_HEADER, "x-toto-hmac"):
+                if len(request.headers.getall(header, ())) > 1:
+                    raise InvalidParameters(f"The header {header} stands twice.", status=400)
+        if signing is None:
+            return Caller(self.sessions, session_id, None)
+        signing.body = body
+        signing.caller = caller = Caller(self.sessions, session_id, signing.verify)
+        return caller
+
+    async def _read(self, request: web.Request) -> bytes:
+        """The body, counted here: an app that embeds this one has a limit of its own on ``request.read``."""
+        limit = self._settings.max_body_size
+        too_large = f"The body must have at most {limit} bytes."
+        if (request.content_length or 0) > limit:
+            raise InvalidParameters(too_large, status=413)
+        try:
+            body = await request.content.readany()
+            if not request.content.at_eof():
+                pieces = bytearray(body)
+                while piece := await request.content.readany():
+                    pieces += piece
+                    if len(pieces) > limit:
+                        raise InvalidParameters(too_large, status=413)
+                body = bytes(pieces)
+        except web.RequestPayloadError as exc:
+            raise InvalidParameters(f"The body is broken: {exc}", status=400) from exc
+        if not body and request.body_exists:
+            body = await request.read()  # a middleware of the embedding app has read it
+        if len(body) > limit:
+            raise InvalidParameters(too_large, status=413)
+        return body
+
+    def _failure(
+        self, codec: Codec, exc: Exception, call: Call, caller: Caller | None, reply: HTTPReply
+    ) -> web.Response:
+        error = self._wire_error(codec, exc, call)
+        status = exc.status if isinstance(exc, TotoException) else 200
+        if status == 405 and call.by_get:
+            reply.set_header("Allow", "POST, OPTIONS")
+        return reply.response(codec.encode(_envelope("error", error, caller)), codec.content_type, status)
+
+    def _wire_error(self, codec: Codec, exc: Exception, call: Call) -> dict[str, Any]:
+        error = wire_error(exc, call, debug=self._settings.debug).as_dict()
+        try:
+            codec.encode(error)
+        except Exception as unsendable:
+            return wire_error(unsendable, call, debug=self._settings.debug).as_dict()
+        return error
+
+
+ALLOWED = "GET, HEAD, OPTIONS, POST"
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _envelope(key: str, value: Any, caller: Caller | None) -> dict[str, Any]:
+    if caller is None or caller.session is None:
+        return {key: value}
+    return {key: value, "session": caller.session.describe()}

@@ -1,0 +1,313 @@
+"""The rules of sessions: ids, life-time and renewal, and saving without losing what others wrote.
+
+A session id is 32 random bytes that only its client holds; the store knows it by its SHA-256, so that
+who reads the database cannot take over a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from toto_aio.accounts import Accounts, UserAccount
+from toto_aio.codecs import encode_msgpack
+from toto_aio.exceptions import InvalidCredentials, InvalidSessionID, Unavailable
+from toto_aio.models import Session
+from toto_aio.settings import Settings
+from toto_aio.stores import SessionStore
+
+MAX_SESSION_ID = 256
+"""Characters; a longer id was never given out and is not looked up."""
+SAVE_LIMIT = 5.0
+"""Seconds for which a save competes with others before it gives up."""
+
+T = TypeVar("T")
+
+
+class Sessions:
+    """The sessions of a service: rules over a ``SessionStore``."""
+
+    def __init__(self, store: SessionStore, accounts: Accounts, settings: Settings) -> None:
+        self.store = store
+        self.accounts = accounts
+        self._max_ttl = settings.session_max_ttl
+        self._lives = {
+            False: (settings.session_ttl, settings.session_renew),
+            True: (settings.anon_session_ttl, settings.anon_session_renew),
+        }
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def log_in(self, user_id: str, password: str | None) -> UserSession:
+        """A new session if the password is right, else ``InvalidCredentials``."""
+        account = await self.accounts.verify(user_id, password)
+        session = await self.create(account.user_id)
+        if not await self.accounts.is_current(account):
+            # The password was changed meanwhile, and its change has ended all sessions but this one.
+            await self.end(session)
+            raise InvalidCredentials
+        return session
+
+    async def create(self, user_id: str = "") -> UserSession:
+        """A new session with an id that nobody chose; anonymous without a user id."""
+        session_id = secrets.token_urlsafe(32)
+        now = time.time()
+        ttl, _ = self._lives[not user_id]
+        record = Session(_key(session_id), user_id, now, now + min(ttl, self._max_ttl), _EMPTY)
+        await self.store.add_session(record)
+        return UserSession(self, session_id, record)
+
+    async def load(self, session_id: str) -> UserSession | None:
+        """The session of an id, renewed when it is due, or None if it is unknown, ended or expired."""
+        if not 0 < len(session_id) <= MAX_SESSION_ID:
+            return None
+        record = await self.store.get_session(_key(session_id))
+        if record is None:
+            return None
+        ttl, renew = self._lives[not record.user_id]
+        now = time.time()
+        if record.expires - now < (renew or ttl * 0.99):
+            expires = min(now + ttl, record.created + self._max_ttl)
+            if expires > record.expires:
+                if not await self.store.touch_session(record.key, expires):
+                    return None
+                record.expires = expires
+        return UserSession(self, session_id, record)
+
+    async def end(self, session: UserSession) -> None:
+        """End a session; a save that is under way comes too late."""
+        await self.store.remove_session(session.record.key)
+
+    async def end_others(self, session: UserSession) -> int:
+        """End the other sessions of a session's user; how many there were."""
+        return await self.store.remove_sessions(session.user_id, keep=session.record.key)
+
+    async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
+        """Write a session's changed keys and what ``change`` does, as one step; what ``change`` returned.
+
+        Optimistic: a write counts only onto the version that was read, else it is tried again on the
+        newer one. The tasks of this process queue for a session, so that only processes compete.
+        Raises ``InvalidSessionID`` if the session has ended.
+        """
+        key = session.record.key
+        lock = self._locks.get(key)
+        if lock is None:
+            self._locks[key] = lock = asyncio.Lock()
+        async with lock:
+            record = session.record
+            before = _unpack(_pack(session.state))
+            changed, removed = _difference(_unpack(record.state), before)
+            deadline = time.monotonic() + SAVE_LIMIT
+            while True:
+                state = _apply(_unpack(record.state), changed, removed)
+                result = change(state)
+                written = replace(record, state=_pack(state))
+                if await self.store.save_session(written):
+                    written.version += 1
+                    session.settle(written, before)
+                    return result
+                if time.monotonic() > deadline:
+                    raise Unavailable("The session is being changed too often.")
+                await asyncio.sleep(random.uniform(0, 0.005))  # noqa: S311  # jitter, not a secret
+                record = await self._read(key)
+
+    async def refresh(self, session: UserSession) -> None:
+        """Read a session anew; what was changed and not saved is dropped."""
+        session.settle(await self._read(session.record.key), session.state)
+
+    async def _read(self, key: str) -> Session:
+        record = await self.store.get_session(key)
+        if record is None:
+            raise InvalidSessionID
+        return record
+
+
+class UserSession:
+    """A session as a method sees it: ``handler.session``, with the keys of its ``state`` as its own.
+
+    A missing key reads as None. Changes stay here until ``save``. It is no ``Mapping``, whose ``update``
+    would be another.
+    """
+
+    def __init__(self, sessions: Sessions, session_id: str, record: Session) -> None:
+        self.session_id = session_id
+        self.record = record
+        self._sessions = sessions
+        self._state: dict[str, Any] | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Whose session it is; "" if it is anonymous."""
+        return self.record.user_id
+
+    @property
+    def expires(self) -> float:
+        """When it ends if it is not renewed, in Unix seconds."""
+        return self.record.expires
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is kept in the session: plain data under string keys."""
+        if self._state is None:
+            self._state = _unpack(self.record.state)
+        return self._state
+
+    async def save(self) -> None:
+        """Write the changed keys; what another request wrote to other keys meanwhile is kept.
+
+        Raises ``InvalidSessionID`` if the session has ended, ``TypeError`` for what is not plain data.
+        """
+        await self._sessions.save(self, lambda state: None)
+
+    save_state = save
+
+    async def update(self, change: Callable[[dict[str, Any]], T]) -> T:
+        """Change the stored state in one step: ``await session.update(lambda state: ...)``.
+
+        ``change`` is called with the newest state, once more whenever another writer came first; what it
+        returned last is returned. Unsaved changes are written with it.
+        """
+        return await self._sessions.save(self, change)
+
+    async def refresh(self) -> None:
+        """Read the session anew and drop unsaved changes; ``InvalidSessionID`` if it has ended."""
+        await self._sessions.refresh(self)
+
+    async def get_account(self) -> UserAccount | None:
+        """The account of the session's user; None for an anonymous session, or if the account is gone."""
+        return await self._sessions.accounts.get(self.user_id) if self.user_id else None
+
+    def describe(self) -> dict[str, Any]:
+        """The session as it stands in an answer."""
+        return {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
+
+    def settle(self, record: Session, before: dict[str, Any]) -> None:
+        """Take over what is stored now; what has changed since ``before`` stays as an unsaved change."""
+        changed, removed = _difference(before, self.state)
+        state = _apply(_unpack(record.state), changed, removed)
+        self.record = record
+        self.state.clear()
+        self.state.update(state)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.state.get(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a key, or ``default``."""
+        return self.state.get(name, default)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.state[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.state[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.state)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.state
+
+
+class Caller:
+    """Who makes the calls of a request: the session id they showed, and the session once it is asked for.
+
+    The calls of a batch share one, so that a login serves the calls behind it.
+    """
+
+    def __init__(
+        self, sessions: Sessions, session_id: str | None, verify: Callable[[UserSession], None] | None
+    ) -> None:
+        self.session: UserSession | None = None
+        self.signs = True
+        self._sessions = sessions
+        self._session_id = session_id
+        self._verify = verify
+        self._lock: asyncio.Lock | None = None
+
+    async def retrieve(self, session_id: str | None = None) -> UserSession | None:
+        """The session of ``session_id``, by default of the id that the request showed; loaded once.
+
+        None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
+        wrong signature.
+        """
+        wanted = self._session_id if session_id is None else session_id
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        async with self._lock:
+            if self.session is not None and session_id in (None, self.session.session_id):
+                return self.session
+            if wanted is None:
+                return None
+            session = await self._sessions.load(wanted)
+            if session is not None and self._verify is not None:
+                self._verify(session)
+            self.session = session
+            if session is None and wanted == self._session_id:
+                self._session_id = None
+            return session
+
+    async def create(
+        self, user_id: str | None, password: str | None, *, verify_password: bool
+    ) -> UserSession:
+        """A new session: anonymous without a user id, else after a look at the password, or without."""
+        if user_id is None:
+            self.session = await self._sessions.create()
+        elif verify_password:
+            self.session = await self._sessions.log_in(user_id, password)
+        else:
+            account = await self._sessions.accounts.get(user_id)
+            if account is None:
+                raise InvalidCredentials
+            self.session = await self._sessions.create(account.user_id)
+        return self.session
+
+    async def leave(self) -> None:
+        """End the session, if there is one."""
+        session = await self.retrieve()
+        if session is not None:
+            await self._sessions.end(session)
+        self.session = self._session_id = None
+
+
+def _key(session_id: str) -> str:
+    return hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def _pack(state: dict[str, Any]) -> bytes:
+    if not all(isinstance(name, str) for name in state):
+        raise TypeError("The keys of a session's state must be strings.")
+    return encode_msgpack(state)
+
+
+def _unpack(state: bytes) -> dict[str, Any]:
+    return _decoder.decode(state)
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Which keys of ``new`` differ from ``old``, and which are gone. As bytes: 1 and True differ."""
+    changed = {
+        name: value
+        for name, value in new.items()
+        if name not in old or encode_msgpack(old[name]) != encode_msgpack(value)
+    }
+    return changed, old.keys() - new.keys()
+
+
+def _apply(state: dict[str, Any], changed: dict[str, Any], removed: set[str]) -> dict[str, Any]:
+    for name in removed:
+        state.pop(name, None)
+    state.update(changed)
+    return state
+
+
+_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_EMPTY = encode_msgpack({})

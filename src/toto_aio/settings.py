@@ -1,0 +1,259 @@
+"""Every option of a service, declared once: its name, type, default, group and what ``--help`` says.
+
+Options come from keyword arguments, a file, the environment and the command line, each overriding the
+one before; ``read_settings`` puts them together and says in one line what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+ENVIRONMENT_PREFIX = "TOTO_AIO_"
+
+
+class SettingsError(ValueError):
+    """An option that does not exist or has a wrong value; the message says what to write."""
+
+
+def option(group: str, description: str, **constraints: Any) -> Meta:
+    """What is known of an option beside its type and default."""
+    return Meta(description=description, extra_json_schema={"x-group": group}, **constraints)
+
+
+Seconds = float
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options of a service. Those of type ``Any`` take an object in place of text."""
+
+    host: Annotated[str, option("Server", "address to listen on")] = "127.0.0.1"
+    port: Annotated[int, option("Server", "port to listen on; 0 takes a free one", ge=0, le=65535)] = 8888
+    unix_socket: Annotated[str, option("Server", "path to listen on in place of host and port")] = ""
+    root: Annotated[str, option("Server", "path of the service")] = "/service"
+    debug: Annotated[
+        bool, option("Server", "tell clients the text of unexpected errors; never in production")
+    ] = False
+    max_body_size: Annotated[int, option("Server", "largest body of a request, in bytes", ge=1)] = 1024 * 1024
+    startup_function: Annotated[
+        Any,
+        option(
+            "Server", "module.function called with connection= and application= before the service listens"
+        ),
+    ] = None
+
+    method_module: Annotated[Any, option("Methods", "package whose modules are the methods")] = "methods"
+    method_select: Annotated[
+        Literal["both", "url", "parameter"],
+        option("Methods", "where a call names its method: in the URL, in the body, or either"),
+    ] = "both"
+    get_methods: Annotated[
+        Literal["safe", "all"],
+        option("Methods", "which methods GET reaches: those marked @safe, or all but account.*"),
+    ] = "safe"
+    bson_enabled: Annotated[bool, option("Methods", "understand application/bson")] = True
+    msgpack_enabled: Annotated[bool, option("Methods", "understand application/msgpack")] = True
+    method_timeout: Annotated[
+        Seconds, option("Methods", "seconds that a method may take, unless @timeout says otherwise", gt=0)
+    ] = 60.0
+    threads: Annotated[int, option("Methods", "plain 'def' methods that run at once", ge=1)] = 16
+    batch_limit: Annotated[int, option("Methods", "most calls in a batch", ge=1)] = 50
+    batch_concurrency: Annotated[
+        int, option("Methods", "calls of a batch that run at once; 1 keeps their order", ge=1)
+    ] = 1
+    before_handler: Annotated[
+        Any,
+        option(
+            "Methods",
+            "module.function called with (handler, transaction_id, method) before each call",
+        ),
+    ] = None
+    after_handler: Annotated[
+        Any,
+        option("Methods", "module.function called with (handler, transaction_id, method) after each call"),
+    ] = None
+
+    database: Annotated[
+        Any, option("Database", "where accounts and sessions are kept: sqlite:///toto.db or memory://")
+    ] = "sqlite:///toto.db"
+    session_store: Annotated[
+        Any, option("Database", "where sessions are kept if not in the database; a URL too")
+    ] = None
+    account_fields: Annotated[
+        list[str], option("Database", "values beside an account that clients may set, as a,b,c")
+    ] = []
+    password_min_length: Annotated[
+        int, option("Database", "fewest bytes of a new password", ge=1, le=1024)
+    ] = 8
+
+    session_ttl: Annotated[Seconds, option("Sessions", "seconds that a session lives unused", gt=0)] = (
+        30 * 86400.0
+    )
+    session_max_ttl: Annotated[Seconds, option("Sessions", "seconds that a session lives in all", gt=0)] = (
+        365 * 86400.0
+    )
+    session_renew: Annotated[
+        Seconds,
+        option("Sessions", "renew a session with fewer seconds left; 0: once a hundredth has passed", ge=0),
+    ] = 0.0
+    anon_session_ttl: Annotated[
+        Seconds, option("Sessions", "seconds that an anonymous session lives unused", gt=0)
+    ] = 86400.0
+    anon_session_renew: Annotated[
+        Seconds, option("Sessions", "the same as session_renew for anonymous sessions", ge=0)
+    ] = 0.0
+    signing: Annotated[
+        Any, option("Sessions", "how requests and responses are signed: user_id (as in Toto) or off")
+    ] = "user_id"
+
+    events: Annotated[Any, option("Events", "how events travel: memory:// or off")] = "memory://"
+    event_init_module: Annotated[
+        Any, option("Events", "module whose invoke(event_manager) sets up handlers before the service starts")
+    ] = None
+
+
+RENAMED = {
+    "hmac_enabled": "write signing=user_id or signing=off",
+    "event_mode": "write events=memory:// or events=off",
+    "db_host": "write the host into the database's URL",
+    "db_port": "write the port into the database's URL",
+    "mongodb_host": "write the host into the database's URL",
+    "mongodb_port": "write the port into the database's URL",
+    "mongodb_database": "write database=mongodb://host/name",
+    "mysql_host": "write the host into the database's URL",
+    "mysql_database": "write database=mysql://user:password@host/name",
+    "mysql_user": "write the user into the database's URL",
+    "mysql_password": "write the password into the database's URL",
+    "postgres_database": "write database=postgresql://user:password@host/name",
+    "postgres_user": "write the user into the database's URL",
+    "postgres_password": "write the password into the database's URL",
+    "redis_database": "write database=redis://host/number",
+    "password_salt": "leave it out: every password has a salt of its own",
+    "client_max_size": "write max_body_size",
+}
+"""Options of Toto that have another name now, and what to write."""
+
+
+def read_settings(
+    options: Mapping[str, Any],
+    file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    arguments: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings from keyword ``options``, a file, the environment and the command line's ``arguments``.
+
+    Each overrides the one before. Raises ``SettingsError`` with one line that says what to write, and
+    where the wrong option stands.
+    """
+    values = {name: _convert(name, name, value) for name, value in options.items()}
+    if file is not None:
+        for name, value in read_file(file).items():
+            values[name] = _convert(f"{file}: {name}", name, value)
+    for variable, text in (environ or {}).items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            values[name] = _convert(variable, name, text, text=True)
+    for name, text in (arguments or {}).items():
+        values[name] = _convert(f"--{name}", name, text, text=True)
+    return Settings(**values)
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The options of a file: TOML if its name ends so, else Toto's ``name = <Python literal>`` lines.
+
+    Nothing of either is executed. Raises ``SettingsError``.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return tomllib.loads(text) if Path(path).suffix == ".toml" else _read_literals(text)
+    except OSError as exc:
+        raise SettingsError(f"{path}: {exc.strerror}") from exc
+    except (SyntaxError, ValueError) as exc:
+        raise SettingsError(f"{path}: {exc}") from exc
+
+
+def _read_literals(text: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for node in ast.parse(text).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    values[name] = ast.literal_eval(value)
+                except ValueError:
+                    raise ValueError(f"line {node.lineno}: {name}: write a plain value") from None
+            case _:
+                raise ValueError(f"line {node.lineno}: write name = value")
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is declared of an option, for ``--help`` and documentation."""
+
+    name: str
+    type: Any
+    default: Any
+    group: str
+    description: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of an option that takes one of a few."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in ``--help``."""
+        return "|".join(self.choices) or _METAVARS.get(self.type, "VALUE")
+
+
+def describe_options() -> Iterator[Option]:
+    """The options in the order of their declaration."""
+    return iter(_OPTIONS.values())
+
+
+def unknown_option(place: str, name: str) -> str:
+    """What to say of an option that does not exist: its new name, or one that is alike."""
+    if name in RENAMED:
+        return f"{place}: {RENAMED[name]}"
+    near = difflib.get_close_matches(name, _OPTIONS, 1)
+    return f"{place}: no such option" + (f"; did you mean {near[0]}?" if near else "; see --help")
+
+
+def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
+    option = _OPTIONS.get(name)
+    if option is None:
+        raise SettingsError(unknown_option(place, name))
+    if text and option.type == list[str]:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, FIELDS[name].type, strict=not text)
+    except msgspec.ValidationError as exc:
+        expected = f"write one of {', '.join(option.choices)}" if option.choices else _explain(exc)
+        raise SettingsError(f"{place}: {expected}, not {value!r}") from exc
+
+
+def _explain(exc: msgspec.ValidationError) -> str:
+    """msgspec's words, as in ``expected int >= 0``, without what it found and where."""
+    return str(exc).partition(", got")[0].partition(" - at")[0].replace("`", "").lower()
+
+
+def _declared(name: str) -> Option:
+    field = FIELDS[name]
+    meta = field.type.__metadata__[0]
+    default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+    return Option(name, field.type.__origin__, default, meta.extra_json_schema["x-group"], meta.description)
+
+
+FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+_OPTIONS = {name: _declared(name) for name in FIELDS}
+_METAVARS = {bool: "true|false", int: "N", float: "SECONDS", list[str]: "A,B,C"}

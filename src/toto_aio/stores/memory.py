@@ -1,0 +1,98 @@
+"""``memory://``: accounts and sessions in this process, gone when it ends. For tests and trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from toto_aio.exceptions import UserIDExists
+from toto_aio.models import Account, Session
+
+
+class MemoryStore:
+    """A store in two dicts. No method awaits anything, so that each is atomic on the event loop."""
+
+    db = None
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._sessions: dict[str, Session] = {}
+
+    @classmethod
+    async def open(cls, url: str) -> MemoryStore:
+        return cls()
+
+    async def close(self) -> None:
+        pass
+
+    async def get_account(self, user_id: str) -> Account | None:
+        return deepcopy(self._accounts.get(user_id))
+
+    async def add_account(self, account: Account) -> None:
+        if account.user_id in self._accounts:
+            raise UserIDExists
+        self._accounts[account.user_id] = deepcopy(account)
+
+    async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
+        account = self._accounts.get(user_id)
+        if account is None:
+            return False
+        values = deepcopy(dict(changes))
+        if "password" in values:
+            account.password = values.pop("password")
+        account.values.update(values)
+        account.version += 1
+        return True
+
+    async def get_session(self, key: str) -> Session | None:
+        session = self._alive(key)
+        return None if session is None else replace(session)
+
+    async def add_session(self, session: Session) -> None:
+        self._sessions[session.key] = replace(session)
+
+    async def save_session(self, session: Session) -> bool:
+        stored = self._alive(session.key)
+        if stored is None or stored.version != session.version:
+            return False
+        self._sessions[session.key] = replace(session, version=session.version + 1)
+        return True
+
+    async def touch_session(self, key: str, expires: float) -> bool:
+        session = self._alive(key)
+        if session is None:
+            return False
+        session.expires = expires
+        return True
+
+    async def list_sessions(self, user_id: str) -> list[Session]:
+        alive = (self._alive(key) for key in list(self._sessions))
+        found = [replace(session) for session in alive if session and session.user_id == user_id]
+        return sorted(found, key=lambda session: session.created)
+
+    async def remove_session(self, key: str) -> bool:
+        alive = self._alive(key) is not None
+        self._sessions.pop(key, None)
+        return alive
+
+    async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
+        found = [session.key for session in await self.list_sessions(user_id) if session.key != keep]
+        for key in found:
+            del self._sessions[key]
+        return len(found)
+
+    async def sweep(self) -> int:
+        before = len(self._sessions)
+        for key in list(self._sessions):
+            self._alive(key)
+        return before - len(self._sessions)
+
+    def _alive(self, key: str) -> Session | None:
+        session = self._sessions.get(key)
+        if session is not None and session.expires <= time.time():
+            del self._sessions[key]
+            return None
+        return session

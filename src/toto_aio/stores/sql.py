@@ -1,0 +1,161 @@
+"""Accounts and sessions in an SQL database: every statement once, whatever the database.
+
+A database adds a ``Driver`` that sends statements, and a ``Dialect`` that says how its SQL differs. A
+statement is written with ``?`` and stands alone: none needs a transaction, so that nothing is left
+open when a call is cancelled between two of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from toto_aio.exceptions import Unavailable, UserIDExists
+from toto_aio.models import Account, Session
+
+Row = Sequence[Any]
+
+
+class DuplicateKeyError(Exception):
+    """A driver's word for a row that exists already."""
+
+
+class Driver(Protocol):
+    """How statements reach a database. Each raises ``Unavailable`` when it is out of reach."""
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        """The rows of a query."""
+
+    async def execute(self, statement: str, *values: Any) -> int:
+        """Run a statement; how many rows it matched. Raises ``DuplicateKeyError``."""
+
+    async def create_schema(self, statements: Sequence[str]) -> None:
+        """Run the statements of the schema, while other processes may do the same."""
+
+    async def close(self) -> None:
+        """Give back what the driver opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a database's SQL differs: the names of its types, whose text must compare byte for byte."""
+
+    text: str
+    blob: str
+    real: str
+    integer: str
+
+    def schema(self) -> Sequence[str]:
+        """The statements that make the tables that are missing."""
+        return [
+            f"""CREATE TABLE IF NOT EXISTS toto_accounts (
+                user_id {self.text} NOT NULL PRIMARY KEY, password {self.text}, extra {self.text} NOT NULL,
+                version {self.integer} NOT NULL)""",
+            f"""CREATE TABLE IF NOT EXISTS toto_sessions (
+                session_key {self.text} NOT NULL PRIMARY KEY, user_id {self.text} NOT NULL,
+                created {self.real} NOT NULL, expires {self.real} NOT NULL, state {self.blob} NOT NULL,
+                version {self.integer} NOT NULL)""",
+            "CREATE INDEX IF NOT EXISTS toto_sessions_user_id ON toto_sessions (user_id)",
+            "CREATE INDEX IF NOT EXISTS toto_sessions_expires ON toto_sessions (expires)",
+        ]
+
+
+GET_ACCOUNT = "SELECT user_id, password, extra, version FROM toto_accounts WHERE user_id = ?"
+ADD_ACCOUNT = "INSERT INTO toto_accounts (user_id, password, extra, version) VALUES (?, ?, ?, ?)"
+UPDATE_ACCOUNT = """UPDATE toto_accounts SET password = ?, extra = ?, version = version + 1
+    WHERE user_id = ? AND version = ?"""
+_SESSION = "session_key, user_id, created, expires, state, version"
+GET_SESSION = f"SELECT {_SESSION} FROM toto_sessions WHERE session_key = ? AND expires > ?"
+ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?)"
+SAVE_SESSION = """UPDATE toto_sessions SET expires = ?, state = ?, version = version + 1
+    WHERE session_key = ? AND version = ? AND expires > ?"""
+TOUCH_SESSION = "UPDATE toto_sessions SET expires = ? WHERE session_key = ? AND expires > ?"
+LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
+REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ?"
+REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ?"
+SWEEP = """DELETE FROM toto_sessions WHERE session_key IN
+    (SELECT session_key FROM toto_sessions WHERE expires <= ? LIMIT 1000)"""
+
+
+class SQLStore:
+    """The contract of a store over a driver. ``db`` is what the driver offers to methods."""
+
+    def __init__(self, driver: Driver, db: Any) -> None:
+        self.db = db
+        self._driver = driver
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def get_account(self, user_id: str) -> Account | None:
+        rows = await self._driver.fetch(GET_ACCOUNT, user_id)
+        return _account(rows[0]) if rows else None
+
+    async def add_account(self, account: Account) -> None:
+        extra = _pack_values(account.values)
+        try:
+            await self._driver.execute(ADD_ACCOUNT, account.user_id, account.password, extra, account.version)
+        except DuplicateKeyError as exc:
+            raise UserIDExists from exc
+
+    async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
+        for _ in range(100):  # another writer came first: look again
+            account = await self.get_account(user_id)
+            if account is None:
+                return False
+            values = {**account.values, **changes}
+            password = values.pop("password", account.password)
+            if await self._driver.execute(
+                UPDATE_ACCOUNT, password, _pack_values(values), user_id, account.version
+            ):
+                return True
+        raise Unavailable
+
+    async def get_session(self, key: str) -> Session | None:
+        rows = await self._driver.fetch(GET_SESSION, key, time.time())
+        return Session(*rows[0]) if rows else None
+
+    async def add_session(self, session: Session) -> None:
+        await self._driver.execute(
+            ADD_SESSION,
+            session.key,
+            session.user_id,
+            session.created,
+            session.expires,
+            session.state,
+            session.version,
+        )
+
+    async def save_session(self, session: Session) -> bool:
+        saved = await self._driver.execute(
+            SAVE_SESSION, session.expires, session.state, session.key, session.version, time.time()
+        )
+        return saved == 1
+
+    async def touch_session(self, key: str, expires: float) -> bool:
+        return await self._driver.execute(TOUCH_SESSION, expires, key, time.time()) == 1
+
+    async def list_sessions(self, user_id: str) -> list[Session]:
+        return [Session(*row) for row in await self._driver.fetch(LIST_SESSIONS, user_id, time.time())]
+
+    async def remove_session(self, key: str) -> bool:
+        return await self._driver.execute(REMOVE_SESSION, key) == 1
+
+    async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
+        return await self._driver.execute(REMOVE_SESSIONS, user_id, keep or "")
+
+    async def sweep(self) -> int:
+        return await self._driver.execute(SWEEP, time.time())
+
+
+def _account(row: Row) -> Account:
+    user_id, password, extra, version = row
+    return Account(user_id, password, msgspec.json.decode(extra), version)
+
+
+def _pack_values(values: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(values).decode()
