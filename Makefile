@@ -10,6 +10,7 @@ run: .venv/installed
 	cd examples/hello && ../../$(BIN)/python -m toto_aio serve
 
 test: .venv/installed
+	tests/install_packages
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
+import toto_aio.methods
+from tests.support import PlainServer, Serve, Service
 from toto_aio import create_app
-
-Client = TestClient[web.Request, web.Application]
-Serve = Callable[..., Awaitable["Service"]]
-
-
-class Service:
-    """A running service, called as a client would call it."""
-
-    def __init__(self, client: Client, root: str = "/service") -> None:
-        self.client = client
-        self.root = root
-
-    async def post(self, path: str = "", **arguments: Any) -> aiohttp.ClientResponse:
-        """The response to a POST to the root, or below it."""
-        return await self.client.post(f"{self.root}{path}", **arguments)
-
-    async def call(
-        self, method: str, parameters: Any = None, *, session: str | None = None, **headers: str
-    ) -> dict[str, Any]:
-        """The whole answer of a call: result, error, session."""
-        if session is not None:
-            headers["x-toto-session-id"] = session
-        body = {"method": method, "parameters": {} if parameters is None else parameters}
-        response = await self.post(json=body, headers=headers)
-        return await response.json()  # type: ignore[no-any-return]
-
-    async def result(self, method: str, parameters: Any = None, *, session: str | None = None) -> Any:
-        """The result of a call that must succeed."""
-        answer = await self.call(method, parameters, session=session)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    async def create(self, user_id: str = "ada", password: str = "correct horse") -> str:
-        """A new account; the id of its session."""
-        result = await self.result("account.create", {"user_id": user_id, "password": password})
-        return str(result["session_id"])
+from toto_aio.registry import find_methods
 
 
 @pytest.fixture
@@ -58,12 +22,9 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
     """
 
     async def serve(methods: Mapping[str, Any] | None = None, **options: Any) -> Service:
-        import toto_aio.methods
-        from toto_aio.registry import find_methods
-
         built_in = {name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()}
         options = {"database": "memory://", "method_module": {**built_in, **(methods or {})}, **options}
-        return Service(await aiohttp_client(create_app(**options)))
+        return Service(await aiohttp_client(PlainServer(create_app(**options))))
 
     return serve
 
@@ -72,3 +33,20 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
 def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The messages that were logged as errors."""
     return lambda: [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+
+
+STORE_URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
+    "memory": lambda request: "memory://",
+    "sqlite": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path')}/toto.db",
+}
+"""Where the store of each kind is opened for a test; a new database is one row here."""
+
+
+@pytest.fixture(params=STORE_URLS)
+async def store(request: pytest.FixtureRequest) -> Any:
+    """A new, empty store; a test that asks for it runs over every kind."""
+    from toto_aio.stores import open_store  # which imports the driver of this kind alone
+
+    store = await open_store(STORE_URLS[request.param](request))
+    yield store
+    await store.close()

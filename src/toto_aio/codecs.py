@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import bson
 import msgspec
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, TypeRegistry
 
 from toto_aio.exceptions import InvalidParameters
 
@@ -87,14 +88,14 @@ def decode_bson(body: bytes) -> Any:
 
 
 def encode_bson(value: Any) -> bytes:
-    """A BSON document."""
+    """A BSON document; UUIDs are binary values of subtype 4."""
     try:
-        return bson.encode(value)
-    except bson.errors.InvalidDocument:
+        return bson.encode(value, codec_options=_BSON_OPTIONS)
+    except (bson.errors.InvalidDocument, TypeError):
         # pymongo knows neither sets nor dataclasses; msgspec turns them into what it knows.
         plain = msgspec.to_builtins(value, builtin_types=_BSON_NATIVE, str_keys=True, enc_hook=_simpler)
         try:
-            return bson.encode(plain)
+            return bson.encode(plain, codec_options=_BSON_OPTIONS)
         except bson.errors.InvalidDocument as exc:
             raise TypeError(str(exc)) from exc
 
@@ -147,13 +148,22 @@ def _escape(match: re.Match[str]) -> str:
 
 def _simpler(value: Any) -> Any:
     """What msgspec is to write in place of a type that it does not know."""
-    for base in (str, int, float):  # subclasses, such as BSON's Int64
-        if isinstance(value, base):
-            return base(value)
+    for kind in _BASES:  # subclasses, such as BSON's Int64 and Binary
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, bson.ObjectId | bson.Decimal128):
         return str(value)
+    if isinstance(value, bson.Timestamp):
+        return value.as_datetime()
+    raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
+
+
+def _as_bytes(value: Any) -> bytes:
+    """What pymongo is to write in place of the types of bytes that it does not know."""
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
     raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
 
 
@@ -161,14 +171,20 @@ _SOUND: frozenset[type] = frozenset({str, bytes, bool, type(None)})
 _JSON_TYPES = _MSGPACK_TYPES = _SOUND
 _BSON_TYPES: frozenset[type] = _SOUND | {
     datetime.datetime,
+    uuid.UUID,
+    bson.Binary,
+    bson.Decimal128,
     bson.Int64,
     bson.ObjectId,
-    bson.Decimal128,
     bson.Timestamp,
-    bson.Binary,
 }
-_BSON_NATIVE = (bytes, datetime.datetime, bson.ObjectId, bson.Decimal128, bson.Timestamp)
-_BSON_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+_BSON_NATIVE = (bytearray, bytes, memoryview, *_BSON_TYPES)
+_BSON_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True,
+    uuid_representation=bson.UuidRepresentation.STANDARD,
+    type_registry=TypeRegistry(fallback_encoder=_as_bytes),
+)
+_BASES: tuple[type[Any], ...] = (str, bytes, int, float)
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _json_decoder = msgspec.json.Decoder()

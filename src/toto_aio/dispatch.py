@@ -27,7 +27,7 @@ from toto_aio.exceptions import (
     TotoException,
     Unavailable,
 )
-from toto_aio.handler import Call, Handler, RawAnswer, Redirect, Reply, Resources, Streamed
+from toto_aio.handler import Call, ClientLeftError, Handler, RawAnswer, Redirect, Reply, Resources, Streamed
 from toto_aio.invocation import Guard, Rules
 from toto_aio.registry import Method
 from toto_aio.sessions import Caller
@@ -113,7 +113,13 @@ class Dispatcher:
         if method.on_connection_close is not None or rules.asynchronous:
             handler.reply.watch(lambda: self._client_left(method, handler))
 
-        result = await self._invoke(method, handler, parameters)
+        try:
+            result = await self._invoke(method, handler, parameters)
+        except Exception:
+            if not handler.answered:
+                raise
+            logger.exception("%r failed after its answer [%s]", method.name, handler.transaction_id)
+            result = None
         if handler.answered or (rules.asynchronous and result is None and not handler.reply.streaming):
             result = await self._wait(handler)
         elif handler.reply.streaming:
@@ -150,7 +156,7 @@ class Dispatcher:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if method.rules.asynchronous:
-            handler.settle(None, ConnectionResetError("The client has left."))
+            handler.settle(None, ClientLeftError())
 
     async def _run_after(self, handler: Handler, method: Method) -> None:
         assert self._after is not None

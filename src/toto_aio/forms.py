@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from toto_aio.exceptions import InvalidParameters
 
@@ -53,7 +54,7 @@ async def read_multipart(request: web.Request, body: bytes) -> dict[str, Any]:
                 content_type = part.headers.get(hdrs.CONTENT_TYPE, "application/octet-stream")
                 file = {"filename": part.filename, "content_type": content_type, "body": content}
                 files.setdefault(part.name, []).append(file)
-    except (ValueError, RuntimeError, AssertionError, web.RequestPayloadError) as exc:
+    except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as exc:
         raise InvalidParameters(f"Not a form: {exc}", status=400) from exc
     return {"arguments": arguments, "files": files}
 

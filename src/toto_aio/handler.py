@@ -74,6 +74,10 @@ class Redirect:
     status: int = 302
 
 
+class ClientLeftError(Exception):
+    """The client left before its call was answered, and there is nobody to tell."""
+
+
 class Streamed:
     """An answer that has gone out in pieces."""
 

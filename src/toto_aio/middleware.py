@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Protocol, TypeGuard
+
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -27,18 +30,32 @@ class Signing:
         self._scheme.verify(self._signed_request(), session.user_id)
 
     def sign(self, response: web.StreamResponse) -> None:
-        """Sign the response of a call with a session, if its bytes are known and there is a body."""
+        """Sign the response of a call that has a session, if all of its bytes are known already."""
         caller = self.caller
-        if caller is None or caller.session is None or not caller.signs:
+        if caller is None or caller.session is None or not caller.signs or not self._is_signable(response):
             return
-        if isinstance(response, web.Response) and not response.prepared and isinstance(response.body, bytes):
-            if self._request.method != hdrs.METH_HEAD and hdrs.LOCATION not in response.headers:
-                signature = self._scheme.sign(self._signed_request(), caller.session.user_id, response.body)
-                if signature is not None:
-                    response.headers[HMAC_HEADER] = signature
+        signature = self._scheme.sign(self._signed_request(), caller.session.user_id, response.body)
+        if signature is not None:
+            response.headers[HMAC_HEADER] = signature
+
+    def _is_signable(self, response: web.StreamResponse) -> TypeGuard[WholeResponse]:
+        return (
+            isinstance(response, web.Response)
+            and isinstance(response.body, bytes)
+            and not response.prepared
+            and self._request.method != hdrs.METH_HEAD
+            and hdrs.LOCATION not in response.headers
+        )
 
     def _signed_request(self) -> SignedRequest:
         return SignedRequest(self.body, self._request.headers.get(HMAC_HEADER))
+
+
+class WholeResponse(Protocol):
+    """A response whose body is at hand."""
+
+    body: bytes
+    headers: MutableMapping[str, str]
 
 
 SIGNING = web.RequestKey("toto_aio_signing", Signing)

@@ -54,16 +54,16 @@ class Passwords:
         return not stored.startswith("$argon2") or self._hasher.check_needs_rehash(stored)
 
     def _verify(self, password: bytes, stored: str | None) -> bool:
-        sound = len(password) <= MAX_BYTES
+        known = stored is not None and len(password) <= MAX_BYTES
         password = password[:MAX_BYTES]
         toto = stored is not None and stored.startswith(TOTO_PREFIX)
         toto_right = verify_toto(password, stored if stored and toto else _TOTO_DECOY)
         right = False
         try:
             right = self._hasher.verify(self._decoy if stored is None or toto else stored, password)
-        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-            pass
-        return sound and (toto_right if toto else right)
+        except (argon2.exceptions.VerificationError, ValueError):
+            pass  # a wrong password, or a malformed hash
+        return known and (toto_right if toto else right)
 
     async def _run(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
@@ -83,6 +83,6 @@ def verify_toto(password: bytes, stored: str) -> bool:
     try:
         iterations = int(salted.split("$")[2] or "190", 16)
         computed = hashlib.pbkdf2_hmac("sha1", password, salted.encode(), iterations, 24)
+        return hmac.compare_digest(base64.b64encode(computed, b"./"), digest.encode())
     except (ValueError, IndexError, OverflowError):
         return False
-    return hmac.compare_digest(base64.b64encode(computed, b"./"), digest.encode())

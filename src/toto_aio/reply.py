@@ -27,18 +27,23 @@ class ConnectionWatch:
     """
 
     def __init__(self) -> None:
-        self._callbacks: dict[web.Request, list[Callable[[], None]]] = {}
+        self._callbacks: dict[HTTPReply, list[Callable[[], None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, request: web.Request, callback: Callable[[], None]) -> None:
-        """Call back once if the client of ``request`` leaves before ``discard``."""
-        self._callbacks.setdefault(request, []).append(callback)
+    def add(self, reply: HTTPReply, callback: Callable[[], None]) -> None:
+        """Call back once if the client that waits for ``reply`` leaves before ``discard``."""
+        self._callbacks.setdefault(reply, []).append(callback)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="toto-aio connection watch")
 
-    def discard(self, request: web.Request) -> None:
-        """Watch a request no more."""
-        self._callbacks.pop(request, None)
+    def client_left(self, reply: HTTPReply) -> None:
+        """Call back for a client that has left."""
+        for callback in self._callbacks.pop(reply, ()):
+            callback()
+
+    def discard(self, reply: HTTPReply) -> None:
+        """Watch for a client no more."""
+        self._callbacks.pop(reply, None)
 
     async def close(self) -> None:
         """Watch nothing any more."""
@@ -50,9 +55,8 @@ class ConnectionWatch:
     async def _run(self) -> None:
         while self._callbacks:
             await asyncio.sleep(WATCH_INTERVAL)
-            for request in [request for request in self._callbacks if _has_left(request)]:
-                for callback in self._callbacks.pop(request):
-                    callback()
+            for reply in [reply for reply in self._callbacks if _has_left(reply.request)]:
+                self.client_left(reply)
         self._task = None
 
 
@@ -121,7 +125,7 @@ class HTTPReply:
 
     def watch(self, callback: Callable[[], None]) -> None:
         self._watched = True
-        self._watch.add(self.request, callback)
+        self._watch.add(self, callback)
 
     def response(self, body: bytes, content_type: str, status: int = 200) -> web.Response:
         """The response with this body; ``status`` unless the method has set one."""
@@ -142,10 +146,15 @@ class HTTPReply:
         assert self._stream is not None
         return self._stream.abort()
 
+    def client_left(self) -> None:
+        """Tell who watches for it, if the client has left."""
+        if self._watched and _has_left(self.request):
+            self._watch.client_left(self)
+
     def close(self) -> None:
         """The request is over."""
         if self._watched:
-            self._watch.discard(self.request)
+            self._watch.discard(self)
         if self._stream is not None:
             self._stream.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from toto_aio.app import create_app
-from toto_aio.cli import read_arguments
+from toto_aio.arguments import read_arguments
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import Settings, SettingsError, read_settings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -12,8 +11,8 @@ from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.forms import FORMS
-from toto_aio.handler import OWN_BYTES, Call, RawAnswer, Redirect
-from toto_aio.middleware import SIGNING
+from toto_aio.handler import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
+from toto_aio.middleware import HMAC_HEADER, SIGNING
 from toto_aio.reply import ConnectionWatch, HTTPReply
 from toto_aio.sessions import Caller, Sessions
 from toto_aio.settings import Settings
@@ -54,32 +53,18 @@ class Service:
                 app.router.add_route(method, path, handle)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        codec, reply = JSON, HTTPReply(request, JSON.content_type, self.watch)
+        reply = HTTPReply(request, JSON.content_type, self.watch)
         try:
-            body = await self._read(request)
+            body = await self._read(request, reply)
             caller = self._caller(request, body)
             path = request.match_info.get("path")
-            content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)
-            known = self._codecs.get(content_type)
-            if known is None:
-                content_type = content_type.partition(";")[0].strip().lower()
-                known = self._codecs.get(content_type)
-            if known is not None:
-                codec = known
-                reply.content_type = codec.content_type
-                message = codec.decode(body) if body else {}
-                if not isinstance(message, dict):
-                    raise InvalidParameters("The body must be an object.", status=400)
-                if self._by_parameter and not path and "batch" in message:
-                    return await self._batch(codec, message["batch"], caller, reply)
-                call = self._call(path, message)
-            elif content_type in FORMS:
-                call = self._call(path, {"parameters": await FORMS[content_type](request, body)})
-            else:
-                raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
-        except Exception as exc:
-            return self._failure(codec, exc, Call(None, None), None, reply)
-        return await self._answer(codec, call, caller, reply)
+            codec, message = await self._decode(request, body)
+            reply.content_type = codec.content_type
+            if self._by_parameter and not path and "batch" in message:
+                return await self._batch(codec, message["batch"], caller, reply)
+        except TotoException as exc:
+            return self._failure(self._codec(request) or JSON, exc, NO_CALL, None, reply)
+        return await self._answer(codec, self._call(path, message), caller, reply)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         reply = HTTPReply(request, JSON.content_type, self.watch)
@@ -100,7 +85,7 @@ class Service:
         reply = HTTPReply(request, JSON.content_type, self.watch)
         reply.set_header("Allow", ALLOWED)
         error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
-        return self._failure(JSON, error, Call(None, None), None, reply)
+        return self._failure(JSON, error, NO_CALL, None, reply)
 
     async def _answer(self, codec: Codec, call: Call, caller: Caller, reply: HTTPReply) -> web.StreamResponse:
         try:
@@ -112,6 +97,11 @@ class Service:
             return reply.response(body, content_type)
         except web.HTTPException:
             raise  # a method that knows aiohttp answers in its words
+        except asyncio.CancelledError:
+            reply.client_left()  # a server can be set to cancel a handler then, and a parent app's may be
+            raise
+        except ClientLeftError:
+            return web.Response(status=499)  # nginx's "client closed request", which nobody gets
         except Exception as exc:
             if reply.streaming:
                 wire_error(exc, call)
@@ -137,34 +127,50 @@ class Service:
             raise InvalidParameters(f"A batch has at most {limit} calls.", status=400)
         reply.alone = False
         ids = sorted(entries)
-        results: dict[str, dict[str, Any]] = {}
         turn = asyncio.Semaphore(self._settings.batch_concurrency)
 
-        async def answer(id: str) -> None:
+        async def answer(id: str) -> dict[str, Any]:
             async with turn:
-                results[id] = await self._entry(codec, entries[id], caller, reply)
+                return await self._entry(codec, entries[id], caller, reply)
 
-        if self._settings.batch_concurrency == 1:
-            for id in ids:
-                await answer(id)
-        else:
-            async with asyncio.TaskGroup() as group:
-                for id in ids:
-                    group.create_task(answer(id), name=f"toto-aio batch {id[:40]}")
-        body = codec.encode(_envelope("batch", {id: results[id] for id in ids}, caller))
-        return reply.response(body, codec.content_type)
+        try:
+            if self._settings.batch_concurrency == 1:
+                answers = [await answer(id) for id in ids]
+            else:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(answer(id), name="toto-aio batch") for id in ids]
+                answers = [task.result() for task in tasks]
+            try:
+                body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
+            except Exception:  # an answer that cannot be sent is an error of its own call alone
+                answers = [
+                    self._sendable(codec, answer, entries[id])
+                    for id, answer in zip(ids, answers, strict=True)
+                ]
+                body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
+            return reply.response(body, codec.content_type)
+        finally:
+            reply.close()
 
     async def _entry(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
-        call = Call(None, None)
+        call = NO_CALL
         try:
             if not isinstance(entry, dict):
                 raise InvalidParameters("A call must be an object.")
             call = self._call(None, entry)
-            result = await self.dispatch(call, caller, reply)
-            codec.encode({"result": result})  # what cannot be sent fails here, and alone
-            return {"result": result}
+            return {"result": await self.dispatch(call, caller, reply)}
+        except web.HTTPException:
+            exc = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")
+            return {"error": self._wire_error(codec, exc, call)}
         except Exception as exc:
             return {"error": self._wire_error(codec, exc, call)}
+
+    def _sendable(self, codec: Codec, answer: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+        try:
+            codec.encode(answer)
+        except Exception as exc:
+            return {"error": self._wire_error(codec, exc, self._call(None, entry))}
+        return answer
 
     def _call(self, path: str | None, message: dict[str, Any]) -> Call:
         """The call of a message: without the key ``parameters`` the whole of it is the parameters."""
@@ -175,24 +181,25 @@ class Service:
         return Call(name, {} if parameters is None else parameters)
 
     def _caller(self, request: web.Request, body: bytes) -> Caller:
-        session_id = request.headers.get(SESSION_HEADER)
-        signing = request.get(SIGNING)
-        if session_id is not None:
-            for header in (SESSION_HEADER, "x-toto-hmac"):
-                if len(request.headers.getall(header, ())) > 1:
+        headers = request.headers
+        session_id = headers.get(SESSION_HEADER)
+        if session_id is not None or HMAC_HEADER in headers:
+            for header in (SESSION_HEADER, HMAC_HEADER):
+                if len(headers.getall(header, ())) > 1:
                     raise InvalidParameters(f"The header {header} stands twice.", status=400)
+        signing = request.get(SIGNING)
         if signing is None:
             return Caller(self.sessions, session_id, None)
         signing.body = body
         signing.caller = caller = Caller(self.sessions, session_id, signing.verify)
         return caller
 
-    async def _read(self, request: web.Request) -> bytes:
+    async def _read(self, request: web.Request, reply: HTTPReply) -> bytes:
         """The body, counted here: an app that embeds this one has a limit of its own on ``request.read``."""
         limit = self._settings.max_body_size
-        too_large = f"The body must have at most {limit} bytes."
+        too_large = InvalidParameters(f"The body must have at most {limit} bytes.", status=413)
         if (request.content_length or 0) > limit:
-            raise InvalidParameters(too_large, status=413)
+            raise too_large
         try:
             body = await request.content.readany()
             if not request.content.at_eof():
@@ -200,15 +207,35 @@ class Service:
                 while piece := await request.content.readany():
                     pieces += piece
                     if len(pieces) > limit:
-                        raise InvalidParameters(too_large, status=413)
+                        raise too_large
                 body = bytes(pieces)
         except web.RequestPayloadError as exc:
+            reply.set_header("Connection", "close")  # aiohttp closes it, as the next head cannot be found
             raise InvalidParameters(f"The body is broken: {exc}", status=400) from exc
         if not body and request.body_exists:
-            body = await request.read()  # a middleware of the embedding app has read it
+            body = await request.read()  # a middleware of the embedding app has read it already
         if len(body) > limit:
-            raise InvalidParameters(too_large, status=413)
+            raise too_large
         return body
+
+    async def _decode(self, request: web.Request, body: bytes) -> tuple[Codec, dict[str, Any]]:
+        """The message in a body, and the codec to answer with."""
+        codec = self._codec(request)
+        if not body:
+            return codec or JSON, {}
+        if codec is not None:
+            message = codec.decode(body)
+            if not isinstance(message, dict):
+                raise InvalidParameters("The body must be an object.", status=400)
+            return codec, message
+        content_type = _essence(request)
+        if content_type not in FORMS:
+            raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
+        return JSON, {"parameters": await FORMS[content_type](request, body)}
+
+    def _codec(self, request: web.Request) -> Codec | None:
+        content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)
+        return self._codecs.get(content_type) or self._codecs.get(_essence(request))
 
     def _failure(
         self, codec: Codec, exc: Exception, call: Call, caller: Caller | None, reply: HTTPReply
@@ -229,7 +256,12 @@ class Service:
 
 
 ALLOWED = "GET, HEAD, OPTIONS, POST"
-Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+NO_CALL = Call(None, None)
+
+
+def _essence(request: web.Request) -> str:
+    """The content type without its parameters."""
+    return request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
 
 
 def _envelope(key: str, value: Any, caller: Caller | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from toto_aio.settings import SettingsError
 
@@ -48,7 +47,7 @@ def open_broker(events: Any) -> Broker | None:
         raise SettingsError(f"events: expected a URL or a broker, got {type(events).__name__}")
     if events == "off":
         return None
-    scheme = urlsplit(events).scheme or events
+    scheme = events.partition("://")[0]
     if scheme not in BROKERS:
         known = ", ".join(f"{name}://" for name in BROKERS)
         raise SettingsError(f"events: cannot open {events!r}; write one of {known} or off")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
@@ -91,7 +90,7 @@ async def open_store(database: Any) -> Store:
         if hasattr(database, "get_session"):
             return cast(Store, database)
         raise SettingsError(f"database: expected a URL or a store, got {type(database).__name__}")
-    scheme = urlsplit(database).scheme or database
+    scheme = database.partition("://")[0]
     if scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
         raise SettingsError(f"database: cannot open {database!r}; write one of {known}")

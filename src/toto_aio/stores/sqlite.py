@@ -86,6 +86,9 @@ class SQLiteDriver:
 
 async def _connect(path: str) -> aiosqlite.Connection:
     try:
+        # A connection of aiosqlite that could not be opened leaves a thread behind, which may outlive the
+        # loop; this one does not.
+        await asyncio.to_thread(lambda: sqlite3.connect(path).close())
         connection = await aiosqlite.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         try:
             await _configure(connection)

@@ -1,0 +1,61 @@
+"""The options on a command line, made from their declaration in ``settings``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from toto_aio.settings import SettingsError, describe_options, unknown_option
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that leaves out what was not given, and raises ``SettingsError`` with one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, without argparse's usage around it."""
+        raise SettingsError(message)
+
+
+def read_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    """The options on the command line of a script. Raises ``SettingsError`` for an unknown one."""
+    parser = Parser()
+    add_options(parser)
+    return parse(parser, arguments)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let a parser know every option, in groups."""
+    groups: dict[str, Any] = {}
+    for option in describe_options():
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        shown = "" if option.default in (None, "", []) else f" (default {option.default})"
+        flag: dict[str, Any] = {"nargs": "?", "const": "true"} if option.type is bool else {}
+        groups[option.group].add_argument(
+            f"--{option.name.replace('_', '-')}",
+            dest=option.name,
+            metavar=option.metavar,
+            help=f"{option.description}{shown}".replace("%", "%%"),
+            **flag,
+        )
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """What was given, as text. Raises ``SettingsError`` that names an option that does not exist."""
+    parsed, unknown = parser.parse_known_args([_hyphened(argument) for argument in arguments])
+    for argument in unknown:
+        flag = argument.partition("=")[0]
+        raise SettingsError(unknown_option(flag, flag.lstrip("-").replace("-", "_")))
+    return vars(parsed)
+
+
+def _hyphened(argument: str) -> str:
+    """``--session_ttl=5`` as ``--session-ttl=5``: both may be written."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value

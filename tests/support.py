@@ -1,0 +1,53 @@
+"""A running service, called as a client would call it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+Client = TestClient[web.Request, Any]
+Serve = Callable[..., Awaitable["Service"]]
+
+
+class PlainServer(TestServer):
+    """aiohttp's test server with the default of real ones: a client that leaves cancels nothing."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return await super()._make_runner(**{**options, "handler_cancellation": False})
+
+
+class Service:
+    """A running service, called as a client would call it."""
+
+    def __init__(self, client: Client, root: str = "/service") -> None:
+        self.client = client
+        self.root = root
+
+    async def post(self, path: str = "", **arguments: Any) -> aiohttp.ClientResponse:
+        """The response to a POST to the root, or below it."""
+        return await self.client.post(f"{self.root}{path}", **arguments)
+
+    async def call(
+        self, method: str, parameters: Any = None, *, session: str | None = None, **headers: str
+    ) -> dict[str, Any]:
+        """The whole answer of a call: result, error, session."""
+        if session is not None:
+            headers["x-toto-session-id"] = session
+        body = {"method": method, "parameters": {} if parameters is None else parameters}
+        response = await self.post(json=body, headers=headers)
+        return await response.json()  # type: ignore[no-any-return]
+
+    async def result(self, method: str, parameters: Any = None, *, session: str | None = None) -> Any:
+        """The result of a call that must succeed."""
+        answer = await self.call(method, parameters, session=session)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    async def create(self, user_id: str = "ada", password: str = "correct horse") -> str:
+        """A new account; the id of its session."""
+        result = await self.result("account.create", {"user_id": user_id, "password": password})
+        return str(result["session_id"])

@@ -1,0 +1,73 @@
+"""The house: imports point down, and importing the package imports no driver."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import toto_aio
+
+SOURCE = Path(toto_aio.__file__).parent
+FLOORS: dict[str, int] = {
+    name: floor
+    for floor, names in enumerate(
+        (
+            "exceptions models methods",
+            "settings codecs passwords signing arguments stores brokers",
+            "accounts",
+            "sessions events",
+            "invocation",
+            "handler registry",
+            "dispatch",
+            "reply forms middleware",
+            "service",
+            "app",
+            "server",
+            "cli",
+            "__main__ __init__",
+        )
+    )
+    for name in names.split()
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The rooms that a file imports when it is imported itself."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("toto_aio."):
+            yield str(node.module).split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (name.name.split(".")[1] for name in node.names if name.name.startswith("toto_aio."))
+
+
+def test_imports_point_down() -> None:
+    """No room imports from a floor above its own; the built-in methods are written like anybody's."""
+    for path in SOURCE.rglob("*.py"):
+        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if room != "methods":
+            for other in imports(path):
+                assert other == room or FLOORS[other] < FLOORS[room] or {other, room} <= SAME_FLOOR, (
+                    path,
+                    other,
+                )
+
+
+SAME_FLOOR = {"settings", "stores", "brokers", "arguments"}
+
+
+def test_importing_imports_no_driver() -> None:
+    """A driver is imported when its URL is opened."""
+    code = "import sys, toto_aio; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(modules.stdout.split())
+    assert "toto_aio.app" in loaded
+    assert not loaded & {"aiosqlite", "sqlite3", "pymongo", "asyncpg", "redis", "asyncmy", "uvloop"}
+
+
+def test_no_file_is_too_long() -> None:
+    """A file is read in a sitting."""
+    for path in SOURCE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
