@@ -16,7 +16,8 @@ FLOORS: dict[str, int] = {
     for floor, names in enumerate(
         (
             "exceptions models methods",
-            "settings codecs passwords signing arguments stores brokers",
+            "codecs",
+            "settings passwords signing arguments stores brokers",
             "accounts",
             "sessions events",
             "invocation",

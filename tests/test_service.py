@@ -376,7 +376,8 @@ async def test_batch_entries_that_are_no_calls(serve: Serve) -> None:
     answer = await (await service.post(json={"batch": {"a": 5, "b": {"method": "echo"}}})).json()
     assert answer["batch"]["a"]["error"]["code"] == 1003
     assert "result" in answer["batch"]["b"]
-    for batch in ([], 5, None):
+    bad: list[Any] = [[], 5, None]
+    for batch in bad:
         assert (await service.post(json={"batch": batch})).status == 400
     assert await (await service.post(json={"batch": {}})).json() == {"batch": {}}
 

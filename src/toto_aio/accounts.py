@@ -30,7 +30,7 @@ class Accounts:
         self._passwords = passwords
         self._password_min_length = password_min_length
 
-    async def create(self, user_id: str, password: str | None, **values: Any) -> UserAccount:
+    async def create(self, user_id: str, password: str | None, /, **values: Any) -> UserAccount:
         """Make an account; without a password (None) nobody can log in to it with one.
 
         Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password of a wrong
@@ -39,7 +39,7 @@ class Accounts:
         user_id = normal_user_id(user_id)
         if not user_id or not user_id.isprintable():
             raise InvalidUserID
-        hashed = None if password is None else await self._hash(password)
+        hashed = None if password is None else await self._hash("password", password)
         account = Account(user_id, hashed, values)
         await self._store.add_account(account)
         return UserAccount(self._store, account)
@@ -58,8 +58,10 @@ class Accounts:
             raise InvalidCredentials
         assert account is not None and account.password is not None
         if self._passwords.needs_rehash(account.password):
-            account.password = await self._passwords.hash(password)
-            await self._store.update_account(user_id, {"password": account.password})
+            hashed = await self._passwords.hash(password)
+            if not await self._store.replace_password(user_id, account.password, hashed):
+                return await self.verify(user_id, password)  # another login or a change came first
+            account.password = hashed
         return account
 
     async def is_current(self, account: Account) -> bool:
@@ -69,14 +71,16 @@ class Accounts:
 
     async def change_password(self, user_id: str, password: str, new_password: str) -> Account:
         """Set a new password if ``password`` is the current one, else ``InvalidCredentials``."""
+        hashed = await self._hash("new_password", new_password)
         account = await self.verify(user_id, password)
-        account.password = await self._hash(new_password)
-        if not await self._store.update_account(account.user_id, {"password": account.password}):
-            raise InvalidCredentials
+        assert account.password is not None
+        if not await self._store.replace_password(account.user_id, account.password, hashed):
+            raise InvalidCredentials  # another change came first, and ``password`` is the current one no more
+        account.password = hashed
         return account
 
-    async def _hash(self, password: str) -> str:
-        require_text("password", password)
+    async def _hash(self, name: str, password: str) -> str:
+        require_text(name, password)
         if not self._password_min_length <= len(password.encode()) <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
         return await self._passwords.hash(password)
@@ -90,10 +94,15 @@ class UserAccount(MutableMapping[str, Any]):
     """
 
     def __init__(self, store: AccountStore, account: Account) -> None:
-        self.user_id = account.user_id
+        self._user_id = account.user_id
         self._store = store
         self._values = account.values
         self._changes: dict[str, Any] = {}
+
+    @property
+    def user_id(self) -> str:
+        """Whose account it is."""
+        return self._user_id
 
     async def load(self, *names: str) -> None:
         """Read the values of these names anew, or all; what was set to them and not saved is dropped."""
@@ -108,19 +117,24 @@ class UserAccount(MutableMapping[str, Any]):
 
     async def save(self) -> None:
         """Write what was set, and keep what others wrote to other names."""
-        if self._changes:
-            changes, self._changes = self._changes, {}
-            try:
-                await self._store.update_account(self.user_id, changes)
-            except BaseException:
-                self._changes = {**changes, **self._changes}
-                raise
-            self._values.update(changes)
+        changes = dict(self._changes)
+        if not changes:
+            return
+        if not await self._store.update_account(self.user_id, changes):
+            raise InvalidUserID("The account is gone.")
+        self._values.update(changes)
+        for name, value in changes.items():
+            if self._changes.get(name) is value:  # else it was set anew while the save was under way
+                del self._changes[name]
 
     def __getitem__(self, name: str) -> Any:
         if name == "user_id":
             return self.user_id
         return self._changes.get(name, self._values.get(name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a name, or ``default`` if there is none."""
+        return self[name] if name in self else default
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in RESERVED:

@@ -163,7 +163,12 @@ def _load_function(option: str, value: Any, attribute: str | None = None) -> Cal
         module, name = (value, attribute) if attribute else value.rpartition(".")[::2]
         if not module:
             raise SettingsError(f"{option}: write module.function, not {value!r}")
-        value = getattr(importlib.import_module(module), name or "", None)
+        try:
+            value = getattr(importlib.import_module(module), name or "", None)
+        except ModuleNotFoundError as exc:
+            if not f"{module}.".startswith(f"{exc.name}."):
+                raise
+            raise SettingsError(f"{option}: there is no module {module!r} on the import path") from exc
     elif attribute is not None and hasattr(value, attribute):
         value = getattr(value, attribute)
     if not callable(value):

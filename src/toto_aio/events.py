@@ -65,9 +65,12 @@ class EventManager:
         _running.add(self)
 
     async def close(self) -> None:
-        """Receive no more, and end the handlers that still run."""
+        """Receive no more; subscriptions come to their end, and handlers that still run are cancelled."""
         _running.discard(self)
         await self._broker.close()
+        for subscriptions in tuple(self._subscriptions.values()):
+            for subscription in tuple(subscriptions):
+                subscription.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -91,17 +94,16 @@ class EventManager:
         registration = Registration(name, function)
         if persist:
             registration.subscription = self.subscribe(name)
-            registration.task = self._start(_consume(registration.subscription, function), name)
+            self._start(_consume(registration.subscription, function), name)
         else:
             self._handlers.setdefault(name, {})[registration] = None
         return registration
 
     def remove_handler(self, registration: Registration) -> None:
-        """Call a handler no more. If it is not registered this is a no-op."""
+        """Call a handler no more; one that runs goes on. If it is not registered this is a no-op."""
         _remove(self._handlers, registration.name, registration)
-        if registration.subscription is not None and registration.task is not None:
+        if registration.subscription is not None:
             registration.subscription.close()
-            registration.task.cancel()
 
     def subscribe(self, name: str, size: int = QUEUE_SIZE) -> Subscription:
         """The events of a name as an asynchronous iterator, from now until it is closed.
@@ -138,13 +140,12 @@ class EventManager:
 class Registration:
     """A handler that waits for an event, as ``register_handler`` returns it."""
 
-    __slots__ = ("function", "name", "subscription", "task")
+    __slots__ = ("function", "name", "subscription")
 
     def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
         self.name = name
         self.function = function
         self.subscription: Subscription | None = None
-        self.task: asyncio.Task[None] | None = None
 
 
 class Subscription:
@@ -170,8 +171,9 @@ class Subscription:
         self._wake()
 
     def close(self) -> None:
-        """Receive no more; a reader that waits reaches the end of the iteration."""
+        """Receive no more; a reader reaches the end of the iteration."""
         self._closed = True
+        self._queue.clear()
         self.manager.unsubscribe(self)
         self._wake()
 
@@ -212,6 +214,11 @@ async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
             await outcome
     except Exception:
         logger.exception("the handler of the event %r failed", name)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        logger.exception("the handler of the event %r awaited what was cancelled", name)
 
 
 def _args(payload: bytes) -> Any:

@@ -10,8 +10,9 @@ that a caller should know of adds a line to the method's documentation.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, TypeVar, overload
 
@@ -45,12 +46,8 @@ class Rules:
 
 
 def rules_of(function: Callable[..., Any]) -> Rules:
-    """The record of a function, made on first use; ``functools.wraps`` hands it to a wrapper."""
-    rules = getattr(function, "__toto_aio_rules__", None)
-    if rules is None:
-        rules = Rules()
-        function.__toto_aio_rules__ = rules  # type: ignore[attr-defined]
-    return rules
+    """The record of a function; a wrapper made with ``functools.wraps`` has that of what it wraps."""
+    return getattr(function, "__toto_aio_rules__", None) or Rules()
 
 
 def authenticated(function: Invoke) -> Invoke:
@@ -77,7 +74,7 @@ def requires(*names: str) -> Callable[[Invoke], Invoke]:
     """Refuse a call that lacks one of these parameters."""
 
     def decorate(function: Invoke) -> Invoke:
-        rules = rules_of(function)
+        rules = _rules(function)
         rules.required = (*names, *(name for name in rules.required if name not in names))
         return _document(function, f"*Required parameters:* {', '.join(f'``{name}``' for name in names)}.")
 
@@ -88,7 +85,7 @@ def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke
     """Set the parameters that a call leaves out; they count for ``requires``."""
 
     def decorate(function: Invoke) -> Invoke:
-        rules = rules_of(function)
+        rules = _rules(function)
         rules.defaults = {**rules.defaults, **defaults}
         listed = ", ".join(f"``{name}: {value!r}``" for name, value in defaults.items())
         return _document(function, f"*Default parameters:* {listed}.")
@@ -98,8 +95,8 @@ def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke
 
 def asynchronous(function: Invoke) -> Invoke:
     """The answer comes later, from ``handler.respond``; a value that is returned is the answer at once."""
-    rules_of(function).asynchronous = True
-    return function
+    _rules(function).asynchronous = True
+    return _document(function, "*Answers when it has something to say.*")
 
 
 def raw_response(function: Invoke) -> Invoke:
@@ -107,7 +104,7 @@ def raw_response(function: Invoke) -> Invoke:
 
     By default that is ``application/octet-stream``.
     """
-    rules_of(function).raw = True
+    _rules(function).raw = True
     return _document(function, "*Answers with bytes of its own.*")
 
 
@@ -123,7 +120,7 @@ def jsonp(callback_name: Any = "jsonp") -> Any:
     """
 
     def decorate(function: Invoke) -> Invoke:
-        rules = rules_of(function)
+        rules = _rules(function)
         rules.jsonp, rules.safe = name, True
         return _document(function, f"*Supports JSONP with the callback parameter* ``{name}``.")
 
@@ -141,17 +138,17 @@ def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) 
     """
 
     def decorate(function: Invoke) -> Invoke:
-        rules = rules_of(function)
+        rules = _rules(function)
         rules.redirects = {**rules.redirects, **{str(code): url for code, url in redirect_map.items()}}
         rules.default_redirect = default or rules.default_redirect
-        return function
+        return _document(function, "*Redirects on errors.*")
 
     return decorate
 
 
 def safe(function: Invoke) -> Invoke:
     """The method only reads: GET and HEAD reach it."""
-    rules_of(function).safe = True
+    _rules(function).safe = True
     return _document(function, "*Can be called by GET.*")
 
 
@@ -161,18 +158,25 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
         raise ValueError(f"timeout: expected a positive number of seconds, got {seconds!r}")
 
     def decorate(function: Invoke) -> Invoke:
-        rules_of(function).timeout = seconds
-        return function
+        _rules(function).timeout = seconds
+        return _document(function, f"*Takes at most* {seconds:g} *seconds.*")
 
     return decorate
 
 
+def _rules(function: Callable[..., Any]) -> Rules:
+    """The record of a function to write into: its own, not that of what it wraps."""
+    rules = replace(rules_of(function))
+    function.__toto_aio_rules__ = rules  # type: ignore[attr-defined]
+    return rules
+
+
 def _guard(function: Invoke, guard: Guard, line: str) -> Invoke:
-    rules = rules_of(function)
+    rules = _rules(function)
     rules.guard = max(rules.guard, guard)
     return _document(function, line)
 
 
 def _document(function: Invoke, line: str) -> Invoke:
-    function.__doc__ = f"{function.__doc__}\n\n{line}" if function.__doc__ else line
+    function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\n{line}" if function.__doc__ else line
     return function

@@ -81,17 +81,23 @@ def compile_method(name: str, source: Any, method_timeout: float) -> Method:
         documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
         timeout=rules.timeout or limit,
         # A plain wrapper of a coroutine function only makes the coroutine, which no thread is needed for.
-        threaded=not inspect.iscoroutinefunction(inspect.unwrap(invoke)),
+        threaded=not _is_coroutine_function(inspect.unwrap(invoke)),
         post_only=getattr(invoke, "__module__", "").startswith(f"{toto_aio.methods.__name__}.account."),
         on_connection_close=getattr(source, "on_connection_close", None),
     )
 
 
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
 def _import_root(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise SettingsError(f"method_module: write the name of a package, as in my.methods, not {name!r}")
     try:
         return _import(name)
     except ModuleNotFoundError as exc:
-        if exc.name != name:
+        if not f"{name}.".startswith(f"{exc.name}."):
             raise
         if name == DEFAULT_PACKAGE:
             logger.warning(

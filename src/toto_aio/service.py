@@ -15,7 +15,7 @@ from toto_aio.handler import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redire
 from toto_aio.middleware import HMAC_HEADER, SIGNING
 from toto_aio.reply import ConnectionWatch, HTTPReply
 from toto_aio.sessions import Caller, Sessions
-from toto_aio.settings import Settings
+from toto_aio.settings import Settings, SettingsError
 
 SESSION_HEADER = "x-toto-session-id"
 
@@ -41,6 +41,8 @@ class Service:
     def add_routes(self, app: web.Application) -> None:
         """Serve the root and everything below it."""
         root = self._settings.root.strip("/")
+        if set(root) & set("{}?#"):
+            raise SettingsError(f"root: write a path such as /service, not {self._settings.root!r}")
         root = f"/{root}" if root else ""
         for path in (root, f"{root}/{{path:.*}}"):
             for method, handle in (

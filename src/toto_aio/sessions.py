@@ -51,9 +51,12 @@ class Sessions:
         account = await self.accounts.verify(user_id, password)
         session = await self.create(account.user_id)
         if not await self.accounts.is_current(account):
-            # The password was changed meanwhile, and its change has ended all sessions but this one.
-            await self.end(session)
-            raise InvalidCredentials
+            # A change of the password meanwhile has ended all sessions but this one; or it was hashed anew.
+            try:
+                await self.accounts.verify(user_id, password)
+            except BaseException:
+                await self.end(session)
+                raise
         return session
 
     async def create(self, user_id: str = "") -> UserSession:
@@ -67,7 +70,7 @@ class Sessions:
 
     async def load(self, session_id: str) -> UserSession | None:
         """The session of an id, renewed when it is due, or None if it is unknown, ended or expired."""
-        if not 0 < len(session_id) <= MAX_SESSION_ID:
+        if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
             return None
         record = await self.store.get_session(_key(session_id))
         if record is None:
@@ -88,6 +91,8 @@ class Sessions:
 
     async def end_others(self, session: UserSession) -> int:
         """End the other sessions of a session's user; how many there were."""
+        if not session.user_id:
+            return 0  # anonymous sessions are nobody's, or rather strangers'
         return await self.store.remove_sessions(session.user_id, keep=session.record.key)
 
     async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
@@ -103,16 +108,17 @@ class Sessions:
             self._locks[key] = lock = asyncio.Lock()
         async with lock:
             record = session.record
-            before = _unpack(_pack(session.state))
-            changed, removed = _difference(_unpack(record.state), before)
+            before = _pack(session.state)
+            changed, removed = _difference(_unpack(record.state), _unpack(before))
+            changes = _pack(changed)  # what ``change`` does to them in vain must not be done twice
             deadline = time.monotonic() + SAVE_LIMIT
             while True:
-                state = _apply(_unpack(record.state), changed, removed)
+                state = _apply(_unpack(record.state), _unpack(changes), removed)
                 result = change(state)
                 written = replace(record, state=_pack(state))
                 if await self.store.save_session(written):
                     written.version += 1
-                    session.settle(written, before)
+                    session.settle(written, _unpack(before))
                     return result
                 if time.monotonic() > deadline:
                     raise Unavailable("The session is being changed too often.")
@@ -121,7 +127,7 @@ class Sessions:
 
     async def refresh(self, session: UserSession) -> None:
         """Read a session anew; what was changed and not saved is dropped."""
-        session.settle(await self._read(session.record.key), session.state)
+        session.reset(await self._read(session.record.key))
 
     async def _read(self, key: str) -> Session:
         record = await self.store.get_session(key)
@@ -192,7 +198,12 @@ class UserSession:
     def settle(self, record: Session, before: dict[str, Any]) -> None:
         """Take over what is stored now; what has changed since ``before`` stays as an unsaved change."""
         changed, removed = _difference(before, self.state)
-        state = _apply(_unpack(record.state), changed, removed)
+        self.reset(record)
+        _apply(self.state, changed, removed)
+
+    def reset(self, record: Session) -> None:
+        """Take over what is stored now, and drop all else."""
+        state = _unpack(record.state)
         self.record = record
         self.state.clear()
         self.state.update(state)
@@ -231,7 +242,7 @@ class Caller:
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify
-        self._lock: asyncio.Lock | None = None
+        self._lock = asyncio.Lock()
 
     async def retrieve(self, session_id: str | None = None) -> UserSession | None:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.
@@ -239,12 +250,10 @@ class Caller:
         None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
         wrong signature.
         """
-        wanted = self._session_id if session_id is None else session_id
-        if self._lock is None:
-            self._lock = asyncio.Lock()
         async with self._lock:
             if self.session is not None and session_id in (None, self.session.session_id):
                 return self.session
+            wanted = self._session_id if session_id is None else session_id
             if wanted is None:
                 return None
             session = await self._sessions.load(wanted)
@@ -259,16 +268,17 @@ class Caller:
         self, user_id: str | None, password: str | None, *, verify_password: bool
     ) -> UserSession:
         """A new session: anonymous without a user id, else after a look at the password, or without."""
-        if user_id is None:
-            self.session = await self._sessions.create()
-        elif verify_password:
-            self.session = await self._sessions.log_in(user_id, password)
-        else:
-            account = await self._sessions.accounts.get(user_id)
-            if account is None:
-                raise InvalidCredentials
-            self.session = await self._sessions.create(account.user_id)
-        return self.session
+        async with self._lock:
+            if user_id is None:
+                self.session = await self._sessions.create()
+            elif verify_password:
+                self.session = await self._sessions.log_in(user_id, password)
+            else:
+                account = await self._sessions.accounts.get(user_id)
+                if account is None:
+                    raise InvalidCredentials
+                self.session = await self._sessions.create(account.user_id)
+            return self.session
 
     async def leave(self) -> None:
         """End the session, if there is one."""

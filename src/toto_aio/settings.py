@@ -177,8 +177,8 @@ def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         return tomllib.loads(text) if Path(path).suffix == ".toml" else _read_literals(text)
     except OSError as exc:
         raise SettingsError(f"{path}: {exc.strerror}") from exc
-    except (SyntaxError, ValueError) as exc:
-        raise SettingsError(f"{path}: {exc}") from exc
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
+        raise SettingsError(f"{path}: {exc or 'nested too deeply'}") from exc
 
 
 def _read_literals(text: str) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _read_literals(text: str) -> dict[str, Any]:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 try:
                     values[name] = ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError):
                     raise ValueError(f"line {node.lineno}: {name}: write a plain value") from None
             case _:
                 raise ValueError(f"line {node.lineno}: write name = value")
@@ -225,8 +225,13 @@ def unknown_option(place: str, name: str) -> str:
     """What to say of an option that does not exist: its new name, or one that is alike."""
     if name in RENAMED:
         return f"{place}: {RENAMED[name]}"
-    near = difflib.get_close_matches(name, _OPTIONS, 1)
-    return f"{place}: no such option" + (f"; did you mean {near[0]}?" if near else "; see --help")
+    near = difflib.get_close_matches(name, _OPTIONS, 3)
+    alike = [other for other in near if _likeness(name, other) == _likeness(name, near[0])]
+    return f"{place}: no such option" + (f"; did you mean {' or '.join(alike)}?" if alike else "; see --help")
+
+
+def _likeness(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, name).ratio()
 
 
 def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:

@@ -25,10 +25,10 @@ class AccountStore(Protocol):
         """Keep a new account; of several at once, in any process, all but one raise ``UserIDExists``."""
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
-        """Set the values that ``changes`` names and keep the others, atomically; False: no such account.
+        """Set the values that ``changes`` names and keep the others, atomically; False: no such account."""
 
-        The key ``password`` sets the password's hash.
-        """
+    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+        """Set the password's hash to ``new`` if it still is ``old``, atomically; False: it is not."""
 
 
 class SessionStore(Protocol):
@@ -41,10 +41,10 @@ class SessionStore(Protocol):
         """Keep a new session."""
 
     async def save_session(self, session: Session) -> bool:
-        """Write ``state`` and ``expires`` if the stored version still is ``session.version``.
+        """Write the ``state`` if the stored version still is ``session.version``.
 
-        The stored version is then one higher; ``session`` is left as it is. False if another save came
-        first, or the session is gone: a save never brings one back.
+        The stored version is then one higher; all else, ``session`` too, is left as it is, so that a renewal
+        stays. False if another save came first, or the session is gone: a save never brings one back.
         """
 
     async def touch_session(self, key: str, expires: float) -> bool:

@@ -40,10 +40,15 @@ class MemoryStore:
         account = self._accounts.get(user_id)
         if account is None:
             return False
-        values = deepcopy(dict(changes))
-        if "password" in values:
-            account.password = values.pop("password")
-        account.values.update(values)
+        account.values.update(deepcopy(dict(changes)))
+        account.version += 1
+        return True
+
+    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+        account = self._accounts.get(user_id)
+        if account is None or account.password != old:
+            return False
+        account.password = new
         account.version += 1
         return True
 
@@ -58,7 +63,8 @@ class MemoryStore:
         stored = self._alive(session.key)
         if stored is None or stored.version != session.version:
             return False
-        self._sessions[session.key] = replace(session, version=session.version + 1)
+        stored.state = session.state
+        stored.version += 1
         return True
 
     async def touch_session(self, key: str, expires: float) -> bool:

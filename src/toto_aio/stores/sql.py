@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from toto_aio.codecs import encode_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 
@@ -66,17 +67,19 @@ class Dialect:
 
 GET_ACCOUNT = "SELECT user_id, password, extra, version FROM toto_accounts WHERE user_id = ?"
 ADD_ACCOUNT = "INSERT INTO toto_accounts (user_id, password, extra, version) VALUES (?, ?, ?, ?)"
-UPDATE_ACCOUNT = """UPDATE toto_accounts SET password = ?, extra = ?, version = version + 1
+UPDATE_ACCOUNT = """UPDATE toto_accounts SET extra = ?, version = version + 1
     WHERE user_id = ? AND version = ?"""
+REPLACE_PASSWORD = """UPDATE toto_accounts SET password = ?, version = version + 1
+    WHERE user_id = ? AND password = ?"""
 _SESSION = "session_key, user_id, created, expires, state, version"
 GET_SESSION = f"SELECT {_SESSION} FROM toto_sessions WHERE session_key = ? AND expires > ?"
 ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?)"
-SAVE_SESSION = """UPDATE toto_sessions SET expires = ?, state = ?, version = version + 1
+SAVE_SESSION = """UPDATE toto_sessions SET state = ?, version = version + 1
     WHERE session_key = ? AND version = ? AND expires > ?"""
 TOUCH_SESSION = "UPDATE toto_sessions SET expires = ? WHERE session_key = ? AND expires > ?"
 LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
-REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ?"
-REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ?"
+REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ? AND expires > ?"
+REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ? AND expires > ?"
 SWEEP = """DELETE FROM toto_sessions WHERE session_key IN
     (SELECT session_key FROM toto_sessions WHERE expires <= ? LIMIT 1000)"""
 
@@ -107,13 +110,13 @@ class SQLStore:
             account = await self.get_account(user_id)
             if account is None:
                 return False
-            values = {**account.values, **changes}
-            password = values.pop("password", account.password)
-            if await self._driver.execute(
-                UPDATE_ACCOUNT, password, _pack_values(values), user_id, account.version
-            ):
+            extra = _pack_values({**account.values, **changes})
+            if await self._driver.execute(UPDATE_ACCOUNT, extra, user_id, account.version):
                 return True
         raise Unavailable
+
+    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+        return await self._driver.execute(REPLACE_PASSWORD, new, user_id, old) == 1
 
     async def get_session(self, key: str) -> Session | None:
         rows = await self._driver.fetch(GET_SESSION, key, time.time())
@@ -132,7 +135,7 @@ class SQLStore:
 
     async def save_session(self, session: Session) -> bool:
         saved = await self._driver.execute(
-            SAVE_SESSION, session.expires, session.state, session.key, session.version, time.time()
+            SAVE_SESSION, session.state, session.key, session.version, time.time()
         )
         return saved == 1
 
@@ -143,10 +146,10 @@ class SQLStore:
         return [Session(*row) for row in await self._driver.fetch(LIST_SESSIONS, user_id, time.time())]
 
     async def remove_session(self, key: str) -> bool:
-        return await self._driver.execute(REMOVE_SESSION, key) == 1
+        return await self._driver.execute(REMOVE_SESSION, key, time.time()) == 1
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        return await self._driver.execute(REMOVE_SESSIONS, user_id, keep or "")
+        return await self._driver.execute(REMOVE_SESSIONS, user_id, keep or "", time.time())
 
     async def sweep(self) -> int:
         return await self._driver.execute(SWEEP, time.time())
@@ -158,4 +161,4 @@ def _account(row: Row) -> Account:
 
 
 def _pack_values(values: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(values).decode()
+    return encode_json(values).decode()

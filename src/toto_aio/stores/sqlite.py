@@ -7,11 +7,13 @@ Any number of processes may share it. Every commit is on the disk before it is a
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import sqlite3
-import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import aiosqlite
 
@@ -21,7 +23,7 @@ from toto_aio.stores.sql import Dialect, DuplicateKeyError, Row, SQLStore
 
 SQLITE = Dialect(text="TEXT", blob="BLOB", real="REAL", integer="INTEGER")
 BUSY_TIMEOUT = 5.0
-"""Seconds that a statement waits for another process's write."""
+"""Seconds that a statement waits for the writes of others."""
 
 
 class SQLiteStore(SQLStore):
@@ -30,78 +32,107 @@ class SQLiteStore(SQLStore):
     @classmethod
     async def open(cls, url: str) -> SQLiteStore:
         path = database_path(url)
-        driver = SQLiteDriver(await _connect(path))
-        try:
-            await driver.create_schema(SQLITE.schema())
-            driver.db = await _connect(path)
-        except BaseException:
-            await driver.close()
-            raise
-        return cls(driver, driver.db)
+        async with AsyncExitStack() as stack:
+            reader = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
+            writer = await stack.enter_async_context(_connection(path, 0))
+            db = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
+            await SQLiteDriver(reader, writer, stack).create_schema(SQLITE.schema())
+            return cls(SQLiteDriver(reader, writer, stack.pop_all()), db)
+        raise AssertionError("unreachable")
 
 
 def database_path(url: str) -> str:
     """The file of a URL: ``sqlite:///toto.db`` is relative, ``sqlite:////var/toto.db`` absolute.
 
-    A bare ``sqlite`` means ``toto.db``. Raises ``SettingsError`` for a host, and for ``:memory:``, which
-    would be a database of its own for each connection.
+    A bare ``sqlite`` means ``toto.db``. Raises ``SettingsError`` for what is not understood whole, and for
+    ``:memory:``, which would be a database of its own for each connection.
     """
-    parts = urlsplit(url)
-    path = unquote(parts.path[1:]) if parts.scheme else "toto.db"
-    if parts.netloc or not path or path == ":memory:":
-        hint = "sqlite:///toto.db (relative), sqlite:////var/toto.db (absolute) or memory://"
-        raise SettingsError(f"database: cannot open {url!r}; write {hint}")
-    return path
+    path = "toto.db" if url == "sqlite" else unquote(url.removeprefix("sqlite:///"))
+    if (
+        (not url.startswith("sqlite:///") and url != "sqlite")
+        or set(url) & set("?#")
+        or "\0" in path
+        or path in ("", ":memory:")
+    ):
+        raise SettingsError(
+            f"database: cannot open {url!r}; write sqlite:///toto.db (relative), "
+            "sqlite:////var/toto.db (absolute) or memory://"
+        )
+    return os.path.abspath(path)  # SQLite would take a relative file:x.db for a URI
 
 
 class SQLiteDriver:
-    """Statements through one connection, whose thread runs them one after the other."""
+    """Statements through a connection that reads and one that writes, each with a thread of its own.
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self.db: aiosqlite.Connection | None = None
-        self._connection = connection
+    ``resources`` are closed with the driver.
+    """
+
+    def __init__(
+        self, reader: aiosqlite.Connection, writer: aiosqlite.Connection, resources: AsyncExitStack
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._resources = resources
+        self._turn = asyncio.Lock()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         try:
-            return list(await self._connection.execute_fetchall(statement, values))
-        except sqlite3.OperationalError as exc:
+            return list(await self._reader.execute_fetchall(statement, values))
+        except sqlite3.DatabaseError as exc:
             raise Unavailable from exc
 
     async def execute(self, statement: str, *values: Any) -> int:
         # RETURNING counts the rows in the one hop to the connection's thread that a query takes.
-        try:
-            return len(await self.fetch(f"{statement} RETURNING 1", *values))
-        except sqlite3.IntegrityError as exc:
-            raise DuplicateKeyError from exc
+        return len(await self._write(f"{statement} RETURNING 1", values))
 
     async def create_schema(self, statements: Sequence[str]) -> None:
         for statement in statements:
-            await self.fetch(statement)
+            await self._write(statement)
 
     async def close(self) -> None:
-        await self._connection.close()
-        if self.db is not None:
-            await self.db.close()
+        await self._resources.aclose()
+
+    async def _write(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Row]:
+        """One write after the other, each with ``BUSY_TIMEOUT`` seconds in all.
+
+        Waiting here and not in the connection's thread, a write that gives up is not carried out later.
+        """
+        try:
+            async with asyncio.timeout(BUSY_TIMEOUT), self._turn:
+                while True:
+                    try:
+                        return list(await self._writer.execute_fetchall(statement, values))
+                    except sqlite3.OperationalError as exc:
+                        if exc.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                            raise
+                        await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # jitter, not a secret
+        except sqlite3.IntegrityError as exc:
+            raise DuplicateKeyError from exc
+        except (sqlite3.DatabaseError, TimeoutError) as exc:
+            raise Unavailable from exc
 
 
-async def _connect(path: str) -> aiosqlite.Connection:
+@asynccontextmanager
+async def _connection(path: str, busy_timeout: float) -> AsyncIterator[aiosqlite.Connection]:
     try:
-        # A connection of aiosqlite that could not be opened leaves a thread behind, which may outlive the
+        # A connection of aiosqlite that cannot be opened leaves a thread behind, which may outlive the
         # loop; this one does not.
         await asyncio.to_thread(lambda: sqlite3.connect(path).close())
-        connection = await aiosqlite.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
-        try:
-            await _configure(connection)
-        except BaseException:
-            await connection.close()
-            raise
+        connection = await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
     except sqlite3.Error as exc:
         raise Unavailable(f"Cannot open the database {path!r}: {exc}") from exc
-    return connection
+    try:
+        try:
+            await _configure(connection)
+        except sqlite3.Error as exc:
+            raise Unavailable(f"Cannot open the database {path!r}: {exc}") from exc
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _configure(connection: aiosqlite.Connection) -> None:
-    deadline = time.monotonic() + BUSY_TIMEOUT
+    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
     while True:
         try:
             await connection.execute_fetchall("PRAGMA journal_mode=WAL")
@@ -109,7 +140,7 @@ async def _configure(connection: aiosqlite.Connection) -> None:
         except sqlite3.OperationalError as exc:
             # The change to WAL needs the file alone and does not wait for it:
             # https://www.sqlite.org/wal.html#activating_and_configuring_wal_mode
-            if "locked" not in str(exc) or time.monotonic() > deadline:
+            if "locked" not in str(exc) or asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.02)
     await connection.execute_fetchall("PRAGMA synchronous=FULL")

@@ -1,0 +1,29 @@
+"""Every broker, for the contract: a new one is a function here and a row in ``BROKERS``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from toto_aio.brokers import Broker
+
+
+def memory(request: pytest.FixtureRequest) -> Broker:
+    """``memory://``."""
+    from toto_aio.brokers.memory import MemoryBroker
+
+    return MemoryBroker("memory://")
+
+
+BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {"memory": memory}
+
+
+@pytest.fixture(params=list(BROKERS.values()), ids=list(BROKERS))
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    """A broker of each kind, not started yet; it is closed at the end, started or not."""
+    opened: Broker = request.param(request)
+    try:
+        yield opened
+    finally:
+        await opened.close()

@@ -1,0 +1,297 @@
+"""Several real processes on one SQLite file; each waits for a word from the test, so that all go at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import argon2
+import pytest
+
+from toto_aio.accounts import Accounts
+from toto_aio.models import Account
+from toto_aio.passwords import Passwords
+from toto_aio.sessions import Sessions
+from toto_aio.settings import Settings
+from toto_aio.stores import open_store
+
+PRELUDE = """
+import asyncio
+import sys
+
+import argon2
+
+from toto_aio.accounts import Accounts
+from toto_aio.exceptions import InvalidSessionID, UserIDExists
+from toto_aio.models import Account
+from toto_aio.passwords import Passwords
+from toto_aio.sessions import Sessions
+from toto_aio.settings import Settings
+from toto_aio.stores import open_store
+
+url, number, *arguments = sys.argv[1:]
+
+
+def say(*words):
+    print(*words, flush=True)
+
+
+def wait_for_start():
+    say("ready")
+    sys.stdin.readline()
+
+
+def sessions_in(store):
+    passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    return Sessions(store, Accounts(store, passwords), Settings())
+
+
+async def main():
+    {body}
+
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def processes(tmp_path: Path, count: int, body: str, *arguments: str) -> AsyncIterator[list[Process]]:
+    """So many processes that run ``body`` and have come to its ``wait_for_start``; killed in the end."""
+    script = tmp_path / "script.py"
+    script.write_text(PRELUDE.format(body="\n    ".join(body.strip().splitlines())))
+    command = [sys.executable, "-W", "error", str(script), f"sqlite:///{tmp_path}/toto.db"]
+    started: list[Process] = []
+    try:
+        for number in range(count):
+            started.append(
+                await asyncio.create_subprocess_exec(
+                    *command, str(number), *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
+                )
+            )
+        for process in started:
+            assert process.stdout is not None
+            line = await process.stdout.readline()
+            assert line == b"ready\n", (await process.communicate())[1].decode()
+        yield started
+    finally:
+        for process in started:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+def start(processes: list[Process]) -> None:
+    """Give each process the word."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"start\n")
+
+
+async def outputs(processes: list[Process]) -> list[list[str]]:
+    """The lines that each process wrote until it ended, well."""
+    answers = await asyncio.gather(*(process.communicate() for process in processes))
+    for process, (_, errors) in zip(processes, answers, strict=True):
+        assert (process.returncode, errors.decode()) == (0, "")
+    return [output.decode().splitlines() for output, _ in answers]
+
+
+@pytest.fixture
+def passwords() -> Passwords:
+    """Hashes that cost little."""
+    return Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+async def test_a_hundred_updates_count_a_hundred(tmp_path: Path, passwords: Passwords) -> None:
+    """Four processes add one to the same session's number 25 times each, all at once, and none is lost."""
+    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    sessions = Sessions(store, Accounts(store, passwords), Settings())
+    session = await sessions.create("ada")
+    session["kept"] = "as it is"
+    await session.save()
+    body = """
+store = await open_store(url)
+sessions = sessions_in(store)
+loaded = [await sessions.load(arguments[0]) for _ in range(25)]
+wait_for_start()
+
+def add(state):
+    state["n"] = state.get("n", 0) + 1
+    return state["n"]
+
+say(*await asyncio.gather(*(session.update(add) for session in loaded)))
+await store.close()
+"""
+    async with processes(tmp_path, 4, body, session.session_id) as started:
+        start(started)
+        answers = await outputs(started)
+    seen = [int(number) for lines in answers for number in lines[0].split()]
+    assert sorted(seen) == list(range(1, 101))
+    await session.refresh()
+    assert dict(session.state) == {"kept": "as it is", "n": 100}
+    await store.close()
+
+
+async def test_saves_of_other_keys_keep_each_other(tmp_path: Path, passwords: Passwords) -> None:
+    """Four processes write ten keys each to one session, all at once: all forty are there."""
+    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    sessions = Sessions(store, Accounts(store, passwords), Settings())
+    session = await sessions.create("ada")
+    body = """
+store = await open_store(url)
+sessions = sessions_in(store)
+session = await sessions.load(arguments[0])
+wait_for_start()
+for n in range(10):
+    session[f"{number}.{n}"] = n
+    await session.save()
+await store.close()
+"""
+    async with processes(tmp_path, 4, body, session.session_id) as started:
+        start(started)
+        await outputs(started)
+    await session.refresh()
+    assert dict(session.state) == {f"{number}.{n}": n for number in range(4) for n in range(10)}
+    await store.close()
+
+
+async def test_updates_of_an_account_keep_each_other(tmp_path: Path) -> None:
+    """Four processes write ten values each to one account, all at once: all forty are there."""
+    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    await store.add_account(Account("ada", "hash"))
+    body = """
+store = await open_store(url)
+wait_for_start()
+for n in range(10):
+    assert await store.update_account("ada", {f"{number}.{n}": n})
+await store.close()
+"""
+    async with processes(tmp_path, 4, body) as started:
+        start(started)
+        await outputs(started)
+    values = {f"{number}.{n}": n for number in range(4) for n in range(10)}
+    assert await store.get_account("ada") == Account("ada", "hash", values, 41)
+    await store.close()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+async def test_one_account_is_made_once(tmp_path: Path, count: int) -> None:
+    """Of the processes that create an account at once one makes it; the others hear that it exists."""
+    body = """
+store = await open_store(url)
+accounts = sessions_in(store).accounts
+wait_for_start()
+for n in range(20):
+    try:
+        await accounts.create(f"user {n}", f"password {number}", number=number)
+        say("made", n)
+    except UserIDExists:
+        say("exists", n)
+await store.close()
+"""
+    async with processes(tmp_path, count, body) as started:
+        start(started)
+        answers = await outputs(started)
+    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    for n in range(20):
+        makers = [str(number) for number in range(count) if f"made {n}" in answers[number]]
+        assert len(makers) == 1
+        assert sum(f"exists {n}" in lines for lines in answers) == count - 1
+        account = await store.get_account(f"user {n}")
+        assert account is not None
+        assert account.values == {"number": makers[0]}
+    await store.close()
+
+
+async def test_four_processes_open_a_new_file(tmp_path: Path) -> None:
+    """They make the tables at once, and each can write to them; five files, one after the other."""
+    body = """
+for n in range(5):
+    wait_for_start()
+    store = await open_store(f"{url}.{n}")
+    await store.add_account(Account(f"user {number}", None))
+    await store.close()
+wait_for_start()
+"""
+    async with processes(tmp_path, 4, body) as started:
+        for _ in range(5):
+            start(started)
+            for process in started:
+                assert process.stdout is not None
+                line = await process.stdout.readline()
+                assert line == b"ready\n", (await process.communicate())[1].decode()
+        start(started)
+        await outputs(started)
+    for n in range(5):
+        store = await open_store(f"sqlite:///{tmp_path}/toto.db.{n}")
+        for number in range(4):
+            assert await store.get_account(f"user {number}") == Account(f"user {number}", None)
+        await store.close()
+
+
+async def test_an_end_wins_over_saves_under_way(tmp_path: Path, passwords: Passwords) -> None:
+    """While processes save to a session and renew it, another ends it: nothing brings it back."""
+    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    sessions = Sessions(store, Accounts(store, passwords), Settings())
+    session = await sessions.create("ada")
+    key = session.record.key
+    body = """
+store = await open_store(url)
+sessions = sessions_in(store)
+session = await sessions.load(arguments[0])
+key = session.record.key
+wait_for_start()
+try:
+    while True:
+        session["n"] = (session["n"] or 0) + 1
+        await session.save()
+        await store.touch_session(key, session.expires + session["n"])
+        if session["n"] == 3:
+            say("under way")
+except InvalidSessionID:
+    assert not await store.touch_session(key, session.expires)
+    assert not await store.save_session(session.record)
+    assert await sessions.load(arguments[0]) is None
+    say("ended")
+await store.close()
+"""
+    async with processes(tmp_path, 3, body, session.session_id) as started:
+        start(started)
+        for process in started:
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"under way\n"
+        await sessions.end(session)
+        ends = await outputs(started)
+    assert [lines[-1] for lines in ends] == ["ended"] * 3
+    assert await store.get_session(key) is None
+    assert await store.list_sessions("ada") == []
+    await store.close()
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """A process that is killed in the middle of its writes loses none that it was told of."""
+    body = """
+store = await open_store(url)
+wait_for_start()
+n = 0
+while True:
+    await store.add_account(Account(f"user {n}", None))
+    say(n)
+    n += 1
+"""
+    async with processes(tmp_path, 1, body) as [process]:
+        start([process])
+        assert process.stdout is not None
+        for n in range(20):
+            assert await process.stdout.readline() == b"%d\n" % n
+        process.kill()
+        rest, _ = await process.communicate()
+        last = int((rest.splitlines() or [b"19"])[-1])
+    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    for n in range(last + 1):
+        assert await store.get_account(f"user {n}") is not None
+    await store.add_account(Account("ada", None))
+    await store.close()

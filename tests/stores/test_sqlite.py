@@ -1,0 +1,548 @@
+"""What is SQLite's own: its file, its URL, its locks, and the connection that methods get."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+import threading
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import argon2
+import pytest
+
+from tests.support import Serve
+from toto_aio import Handler
+from toto_aio.accounts import Accounts
+from toto_aio.exceptions import Unavailable, UserIDExists
+from toto_aio.models import Account, Session
+from toto_aio.passwords import Passwords
+from toto_aio.sessions import Sessions
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.stores import Store, open_store, sqlite
+from toto_aio.stores.memory import MemoryStore
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Store]:
+    """The store on a file, closed afterwards."""
+    store = await open_store(f"sqlite:///{path}")
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program that is writing to the file, until it commits or this ends."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The content of each file in a folder and below, by its path there."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(autouse=True)
+async def _no_thread_outlives_a_test() -> AsyncIterator[None]:
+    """A connection's thread that ended later would speak to an event loop that is closed."""
+    before = set(threading.enumerate())
+    yield
+    await ended(set(threading.enumerate()) - before)
+
+
+async def ended(threads: set[threading.Thread]) -> None:
+    """Wait for threads to end; asyncio's own, which wait for work, may stay."""
+    for thread in threads:
+        if not thread.name.startswith("asyncio"):
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
+
+
+def make_session(key: str) -> Session:
+    """A session that lives for a day."""
+    now = time.time()
+    return Session(key, "ada", now, now + 86400, b"state")
+
+
+# The file
+
+
+async def test_the_file_has_a_write_ahead_log(tmp_path: Path) -> None:
+    """The journal mode is one of the file, for every program that opens it."""
+    async with opened(tmp_path / "toto.db"):
+        with closing(sqlite3.connect(tmp_path / "toto.db")) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_every_connection_syncs_every_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``synchronous`` is FULL (2) on the store's own connections and on that of the methods."""
+    connections = []
+    connect = aiosqlite.connect
+
+    def remember(*args: Any, **kwargs: Any) -> aiosqlite.Connection:
+        connections.append(connect(*args, **kwargs))
+        return connections[-1]
+
+    monkeypatch.setattr(aiosqlite, "connect", remember)
+    async with opened(tmp_path / "toto.db") as store:
+        assert store.db in connections
+        assert len(connections) >= 2
+        for connection in connections:
+            for pragma, value in (("synchronous", 2), ("journal_mode", "wal")):
+                assert list(await connection.execute_fetchall(f"PRAGMA {pragma}")) == [(value,)]
+
+
+async def test_data_survives_reopening(tmp_path: Path) -> None:
+    """Accounts and sessions are there when the file is opened again."""
+    session = make_session("k")
+    async with opened(tmp_path / "toto.db") as store:
+        await store.add_account(Account("grüße", "hash", {"name": "🦊"}))
+        await store.add_session(session)
+        await store.save_session(session)
+    async with opened(tmp_path / "toto.db") as store:
+        assert await store.get_account("grüße") == Account("grüße", "hash", {"name": "🦊"})
+        session.version = 2
+        assert await store.get_session("k") == session
+
+
+async def test_a_commit_is_seen_by_others_at_once(tmp_path: Path) -> None:
+    """What was acknowledged is in the file, though the store is still open."""
+    async with opened(tmp_path / "toto.db") as store, opened(tmp_path / "toto.db") as other:
+        await store.add_account(Account("ada", "hash"))
+        assert await other.get_account("ada") == Account("ada", "hash")
+
+
+async def test_a_sweep_takes_the_rows_away(tmp_path: Path) -> None:
+    """What has expired leaves the table, each row counted once, and what lives stays."""
+    now = time.time()
+    async with opened(tmp_path / "toto.db") as store:
+        for n in range(5):
+            await store.add_session(Session(f"old{n}", "ada", now - 9, now - n - 1, b""))
+        await store.add_session(make_session("living"))
+        assert await store.sweep() == 5
+        assert list(await store.db.execute_fetchall("SELECT session_key FROM toto_sessions")) == [("living",)]
+        assert await store.sweep() == 0
+
+
+async def test_session_ids_are_not_in_the_file(tmp_path: Path) -> None:
+    """Who reads the database, or its log, cannot take over a session."""
+    passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    async with opened(tmp_path / "toto.db") as store:
+        sessions = Sessions(store, Accounts(store, passwords), Settings())
+        ids = []
+        for user_id in ("", "somebody", "somebody"):
+            session = await sessions.create(user_id)
+            session["list"] = [1]
+            await session.save()
+            assert await sessions.load(session.session_id) is not None
+            ids.append(session.session_id.encode())
+        during = files(tmp_path)
+    passwords.close()
+    after = files(tmp_path)
+    assert b"somebody" in during["toto.db-wal"] and b"somebody" in after["toto.db"]
+    for content in (*during.values(), *after.values()):
+        assert not [id for id in ids if id in content]
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite", "toto.db"),
+        ("sqlite:///toto.db", "toto.db"),
+        ("sqlite:///data/my.db", "data/my.db"),
+        ("sqlite:////{folder}/absolute.db", "absolute.db"),
+        ("sqlite:///with%20space%3F%23%25.db", "with space?#%.db"),
+        ("sqlite:///gr%C3%BC%C3%9Fe.db", "grüße.db"),
+        ("sqlite:///:memory:.db", ":memory:.db"),
+        ("sqlite:///data/:memory:", "data/:memory:"),
+        ("sqlite:///file:toto.db", "file:toto.db"),
+    ],
+)
+async def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, file: str) -> None:
+    """A URL names a file, relative with three slashes and absolute with four; ``sqlite`` is toto.db."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    store = await open_store(url.format(folder=str(tmp_path).strip("/")))
+    await store.add_account(Account("ada", None))
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / file)) as other:
+        assert other.execute("SELECT user_id FROM toto_accounts").fetchall() == [("ada",)]
+    assert list(files(tmp_path)) == [file]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///:memory:",
+        "sqlite:///%3Amemory%3A",
+        "sqlite://localhost/toto.db",
+        "sqlite://toto.db",
+        "sqlite://user:secret@host/toto.db",
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+    ],
+)
+async def test_refused_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A host, no file, or a database of each connection's own is refused with what to write."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as refused:
+        await open_store(url)
+    assert "sqlite://" in str(refused.value).partition("write")[2]
+    assert "\n" not in str(refused.value)
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:toto.db",  # the first letter must not be lost
+        "sqlite:/toto.db",
+        "sqlite:///toto.db?mode=ro",  # nor what was asked for
+        "sqlite:///toto#1.db",  # nor the end of the name
+        "sqlite:///toto%00.db",
+        "sqlite://[",
+    ],
+)
+async def test_urls_that_would_open_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """What cannot be understood whole is refused, in place of opening a file of another name."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError):
+        store = await open_store(url)
+        await store.close()
+    assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("database", ["", "toto.db", "sqlit", "oracle://host/name", "/var/toto.db"])
+async def test_unknown_databases(database: str) -> None:
+    """The refusal lists what there is."""
+    with pytest.raises(SettingsError, match=r"memory://.*sqlite://"):
+        await open_store(database)
+
+
+@pytest.mark.parametrize("database", [None, 1, b"memory", Path("toto.db"), {}])
+async def test_what_is_neither_a_url_nor_a_store(database: Any) -> None:
+    """The refusal names its type."""
+    with pytest.raises(SettingsError, match=type(database).__name__):
+        await open_store(database)
+
+
+async def test_a_ready_store() -> None:
+    """It is taken as it is."""
+    store = MemoryStore()
+    assert await open_store(store) is store
+
+
+# What cannot be opened
+
+
+async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """The error is the service's own, and names the path."""
+    with pytest.raises(Unavailable) as error:
+        await open_store(f"sqlite:///{tmp_path}/missing/toto.db")
+    assert f"{tmp_path}/missing/toto.db" in error.value.value
+    assert files(tmp_path) == {}
+
+
+async def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
+    """The error is the service's own, and names the path."""
+    with pytest.raises(Unavailable) as error:
+        await open_store(f"sqlite:///{tmp_path}")
+    assert str(tmp_path) in error.value.value
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database\n" * 1000, b"SQLite format 3\x00" + b"\xff" * 5000, b"\x00" * 4096]
+)
+async def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
+    """The error is the service's own and names the path; the file stays as it was."""
+    file = tmp_path / "toto.db"
+    file.write_bytes(content)
+    with pytest.raises(Unavailable) as error:
+        await open_store(f"sqlite:///{file}")
+    assert str(file) in error.value.value
+    assert file.read_bytes() == content
+
+
+OPENINGS = """
+import asyncio, sys
+from toto_aio.exceptions import Unavailable
+from toto_aio.stores import open_store
+
+for _ in range(10):
+    for url in sys.argv[1:]:
+        try:
+            asyncio.run(open_store(url))
+        except Unavailable as exc:
+            print(exc.value)
+"""
+
+
+async def test_a_failed_opening_is_over_when_it_has_failed(tmp_path: Path) -> None:
+    """Nothing is left that speaks when the event loop has closed: the error is one line, no traceback."""
+    (tmp_path / "toto.db").write_bytes(b"no database\n" * 1000)
+    urls = [f"sqlite:///{tmp_path}/{path}" for path in ("toto.db", "missing/toto.db")]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", OPENINGS, *urls, stdout=PIPE, stderr=PIPE
+    )
+    output, errors = await process.communicate()
+    assert len(output.splitlines()) == 20
+    assert errors.decode() == ""
+
+
+# Locks
+
+
+async def test_a_write_waits_for_a_lock(tmp_path: Path) -> None:
+    """While another program writes, a write waits; when that is done it succeeds."""
+    async with opened(tmp_path / "toto.db") as store:
+        with locked(tmp_path / "toto.db") as other:
+            write = asyncio.create_task(store.add_account(Account("ada", "hash")))
+            assert await asyncio.wait({write}, timeout=0.2) == (set(), {write})
+            other.execute("COMMIT")
+            await asyncio.wait_for(write, 5)
+        assert await store.get_account("ada") == Account("ada", "hash")
+
+
+async def test_a_lock_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the busy time-out each write is unavailable; once the lock is gone nothing is lost."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.2)
+    async with opened(tmp_path / "toto.db") as store:
+        session = make_session("k")
+        await store.add_account(Account("ada", "hash"))
+        await store.add_session(session)
+        with locked(tmp_path / "toto.db"):
+            start = time.monotonic()
+            with pytest.raises(Unavailable):
+                await store.add_account(Account("eve", "hash"))
+            assert 0.15 < time.monotonic() - start < 2
+            for write in (
+                store.update_account("ada", {"n": 1}),
+                store.add_session(make_session("other")),
+                store.save_session(session),
+                store.touch_session("k", time.time() + 9),
+                store.remove_session("k"),
+                store.remove_sessions("ada"),
+                store.sweep(),
+            ):
+                with pytest.raises(Unavailable):
+                    await write
+        assert await store.get_account("eve") is None
+        assert await store.get_account("ada") == Account("ada", "hash")
+        assert await store.list_sessions("ada") == [session]
+        await store.add_account(Account("eve", "hash"))
+
+
+async def test_reads_go_on_while_another_program_writes(tmp_path: Path) -> None:
+    """A reader does not wait for a writer of another process."""
+    async with opened(tmp_path / "toto.db") as store:
+        await store.add_account(Account("ada", "hash"))
+        with locked(tmp_path / "toto.db"):
+            assert await asyncio.wait_for(store.get_account("ada"), 1) == Account("ada", "hash")
+
+
+async def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
+    """Nor does it wait for a writer of its own process: the other calls of a worker go on."""
+    async with opened(tmp_path / "toto.db") as store:
+        await store.add_account(Account("ada", "hash"))
+        with locked(tmp_path / "toto.db") as other:
+            write = asyncio.create_task(store.update_account("ada", {"n": 1}))
+            await asyncio.wait({write}, timeout=0.1)
+            read = asyncio.create_task(store.get_account("ada"))
+            done, _ = await asyncio.wait({read}, timeout=1)
+            other.execute("COMMIT")
+            assert await write is True
+            await read
+            assert done == {read}
+
+
+async def test_writes_that_wait_together_end_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write has the busy time-out, not the sum of those before it: every wait has an end."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.3)
+    async with opened(tmp_path / "toto.db") as store:
+        with locked(tmp_path / "toto.db"):
+            start = time.monotonic()
+            writes = (store.add_session(make_session(f"k{n}")) for n in range(8))
+            outcomes = await asyncio.gather(*writes, return_exceptions=True)
+            taken = time.monotonic() - start
+        assert [type(outcome) for outcome in outcomes] == [Unavailable] * 8
+        assert taken < 4 * 0.3
+
+
+async def test_opening_waits_for_a_lock(tmp_path: Path) -> None:
+    """A new file that another program holds is opened when that is done."""
+    with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        opening = asyncio.create_task(open_store(f"sqlite:///{tmp_path}/toto.db"))
+        assert await asyncio.wait({opening}, timeout=0.2) == (set(), {opening})
+        other.execute("COMMIT")
+        store = await asyncio.wait_for(opening, 5)
+    await store.add_account(Account("ada", None))
+    await store.close()
+
+
+async def test_opening_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that stays locked is unavailable after the busy time-out."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.2)
+    with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable) as error:
+            await asyncio.wait_for(open_store(f"sqlite:///{tmp_path}/toto.db"), 5)
+    assert str(tmp_path / "toto.db") in error.value.value
+
+
+# Cancellation and the end
+
+
+async def test_a_cancelled_write_leaves_the_store_usable(tmp_path: Path) -> None:
+    """A call that is cancelled while it waits for a lock stands in nobody's way."""
+    async with opened(tmp_path / "toto.db") as store:
+        with locked(tmp_path / "toto.db") as other:
+            write = asyncio.create_task(store.add_account(Account("ada", "hash")))
+            await asyncio.wait({write}, timeout=0.1)
+            write.cancel()
+            assert await asyncio.wait({write}, timeout=1) == ({write}, set())
+            assert write.cancelled()
+            other.execute("COMMIT")
+        await store.add_account(Account("eve", "hash"))
+        assert await store.get_account("eve") == Account("eve", "hash")
+
+
+async def test_operations_cancelled_anywhere(tmp_path: Path) -> None:
+    """Wherever an operation is cut off, it is done whole or not at all, and the next one works."""
+    async with opened(tmp_path / "toto.db") as store:
+        await store.add_account(Account("ada", "hash"))
+        for steps in range(12):
+            user_id = f"u{steps}"
+            session = make_session(f"k{steps}")
+            await store.add_session(session)
+            tasks = [
+                asyncio.create_task(store.add_account(Account(user_id, "hash", {"n": 1}))),
+                asyncio.create_task(store.update_account("ada", {user_id: 1})),
+                asyncio.create_task(store.save_session(session)),
+                asyncio.create_task(store.get_session(session.key)),
+            ]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await store.add_account(Account(user_id, "hash", {"n": 1}))
+            except UserIDExists:
+                pass
+            assert await store.get_account(user_id) == Account(user_id, "hash", {"n": 1})
+            assert await store.update_account("ada", {"last": steps}) is True
+            read = await store.get_session(session.key)
+            assert read is not None
+            assert await store.save_session(read) is True
+        account = await store.get_account("ada")
+        assert account is not None
+        assert account.version == 1 + 12 + sum(name.startswith("u") for name in account.values)
+
+
+async def test_a_cancelled_opening_leaves_nothing(tmp_path: Path) -> None:
+    """Wherever the opening is cut off, its threads end and the file can be opened."""
+    before = set(threading.enumerate())
+    for steps in range(0, 30, 2):
+        opening = asyncio.create_task(open_store(f"sqlite:///{tmp_path}/{steps}.db"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        [outcome] = await asyncio.gather(opening, return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            await outcome.close()
+        await ended(set(threading.enumerate()) - before)
+        async with opened(tmp_path / f"{steps}.db") as store:
+            await store.add_account(Account("ada", None))
+
+
+async def test_close_ends_the_threads(tmp_path: Path) -> None:
+    """After ``close`` nothing of the store is left, and to close it again does no harm."""
+    before = set(threading.enumerate())
+    async with opened(tmp_path / "toto.db") as store:
+        await store.add_account(Account("ada", None))
+        during = set(threading.enumerate()) - before
+        assert during
+        await asyncio.wait_for(store.close(), 5)
+        await ended(during)
+        await asyncio.wait_for(store.close(), 5)
+
+
+async def test_close_after_an_author_closed_db(tmp_path: Path) -> None:
+    """A method that closed the connection it was given does not keep the store from closing."""
+    async with opened(tmp_path / "toto.db") as store:
+        await store.db.close()
+        await store.add_account(Account("ada", None))
+        await asyncio.wait_for(store.close(), 5)
+
+
+async def test_close_while_operations_are_under_way(tmp_path: Path) -> None:
+    """It waits for them or cuts them off, and hangs neither itself nor them."""
+    async with opened(tmp_path / "toto.db") as store:
+        writes = [asyncio.create_task(store.add_session(make_session(f"k{n}"))) for n in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(store.close(), 5)
+        await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 5)
+
+
+# The methods' own connection
+
+
+async def test_db_is_a_connection_of_its_own(tmp_path: Path) -> None:
+    """A transaction of a method's neither sees half of what the store does, nor takes it back."""
+    async with opened(tmp_path / "toto.db") as store:
+        assert isinstance(store.db, aiosqlite.Connection)
+        count = "SELECT count(*) FROM toto_accounts"
+        await store.db.execute_fetchall("BEGIN")
+        assert list(await store.db.execute_fetchall(count)) == [(0,)]
+        await store.add_account(Account("ada", "hash"))
+        assert list(await store.db.execute_fetchall(count)) == [(0,)]
+        await store.db.rollback()
+        assert list(await store.db.execute_fetchall(count)) == [(1,)]
+        assert await store.get_account("ada") == Account("ada", "hash")
+
+
+async def test_the_store_does_not_commit_for_a_method(tmp_path: Path) -> None:
+    """What a method's transaction has not committed is not seen, and a rollback takes it back."""
+    async with opened(tmp_path / "toto.db") as store:
+        await store.add_account(Account("ada", "hash"))
+        await store.db.execute_fetchall("BEGIN")
+        await store.db.execute_fetchall("UPDATE toto_accounts SET password = 'theirs'")
+        assert await store.get_account("ada") == Account("ada", "hash")
+        await store.db.rollback()
+        assert await store.get_account("ada") == Account("ada", "hash")
+
+
+async def test_a_method_has_the_connection(serve: Serve, tmp_path: Path) -> None:
+    """``handler.connection.db`` works on the same file as the store."""
+
+    async def names(handler: Handler, parameters: dict[str, Any]) -> Any:
+        assert isinstance(handler.connection.db, aiosqlite.Connection)
+        query = "SELECT user_id FROM toto_accounts ORDER BY user_id"
+        return [name for (name,) in await handler.connection.db.execute_fetchall(query)]
+
+    service = await serve({"names": names}, database=f"sqlite:///{tmp_path}/toto.db")
+    await service.create("ada")
+    await service.create("eve")
+    assert await service.result("names") == ["ada", "eve"]
