@@ -249,9 +249,9 @@ def check(server: Server) -> None:
         body = response.read()
     finally:
         connection.close()
-    expected = json.dumps({"result": PARAMETERS}, separators=(",", ":")).encode()
-    if response.status != 200 or body != expected:
-        raise Failure(f"{server.name} answered {response.status} {body!r}, not 200 {expected!r}")
+    is_json = response.status == 200 and response.msg.get_content_type() == "application/json"
+    if not is_json or json.loads(body) != {"result": PARAMETERS}:
+        raise Failure(f"{server.name} answered {response.status} {body!r}, not the parameters as JSON")
 
 
 def load(wrk: str, script: Path, server: Server, seconds: int) -> Slice:

@@ -169,6 +169,8 @@ def test_wrong_options() -> None:
         ({"events": 5}, "events"),
         ({"startup_function": "nothing"}, "module.function"),
         ({"startup_function": "os.nothing"}, "startup_function"),
+        ({"startup_function": "..os.nothing"}, "module.function"),
+        ({"event_init_module": ".os"}, "the name of a module"),
         ({"event_init_module": "os"}, "invoke"),
         ({"method_module": "no_such_package"}, "no_such_package"),
         ({"method_module": 5}, "method_module"),

@@ -302,6 +302,15 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
         assert await server.end() == 0
 
 
+async def test_a_unix_socket_in_use(tmp_path: Path) -> None:
+    """A second server does not take the path over from the first."""
+    write(tmp_path, methods__hello=HELLO)
+    async with serving(tmp_path, *SERVE, "--unix-socket=s"):
+        said = await failing(tmp_path, *SERVE, "--unix-socket=s")
+    assert said.count("\n") == 1
+    assert "in use" in said
+
+
 async def test_a_unix_socket_that_was_left_behind(tmp_path: Path) -> None:
     """A socket of a server that was killed does not block the next start."""
     write(tmp_path, methods__hello=HELLO)

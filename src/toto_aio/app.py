@@ -161,8 +161,9 @@ def _load_function(option: str, value: Any, attribute: str | None = None) -> Cal
         return None
     if isinstance(value, str):
         module, name = (value, attribute) if attribute else value.rpartition(".")[::2]
-        if not module:
-            raise SettingsError(f"{option}: write module.function, not {value!r}")
+        if not all(module.split(".")):
+            expected = "the name of a module" if attribute else "module.function"
+            raise SettingsError(f"{option}: write {expected}, not {value!r}")
         try:
             value = getattr(importlib.import_module(module), name or "", None)
         except ModuleNotFoundError as exc:

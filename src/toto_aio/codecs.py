@@ -30,7 +30,8 @@ class Codec:
 
     ``decode`` raises ``InvalidParameters`` (status 400) for anything but one whole, sound value.
     ``encode`` takes what a method may return: plain data, dataclasses, dates, UUIDs, sets, msgspec's
-    structs; it raises ``TypeError``, ``ValueError`` or ``OverflowError`` for what it cannot write.
+    structs; it raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for what it
+    cannot write.
     """
 
     content_type: str

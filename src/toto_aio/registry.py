@@ -92,7 +92,7 @@ def _is_coroutine_function(function: Callable[..., Any]) -> bool:
 
 
 def _import_root(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
+    if not all(name.split(".")):
         raise SettingsError(f"method_module: write the name of a package, as in my.methods, not {name!r}")
     try:
         return _import(name)

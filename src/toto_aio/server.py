@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -79,6 +80,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
     """Listen, and say where."""
     try:
         if settings.unix_socket:
+            await _require_unused(settings.unix_socket)
             await web.UnixSite(runner, settings.unix_socket).start()
             return f"{settings.unix_socket} (path {settings.root})"
         site = web.TCPSite(runner, settings.host, settings.port)
@@ -89,6 +91,16 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
     host, port = runner.addresses[0][:2]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/{settings.root.strip('/')}"
+
+
+async def _require_unused(path: str) -> None:
+    """Raise ``OSError`` if somebody listens there: asyncio would take the path over without a word."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return
+    writer.close()
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
