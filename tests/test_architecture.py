@@ -15,7 +15,7 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions models methods",
+            "exceptions models methods deadlines",
             "codecs",
             "settings passwords signing arguments stores brokers",
             "accounts",
@@ -23,6 +23,7 @@ FLOORS: dict[str, int] = {
             "invocation",
             "handler registry",
             "dispatch",
+            "response",
             "reply forms middleware",
             "service",
             "app",

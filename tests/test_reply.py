@@ -155,6 +155,22 @@ async def test_a_method_goes_on_when_its_client_leaves(serve: Serve) -> None:
     assert [await asyncio.wait_for(seen.get(), 5) for _ in range(2)] == ["closed", "ended"]
 
 
+async def test_a_client_that_leaves_within_its_body(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no error of the service, and not logged as one."""
+    service = await serve()
+    port = service.client.port
+    for head in ("Content-Length: 100", "Transfer-Encoding: chunked"):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"POST /service HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+        await writer.wait_closed()
+    await asyncio.sleep(0.05)
+    assert (await service.call("nothing"))["error"]["code"] == 1001
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_a_server_that_cancels(aiohttp_client: AiohttpClient) -> None:
     """A server may be set to cancel the method of a client that leaves; the module is told all the same."""
     seen: asyncio.Queue[str] = asyncio.Queue()

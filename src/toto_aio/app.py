@@ -16,10 +16,10 @@ from aiohttp import web
 
 from toto_aio.accounts import Accounts
 from toto_aio.brokers import open_broker
+from toto_aio.deadlines import Deadlines
 from toto_aio.dispatch import Dispatcher
 from toto_aio.events import EventManager
 from toto_aio.handler import Connection, Resources
-from toto_aio.middleware import signing_middleware
 from toto_aio.passwords import Passwords
 from toto_aio.registry import Method, find_methods
 from toto_aio.service import Service
@@ -44,9 +44,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     given = {} if settings is None else msgspec.structs.asdict(settings)
     settings = read_settings({**given, **options})
     methods = find_methods(settings.method_module, settings.method_timeout)
-    scheme = _scheme(settings.signing)
-    app = web.Application(middlewares=[] if scheme is None else [signing_middleware(scheme)])
-    service = Service(settings)
+    app = web.Application()
+    service = Service(settings, _scheme(settings.signing))
     service.add_routes(app)
     life = _Life(settings, methods, service)
     app.cleanup_ctx.append(life.run)
@@ -96,7 +95,9 @@ class _Life:
                 if events is None:
                     raise SettingsError("event_init_module: write events=memory://, they are off")
                 await _finish(self._init_events(events))
-            resources = Resources(connection, events, threads)
+            deadlines = Deadlines(asyncio.get_running_loop())
+            stack.callback(deadlines.close)
+            resources = Resources(connection, events, threads, deadlines)
             self._service.sessions = sessions
             self._service.dispatch = Dispatcher(
                 self._methods,

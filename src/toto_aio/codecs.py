@@ -46,8 +46,9 @@ def decode_json(body: bytes) -> Any:
     except (ValueError, RecursionError) as exc:
         raise _broken("JSON", exc) from exc
     # Walking the value costs more than decoding it, and a text with few brackets and no long number
-    # cannot break a rule.
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(body):
+    # cannot break a rule. msgspec refuses the rest: NaN, infinities, broken UTF-8, trailing bytes.
+    deep = body.count(b"{") + body.count(b"[") > MAX_DEPTH
+    if deep or len(body) - len(body.translate(None, b"0123456789")) >= _LONG_NUMBER:
         _check(value, MAX_DEPTH, _JSON_TYPES)
     return value
 
@@ -186,7 +187,7 @@ _BSON_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     type_registry=TypeRegistry(fallback_encoder=_as_bytes),
 )
 _BASES: tuple[type[Any], ...] = (str, bytes, int, float)
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_LONG_NUMBER = 19  # digits that an integer of more than 64 bits has at least
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _json_decoder = msgspec.json.Decoder()
 _json_encoder = msgspec.json.Encoder(enc_hook=_simpler)

@@ -16,7 +16,7 @@ from copy import deepcopy
 from typing import Any
 
 from toto_aio.codecs import JSON
-from toto_aio.events import current_manager
+from toto_aio.events import current_manager, running
 from toto_aio.exceptions import (
     InternalError,
     InvalidParameters,
@@ -27,7 +27,17 @@ from toto_aio.exceptions import (
     TotoException,
     Unavailable,
 )
-from toto_aio.handler import Call, ClientLeftError, Handler, RawAnswer, Redirect, Reply, Resources, Streamed
+from toto_aio.handler import (
+    OWN_BYTES,
+    Call,
+    ClientLeftError,
+    Handler,
+    RawAnswer,
+    Redirect,
+    Reply,
+    Resources,
+    Streamed,
+)
 from toto_aio.invocation import Guard, Rules
 from toto_aio.registry import Method
 from toto_aio.sessions import Caller
@@ -59,26 +69,21 @@ class Dispatcher:
 
     async def __call__(self, call: Call, caller: Caller, reply: Reply) -> Any:
         """The result of a call: a value to be encoded, or an answer of the method's own. Raises its error."""
-        if call.name is None or call.name == "":
-            raise MissingMethod
-        method = self._methods.get(call.name) if isinstance(call.name, str) else None
-        if method is None:
-            raise MethodNotFound.named(call.name)
-        if call.by_get and not method.reachable_by_get(self._get_methods):
-            raise MethodNotFound.named(call.name, status=405)
+        method = self._find(call)
         if not isinstance(call.parameters, dict):
             raise InvalidParameters("Parameters must be an object.")
-        handler = Handler(call, caller, reply, self._resources)
-        if self._resources.events is not None:
-            current_manager.set(self._resources.events)
-        limit = asyncio.timeout(method.timeout)
+        resources = self._resources
+        handler = Handler(call, caller, reply, resources)
+        if resources.events is not None and len(running) > 1:
+            current_manager.set(resources.events)
+        limit = resources.deadlines.limit(method.timeout)
         try:
-            async with limit:
+            with limit:
                 if self._before is not None:
                     await _finish(self._before(handler, call.transaction_id, method.name))
                 return await self._answer(method, handler, call.parameters)
         except Exception as exc:
-            if isinstance(exc, TimeoutError) and limit.expired():
+            if isinstance(exc, TimeoutError) and limit.expired:
                 exc = TimedOut()
             url = _redirect_for(exc, method.rules)
             if url is None or not reply.alone or reply.streaming:
@@ -97,6 +102,15 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _find(self, call: Call) -> Method:
+        name = call.name
+        method = self._methods.get(name) if isinstance(name, str) else None
+        if method is None:
+            raise MissingMethod if name is None or name == "" else MethodNotFound.named(name)
+        if call.by_get and not method.reachable_by_get(self._get_methods):
+            raise MethodNotFound.named(name, status=405)
+        return method
+
     async def _answer(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
         rules = method.rules
         if rules.guard:
@@ -105,43 +119,41 @@ class Dispatcher:
         if rules.defaults or rules.required:
             _complete(parameters, rules)
         if callback is not None:
-            _check_callback(callback, handler.reply)
+            _check_callback(callback)
+        if (rules.raw or callback is not None) and not handler.reply.alone:
+            raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
         if rules.raw:
-            if not handler.reply.alone:
-                raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
             handler.response_type = "application/octet-stream"
         if method.on_connection_close is not None or rules.asynchronous:
             handler.reply.watch(lambda: self._client_left(method, handler))
-
         try:
-            result = await self._invoke(method, handler, parameters)
+            if method.threaded:
+                result = await self._in_thread(method, handler, parameters)
+            else:
+                result = method.invoke(handler, parameters)
+            if inspect.isawaitable(result):
+                result = await result
         except Exception:
             if not handler.answered:
                 raise
             logger.exception("%r failed after its answer [%s]", method.name, handler.transaction_id)
             result = None
-        if handler.answered or (rules.asynchronous and result is None and not handler.reply.streaming):
+        streaming = handler.reply.streaming
+        if handler.answered or (rules.asynchronous and (result is None or streaming)):
             result = await self._wait(handler)
-        elif handler.reply.streaming:
-            result = await self._wait(handler) if rules.asynchronous else Streamed()
-        if rules.raw and not isinstance(result, RawAnswer | Redirect | Streamed):
-            return RawAnswer(_raw_body(result), handler.response_type)
-        if callback is not None and not isinstance(result, RawAnswer | Redirect | Streamed):
-            handler.set_header("X-Content-Type-Options", "nosniff")
-            # The comment keeps the callback's name from being the first bytes of the answer (Rosetta Flash).
-            body = b"/**/" + callback.encode() + b"(" + JSON.encode(result) + b")"
-            return RawAnswer(body, "application/javascript")
-        return result
+        elif streaming:
+            result = Streamed()
+        if isinstance(result, OWN_BYTES):
+            return result
+        if rules.raw:
+            return _raw_answer(result, handler)
+        return result if callback is None else _script(callback, result, handler)
 
-    async def _invoke(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
-        if method.threaded:
-            context = contextvars.copy_context()  # run_in_executor would lose it
-            result = await self._resources.loop.run_in_executor(
-                self._resources.threads, context.run, method.invoke, handler, parameters
-            )
-        else:
-            result = method.invoke(handler, parameters)
-        return await result if inspect.isawaitable(result) else result
+    async def _in_thread(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
+        context = contextvars.copy_context()  # run_in_executor would lose it
+        return await self._resources.loop.run_in_executor(
+            self._resources.threads, context.run, method.invoke, handler, parameters
+        )
 
     async def _wait(self, handler: Handler) -> Any:
         self._waiting.add(handler)
@@ -206,21 +218,28 @@ def _complete(parameters: dict[str, Any], rules: Rules) -> None:
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
-def _check_callback(callback: Any, reply: Reply) -> None:
+def _check_callback(callback: Any) -> None:
     if not isinstance(callback, str) or not _CALLBACK.fullmatch(callback):
         raise InvalidParameters("The callback must be the name of a function.")
-    if not reply.alone:
-        raise InvalidParameters("JSONP answers with bytes of its own: call the method alone.")
 
 
-def _raw_body(result: Any) -> bytes:
+def _script(callback: str, result: Any, handler: Handler) -> RawAnswer:
+    handler.set_header("X-Content-Type-Options", "nosniff")
+    # The comment keeps the callback's name from being the first bytes of the answer (Rosetta Flash).
+    body = b"/**/" + callback.encode() + b"(" + JSON.encode(result) + b")"
+    return RawAnswer(body, "application/javascript")
+
+
+def _raw_answer(result: Any, handler: Handler) -> RawAnswer:
     if isinstance(result, str):
-        return result.encode()
-    if isinstance(result, bytes | bytearray | memoryview):
-        return bytes(result)
-    if result is None:
-        return b""
-    raise TypeError(f"a @raw_response method returned {type(result).__name__}: return bytes or str")
+        body = result.encode()
+    elif isinstance(result, bytes | bytearray | memoryview):
+        body = bytes(result)
+    elif result is None:
+        body = b""
+    else:
+        raise TypeError(f"a @raw_response method returned {type(result).__name__}: return bytes or str")
+    return RawAnswer(body, handler.response_type)
 
 
 def _redirect_for(exc: Exception, rules: Rules) -> str | None:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
-from weakref import WeakSet
 
 import msgspec
 
@@ -31,7 +30,9 @@ QUEUE_SIZE = 1000
 """Events that may wait for a subscriber; when one more comes, the oldest is dropped and counted."""
 
 current_manager: ContextVar[EventManager] = ContextVar("toto_aio_event_manager")
-"""The manager of the app in whose call or event handler the code runs."""
+"""The manager of the app in whose call or event handler the code runs, if there are several."""
+running: set[EventManager] = set()
+"""The managers between their ``start`` and ``close``."""
 
 
 class EventManager:
@@ -52,21 +53,21 @@ class EventManager:
         manager = current_manager.get(None)
         if manager is not None:
             return manager
-        if len(_running) == 1:
-            return next(iter(_running))
+        if len(running) == 1:
+            return next(iter(running))
         raise RuntimeError(
-            f"{len(_running) or 'No'} event managers are running here: use handler.events within a call, "
+            f"{len(running) or 'No'} event managers are running here: use handler.events within a call, "
             "or keep what event_init_module or startup_function is given"
         )
 
     async def start(self) -> None:
         """Begin to receive. Raises ``Unavailable``."""
         await self._broker.start(self._deliver)
-        _running.add(self)
+        running.add(self)
 
     async def close(self) -> None:
         """Receive no more; subscriptions come to their end, and handlers that still run are cancelled."""
-        _running.discard(self)
+        running.discard(self)
         await self._broker.close()
         for subscriptions in tuple(self._subscriptions.values()):
             for subscription in tuple(subscriptions):
@@ -234,5 +235,4 @@ def _remove(table: dict[str, dict[Any, None]], name: str, entry: Any) -> None:
             del table[name]
 
 
-_running: WeakSet[EventManager] = WeakSet()
 _decoder = msgspec.msgpack.Decoder()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from toto_aio.accounts import Accounts
+from toto_aio.deadlines import Deadlines
 from toto_aio.events import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.sessions import Caller, Sessions, UserSession
@@ -37,6 +38,7 @@ class Resources:
     connection: Connection
     events: EventManager | None
     threads: ThreadPoolExecutor
+    deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
 

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from toto_aio.response import WholeResponse
+from toto_aio.sessions import Caller
+
 Response = TypeVar("Response", bound=web.StreamResponse)
 
 STREAM_LIMIT = 8 * 1024 * 1024
@@ -127,9 +130,13 @@ class HTTPReply:
         self._watched = True
         self._watch.add(self, callback)
 
-    def response(self, body: bytes, content_type: str, status: int = 200) -> web.Response:
-        """The response with this body; ``status`` unless the method has set one."""
-        response = web.Response(body=body, status=status, headers={"Content-Type": content_type})
+    def response(
+        self, body: bytes, content_type: str, caller: Caller | None, status: int = 200
+    ) -> WholeResponse:
+        """The response with this body, signed by the caller's session; ``status`` unless one was set."""
+        response = WholeResponse(body=body, status=status, headers={"Content-Type": content_type})
+        if caller is not None and caller.signs:
+            response.signed_by = caller.session
         return self._dress(response, status)
 
     def redirect(self, url: str, status: int) -> web.Response:

@@ -242,7 +242,7 @@ class Caller:
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
 
     async def retrieve(self, session_id: str | None = None) -> UserSession | None:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.
@@ -250,7 +250,7 @@ class Caller:
         None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
         wrong signature.
         """
-        async with self._lock:
+        async with self._turn():
             if self.session is not None and session_id in (None, self.session.session_id):
                 return self.session
             wanted = self._session_id if session_id is None else session_id
@@ -268,7 +268,7 @@ class Caller:
         self, user_id: str | None, password: str | None, *, verify_password: bool
     ) -> UserSession:
         """A new session: anonymous without a user id, else after a look at the password, or without."""
-        async with self._lock:
+        async with self._turn():
             if user_id is None:
                 self.session = await self._sessions.create()
             elif verify_password:
@@ -279,6 +279,11 @@ class Caller:
                     raise InvalidCredentials
                 self.session = await self._sessions.create(account.user_id)
             return self.session
+
+    def _turn(self) -> asyncio.Lock:
+        if self._lock is None:  # most calls need none
+            self._lock = asyncio.Lock()
+        return self._lock
 
     async def leave(self) -> None:
         """End the session, if there is one."""
