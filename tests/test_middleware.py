@@ -211,11 +211,14 @@ async def test_a_scheme_of_ones_own(serve: Serve) -> None:
     """An app can bring its own scheme as an object with verify and sign."""
 
     class Reversed:
-        def verify(self, request: Any, user_id: str) -> None:
-            assert request.signature == user_id[::-1]
+        keyed = False
+        nonce_ttl = 0
 
-        def sign(self, request: Any, user_id: str, body: bytes) -> str:
-            return f"{user_id}:{len(body)}"
+        def verify(self, request: Any, signer: Any) -> None:
+            assert request.signature == signer.user_id[::-1]
+
+        def sign(self, request: Any, signer: Any, body: bytes) -> str:
+            return f"{signer.user_id}:{len(body)}"
 
     service = await serve({"who": optionally_authenticated(who)}, signing=Reversed())
     response = await send(service, await service.create("ada"), b'{"method":"who"}', "ada"[::-1])

@@ -290,6 +290,18 @@ async def test_codes_and_statuses(serve: Serve, kind: str, status: int, code: in
     assert (await batch.json())["batch"]["a"]["error"]["code"] == code
 
 
+async def test_the_cause_of_an_outage_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The client is told that a database is out of reach, the log why."""
+
+    async def read(handler: Any, parameters: dict[str, Any]) -> Any:
+        raise Unavailable from OSError("disk on fire")
+
+    service = await serve({"read": read})
+    assert (await service.call("read"))["error"] == {"code": 1011, "value": "Service unavailable"}
+    assert "disk on fire" in caplog.text
+    assert "'read'" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["bug", "unsendable"])
 async def test_an_unexpected_exception(serve: Serve, kind: str, errors: Callable[[], list[str]]) -> None:
     """It is 1000 with an id, under which the log has it whole; its own text stays there."""

@@ -938,7 +938,7 @@ async def test_a_signature_is_verified_where_the_session_is_loaded(sessions: Ses
     session = await sessions.create("ada")
     verified = []
 
-    def refuse(session: UserSession) -> None:
+    async def refuse(session: UserSession) -> None:
         verified.append(session.user_id)
         raise InvalidHMAC
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from toto_aio.exceptions import InvalidHMAC
-from toto_aio.signing import SCHEMES, Scheme, SignedRequest
+from toto_aio.signing import SCHEMES, Scheme, SignedRequest, Signer
 
 # No deadline: the machine may be busy.
 examples = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,7 +46,7 @@ def low_bytes(text: str) -> bytes:
 def is_accepted(body: bytes, given: str | None, user_id: str = "ada") -> bool:
     """Whether a request is accepted; if it is not, the error is 1008 with status 200."""
     try:
-        scheme().verify(SignedRequest(body, given), user_id)
+        scheme().verify(SignedRequest(body, given), Signer("", user_id, b""))
     except InvalidHMAC as error:
         assert (error.code, error.value, error.status) == (1008, "Invalid HMAC", 200)
         return False
@@ -57,7 +57,7 @@ def test_the_vector_of_the_rfc() -> None:
     """The second test case of RFC 2202, in base64, is what is sent and what is accepted."""
     message = b"what do ya want for nothing?"
     expected = base64.b64encode(bytes.fromhex("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79")).decode()
-    assert scheme().sign(SignedRequest(b"", None), "Jefe", message) == expected
+    assert scheme().sign(SignedRequest(b"", None), Signer("", "Jefe", b""), message) == expected
     assert is_accepted(message, expected, "Jefe")
 
 
@@ -65,7 +65,7 @@ def test_the_vector_of_the_rfc() -> None:
 @given(st.binary(), texts)
 def test_responses_are_signed_as_totos_clients_verify_them(body: bytes, user_id: str) -> None:
     """A response carries the HMAC-SHA1 of its body under the user id; that of nobody carries none."""
-    signed = scheme().sign(SignedRequest(BODY, None), user_id, body)
+    signed = scheme().sign(SignedRequest(BODY, None), Signer("", user_id, b""), body)
     assert signed == (signature(user_id.encode(), body) if user_id else None)
 
 
@@ -92,7 +92,7 @@ def test_a_signature_without_a_body_is_not_looked_at(given: str) -> None:
 def test_anonymous_sessions_are_not_signed(given: str | None) -> None:
     """The session of nobody has no key: its requests are accepted, and its responses carry no signature."""
     assert is_accepted(BODY, given, user_id="")
-    assert scheme().sign(SignedRequest(BODY, given), "", BODY) is None
+    assert scheme().sign(SignedRequest(BODY, given), Signer("", "", b""), BODY) is None
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,11 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     given = {} if settings is None else msgspec.structs.asdict(settings)
     settings = read_settings({**given, **options})
     methods = find_methods(settings.method_module, settings.method_timeout)
+    scheme = _scheme(settings.signing)
     app = web.Application()
-    service = Service(settings, _scheme(settings.signing))
+    service = Service(settings, scheme)
     service.add_routes(app)
-    life = _Life(settings, methods, service)
+    life = _Life(settings, methods, service, keyed=scheme is not None and scheme.keyed)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
     return app
@@ -56,8 +57,11 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
 class _Life:
     """What an app opens when it starts and closes when it ends, in the reverse order."""
 
-    def __init__(self, settings: Settings, methods: dict[str, Method], service: Service) -> None:
+    def __init__(
+        self, settings: Settings, methods: dict[str, Method], service: Service, *, keyed: bool
+    ) -> None:
         self._settings = settings
+        self._keyed = keyed
         self._methods = methods
         self._service = service
         self._before = _load_function("before_handler", settings.before_handler)
@@ -82,7 +86,7 @@ class _Life:
                 fields=settings.account_fields,
                 password_min_length=settings.password_min_length,
             )
-            sessions = Sessions(sessions_in, accounts, settings)
+            sessions = Sessions(sessions_in, accounts, settings, keyed=self._keyed)
             connection = Connection(store.db, accounts, sessions)
             threads = ThreadPoolExecutor(settings.threads, "toto-aio-method")
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
@@ -151,7 +155,7 @@ def _scheme(signing: Any) -> Scheme | None:
         if signing not in SCHEMES:
             raise SettingsError(f"signing: write one of {', '.join(SCHEMES)}, not {signing!r}")
         return SCHEMES[signing]
-    if not hasattr(signing, "verify") or not hasattr(signing, "sign"):
+    if not all(hasattr(signing, name) for name in ("verify", "sign", "keyed", "nonce_ttl")):
         raise SettingsError(f"signing: expected a scheme with verify and sign, not {signing!r}")
     return signing  # type: ignore[no-any-return]
 

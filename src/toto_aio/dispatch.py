@@ -181,6 +181,8 @@ class Dispatcher:
 def wire_error(exc: Exception, call: Call, *, debug: bool = False) -> TotoException:
     """The error that a client is told for an exception; an unexpected one is logged whole under an id."""
     if isinstance(exc, TotoException):
+        if exc.__cause__ is not None and exc.status >= 500:  # what the client is not told
+            logger.warning("%s [%s] in %.100r: %r", exc, call.transaction_id, call.name, exc.__cause__)
         return exc
     logger.error(
         "internal error %s in %.100r",
@@ -197,7 +199,7 @@ async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> 
     if guard is Guard.PARAMETER:
         session_id = parameters.pop("session_id", None)
         handler.caller.signs = False
-        session = await handler.retrieve_session(session_id) if isinstance(session_id, str) else None
+        session = await handler.caller.retrieve(session_id, signed=False) if session_id else None
     else:
         session = await handler.retrieve_session()
     if guard is Guard.ANONYMOUS and session is None:

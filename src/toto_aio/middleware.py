@@ -8,7 +8,10 @@ from aiohttp.typedefs import Handler, Middleware
 from toto_aio.response import WholeResponse
 from toto_aio.signing import Scheme, SignedRequest
 
+SESSION_HEADER = "x-toto-session-id"
 HMAC_HEADER = "x-toto-hmac"
+TIMESTAMP_HEADER = "x-toto-timestamp"
+NONCE_HEADER = "x-toto-nonce"
 
 
 def signing_middleware(scheme: Scheme) -> Middleware:
@@ -19,9 +22,9 @@ def signing_middleware(scheme: Scheme) -> Middleware:
         response = await handler(request)
         if not isinstance(response, WholeResponse) or response.signed_by is None:
             return response
-        session, body = response.signed_by, response.body
+        signer, body = response.signed_by.signer, response.body
         if isinstance(body, bytes) and request.method != hdrs.METH_HEAD:
-            signature = scheme.sign(signed_request(request, b""), session.user_id, body)
+            signature = scheme.sign(signed_request(request, b""), signer, body)
             if signature is not None:
                 response.headers[HMAC_HEADER] = signature
         return response
@@ -31,4 +34,14 @@ def signing_middleware(scheme: Scheme) -> Middleware:
 
 def signed_request(request: web.Request, body: bytes) -> SignedRequest:
     """What a scheme may look at of a request with this body."""
-    return SignedRequest(body, request.headers.get(HMAC_HEADER))
+    headers = request.headers
+    return SignedRequest(
+        body,
+        headers.get(HMAC_HEADER),
+        request.method,
+        request.raw_path,
+        headers.get(hdrs.CONTENT_TYPE, ""),
+        headers.get(SESSION_HEADER, ""),
+        headers.get(TIMESTAMP_HEADER),
+        headers.get(NONCE_HEADER),
+    )

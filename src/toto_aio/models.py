@@ -23,7 +23,8 @@ class Account:
 class Session:
     """A session: ``key`` is the SHA-256 of the id that its client holds, ``user_id`` "" if anonymous.
 
-    ``created`` and ``expires`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the saves.
+    ``created`` and ``expires`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the saves, and
+    ``signing_key`` is b"" unless sessions have keys of their own.
     """
 
     key: str
@@ -32,3 +33,4 @@ class Session:
     expires: float
     state: bytes
     version: int = 1
+    signing_key: bytes = b""

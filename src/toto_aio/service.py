@@ -10,16 +10,21 @@ from aiohttp import hdrs, web
 
 from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.dispatch import Dispatcher, wire_error
-from toto_aio.exceptions import InvalidParameters, TotoException
+from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TotoException
 from toto_aio.forms import FORMS
 from toto_aio.handler import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
-from toto_aio.middleware import HMAC_HEADER, signed_request, signing_middleware
+from toto_aio.middleware import (
+    HMAC_HEADER,
+    NONCE_HEADER,
+    SESSION_HEADER,
+    TIMESTAMP_HEADER,
+    signed_request,
+    signing_middleware,
+)
 from toto_aio.reply import ConnectionWatch, HTTPReply
-from toto_aio.sessions import Caller, Sessions
+from toto_aio.sessions import Caller, Sessions, UserSession
 from toto_aio.settings import Settings, SettingsError
-from toto_aio.signing import Scheme
-
-SESSION_HEADER = "x-toto-session-id"
+from toto_aio.signing import Scheme, SignedRequest
 
 
 class Service:
@@ -207,14 +212,21 @@ class Service:
         session_id = headers.get(SESSION_HEADER)
         if session_id is None and HMAC_HEADER not in headers:
             return Caller(self.sessions, None, None)
-        for header in (SESSION_HEADER, HMAC_HEADER):
+        for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} stands twice.", status=400)
-        scheme = self._scheme
-        if scheme is None:
+        if self._scheme is None:
             return Caller(self.sessions, session_id, None)
-        signed = signed_request(request, body)
-        return Caller(self.sessions, session_id, lambda session: scheme.verify(signed, session.user_id))
+        return Caller(self.sessions, session_id, partial(self._verify, signed_request(request, body)))
+
+    async def _verify(self, request: SignedRequest, session: UserSession) -> None:
+        """Accept a request for the session that it loads, or raise ``InvalidHMAC``."""
+        assert self._scheme is not None
+        self._scheme.verify(request, session.signer)
+        if self._scheme.nonce_ttl:
+            key = f"nonce:{session.record.key}:{request.nonce}"
+            if not await self.sessions.store.add_once(key, self._scheme.nonce_ttl):
+                raise InvalidHMAC
 
     async def _read(self, request: web.Request, body: bytes, reply: HTTPReply) -> bytes:
         """The body, counted here: an app that embeds this one has a limit of its own on ``request.read``."""

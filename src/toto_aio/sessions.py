@@ -7,11 +7,12 @@ who reads the database cannot take over a session.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -23,6 +24,7 @@ from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidCredentials, InvalidSessionID, Unavailable
 from toto_aio.models import Session
 from toto_aio.settings import Settings
+from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
 
 MAX_SESSION_ID = 256
@@ -36,9 +38,12 @@ T = TypeVar("T")
 class Sessions:
     """The sessions of a service: rules over a ``SessionStore``."""
 
-    def __init__(self, store: SessionStore, accounts: Accounts, settings: Settings) -> None:
+    def __init__(
+        self, store: SessionStore, accounts: Accounts, settings: Settings, *, keyed: bool = False
+    ) -> None:
         self.store = store
         self.accounts = accounts
+        self._keyed = keyed
         self._max_ttl = settings.session_max_ttl
         self._lives = {
             False: (settings.session_ttl, settings.session_renew),
@@ -64,9 +69,11 @@ class Sessions:
         session_id = secrets.token_urlsafe(32)
         now = time.time()
         ttl, _ = self._lives[not user_id]
-        record = Session(_key(session_id), user_id, now, now + min(ttl, self._max_ttl), _EMPTY)
+        key = secrets.token_bytes(32) if self._keyed else b""
+        expires = now + min(ttl, self._max_ttl)
+        record = Session(_key(session_id), user_id, now, expires, _EMPTY, signing_key=key)
         await self.store.add_session(record)
-        return UserSession(self, session_id, record)
+        return UserSession(self, session_id, record, is_new=True)
 
     async def load(self, session_id: str) -> UserSession | None:
         """The session of an id, renewed when it is due, or None if it is unknown, ended or expired."""
@@ -143,7 +150,8 @@ class UserSession:
     would be another.
     """
 
-    def __init__(self, sessions: Sessions, session_id: str, record: Session) -> None:
+    def __init__(self, sessions: Sessions, session_id: str, record: Session, *, is_new: bool = False) -> None:
+        self._is_new = is_new
         self.session_id = session_id
         self.record = record
         self._sessions = sessions
@@ -192,8 +200,16 @@ class UserSession:
         return await self._sessions.accounts.get(self.user_id) if self.user_id else None
 
     def describe(self) -> dict[str, Any]:
-        """The session as it stands in an answer."""
-        return {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
+        """The session as it stands in an answer; its key, if it has one, when it was made just now."""
+        described = {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
+        if self._is_new and self.record.signing_key:
+            described["key"] = base64.b64encode(self.record.signing_key).decode()
+        return described
+
+    @property
+    def signer(self) -> Signer:
+        """What a signature scheme may know of it."""
+        return Signer(self.session_id, self.user_id, self.record.signing_key)
 
     def settle(self, record: Session, before: dict[str, Any]) -> None:
         """Take over what is stored now; what has changed since ``before`` stays as an unsaved change."""
@@ -235,7 +251,10 @@ class Caller:
     """
 
     def __init__(
-        self, sessions: Sessions, session_id: str | None, verify: Callable[[UserSession], None] | None
+        self,
+        sessions: Sessions,
+        session_id: str | None,
+        verify: Callable[[UserSession], Awaitable[None]] | None,
     ) -> None:
         self.session: UserSession | None = None
         self.signs = True
@@ -244,11 +263,11 @@ class Caller:
         self._verify = verify
         self._lock: asyncio.Lock | None = None
 
-    async def retrieve(self, session_id: str | None = None) -> UserSession | None:
+    async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.
 
         None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
-        wrong signature.
+        wrong signature, which is not looked at unless ``signed``.
         """
         async with self._turn():
             if self.session is not None and session_id in (None, self.session.session_id):
@@ -257,8 +276,8 @@ class Caller:
             if wanted is None:
                 return None
             session = await self._sessions.load(wanted)
-            if session is not None and self._verify is not None:
-                self._verify(session)
+            if session is not None and signed and self._verify is not None:
+                await self._verify(session)
             self.session = session
             if session is None and wanted == self._session_id:
                 self._session_id = None

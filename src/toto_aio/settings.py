@@ -112,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Seconds, option("Sessions", "the same as session_renew for anonymous sessions", ge=0)
     ] = 0.0
     signing: Annotated[
-        Any, option("Sessions", "how requests and responses are signed: user_id (as in Toto) or off")
+        Any, option("Sessions", "how requests and responses are signed: user_id (as in Toto), session or off")
     ] = "user_id"
 
     events: Annotated[Any, option("Events", "how events travel: memory:// or off")] = "memory://"

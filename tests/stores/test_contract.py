@@ -530,3 +530,51 @@ async def test_a_store_is_closed_twice(store: Store) -> None:
     """To close a store again neither fails nor hangs."""
     await asyncio.wait_for(store.close(), 10)
     await asyncio.wait_for(store.close(), 10)
+
+
+async def test_a_counter(store: Store) -> None:
+    """It begins at 0, goes up and down, and others are not touched."""
+    assert [await store.increment("a", 60) for _ in range(3)] == [1, 2, 3]
+    assert await store.increment("a", 60, by=-1) == 2
+    assert await store.increment("A", 60) == 1
+    assert await store.increment("a ", 60, by=5) == 5
+
+
+async def test_a_counter_of_many(store: Store) -> None:
+    """Each of a hundred that count at once gets a number of its own."""
+    counted = await asyncio.gather(*(store.increment("a", 60) for _ in range(100)))
+    assert sorted(counted) == list(range(1, 101))
+
+
+async def test_a_counter_ends(store: Store) -> None:
+    """Its time is that since it began, not since it was counted last."""
+    assert await store.increment("a", 0.4) == 1
+    await asyncio.sleep(0.25)
+    assert await store.increment("a", 60) == 2
+    await asyncio.sleep(0.25)
+    assert await store.increment("a", 60) == 1
+
+
+async def test_add_once(store: Store) -> None:
+    """Of many that add a key one is first, until its time has passed."""
+    added = await asyncio.gather(*(store.add_once("a", 0.3) for _ in range(20)))
+    assert sorted(added) == [False] * 19 + [True]
+    assert await store.add_once("b", 0.3) is True
+    await asyncio.sleep(0.35)
+    assert await store.add_once("a", 60) is True
+    assert await store.add_once("a", 60) is False
+
+
+async def test_the_sweep_drops_counters(store: Store) -> None:
+    """Those whose time has passed, and no others."""
+    await store.add_once("old", -1)
+    await store.add_once("new", 60)
+    assert await store.sweep() == 1
+    assert await store.add_once("new", 60) is False
+
+
+async def test_the_key_of_a_session(store: Store) -> None:
+    """The key that a session signs with is kept as it is."""
+    session = replace(make_session("k"), signing_key=bytes(range(256)))
+    await store.add_session(session)
+    assert await store.get_session("k") == session

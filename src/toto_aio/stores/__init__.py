@@ -32,7 +32,7 @@ class AccountStore(Protocol):
 
 
 class SessionStore(Protocol):
-    """Keeps sessions by their key. Raises ``Unavailable`` when out of reach."""
+    """Keeps sessions by their key, and counters beside them. Raises ``Unavailable`` when out of reach."""
 
     async def get_session(self, key: str) -> Session | None:
         """The session, a copy of its own; None if it is unknown, ended or expired."""
@@ -58,6 +58,13 @@ class SessionStore(Protocol):
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
         """End the sessions of an account, but for the one of the key ``keep``; how many there were."""
+
+    async def increment(self, key: str, ttl: float, by: int = 1) -> int:
+        """Add to a counter, atomically; what it counts now. It begins at 0, and again when ``ttl`` seconds
+        have passed since then."""
+
+    async def add_once(self, key: str, ttl: float) -> bool:
+        """Whether nobody, in any process, has added this key within the last ``ttl`` seconds."""
 
     async def sweep(self) -> int:
         """Drop what has expired, a bounded number at a time; how many were dropped."""

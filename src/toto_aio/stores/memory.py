@@ -20,6 +20,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._sessions: dict[str, Session] = {}
+        self._counters: dict[str, tuple[int, float]] = {}
 
     @classmethod
     async def open(cls, url: str) -> MemoryStore:
@@ -90,11 +91,26 @@ class MemoryStore:
             del self._sessions[key]
         return len(found)
 
+    async def increment(self, key: str, ttl: float, by: int = 1) -> int:
+        now = time.time()
+        count, expires = self._counters.get(key, (0, 0.0))
+        if expires <= now:
+            count, expires = 0, now + ttl
+        self._counters[key] = (count + by, expires)
+        return count + by
+
+    async def add_once(self, key: str, ttl: float) -> bool:
+        return await self.increment(key, ttl) == 1
+
     async def sweep(self) -> int:
-        before = len(self._sessions)
-        for key in list(self._sessions):
-            self._alive(key)
-        return before - len(self._sessions)
+        now = time.time()
+        sessions = [key for key, session in self._sessions.items() if session.expires <= now]
+        counters = [key for key, (_, expires) in self._counters.items() if expires <= now]
+        for key in sessions:
+            del self._sessions[key]
+        for key in counters:
+            del self._counters[key]
+        return len(sessions) + len(counters)
 
     def _alive(self, key: str) -> Session | None:
         session = self._sessions.get(key)

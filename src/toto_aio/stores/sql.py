@@ -34,6 +34,9 @@ class Driver(Protocol):
     async def execute(self, statement: str, *values: Any) -> int:
         """Run a statement; how many rows it matched. Raises ``DuplicateKeyError``."""
 
+    async def change(self, statement: str, *values: Any) -> Sequence[Row]:
+        """The rows that a statement returns of what it changed."""
+
     async def create_schema(self, statements: Sequence[str]) -> None:
         """Run the statements of the schema, while other processes may do the same."""
 
@@ -59,9 +62,13 @@ class Dialect:
             f"""CREATE TABLE IF NOT EXISTS toto_sessions (
                 session_key {self.text} NOT NULL PRIMARY KEY, user_id {self.text} NOT NULL,
                 created {self.real} NOT NULL, expires {self.real} NOT NULL, state {self.blob} NOT NULL,
-                version {self.integer} NOT NULL)""",
+                version {self.integer} NOT NULL, signing_key {self.blob} NOT NULL)""",
+            f"""CREATE TABLE IF NOT EXISTS toto_counters (
+                counter_key {self.text} NOT NULL PRIMARY KEY, count {self.integer} NOT NULL,
+                expires {self.real} NOT NULL)""",
             "CREATE INDEX IF NOT EXISTS toto_sessions_user_id ON toto_sessions (user_id)",
             "CREATE INDEX IF NOT EXISTS toto_sessions_expires ON toto_sessions (expires)",
+            "CREATE INDEX IF NOT EXISTS toto_counters_expires ON toto_counters (expires)",
         ]
 
 
@@ -71,17 +78,26 @@ UPDATE_ACCOUNT = """UPDATE toto_accounts SET extra = ?, version = version + 1
     WHERE user_id = ? AND version = ?"""
 REPLACE_PASSWORD = """UPDATE toto_accounts SET password = ?, version = version + 1
     WHERE user_id = ? AND password = ?"""
-_SESSION = "session_key, user_id, created, expires, state, version"
+_SESSION = "session_key, user_id, created, expires, state, version, signing_key"
 GET_SESSION = f"SELECT {_SESSION} FROM toto_sessions WHERE session_key = ? AND expires > ?"
-ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?)"
+ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 SAVE_SESSION = """UPDATE toto_sessions SET state = ?, version = version + 1
     WHERE session_key = ? AND version = ? AND expires > ?"""
 TOUCH_SESSION = "UPDATE toto_sessions SET expires = ? WHERE session_key = ? AND expires > ?"
 LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
 REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ? AND expires > ?"
 REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ? AND expires > ?"
-SWEEP = """DELETE FROM toto_sessions WHERE session_key IN
-    (SELECT session_key FROM toto_sessions WHERE expires <= ? LIMIT 1000)"""
+INCREMENT = """INSERT INTO toto_counters (counter_key, count, expires) VALUES (?, ?, ?)
+    ON CONFLICT (counter_key) DO UPDATE SET
+    count = excluded.count + CASE WHEN toto_counters.expires > ? THEN toto_counters.count ELSE 0 END,
+    expires = CASE WHEN toto_counters.expires > ? THEN toto_counters.expires ELSE excluded.expires END
+    RETURNING count"""
+SWEEPS = (
+    """DELETE FROM toto_sessions WHERE session_key IN
+    (SELECT session_key FROM toto_sessions WHERE expires <= ? LIMIT 1000)""",
+    """DELETE FROM toto_counters WHERE counter_key IN
+    (SELECT counter_key FROM toto_counters WHERE expires <= ? LIMIT 1000)""",
+)
 
 
 class SQLStore:
@@ -131,6 +147,7 @@ class SQLStore:
             session.expires,
             session.state,
             session.version,
+            session.signing_key,
         )
 
     async def save_session(self, session: Session) -> bool:
@@ -151,8 +168,17 @@ class SQLStore:
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
         return await self._driver.execute(REMOVE_SESSIONS, user_id, keep or "", time.time())
 
+    async def increment(self, key: str, ttl: float, by: int = 1) -> int:
+        now = time.time()
+        rows = await self._driver.change(INCREMENT, key, by, now + ttl, now, now)
+        return int(rows[0][0])
+
+    async def add_once(self, key: str, ttl: float) -> bool:
+        return await self.increment(key, ttl) == 1
+
     async def sweep(self) -> int:
-        return await self._driver.execute(SWEEP, time.time())
+        now = time.time()
+        return sum([await self._driver.execute(statement, now) for statement in SWEEPS])
 
 
 def _account(row: Row) -> Account:

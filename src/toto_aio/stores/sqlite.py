@@ -85,6 +85,9 @@ class SQLiteDriver:
         # RETURNING counts the rows in the one hop to the connection's thread that a query takes.
         return len(await self._write(f"{statement} RETURNING 1", values))
 
+    async def change(self, statement: str, *values: Any) -> Sequence[Row]:
+        return await self._write(statement, values)
+
     async def create_schema(self, statements: Sequence[str]) -> None:
         for statement in statements:
             await self._write(statement)
