@@ -123,9 +123,13 @@ class Unavailable(CodedException):
 
 
 class TooManyAttempts(CodedException):
-    """Too many login attempts."""
+    """Too many login attempts; ``retry_after`` is in seconds."""
 
     CODE, VALUE = 1012, "Too many attempts"
+
+    def __init__(self, value: Any = None, *, retry_after: int = 0) -> None:
+        super().__init__(value)
+        self.retry_after = retry_after
 
 
 class TimedOut(CodedException):

@@ -101,6 +101,10 @@ class Reply(Protocol):
     def streaming(self) -> bool:
         """Whether a piece of a stream has been written."""
 
+    @property
+    def address(self) -> str:
+        """The client's IP address."""
+
     def set_status(self, status: int) -> None:
         """Answer with this HTTP status."""
 
@@ -161,6 +165,11 @@ class Handler:
         return self.reply.request
 
     @property
+    def address(self) -> str:
+        """The client's IP address, as the trusted proxies tell it; "unix" through a Unix socket."""
+        return self.reply.address
+
+    @property
     def transaction_id(self) -> str:
         """16 hexadecimal digits that name this call in hooks and logs."""
         return self.call.transaction_id
@@ -185,9 +194,9 @@ class Handler:
         """Make a session and let it be this request's: anonymous without a ``user_id``.
 
         ``verify_password=False`` logs in without a password, after a check of the caller's own. Raises
-        ``InvalidCredentials``.
+        ``InvalidCredentials``, and ``TooManyAttempts`` after too many wrong passwords.
         """
-        return await self.caller.create(user_id, password, verify_password=verify_password)
+        return await self.caller.create(user_id, password, self.address, verify_password=verify_password)
 
     async def retrieve_session(self, session_id: str | None = None) -> UserSession | None:
         """The session that the request shows, or that of ``session_id``; None if there is no such one.

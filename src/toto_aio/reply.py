@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from toto_aio.proxies import TrustedProxies
 from toto_aio.response import WholeResponse
 from toto_aio.sessions import Caller
 
@@ -73,6 +74,7 @@ class HTTPReply:
     __slots__ = (
         "_cookies",
         "_headers",
+        "_proxies",
         "_status",
         "_stream",
         "_watch",
@@ -83,7 +85,9 @@ class HTTPReply:
         "request",
     )
 
-    def __init__(self, request: web.Request, content_type: str, watch: ConnectionWatch) -> None:
+    def __init__(
+        self, request: web.Request, content_type: str, watch: ConnectionWatch, proxies: TrustedProxies
+    ) -> None:
         self.request = request
         self.content_type = content_type
         self.headers_only = request.method == "HEAD"
@@ -94,10 +98,15 @@ class HTTPReply:
         self._stream: Stream | None = None
         self._watch = watch
         self._watched = False
+        self._proxies = proxies
 
     @property
     def streaming(self) -> bool:
         return self._stream is not None
+
+    @property
+    def address(self) -> str:
+        return self._proxies.client(self.request.remote, self.request.headers.getall("x-forwarded-for", ()))
 
     def set_status(self, status: int) -> None:
         self._require_head()

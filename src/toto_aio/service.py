@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.dispatch import Dispatcher, wire_error
-from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TotoException
+from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TooManyAttempts, TotoException
 from toto_aio.forms import FORMS
 from toto_aio.handler import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
 from toto_aio.middleware import (
@@ -21,6 +21,7 @@ from toto_aio.middleware import (
     signed_request,
     signing_middleware,
 )
+from toto_aio.proxies import TrustedProxies
 from toto_aio.reply import ConnectionWatch, HTTPReply
 from toto_aio.sessions import Caller, Sessions, UserSession
 from toto_aio.settings import Settings, SettingsError
@@ -40,6 +41,7 @@ class Service:
             "application/msgpack": settings.msgpack_enabled,
         }
         self.watch = ConnectionWatch()
+        self._proxies = TrustedProxies(settings.trusted_proxies)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._settings = settings
         self._scheme = scheme
@@ -65,7 +67,7 @@ class Service:
                 app.router.add_route(method, path, handle if sign is None else partial(sign, handler=handle))
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, JSON.content_type, self.watch)
+        reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
         codec = self._codec(request)
         try:
             # Most bodies came with their head; reading those without a coroutine saves a tenth of a call.
@@ -94,7 +96,7 @@ class Service:
         return await self._answer(codec, self._call(path, message), caller, reply)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, JSON.content_type, self.watch)
+        reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
         query = request.query
         parameters = {name: values[0] if len(values := query.getall(name)) == 1 else values for name in query}
         call = self._call(request.match_info.get("path"), {"parameters": parameters})
@@ -109,7 +111,7 @@ class Service:
         return web.Response(status=204, headers={"Allow": ALLOWED})
 
     async def _other(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, JSON.content_type, self.watch)
+        reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
         reply.set_header("Allow", ALLOWED)
         error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
         return self._failure(JSON, error, NO_CALL, None, reply)
@@ -264,6 +266,8 @@ class Service:
     ) -> web.Response:
         error = self._wire_error(codec, exc, call)
         status = exc.status if isinstance(exc, TotoException) else 200
+        if isinstance(exc, TooManyAttempts):
+            reply.set_header("Retry-After", str(exc.retry_after))
         if status == 405 and call.by_get:
             reply.set_header("Allow", "POST, OPTIONS")
         body = codec.encode(_envelope("error", error, caller))

@@ -19,13 +19,14 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from toto_aio.accounts import Accounts, UserAccount
+from toto_aio.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidCredentials, InvalidSessionID, Unavailable
 from toto_aio.models import Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
+from toto_aio.throttle import Throttle
 
 MAX_SESSION_ID = 256
 """Characters; a longer id was never given out and is not looked up."""
@@ -43,6 +44,7 @@ class Sessions:
     ) -> None:
         self.store = store
         self.accounts = accounts
+        self.throttle = Throttle(store, settings.login_attempts)
         self._keyed = keyed
         self._max_ttl = settings.session_max_ttl
         self._lives = {
@@ -51,9 +53,13 @@ class Sessions:
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def log_in(self, user_id: str, password: str | None) -> UserSession:
-        """A new session if the password is right, else ``InvalidCredentials``."""
-        account = await self.accounts.verify(user_id, password)
+    async def log_in(self, user_id: str, password: str | None, address: str) -> UserSession:
+        """A new session if the password is right, else ``InvalidCredentials``.
+
+        ``address`` is the client's. Raises ``TooManyAttempts``.
+        """
+        async with self.throttle.attempt(normal_user_id(user_id), address):
+            account = await self.accounts.verify(user_id, password)
         session = await self.create(account.user_id)
         if not await self.accounts.is_current(account):
             # A change of the password meanwhile has ended all sessions but this one; or it was hashed anew.
@@ -284,14 +290,14 @@ class Caller:
             return session
 
     async def create(
-        self, user_id: str | None, password: str | None, *, verify_password: bool
+        self, user_id: str | None, password: str | None, address: str, *, verify_password: bool
     ) -> UserSession:
         """A new session: anonymous without a user id, else after a look at the password, or without."""
         async with self._turn():
             if user_id is None:
                 self.session = await self._sessions.create()
             elif verify_password:
-                self.session = await self._sessions.log_in(user_id, password)
+                self.session = await self._sessions.log_in(user_id, password, address)
             else:
                 account = await self._sessions.accounts.get(user_id)
                 if account is None:

@@ -95,6 +95,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, option("Database", "fewest bytes of a new password", ge=1, le=1024)
     ] = 8
 
+    login_attempts: Annotated[
+        int,
+        option("Logins", "wrong passwords for an account from one address within 15 minutes", ge=1),
+    ] = 10
+    trusted_proxies: Annotated[
+        list[str],
+        option("Logins", "proxies whose X-Forwarded-For is believed, as 10.0.0.0/8,unix"),
+    ] = []
+
     session_ttl: Annotated[Seconds, option("Sessions", "seconds that a session lives unused", gt=0)] = (
         30 * 86400.0
     )

@@ -26,9 +26,13 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     if "new_password" in parameters:
         if "password" not in parameters:
             raise InvalidParameters("Missing parameters: password")
-        await accounts.change_password(session.user_id, parameters["password"], parameters["new_password"])
+        sessions = handler.connection.sessions
+        async with sessions.throttle.attempt(session.user_id, handler.address):
+            await accounts.change_password(
+                session.user_id, parameters["password"], parameters["new_password"]
+            )
         session = await handler.create_session(session.user_id, verify_password=False)
-        await handler.connection.sessions.end_others(session)
+        await sessions.end_others(session)
         result["updated_fields"].append("password")
         result.update(session.describe())
     if values:

@@ -1,0 +1,77 @@
+"""Whose address a request comes from, when proxies stand in front of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from toto_aio.settings import SettingsError
+
+UNIX = "unix"
+"""The name of whoever connects through a Unix socket."""
+
+
+class TrustedProxies:
+    """The proxies whose ``X-Forwarded-For`` is believed: addresses, networks, or ``unix``.
+
+    Raises ``SettingsError`` for anything else.
+    """
+
+    def __init__(self, proxies: Iterable[str]) -> None:
+        self._unix = False
+        self._networks: list[IPv4Network | IPv6Network] = []
+        for proxy in proxies:
+            if proxy == UNIX:
+                self._unix = True
+                continue
+            try:
+                self._networks.append(ip_network(proxy, strict=False))
+            except ValueError as exc:
+                raise SettingsError(
+                    f"trusted_proxies: write addresses such as 10.0.0.0/8, or unix, not {proxy!r}"
+                ) from exc
+
+    def client(self, peer: str | None, forwarded: Iterable[str]) -> str:
+        """The address of the client: the nearest that no trusted proxy stands behind.
+
+        ``peer`` is who has connected, None through a Unix socket; ``forwarded`` are the values of
+        ``X-Forwarded-For``, to which each proxy adds at the end whom it was connected by.
+        """
+        address = peer or UNIX
+        chain = [part.strip() for value in forwarded for part in value.split(",")]
+        while chain and self._trusts(address):
+            before = _plain(chain.pop())
+            if before is None:
+                break
+            address = before
+        return address
+
+    def _trusts(self, address: str) -> bool:
+        if address == UNIX:
+            return self._unix
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
+
+def group(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 network that one IPv6 client has."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip) if ip.version == 4 else str(ip_network((ip, 64), strict=False))
+
+
+def _plain(text: str) -> str | None:
+    """The address in an entry, which may have a port; None if there is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None
