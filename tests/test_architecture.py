@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
             "dispatch",
             "response",
             "reply forms middleware",
+            "cors",
             "service",
             "app",
             "server",

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from toto_aio.accounts import Accounts
 from toto_aio.brokers import open_broker
+from toto_aio.cors import cors
 from toto_aio.deadlines import Deadlines
 from toto_aio.dispatch import Dispatcher
 from toto_aio.events import EventManager
@@ -48,6 +49,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     app = web.Application()
     service = Service(settings, scheme)
     service.add_routes(app)
+    if settings.allow_origin:
+        app.on_response_prepare.append(cors(settings.allow_origin))
     life = _Life(settings, methods, service, keyed=scheme is not None and scheme.keyed)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)

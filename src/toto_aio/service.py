@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.codecs import CODECS, JSON, Codec
+from toto_aio.cors import ALLOWED_METHODS
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TooManyAttempts, TotoException
 from toto_aio.forms import FORMS
@@ -108,11 +109,11 @@ class Service:
         return await self._answer(JSON, call, caller, reply)
 
     async def _options(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(status=204, headers={"Allow": ALLOWED})
+        return web.Response(status=204, headers={"Allow": ALLOWED_METHODS})
 
     async def _other(self, request: web.Request) -> web.StreamResponse:
         reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
-        reply.set_header("Allow", ALLOWED)
+        reply.set_header("Allow", ALLOWED_METHODS)
         error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
         return self._failure(JSON, error, NO_CALL, None, reply)
 
@@ -282,7 +283,6 @@ class Service:
         return error
 
 
-ALLOWED = "GET, HEAD, OPTIONS, POST"
 CLIENT_LEFT = 499
 """nginx's "client closed request", for a response that nobody gets."""
 NO_CALL = Call(None, None)

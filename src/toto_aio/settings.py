@@ -51,6 +51,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = None
 
+    allow_origin: Annotated[
+        list[str],
+        option("Server", "pages that may call from browsers: * or origins, as https://app.example"),
+    ] = []
+
     method_module: Annotated[Any, option("Methods", "package whose modules are the methods")] = "methods"
     method_select: Annotated[
         Literal["both", "url", "parameter"],
@@ -247,7 +252,7 @@ def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
     option = _OPTIONS.get(name)
     if option is None:
         raise SettingsError(unknown_option(place, name))
-    if text and option.type == list[str]:
+    if option.type == list[str] and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         return msgspec.convert(value, FIELDS[name].type, strict=not text)
