@@ -15,10 +15,11 @@ import argon2
 import pytest
 
 from toto_aio.accounts import Accounts
+from toto_aio.caller import Caller
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
 from toto_aio.models import Account, Session
 from toto_aio.passwords import Passwords
-from toto_aio.sessions import Caller, Sessions, UserSession
+from toto_aio.sessions import Sessions, UserSession
 from toto_aio.settings import Settings
 from toto_aio.stores import Store
 from toto_aio.stores.memory import MemoryStore

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
+from toto_aio.caller import Caller
 from toto_aio.codecs import JSON
 from toto_aio.events import current_manager, running
 from toto_aio.exceptions import (
@@ -40,7 +41,6 @@ from toto_aio.handler import (
 )
 from toto_aio.invocation import Guard, Rules
 from toto_aio.registry import Method
-from toto_aio.sessions import Caller
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from toto_aio.accounts import Accounts
+from toto_aio.caller import Caller
 from toto_aio.deadlines import Deadlines
 from toto_aio.events import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
-from toto_aio.sessions import Caller, Sessions, UserSession
+from toto_aio.sessions import Sessions, UserSession
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from toto_aio.caller import Caller
 from toto_aio.proxies import TrustedProxies
 from toto_aio.response import WholeResponse
-from toto_aio.sessions import Caller
 
 Response = TypeVar("Response", bound=web.StreamResponse)
 

@@ -12,7 +12,7 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -21,7 +21,7 @@ import msgspec
 
 from toto_aio.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.codecs import encode_msgpack
-from toto_aio.exceptions import InvalidCredentials, InvalidSessionID, Unavailable
+from toto_aio.exceptions import InvalidSessionID, Unavailable
 from toto_aio.models import Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
@@ -248,74 +248,6 @@ class UserSession:
 
     def __contains__(self, name: object) -> bool:
         return name in self.state
-
-
-class Caller:
-    """Who makes the calls of a request: the session id they showed, and the session once it is asked for.
-
-    The calls of a batch share one, so that a login serves the calls behind it.
-    """
-
-    def __init__(
-        self,
-        sessions: Sessions,
-        session_id: str | None,
-        verify: Callable[[UserSession], Awaitable[None]] | None,
-    ) -> None:
-        self.session: UserSession | None = None
-        self.signs = True
-        self._sessions = sessions
-        self._session_id = session_id
-        self._verify = verify
-        self._lock: asyncio.Lock | None = None
-
-    async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
-        """The session of ``session_id``, by default of the id that the request showed; loaded once.
-
-        None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
-        wrong signature, which is not looked at unless ``signed``.
-        """
-        async with self._turn():
-            if self.session is not None and session_id in (None, self.session.session_id):
-                return self.session
-            wanted = self._session_id if session_id is None else session_id
-            if wanted is None:
-                return None
-            session = await self._sessions.load(wanted)
-            if session is not None and signed and self._verify is not None:
-                await self._verify(session)
-            self.session = session
-            if session is None and wanted == self._session_id:
-                self._session_id = None
-            return session
-
-    async def create(
-        self, user_id: str | None, password: str | None, address: str, *, verify_password: bool
-    ) -> UserSession:
-        """A new session: anonymous without a user id, else after a look at the password, or without."""
-        async with self._turn():
-            if user_id is None:
-                self.session = await self._sessions.create()
-            elif verify_password:
-                self.session = await self._sessions.log_in(user_id, password, address)
-            else:
-                account = await self._sessions.accounts.get(user_id)
-                if account is None:
-                    raise InvalidCredentials
-                self.session = await self._sessions.create(account.user_id)
-            return self.session
-
-    def _turn(self) -> asyncio.Lock:
-        if self._lock is None:  # most calls need none
-            self._lock = asyncio.Lock()
-        return self._lock
-
-    async def leave(self) -> None:
-        """End the session, if there is one."""
-        session = await self.retrieve()
-        if session is not None:
-            await self._sessions.end(session)
-        self.session = self._session_id = None
 
 
 def _key(session_id: str) -> str:

@@ -1,0 +1,57 @@
+"""The body of a request: read whole, within a limit, and understood by its content type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from toto_aio.exceptions import InvalidParameters
+from toto_aio.forms import FORMS
+
+
+class BrokenBodyError(InvalidParameters):
+    """A body that cannot be unpacked, after which nothing can be read from its connection."""
+
+
+def body_at_hand(request: web.Request) -> bytes:
+    """The body, if all of it came with its head; else b""."""
+    content = request.content
+    return content.read_nowait() if content.is_eof() and content.exception() is None else b""
+
+
+async def read_body(request: web.Request, begun: bytes, limit: int) -> bytes:
+    """The body, of which ``begun`` was read already.
+
+    It is counted here: an app that embeds this one has a limit of its own on ``request.read``. Raises
+    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` (status 400).
+    """
+    too_large = InvalidParameters(f"The body must have at most {limit} bytes.", status=413)
+    if (request.content_length or 0) > limit:
+        raise too_large
+    pieces = bytearray(begun)
+    try:
+        while piece := await request.content.readany():
+            pieces += piece
+            if len(pieces) > limit:
+                raise too_large
+    except web.RequestPayloadError as exc:
+        raise BrokenBodyError(f"The body is broken: {exc}", status=400) from exc
+    if not pieces and request.body_exists:
+        pieces += await request.read()  # a middleware of the embedding app has read it already
+    if len(pieces) > limit:
+        raise too_large
+    return bytes(pieces)
+
+
+async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:
+    """The parameters in a form. Raises ``InvalidParameters``: 415 for another content type, 400."""
+    content_type = essence(request)
+    if content_type not in FORMS:
+        raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
+    return await FORMS[content_type](request, body)
+
+
+def essence(request: web.Request) -> str:
+    """The content type without its parameters, in lower case."""
+    return request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
