@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import bson
+import msgpack
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+
+ENCODINGS: list[Any] = [
+    pytest.param("application/json", lambda value: json.dumps(value).encode(), json.loads, id="json"),
+    pytest.param("application/bson", bson.encode, bson.decode, id="bson"),
+    pytest.param("application/msgpack", msgpack.packb, msgpack.unpackb, id="msgpack"),
+]
+"""Each content type with how a client writes and reads it."""
 
 Client = TestClient[web.Request, Any]
 Serve = Callable[..., Awaitable["Service"]]

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import bson
-import msgpack
 import pytest
 
-from tests.support import Serve, Service
+from tests.support import ENCODINGS, Serve, Service
 from toto_aio import Handler
 from toto_aio.invocation import (
     anonymous_session,
@@ -48,13 +46,6 @@ async def send(
     if signed is not None:
         headers["x-toto-hmac"] = signed
     return await service.post(data=body, headers=headers)
-
-
-ENCODINGS: list[Any] = [
-    pytest.param("application/json", lambda value: json.dumps(value).encode(), json.loads, id="json"),
-    pytest.param("application/bson", bson.encode, bson.decode, id="bson"),
-    pytest.param("application/msgpack", msgpack.packb, msgpack.unpackb, id="msgpack"),
-]
 
 
 @pytest.mark.parametrize(("content_type", "encode", "decode"), ENCODINGS)

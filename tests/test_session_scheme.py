@@ -13,13 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import bson
-import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import Serve, Service
+from tests.support import ENCODINGS, Serve, Service
 from toto_aio import Handler
 from toto_aio.invocation import anonymous_session, authenticated, authenticated_with_parameter, safe
 from toto_aio.signing import SignedRequest, message, request_message
@@ -65,14 +63,7 @@ BODY = b'{"method":"who"}'
 INVALID = {"error": {"code": 1008, "value": "Invalid HMAC"}}
 
 
-@pytest.mark.parametrize(
-    ("content_type", "encode", "decode"),
-    [
-        pytest.param(JSON, lambda value: json.dumps(value).encode(), json.loads, id="json"),
-        pytest.param("application/bson", bson.encode, bson.decode, id="bson"),
-        pytest.param("application/msgpack", msgpack.packb, msgpack.unpackb, id="msgpack"),
-    ],
-)
+@pytest.mark.parametrize(("content_type", "encode", "decode"), ENCODINGS)
 @pytest.mark.parametrize("database", ["memory", "sqlite"])
 async def test_a_signed_call(
     serve: Serve,

@@ -11,7 +11,7 @@ import os
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -117,13 +117,14 @@ class SQLiteDriver:
 
 @asynccontextmanager
 async def _connection(path: str, busy_timeout: float) -> AsyncIterator[aiosqlite.Connection]:
+    opening = asyncio.create_task(_open(path, busy_timeout), name="toto-aio sqlite")
     try:
-        # A connection of aiosqlite that cannot be opened leaves a thread behind, which may outlive the
-        # loop; this one does not.
-        await asyncio.to_thread(lambda: sqlite3.connect(path).close())
-        connection = await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
-    except sqlite3.Error as exc:
-        raise Unavailable(f"Cannot open the database {path!r}: {exc}") from exc
+        # A connection whose opening is cancelled would be left open in its thread.
+        connection = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(Unavailable):
+            await (await opening).close()
+        raise
     try:
         try:
             await _configure(connection)
@@ -132,6 +133,16 @@ async def _connection(path: str, busy_timeout: float) -> AsyncIterator[aiosqlite
         yield connection
     finally:
         await connection.close()
+
+
+async def _open(path: str, busy_timeout: float) -> aiosqlite.Connection:
+    try:
+        # A connection of aiosqlite that cannot be opened leaves a thread behind, which may outlive the
+        # loop; this one does not.
+        await asyncio.to_thread(lambda: sqlite3.connect(path).close())
+        return await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
+    except sqlite3.Error as exc:
+        raise Unavailable(f"Cannot open the database {path!r}: {exc}") from exc
 
 
 async def _configure(connection: aiosqlite.Connection) -> None:
