@@ -15,18 +15,19 @@ class Caller:
     The calls of a batch share one, so that a login serves the calls behind it.
     """
 
+    session: UserSession | None = None
+    signs = True
+    _lock: asyncio.Lock | None = None
+
     def __init__(
         self,
         sessions: Sessions,
         session_id: str | None,
         verify: Callable[[UserSession], Awaitable[None]] | None,
     ) -> None:
-        self.session: UserSession | None = None
-        self.signs = True
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify
-        self._lock: asyncio.Lock | None = None
 
     async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.

@@ -94,9 +94,12 @@ class Reply(Protocol):
 
     request: web.Request
     content_type: str
-    headers_only: bool
     alone: bool
     """Whether the response is this call's own; the calls of a batch share one."""
+
+    @property
+    def headers_only(self) -> bool:
+        """Whether the client asked for the head alone."""
 
     @property
     def streaming(self) -> bool:
@@ -131,17 +134,16 @@ class Handler:
     ``respond`` and ``respond_raw`` may be called from any thread. Of several answers the first counts.
     """
 
-    __slots__ = ("_answer", "_finished", "_registrations", "_resources", "_waiter", "call", "caller", "reply")
+    _answer: tuple[Any, BaseException | None] | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _registrations: list[Registration] | None = None
+    _finished = False
 
     def __init__(self, call: Call, caller: Caller, reply: Reply, resources: Resources) -> None:
         self.call = call
         self.caller = caller
         self.reply = reply
         self._resources = resources
-        self._answer: tuple[Any, BaseException | None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._registrations: list[Registration] | None = None
-        self._finished = False
 
     @property
     def session(self) -> UserSession | None:

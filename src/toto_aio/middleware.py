@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import istr
 
 from toto_aio.response import WholeResponse
 from toto_aio.signing import Scheme, SignedRequest
 
-SESSION_HEADER = "x-toto-session-id"
-HMAC_HEADER = "x-toto-hmac"
-TIMESTAMP_HEADER = "x-toto-timestamp"
-NONCE_HEADER = "x-toto-nonce"
+# As istr they are looked up without being folded to one case each time.
+SESSION_HEADER = istr("x-toto-session-id")
+HMAC_HEADER = istr("x-toto-hmac")
+TIMESTAMP_HEADER = istr("x-toto-timestamp")
+NONCE_HEADER = istr("x-toto-nonce")
 
 
 def signing_middleware(scheme: Scheme) -> Middleware:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from toto_aio.caller import Caller
 from toto_aio.proxies import TrustedProxies
@@ -71,34 +71,24 @@ def _has_left(request: web.Request) -> bool:
 class HTTPReply:
     """A ``Reply`` over HTTP. The calls of a batch share one; ``alone`` is false then."""
 
-    __slots__ = (
-        "_cookies",
-        "_headers",
-        "_proxies",
-        "_status",
-        "_stream",
-        "_watch",
-        "_watched",
-        "alone",
-        "content_type",
-        "headers_only",
-        "request",
-    )
+    alone = True
+    _status: int | None = None
+    _headers: dict[str, str] | None = None
+    _cookies: list[tuple[str, str, dict[str, Any]]] | None = None
+    _stream: Stream | None = None
+    _watched = False
 
     def __init__(
         self, request: web.Request, content_type: str, watch: ConnectionWatch, proxies: TrustedProxies
     ) -> None:
         self.request = request
         self.content_type = content_type
-        self.headers_only = request.method == "HEAD"
-        self.alone = True
-        self._status: int | None = None
-        self._headers: dict[str, str] | None = None
-        self._cookies: list[tuple[str, str, dict[str, Any]]] | None = None
-        self._stream: Stream | None = None
         self._watch = watch
-        self._watched = False
         self._proxies = proxies
+
+    @property
+    def headers_only(self) -> bool:
+        return self.request.method == hdrs.METH_HEAD
 
     @property
     def streaming(self) -> bool:
@@ -143,7 +133,7 @@ class HTTPReply:
         self, body: bytes, content_type: str, caller: Caller | None, status: int = 200
     ) -> WholeResponse:
         """The response with this body, signed by the caller's session; ``status`` unless one was set."""
-        response = WholeResponse(body=body, status=status, headers={"Content-Type": content_type})
+        response = WholeResponse(body=body, status=status, headers={hdrs.CONTENT_TYPE: content_type})
         if caller is not None and caller.signs:
             response.signed_by = caller.session
         return self._dress(response, status)
