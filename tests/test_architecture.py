@@ -15,7 +15,7 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions models methods deadlines",
+            "exceptions models methods deadlines calls",
             "codecs",
             "settings passwords signing arguments stores brokers",
             "accounts proxies",

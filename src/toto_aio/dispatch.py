@@ -16,6 +16,7 @@ from copy import deepcopy
 from typing import Any
 
 from toto_aio.caller import Caller
+from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect, Streamed
 from toto_aio.codecs import JSON
 from toto_aio.events import current_manager, running
 from toto_aio.exceptions import (
@@ -28,17 +29,7 @@ from toto_aio.exceptions import (
     TotoException,
     Unavailable,
 )
-from toto_aio.handler import (
-    OWN_BYTES,
-    Call,
-    ClientLeftError,
-    Handler,
-    RawAnswer,
-    Redirect,
-    Reply,
-    Resources,
-    Streamed,
-)
+from toto_aio.handler import Handler, Reply, Resources
 from toto_aio.invocation import Guard, Rules
 from toto_aio.registry import Method
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from toto_aio.accounts import Accounts
 from toto_aio.caller import Caller
+from toto_aio.calls import Call, RawAnswer, Redirect, Streamed
 from toto_aio.deadlines import Deadlines
 from toto_aio.events import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
@@ -42,51 +42,6 @@ class Resources:
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
-
-
-@dataclass(slots=True)
-class Call:
-    """One call of a method: its name and parameters as they came, and whether by GET or HEAD."""
-
-    name: Any
-    parameters: Any
-    by_get: bool = False
-    _transaction_id: str = ""
-
-    @property
-    def transaction_id(self) -> str:
-        """16 hexadecimal digits that name the call in hooks and logs, made when first asked for."""
-        if not self._transaction_id:
-            self._transaction_id = secrets.token_hex(8)
-        return self._transaction_id
-
-
-@dataclass(frozen=True, slots=True)
-class RawAnswer:
-    """An answer that is not put into an envelope."""
-
-    body: bytes
-    content_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """An answer that sends the client elsewhere."""
-
-    url: str
-    status: int = 302
-
-
-class ClientLeftError(Exception):
-    """The client left before its call was answered, and there is nobody to tell."""
-
-
-class Streamed:
-    """An answer that has gone out in pieces."""
-
-
-OWN_BYTES = (RawAnswer, Redirect, Streamed)
-"""The answers that need a response of their own, which a batch and a socket do not have."""
 
 
 class Reply(Protocol):

@@ -10,11 +10,11 @@ from aiohttp import hdrs, web
 
 from toto_aio.bodies import BrokenBodyError, body_at_hand, essence, read_body, read_form
 from toto_aio.caller import Caller
+from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
 from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.cors import ALLOWED_METHODS
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TooManyAttempts, TotoException
-from toto_aio.handler import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
 from toto_aio.middleware import (
     HMAC_HEADER,
     NONCE_HEADER,

@@ -1,0 +1,52 @@
+"""A call, and the kinds of answers that are no plain result."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a method: its name and parameters as they came, and whether by GET or HEAD."""
+
+    name: Any
+    parameters: Any
+    by_get: bool = False
+    _transaction_id: str = ""
+
+    @property
+    def transaction_id(self) -> str:
+        """16 hexadecimal digits that name the call in hooks and logs, made when first asked for."""
+        if not self._transaction_id:
+            self._transaction_id = secrets.token_hex(8)
+        return self._transaction_id
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """An answer that is not put into an envelope."""
+
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """An answer that sends the client elsewhere."""
+
+    url: str
+    status: int = 302
+
+
+class ClientLeftError(Exception):
+    """The client left before its call was answered, and there is nobody to tell."""
+
+
+class Streamed:
+    """An answer that has gone out in pieces."""
+
+
+OWN_BYTES = (RawAnswer, Redirect, Streamed)
+"""The answers that need a response of their own, which a batch and a socket do not have."""
