@@ -285,3 +285,37 @@ requests = st.builds(
 def test_no_two_requests_give_one_message(one: SignedRequest, other: SignedRequest) -> None:
     """Whatever differs, the message does."""
     assert (request_message(one) == request_message(other)) == (one == other)
+
+
+async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
+    """What a parameter has loaded in a batch, unsigned, is signed for or refused by the calls behind it."""
+
+    async def fetch(handler: Handler, parameters: Parameters) -> Any:
+        session = await handler.retrieve_session(parameters["id"])
+        return None if session is None else session.user_id
+
+    by_parameter = authenticated_with_parameter(lambda handler, parameters: handler.session.user_id)
+    service = await serve({"by_parameter": by_parameter, "fetch": fetch, "who": who}, signing="session")
+    session, key = await log_in(service)
+    entries = {
+        "a": {"method": "by_parameter", "parameters": {"session_id": session}},
+        "b": {"method": "who"},
+        "c": {"method": "fetch", "parameters": {"id": session}},
+    }
+    body = json.dumps({"batch": entries}).encode()
+    batch = (await (await post(service, {"content-type": JSON}, body)).json())["batch"]
+    assert batch == {"a": {"result": "ada"}, "b": INVALID, "c": INVALID}
+    assert await service.call("fetch", {"id": session}) == INVALID
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    batch = (await (await post(service, headers, body)).json())["batch"]
+    assert [batch[id] for id in "abc"] == [{"result": "ada"}] * 3
+    other, _ = await log_in(service, "bob")
+    entries = {
+        "a": {"method": "who"},
+        "b": {"method": "fetch", "parameters": {"id": other}},
+        "c": {"method": "who"},
+    }
+    body = json.dumps({"batch": entries}).encode()
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    batch = (await (await post(service, headers, body)).json())["batch"]
+    assert batch == {"a": {"result": "ada"}, "b": INVALID, "c": {"result": "ada"}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from toto_aio.accounts import Accounts
 from toto_aio.brokers import open_broker
 from toto_aio.cors import cors
 from toto_aio.deadlines import Deadlines
-from toto_aio.dispatch import Dispatcher
+from toto_aio.dispatch import Dispatcher, finish
 from toto_aio.events import EventManager
 from toto_aio.handler import Connection, Resources
 from toto_aio.passwords import Passwords
@@ -101,7 +100,7 @@ class _Life:
             if self._init_events is not None:
                 if events is None:
                     raise SettingsError("event_init_module: write events=memory://, they are off")
-                await _finish(self._init_events(events))
+                await finish(self._init_events(events))
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
             resources = Resources(connection, events, threads, deadlines)
@@ -116,7 +115,7 @@ class _Life:
             stack.push_async_callback(self._service.watch.close)
             stack.push_async_callback(self._service.dispatch.close)
             if self._startup is not None:
-                await _finish(self._startup(connection=connection, application=app))
+                await finish(self._startup(connection=connection, application=app))
             sweeper = asyncio.create_task(_sweep(sessions_in), name="toto-aio sweep")
             stack.push_async_callback(_cancel, sweeper)
             yield
@@ -146,11 +145,6 @@ async def _sweep(store: SessionStore) -> None:
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _finish(outcome: Any) -> None:
-    if inspect.isawaitable(outcome):
-        await outcome
 
 
 def _scheme(signing: Any) -> Scheme | None:

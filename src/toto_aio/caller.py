@@ -17,6 +17,7 @@ class Caller:
 
     session: UserSession | None = None
     signs = True
+    _verified = True
     _lock: asyncio.Lock | None = None
 
     def __init__(
@@ -33,18 +34,22 @@ class Caller:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.
 
         None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
-        wrong signature, which is not looked at unless ``signed``.
+        wrong signature, which is not looked at unless ``signed``; a session that was loaded so is verified
+        when it is asked for again.
         """
         async with self._turn():
             if self.session is not None and session_id in (None, self.session.session_id):
+                if signed and not self._verified:
+                    await self._check(self.session)
+                    self._verified = True
                 return self.session
             wanted = self._session_id if session_id is None else session_id
             if wanted is None:
                 return None
             session = await self._sessions.load(wanted)
-            if session is not None and signed and self._verify is not None:
-                await self._verify(session)
-            self.session = session
+            if session is not None and signed:
+                await self._check(session)
+            self.session, self._verified = session, signed
             if session is None and wanted == self._session_id:
                 self._session_id = None
             return session
@@ -63,7 +68,12 @@ class Caller:
                 if account is None:
                     raise InvalidCredentials
                 self.session = await self._sessions.create(account.user_id)
+            self._verified = True
             return self.session
+
+    async def _check(self, session: UserSession) -> None:
+        if self._verify is not None:
+            await self._verify(session)
 
     def _turn(self) -> asyncio.Lock:
         if self._lock is None:  # most calls need none

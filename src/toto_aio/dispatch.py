@@ -56,7 +56,7 @@ class Dispatcher:
         self._before = before
         self._after = after
         self._waiting: set[Handler] = set()
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, call: Call, caller: Caller, reply: Reply) -> Any:
         """The result of a call: a value to be encoded, or an answer of the method's own. Raises its error."""
@@ -71,7 +71,7 @@ class Dispatcher:
         try:
             with limit:
                 if self._before is not None:
-                    await _finish(self._before(handler, call.transaction_id, method.name))
+                    await finish(self._before(handler, call.transaction_id, method.name))
                 return await self._answer(method, handler, call.parameters)
         except Exception as exc:
             if isinstance(exc, TimeoutError) and limit.expired:
@@ -155,7 +155,8 @@ class Dispatcher:
 
     def _client_left(self, method: Method, handler: Handler) -> None:
         if method.on_connection_close is not None:
-            task = asyncio.ensure_future(_finish_logged(method.on_connection_close, handler))
+            closing = _finish_logged(method.on_connection_close, handler)
+            task = asyncio.create_task(closing, name=f"toto-aio on_connection_close {method.name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if method.rules.asynchronous:
@@ -164,7 +165,7 @@ class Dispatcher:
     async def _run_after(self, handler: Handler, method: Method) -> None:
         assert self._after is not None
         try:
-            await _finish(self._after(handler, handler.transaction_id, method.name))
+            await finish(self._after(handler, handler.transaction_id, method.name))
         except Exception:
             logger.exception("after_handler failed for %r [%s]", method.name, handler.transaction_id)
 
@@ -243,13 +244,14 @@ def _redirect_for(exc: Exception, rules: Rules) -> str | None:
     return rules.default_redirect
 
 
-async def _finish(outcome: Any) -> None:
+async def finish(outcome: Any) -> None:
+    """Wait for what a hook returned, if it is a coroutine function's."""
     if inspect.isawaitable(outcome):
         await outcome
 
 
 async def _finish_logged(function: Callable[[Handler], Awaitable[None] | None], handler: Handler) -> None:
     try:
-        await _finish(function(handler))
+        await finish(function(handler))
     except Exception:
         logger.exception("on_connection_close failed for %r [%s]", handler.call.name, handler.transaction_id)

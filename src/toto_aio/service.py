@@ -215,12 +215,13 @@ class Service:
     def _caller(self, request: web.Request, body: bytes) -> Caller:
         headers = request.headers
         session_id = headers.get(SESSION_HEADER)
-        if session_id is None and HMAC_HEADER not in headers:
+        scheme = self._scheme
+        if session_id is None and HMAC_HEADER not in headers and (scheme is None or not scheme.keyed):
             return Caller(self.sessions, None, None)
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} stands twice.", status=400)
-        if self._scheme is None:
+        if scheme is None:
             return Caller(self.sessions, session_id, None)
         return Caller(self.sessions, session_id, partial(self._verify, signed_request(request, body)))
 
