@@ -13,11 +13,13 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
+from types import CoroutineType
 from typing import Any
 
 from toto_aio.caller import Caller
 from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect, Streamed
 from toto_aio.codecs import JSON
+from toto_aio.deadlines import Deadline
 from toto_aio.events import current_manager, running
 from toto_aio.exceptions import (
     InternalError,
@@ -60,14 +62,16 @@ class Dispatcher:
 
     async def __call__(self, call: Call, caller: Caller, reply: Reply) -> Any:
         """The result of a call: a value to be encoded, or an answer of the method's own. Raises its error."""
-        method = self._find(call)
+        method = self._methods.get(call.name) if type(call.name) is str else None
+        if method is None or call.by_get:
+            method = self._admitted(method, call)
         if not isinstance(call.parameters, dict):
             raise InvalidParameters("Parameters must be an object.")
         resources = self._resources
         handler = Handler(call, caller, reply, resources)
         if resources.events is not None and len(running) > 1:
             current_manager.set(resources.events)
-        limit = resources.deadlines.limit(method.timeout)
+        limit = Deadline(resources.deadlines, method.timeout)
         try:
             with limit:
                 if self._before is not None:
@@ -93,13 +97,12 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _find(self, call: Call) -> Method:
-        name = call.name
-        method = self._methods.get(name) if isinstance(name, str) else None
+    def _admitted(self, method: Method | None, call: Call) -> Method:
+        """The method, or the error of a call that has none or may not come by GET."""
         if method is None:
-            raise MissingMethod if name is None or name == "" else MethodNotFound.named(name)
+            raise MissingMethod if call.name in (None, "") else MethodNotFound.named(call.name)
         if call.by_get and not method.reachable_by_get(self._get_methods):
-            raise MethodNotFound.named(name, status=405)
+            raise MethodNotFound.named(call.name, status=405)
         return method
 
     async def _answer(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
@@ -122,7 +125,7 @@ class Dispatcher:
                 result = await self._in_thread(method, handler, parameters)
             else:
                 result = method.invoke(handler, parameters)
-            if inspect.isawaitable(result):
+            if type(result) is CoroutineType or inspect.isawaitable(result):
                 result = await result
         except Exception:
             if not handler.answered:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiohttp import hdrs, web
 
 from toto_aio.caller import Caller
+from toto_aio.codecs import JSON
 from toto_aio.proxies import TrustedProxies
-from toto_aio.response import WholeResponse
+from toto_aio.response import Cookie, is_observed, respond
+from toto_aio.signed import HMAC_HEADER, sign_answer
+from toto_aio.signing import Scheme
 
 Response = TypeVar("Response", bound=web.StreamResponse)
 
@@ -68,23 +72,30 @@ def _has_left(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
+@dataclass(slots=True)
+class Surroundings:
+    """What the replies of one app share; ``observed`` is known from the first request on."""
+
+    watch: ConnectionWatch
+    proxies: TrustedProxies
+    scheme: Scheme | None
+    observed: bool | None = None
+
+
 class HTTPReply:
     """A ``Reply`` over HTTP. The calls of a batch share one; ``alone`` is false then."""
 
     alone = True
+    content_type = JSON.content_type
     _status: int | None = None
     _headers: dict[str, str] | None = None
-    _cookies: list[tuple[str, str, dict[str, Any]]] | None = None
+    _cookies: list[Cookie] | None = None
     _stream: Stream | None = None
     _watched = False
 
-    def __init__(
-        self, request: web.Request, content_type: str, watch: ConnectionWatch, proxies: TrustedProxies
-    ) -> None:
+    def __init__(self, request: web.Request, surroundings: Surroundings) -> None:
         self.request = request
-        self.content_type = content_type
-        self._watch = watch
-        self._proxies = proxies
+        self._surroundings = surroundings
 
     @property
     def headers_only(self) -> bool:
@@ -96,7 +107,9 @@ class HTTPReply:
 
     @property
     def address(self) -> str:
-        return self._proxies.client(self.request.remote, self.request.headers.getall("x-forwarded-for", ()))
+        return self._surroundings.proxies.client(
+            self.request.remote, self.request.headers.getall("x-forwarded-for", ())
+        )
 
     def set_status(self, status: int) -> None:
         self._require_head()
@@ -127,16 +140,24 @@ class HTTPReply:
 
     def watch(self, callback: Callable[[], None]) -> None:
         self._watched = True
-        self._watch.add(self, callback)
+        self._surroundings.watch.add(self, callback)
 
     def response(
         self, body: bytes, content_type: str, caller: Caller | None, status: int = 200
-    ) -> WholeResponse:
+    ) -> web.StreamResponse:
         """The response with this body, signed by the caller's session; ``status`` unless one was set."""
-        response = WholeResponse(body=body, status=status, headers={hdrs.CONTENT_TYPE: content_type})
-        if caller is not None and caller.signs:
-            response.signed_by = caller.session
-        return self._dress(response, status)
+        shared = self._surroundings
+        if caller is not None and caller.session is not None and shared.scheme is not None:
+            signature = sign_answer(shared.scheme, self.request, caller, body)
+            if signature is not None:
+                self.set_header(HMAC_HEADER, signature)
+        if self._status is not None and status == 200:
+            status = self._status
+        if shared.observed is None:
+            shared.observed = is_observed(self.request)
+        return respond(
+            self.request, body, content_type, status, self._headers, self._cookies, observed=shared.observed
+        )
 
     def redirect(self, url: str, status: int) -> web.Response:
         """The response that sends the client to ``url``."""
@@ -155,12 +176,12 @@ class HTTPReply:
     def client_left(self) -> None:
         """Tell who watches for it, if the client has left."""
         if self._watched and _has_left(self.request):
-            self._watch.client_left(self)
+            self._surroundings.watch.client_left(self)
 
     def close(self) -> None:
         """The request is over."""
         if self._watched:
-            self._watch.discard(self)
+            self._surroundings.watch.discard(self)
         if self._stream is not None:
             self._stream.close()
 

@@ -15,18 +15,17 @@ from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.cors import ALLOWED_METHODS
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TooManyAttempts, TotoException
-from toto_aio.middleware import (
+from toto_aio.proxies import TrustedProxies
+from toto_aio.reply import ConnectionWatch, HTTPReply, Surroundings
+from toto_aio.sessions import Sessions, UserSession
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.signed import (
     HMAC_HEADER,
     NONCE_HEADER,
     SESSION_HEADER,
     TIMESTAMP_HEADER,
     signed_request,
-    signing_middleware,
 )
-from toto_aio.proxies import TrustedProxies
-from toto_aio.reply import ConnectionWatch, HTTPReply
-from toto_aio.sessions import Sessions, UserSession
-from toto_aio.settings import Settings, SettingsError
 from toto_aio.signing import Scheme, SignedRequest
 
 
@@ -43,7 +42,7 @@ class Service:
             "application/msgpack": settings.msgpack_enabled,
         }
         self.watch = ConnectionWatch()
-        self._proxies = TrustedProxies(settings.trusted_proxies)
+        self._surroundings = Surroundings(self.watch, TrustedProxies(settings.trusted_proxies), scheme)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._settings = settings
         self._scheme = scheme
@@ -56,8 +55,6 @@ class Service:
         if set(root) & set("{}?#"):
             raise SettingsError(f"root: write a path such as /service, not {self._settings.root!r}")
         root = f"/{root}" if root else ""
-        # Around our own handlers it costs less than in aiohttp's chain of middlewares (benchmarks/echo.py).
-        sign = None if self._scheme is None else signing_middleware(self._scheme)
         for path in (root, f"{root}/{{path:.*}}"):
             for method, handle in (
                 (hdrs.METH_POST, self._post),
@@ -66,10 +63,10 @@ class Service:
                 (hdrs.METH_OPTIONS, self._options),
                 (hdrs.METH_ANY, self._other),
             ):
-                app.router.add_route(method, path, handle if sign is None else partial(sign, handler=handle))
+                app.router.add_route(method, path, handle)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
+        reply = HTTPReply(request, self._surroundings)
         codec = self._codec(request)
         try:
             # Most bodies came with their head, and are read without a coroutine.
@@ -99,7 +96,7 @@ class Service:
         return await self._answer(codec, self._call(path, message), caller, reply)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
+        reply = HTTPReply(request, self._surroundings)
         query = request.query
         parameters = {name: values[0] if len(values := query.getall(name)) == 1 else values for name in query}
         call = self._call(request.match_info.get("path"), {"parameters": parameters})
@@ -114,7 +111,7 @@ class Service:
         return web.Response(status=204, headers={"Allow": ALLOWED_METHODS})
 
     async def _other(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, JSON.content_type, self.watch, self._proxies)
+        reply = HTTPReply(request, self._surroundings)
         reply.set_header("Allow", ALLOWED_METHODS)
         error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
         return self._failure(JSON, error, NO_CALL, None, reply)
@@ -240,7 +237,7 @@ class Service:
 
     def _failure(
         self, codec: Codec, exc: Exception, call: Call, caller: Caller | None, reply: HTTPReply
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         error = self._wire_error(codec, exc, call)
         status = exc.status if isinstance(exc, TotoException) else 200
         if isinstance(exc, TooManyAttempts):
