@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from toto_aio.exceptions import InvalidCredentials
+from toto_aio.models import Client
 from toto_aio.sessions import Sessions, UserSession
 
 
@@ -55,19 +56,19 @@ class Caller:
             return session
 
     async def create(
-        self, user_id: str | None, password: str | None, address: str, *, verify_password: bool
+        self, user_id: str | None, password: str | None, client: Client, *, verify_password: bool
     ) -> UserSession:
         """A new session: anonymous without a user id, else after a look at the password, or without."""
         async with self._turn():
             if user_id is None:
-                self.session = await self._sessions.create()
+                self.session = await self._sessions.create(client=client)
             elif verify_password:
-                self.session = await self._sessions.log_in(user_id, password, address)
+                self.session = await self._sessions.log_in(user_id, password, client)
             else:
                 account = await self._sessions.accounts.get(user_id)
                 if account is None:
                     raise InvalidCredentials
-                self.session = await self._sessions.create(account.user_id)
+                self.session = await self._sessions.create(account.user_id, client)
             self._verified = True
             return self.session
 

@@ -15,6 +15,7 @@ from toto_aio.calls import Call, RawAnswer, Redirect, Streamed
 from toto_aio.deadlines import Deadlines
 from toto_aio.events import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
+from toto_aio.models import Client
 from toto_aio.sessions import Sessions, UserSession
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class Reply(Protocol):
     @property
     def address(self) -> str:
         """The client's IP address."""
+
+    @property
+    def agent(self) -> str:
+        """The name that the client's program gives itself; "" without one."""
 
     def set_status(self, status: int) -> None:
         """Answer with this HTTP status."""
@@ -154,7 +159,8 @@ class Handler:
         ``verify_password=False`` logs in without a password, after a check of the caller's own. Raises
         ``InvalidCredentials``, and ``TooManyAttempts`` after too many wrong passwords.
         """
-        return await self.caller.create(user_id, password, self.address, verify_password=verify_password)
+        client = Client(self.address, self.reply.agent)
+        return await self.caller.create(user_id, password, client, verify_password=verify_password)
 
     async def retrieve_session(self, session_id: str | None = None) -> UserSession | None:
         """The session that the request shows, or that of ``session_id``; None if there is no such one.

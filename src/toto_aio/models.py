@@ -23,8 +23,9 @@ class Account:
 class Session:
     """A session: ``key`` is the SHA-256 of the id that its client holds, ``user_id`` "" if anonymous.
 
-    ``created`` and ``expires`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the saves, and
-    ``signing_key`` is b"" unless sessions have keys of their own.
+    ``created``, ``expires`` and ``seen`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the
+    saves, and ``signing_key`` is b"" unless sessions have keys of their own. ``seen`` is when it was last
+    renewed; ``address`` and ``agent`` are of the client that it was made for.
     """
 
     key: str
@@ -34,3 +35,14 @@ class Session:
     state: bytes
     version: int = 1
     signing_key: bytes = b""
+    seen: float = 0.0
+    address: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who makes a request: an IP address, and the name that the program gives itself (User-Agent)."""
+
+    address: str = ""
+    agent: str = ""

@@ -111,6 +111,10 @@ class HTTPReply:
             self.request.remote, self.request.headers.getall("x-forwarded-for", ())
         )
 
+    @property
+    def agent(self) -> str:
+        return self.request.headers.get(hdrs.USER_AGENT, "")
+
     def set_status(self, status: int) -> None:
         self._require_head()
         self._status = status

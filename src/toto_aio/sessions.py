@@ -22,7 +22,7 @@ import msgspec
 from toto_aio.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidSessionID, Unavailable
-from toto_aio.models import Session
+from toto_aio.models import Client, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
@@ -30,6 +30,9 @@ from toto_aio.throttle import Throttle
 
 MAX_SESSION_ID = 256
 """Characters; a longer id was never given out and is not looked up."""
+MAX_AGENT = 200
+"""Characters that are kept of the name that a client's program gives itself."""
+NOBODY = Client()
 SAVE_LIMIT = 5.0
 """Seconds for which a save competes with others before it gives up."""
 
@@ -53,14 +56,11 @@ class Sessions:
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def log_in(self, user_id: str, password: str | None, address: str) -> UserSession:
-        """A new session if the password is right, else ``InvalidCredentials``.
-
-        ``address`` is the client's. Raises ``TooManyAttempts``.
-        """
-        async with self.throttle.attempt(normal_user_id(user_id), address):
+    async def log_in(self, user_id: str, password: str | None, client: Client) -> UserSession:
+        """A new session if the password is right, else ``InvalidCredentials``. Raises ``TooManyAttempts``."""
+        async with self.throttle.attempt(normal_user_id(user_id), client.address):
             account = await self.accounts.verify(user_id, password)
-        session = await self.create(account.user_id)
+        session = await self.create(account.user_id, client)
         if not await self.accounts.is_current(account):
             # A change of the password meanwhile has ended all sessions but this one; or it was hashed anew.
             try:
@@ -70,14 +70,24 @@ class Sessions:
                 raise
         return session
 
-    async def create(self, user_id: str = "") -> UserSession:
+    async def create(self, user_id: str = "", client: Client = NOBODY) -> UserSession:
         """A new session with an id that nobody chose; anonymous without a user id."""
         session_id = secrets.token_urlsafe(32)
         now = time.time()
         ttl, _ = self._lives[not user_id]
         key = secrets.token_bytes(32) if self._keyed else b""
         expires = now + min(ttl, self._max_ttl)
-        record = Session(_key(session_id), user_id, now, expires, _EMPTY, signing_key=key)
+        record = Session(
+            _key(session_id),
+            user_id,
+            now,
+            expires,
+            _EMPTY,
+            signing_key=key,
+            seen=now,
+            address=client.address,
+            agent=client.agent[:MAX_AGENT],
+        )
         await self.store.add_session(record)
         return UserSession(self, session_id, record, is_new=True)
 
@@ -93,9 +103,9 @@ class Sessions:
         if record.expires - now < (renew or ttl * 0.99):
             expires = min(now + ttl, record.created + self._max_ttl)
             if expires > record.expires:
-                if not await self.store.touch_session(record.key, expires):
+                if not await self.store.touch_session(record.key, expires, now):
                     return None
-                record.expires = expires
+                record.expires, record.seen = expires, now
         return UserSession(self, session_id, record)
 
     async def end(self, session: UserSession) -> None:

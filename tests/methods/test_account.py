@@ -439,7 +439,7 @@ async def test_an_expired_session(serve: Serve) -> None:
     service = await serve(METHODS, database=store)
     session = await service.create("ada")
     [record] = await store.list_sessions("ada")
-    await store.touch_session(record.key, time.time() - 1)
+    await store.touch_session(record.key, time.time() - 1, time.time())
     assert await error(service, "who", {}, session) == NOT_AUTHORIZED
 
 

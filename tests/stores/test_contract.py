@@ -276,7 +276,7 @@ async def test_an_expired_session_is_as_if_there_were_none(store: Store) -> None
     assert await store.get_session("k") is None
     assert await store.list_sessions("ada") == []
     assert await store.save_session(make_session("k", expires=LATER)) is False
-    assert await store.touch_session("k", LATER) is False
+    assert await store.touch_session("k", LATER, NOW) is False
     assert await store.get_session("k") is None
 
 
@@ -354,7 +354,7 @@ async def test_nothing_revives_a_session(store: Store) -> None:
     assert await store.remove_session("k") is True
     assert await store.save_session(make_session("k")) is False
     assert await store.save_session(make_session("k", version=2)) is False
-    assert await store.touch_session("k", LATER) is False
+    assert await store.touch_session("k", LATER, NOW) is False
     assert await store.get_session("k") is None
     assert await store.list_sessions("ada") == []
 
@@ -367,7 +367,10 @@ async def test_an_end_at_once_with_saves(store: Store) -> None:
         writes = [
             operation
             for _ in range(4)
-            for operation in (store.save_session(make_session(key)), store.touch_session(key, LATER + 90))
+            for operation in (
+                store.save_session(make_session(key)),
+                store.touch_session(key, LATER + 90, NOW),
+            )
         ]
         outcomes = await at_once(*writes[:n], store.remove_session(key), *writes[n:])
         assert outcomes[min(n, len(writes))] is True
@@ -375,26 +378,26 @@ async def test_an_end_at_once_with_saves(store: Store) -> None:
     assert await store.list_sessions("ada") == []
 
 
-async def test_a_touch_sets_the_expiry_alone(store: Store) -> None:
+async def test_a_touch_sets_the_times_alone(store: Store) -> None:
     """It makes no new version, so that a save that is under way still counts."""
     await store.add_session(make_session("k"))
-    assert await store.touch_session("k", LATER + 500.5) is True
-    assert await store.get_session("k") == make_session("k", expires=LATER + 500.5)
+    assert await store.touch_session("k", LATER + 500.5, NOW) is True
+    assert await store.get_session("k") == make_session("k", expires=LATER + 500.5, seen=NOW)
     assert await store.save_session(make_session("k", expires=LATER + 500.5, state=b"new")) is True
 
 
 async def test_a_touch_can_shorten_a_life(store: Store) -> None:
     """A session that is touched into the past has expired."""
     await store.add_session(make_session("k"))
-    assert await store.touch_session("k", LATER - 30) is True
-    assert await store.get_session("k") == make_session("k", expires=LATER - 30)
-    assert await store.touch_session("k", NOW - 1) is True
+    assert await store.touch_session("k", LATER - 30, NOW) is True
+    assert await store.get_session("k") == make_session("k", expires=LATER - 30, seen=NOW)
+    assert await store.touch_session("k", NOW - 1, NOW) is True
     assert await store.get_session("k") is None
 
 
 async def test_a_touch_of_no_session(store: Store) -> None:
     """It is False, and makes none."""
-    assert await store.touch_session("k", LATER) is False
+    assert await store.touch_session("k", LATER, NOW) is False
     assert await store.get_session("k") is None
 
 
@@ -417,11 +420,11 @@ async def test_a_list_is_up_to_date(store: Store) -> None:
     for n in range(3):
         await store.add_session(make_session(f"k{n}", created=NOW + n))
     await store.save_session(make_session("k0", state=b"saved"))
-    await store.touch_session("k1", LATER + 90.5)
+    await store.touch_session("k1", LATER + 90.5, NOW)
     await store.remove_session("k2")
     assert await store.list_sessions("ada") == [
         make_session("k0", state=b"saved", version=2),
-        make_session("k1", created=NOW + 1, expires=LATER + 90.5),
+        make_session("k1", created=NOW + 1, expires=LATER + 90.5, seen=NOW),
     ]
 
 
@@ -578,3 +581,11 @@ async def test_the_key_of_a_session(store: Store) -> None:
     session = replace(make_session("k"), signing_key=bytes(range(256)))
     await store.add_session(session)
     assert await store.get_session("k") == session
+
+
+async def test_who_a_session_was_made_for(store: Store) -> None:
+    """When it was seen last, and the address and agent, in any script, come back as they were."""
+    session = replace(make_session("k"), seen=NOW + 0.25, address="2001:db8::1", agent="Grüße 🦊 'x'")
+    await store.add_session(session)
+    assert await store.get_session("k") == session
+    assert await store.list_sessions("ada") == [session]

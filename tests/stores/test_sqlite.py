@@ -336,7 +336,7 @@ async def test_a_lock_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 store.update_account("ada", {"n": 1}),
                 store.add_session(make_session("other")),
                 store.save_session(session),
-                store.touch_session("k", time.time() + 9),
+                store.touch_session("k", time.time() + 9, time.time()),
                 store.remove_session("k"),
                 store.remove_sessions("ada"),
                 store.sweep(),

@@ -47,8 +47,8 @@ class SessionStore(Protocol):
         stays. False if another save came first, or the session is gone: a save never brings one back.
         """
 
-    async def touch_session(self, key: str, expires: float) -> bool:
-        """Set the time of expiry, in Unix seconds, without a new version. False if it is gone."""
+    async def touch_session(self, key: str, expires: float, seen: float) -> bool:
+        """Set ``expires`` and ``seen``, in Unix seconds, without a new version. False if it is gone."""
 
     async def list_sessions(self, user_id: str) -> list[Session]:
         """The living sessions of an account, the oldest first."""

@@ -68,11 +68,11 @@ class MemoryStore:
         stored.version += 1
         return True
 
-    async def touch_session(self, key: str, expires: float) -> bool:
+    async def touch_session(self, key: str, expires: float, seen: float) -> bool:
         session = self._alive(key)
         if session is None:
             return False
-        session.expires = expires
+        session.expires, session.seen = expires, seen
         return True
 
     async def list_sessions(self, user_id: str) -> list[Session]:

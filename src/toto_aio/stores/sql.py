@@ -62,7 +62,8 @@ class Dialect:
             f"""CREATE TABLE IF NOT EXISTS toto_sessions (
                 session_key {self.text} NOT NULL PRIMARY KEY, user_id {self.text} NOT NULL,
                 created {self.real} NOT NULL, expires {self.real} NOT NULL, state {self.blob} NOT NULL,
-                version {self.integer} NOT NULL, signing_key {self.blob} NOT NULL)""",
+                version {self.integer} NOT NULL, signing_key {self.blob} NOT NULL,
+                seen {self.real} NOT NULL, address {self.text} NOT NULL, agent {self.text} NOT NULL)""",
             f"""CREATE TABLE IF NOT EXISTS toto_counters (
                 counter_key {self.text} NOT NULL PRIMARY KEY, count {self.integer} NOT NULL,
                 expires {self.real} NOT NULL)""",
@@ -78,12 +79,12 @@ UPDATE_ACCOUNT = """UPDATE toto_accounts SET extra = ?, version = version + 1
     WHERE user_id = ? AND version = ?"""
 REPLACE_PASSWORD = """UPDATE toto_accounts SET password = ?, version = version + 1
     WHERE user_id = ? AND password = ?"""
-_SESSION = "session_key, user_id, created, expires, state, version, signing_key"
+_SESSION = "session_key, user_id, created, expires, state, version, signing_key, seen, address, agent"
 GET_SESSION = f"SELECT {_SESSION} FROM toto_sessions WHERE session_key = ? AND expires > ?"
-ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SAVE_SESSION = """UPDATE toto_sessions SET state = ?, version = version + 1
     WHERE session_key = ? AND version = ? AND expires > ?"""
-TOUCH_SESSION = "UPDATE toto_sessions SET expires = ? WHERE session_key = ? AND expires > ?"
+TOUCH_SESSION = "UPDATE toto_sessions SET expires = ?, seen = ? WHERE session_key = ? AND expires > ?"
 LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
 REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ? AND expires > ?"
 REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ? AND expires > ?"
@@ -148,6 +149,9 @@ class SQLStore:
             session.state,
             session.version,
             session.signing_key,
+            session.seen,
+            session.address,
+            session.agent,
         )
 
     async def save_session(self, session: Session) -> bool:
@@ -156,8 +160,8 @@ class SQLStore:
         )
         return saved == 1
 
-    async def touch_session(self, key: str, expires: float) -> bool:
-        return await self._driver.execute(TOUCH_SESSION, expires, key, time.time()) == 1
+    async def touch_session(self, key: str, expires: float, seen: float) -> bool:
+        return await self._driver.execute(TOUCH_SESSION, expires, seen, key, time.time()) == 1
 
     async def list_sessions(self, user_id: str) -> list[Session]:
         return [Session(*row) for row in await self._driver.fetch(LIST_SESSIONS, user_id, time.time())]
