@@ -15,8 +15,8 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions models methods deadlines calls",
-            "codecs",
+            "exceptions models methods deadlines calls readers",
+            "codecs calllog",
             "settings passwords signing arguments stores brokers",
             "accounts proxies",
             "throttle",
@@ -27,9 +27,9 @@ FLOORS: dict[str, int] = {
             "dispatch",
             "response",
             "signed",
-            "reply forms",
-            "bodies",
-            "cors",
+            "origins forms",
+            "cookies cors bodies",
+            "reply logs",
             "service",
             "app",
             "server",

@@ -294,7 +294,7 @@ async def test_the_cause_of_an_outage_is_logged(serve: Serve, caplog: pytest.Log
     service = await serve({"read": read})
     assert (await service.call("read"))["error"] == {"code": 1011, "value": "Service unavailable"}
     assert "disk on fire" in caplog.text
-    assert "'read'" in caplog.text
+    assert "call failed: read with 1011" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["bug", "unsendable"])
@@ -305,7 +305,7 @@ async def test_an_unexpected_exception(serve: Serve, kind: str, errors: Callable
     assert error["code"] == 1000
     text, _, number = error["value"].rpartition(" ")
     assert (text, len(number)) == ("Internal error", 16)
-    assert any(number in message and "'fail'" in message for message in errors())
+    assert any(number in message and "failed: fail with 1000" in message for message in errors())
     assert await service.call("fail", {"kind": "own"})
 
 

@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     service = Service(settings, scheme)
     service.add_routes(app)
     if settings.allow_origin:
-        app.on_response_prepare.append(cors(settings.allow_origin))
+        app.on_response_prepare.append(cors(service.origins, credentials=settings.use_cookies))
     life = _Life(settings, methods, service, keyed=scheme is not None and scheme.keyed)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
@@ -109,10 +109,12 @@ class _Life:
                 self._methods,
                 resources,
                 get_methods=settings.get_methods,
+                slow_call=settings.slow_call,
                 before=self._before,
                 after=self._after,
             )
             stack.push_async_callback(self._service.watch.close)
+            stack.callback(self._service.readers.close)
             stack.push_async_callback(self._service.dispatch.close)
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -11,7 +12,7 @@ from toto_aio.forms import FORMS
 
 
 class BrokenBodyError(InvalidParameters):
-    """A body that cannot be unpacked, after which nothing can be read from its connection."""
+    """A body that does not come whole, after which nothing can be read from its connection."""
 
 
 def body_at_hand(request: web.Request) -> bytes:
@@ -23,12 +24,21 @@ def body_at_hand(request: web.Request) -> bytes:
         return b""
 
 
-async def read_body(request: web.Request, begun: bytes, limit: int) -> bytes:
+async def read_body(request: web.Request, begun: bytes, limit: int, seconds: float) -> bytes:
     """The body, of which ``begun`` was read already.
 
     It is counted here: an app that embeds this one has a limit of its own on ``request.read``. Raises
-    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` (status 400).
+    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for one that is
+    broken (400) or has not come within the ``seconds`` (408).
     """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_within(request, begun, limit)
+    except TimeoutError as exc:
+        raise BrokenBodyError(f"The body must come within {seconds:g} seconds.", status=408) from exc
+
+
+async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
     too_large = InvalidParameters(f"The body must have at most {limit} bytes.", status=413)
     if (request.content_length or 0) > limit:
         raise too_large

@@ -18,6 +18,8 @@ class Caller:
 
     session: UserSession | None = None
     signs = True
+    left = False
+    """Whether the session was ended by one of the calls."""
     _verified = True
     _lock: asyncio.Lock | None = None
 
@@ -26,7 +28,10 @@ class Caller:
         sessions: Sessions,
         session_id: str | None,
         verify: Callable[[UserSession], Awaitable[None]] | None,
+        *,
+        by_cookie: bool = False,
     ) -> None:
+        self.by_cookie = by_cookie
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify
@@ -86,4 +91,10 @@ class Caller:
         session = await self.retrieve()
         if session is not None:
             await self._sessions.end(session)
+        self.left = True
         self.session = self._session_id = None
+
+    def leave_out_cookie(self) -> None:
+        """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
+        if self.by_cookie:
+            self._session_id = None

@@ -14,6 +14,10 @@ class Call:
     name: Any
     parameters: Any
     by_get: bool = False
+    method: str = "unknown"
+    """The name under which the method is registered, once it is found."""
+    started: float = 0.0
+    """When it was begun, on the clock of ``time.perf_counter``."""
     _transaction_id: str = ""
 
     @property

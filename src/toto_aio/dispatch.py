@@ -11,12 +11,14 @@ import contextvars
 import inspect
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from types import CoroutineType
 from typing import Any
 
 from toto_aio.caller import Caller
+from toto_aio.calllog import log_failure, log_slow
 from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect, Streamed
 from toto_aio.codecs import JSON
 from toto_aio.deadlines import Deadline
@@ -49,9 +51,11 @@ class Dispatcher:
         resources: Resources,
         *,
         get_methods: str = "safe",
+        slow_call: float = 1.0,
         before: Hook | None = None,
         after: Hook | None = None,
     ) -> None:
+        self._slow_call = slow_call
         self._methods = methods
         self._resources = resources
         self._get_methods = get_methods
@@ -63,8 +67,10 @@ class Dispatcher:
     async def __call__(self, call: Call, caller: Caller, reply: Reply) -> Any:
         """The result of a call: a value to be encoded, or an answer of the method's own. Raises its error."""
         method = self._methods.get(call.name) if type(call.name) is str else None
+        call.started = time.perf_counter()
         if method is None or call.by_get:
-            method = self._admitted(method, call)
+            method = self._admitted(method, call, caller)
+        call.method = method.name
         if not isinstance(call.parameters, dict):
             raise InvalidParameters("Parameters must be an object.")
         resources = self._resources
@@ -76,13 +82,17 @@ class Dispatcher:
             with limit:
                 if self._before is not None:
                     await finish(self._before(handler, call.transaction_id, method.name))
-                return await self._answer(method, handler, call.parameters)
+                result = await self._answer(method, handler, call.parameters, limit)
+            if time.perf_counter() - call.started > self._slow_call and not method.rules.asynchronous:
+                log_slow(call, reply.address)
+            return result
         except Exception as exc:
             if isinstance(exc, TimeoutError) and limit.expired:
-                exc = TimedOut()
+                exc = ClientLeftError() if handler.client_left else TimedOut()
             url = _redirect_for(exc, method.rules)
             if url is None or not reply.alone or reply.streaming:
                 raise exc
+            log_failure(exc, call, reply.address)
             return Redirect(url)
         finally:
             handler.finish()
@@ -97,15 +107,19 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _admitted(self, method: Method | None, call: Call) -> Method:
+    def _admitted(self, method: Method | None, call: Call, caller: Caller) -> Method:
         """The method, or the error of a call that has none or may not come by GET."""
         if method is None:
             raise MissingMethod if call.name in (None, "") else MethodNotFound.named(call.name)
         if call.by_get and not method.reachable_by_get(self._get_methods):
             raise MethodNotFound.named(call.name, status=405)
+        if call.by_get and (not method.rules.safe or method.rules.jsonp):
+            caller.leave_out_cookie()  # any page can make a browser send a GET
         return method
 
-    async def _answer(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
+    async def _answer(
+        self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
+    ) -> Any:
         rules = method.rules
         if rules.guard:
             await _admit(rules.guard, handler, parameters)
@@ -118,8 +132,8 @@ class Dispatcher:
             raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
         if rules.raw:
             handler.response_type = "application/octet-stream"
-        if method.on_connection_close is not None or rules.asynchronous:
-            handler.reply.watch(lambda: self._client_left(method, handler))
+        if method.on_connection_close is not None or rules.asynchronous or rules.cancellable:
+            handler.reply.watch(lambda: self._client_left(method, handler, limit))
         try:
             if method.threaded:
                 result = await self._in_thread(method, handler, parameters)
@@ -156,7 +170,8 @@ class Dispatcher:
         finally:
             self._waiting.discard(handler)
 
-    def _client_left(self, method: Method, handler: Handler) -> None:
+    def _client_left(self, method: Method, handler: Handler, limit: Deadline) -> None:
+        handler.client_left = True
         if method.on_connection_close is not None:
             closing = _finish_logged(method.on_connection_close, handler)
             task = asyncio.create_task(closing, name=f"toto-aio on_connection_close {method.name}")
@@ -164,6 +179,8 @@ class Dispatcher:
             task.add_done_callback(self._tasks.discard)
         if method.rules.asynchronous:
             handler.settle(None, ClientLeftError())
+        if method.rules.cancellable and not handler.finished:
+            limit.expire()
 
     async def _run_after(self, handler: Handler, method: Method) -> None:
         assert self._after is not None
@@ -173,18 +190,11 @@ class Dispatcher:
             logger.exception("after_handler failed for %r [%s]", method.name, handler.transaction_id)
 
 
-def wire_error(exc: Exception, call: Call, *, debug: bool = False) -> TotoException:
-    """The error that a client is told for an exception; an unexpected one is logged whole under an id."""
+def wire_error(exc: Exception, call: Call, address: str, *, debug: bool = False) -> TotoException:
+    """The error that a client is told for an exception, which is logged under the call's id."""
+    log_failure(exc, call, address)
     if isinstance(exc, TotoException):
-        if exc.__cause__ is not None and exc.status >= 500:  # what the client is not told
-            logger.warning("%s [%s] in %.100r: %r", exc, call.transaction_id, call.name, exc.__cause__)
         return exc
-    logger.error(
-        "internal error %s in %.100r",
-        call.transaction_id,
-        call.name,
-        exc_info=(type(exc), exc, exc.__traceback__),
-    )
     text = f"Internal error {call.transaction_id}"
     return InternalError(f"{text}: {type(exc).__name__}: {exc}" if debug else text)
 

@@ -97,7 +97,9 @@ class Handler:
     _answer: tuple[Any, BaseException | None] | None = None
     _waiter: asyncio.Future[None] | None = None
     _registrations: list[Registration] | None = None
-    _finished = False
+    finished = False
+    client_left = False
+    """Whether the client left before its answer, as far as that is looked for."""
 
     def __init__(self, call: Call, caller: Caller, reply: Reply, resources: Resources) -> None:
         self.call = call
@@ -237,7 +239,7 @@ class Handler:
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the answer, on the event loop; what comes after the first is dropped."""
-        if self._answer is None and not self._finished:
+        if self._answer is None and not self.finished:
             self._answer = result, error
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
@@ -260,12 +262,12 @@ class Handler:
 
     def finish(self) -> None:
         """End the call: event handlers are removed, and later answers are dropped."""
-        self._finished = True
+        self.finished = True
         for registration in self._registrations or ():
             self.deregister_event_handler(registration)
 
     def _respond_raw(self, piece: bytes, content_type: str, finish: bool) -> None:
-        if self._finished or self._answer is not None:
+        if self.finished or self._answer is not None:
             return
         if not finish or self.reply.streaming:
             self.reply.write(piece, content_type)

@@ -42,6 +42,7 @@ class Rules:
     redirects: dict[str, str] = field(default_factory=dict)
     default_redirect: str | None = None
     safe: bool = False
+    cancellable: bool = False
     timeout: float | None = None
 
 
@@ -150,6 +151,12 @@ def safe(function: Invoke) -> Invoke:
     """The method only reads: GET and HEAD reach it."""
     _rules(function).safe = True
     return _document(function, "*Can be called by GET.*")
+
+
+def cancellable(function: Invoke) -> Invoke:
+    """The method is cancelled when its client leaves: for work that is of use to nobody else."""
+    _rules(function).cancellable = True
+    return _document(function, "*Ends when the client leaves.*")
 
 
 def timeout(seconds: float) -> Callable[[Invoke], Invoke]:

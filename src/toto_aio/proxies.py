@@ -39,14 +39,16 @@ class TrustedProxies:
         """
         address = peer or UNIX
         chain = [part.strip() for value in forwarded for part in value.split(",")]
-        while chain and self._trusts(address):
+        while chain and self.trusts(address):
             before = _plain(chain.pop())
             if before is None:
                 break
             address = before
         return address
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, peer: str | None) -> bool:
+        """Whether what ``peer`` says of a request is believed; None is who connects through a Unix socket."""
+        address = peer or UNIX
         if address == UNIX:
             return self._unix
         try:

@@ -12,7 +12,9 @@ from aiohttp import hdrs, web
 
 from toto_aio.caller import Caller
 from toto_aio.codecs import JSON
+from toto_aio.cookies import SessionCookie
 from toto_aio.proxies import TrustedProxies
+from toto_aio.readers import SlowReaders
 from toto_aio.response import Cookie, is_observed, respond
 from toto_aio.signed import HMAC_HEADER, sign_answer
 from toto_aio.signing import Scheme
@@ -77,8 +79,10 @@ class Surroundings:
     """What the replies of one app share; ``observed`` is known from the first request on."""
 
     watch: ConnectionWatch
+    readers: SlowReaders
     proxies: TrustedProxies
     scheme: Scheme | None
+    cookie: SessionCookie | None
     observed: bool | None = None
 
 
@@ -86,6 +90,7 @@ class HTTPReply:
     """A ``Reply`` over HTTP. The calls of a batch share one; ``alone`` is false then."""
 
     alone = True
+    caller: Caller | None = None
     content_type = JSON.content_type
     _status: int | None = None
     _headers: dict[str, str] | None = None
@@ -134,7 +139,7 @@ class HTTPReply:
     def write(self, body: bytes, content_type: str) -> None:
         if self._stream is None:
             response = web.StreamResponse(headers={"Content-Type": content_type})
-            self._stream = Stream(self.request, self._dress(response, 200))
+            self._stream = Stream(self.request, self._dress(response, 200), self._surroundings.readers)
         if not self.headers_only:
             self._stream.write(body)
 
@@ -146,17 +151,19 @@ class HTTPReply:
         self._watched = True
         self._surroundings.watch.add(self, callback)
 
-    def response(
-        self, body: bytes, content_type: str, caller: Caller | None, status: int = 200
-    ) -> web.StreamResponse:
+    def response(self, body: bytes, content_type: str, status: int = 200) -> web.StreamResponse:
         """The response with this body, signed by the caller's session; ``status`` unless one was set."""
-        shared = self._surroundings
+        shared, caller = self._surroundings, self.caller
         if caller is not None and caller.session is not None and shared.scheme is not None:
             signature = sign_answer(shared.scheme, self.request, caller, body)
             if signature is not None:
                 self.set_header(HMAC_HEADER, signature)
         if self._status is not None and status == 200:
             status = self._status
+        if shared.cookie is not None:
+            self._set_session_cookie(shared.cookie)
+        if self.request.transport is not None:
+            shared.readers.add(self.request.transport)
         if shared.observed is None:
             shared.observed = is_observed(self.request)
         return respond(
@@ -189,7 +196,14 @@ class HTTPReply:
         if self._stream is not None:
             self._stream.close()
 
+    def _set_session_cookie(self, cookie: SessionCookie) -> None:
+        written = None if self.caller is None else cookie.write(self.request, self.caller)
+        if written is not None:
+            self.set_cookie(written[0], written[1], **written[2])
+
     def _dress(self, response: Response, status: int) -> Response:
+        if self._surroundings.cookie is not None:
+            self._set_session_cookie(self._surroundings.cookie)
         if self._status is not None and status == 200:
             response.set_status(self._status)
         if self._headers is not None:
@@ -208,9 +222,10 @@ class HTTPReply:
 class Stream:
     """Pieces on their way to the client, written by a task of their own while the method goes on."""
 
-    def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
+    def __init__(self, request: web.Request, response: web.StreamResponse, readers: SlowReaders) -> None:
         self._request = request
         self._response = response
+        self._readers = readers
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._ended = False
@@ -258,6 +273,8 @@ class Stream:
                     await self._wait()
                     continue
                 piece = self._pieces.popleft()
+                if self._request.transport is not None:
+                    self._readers.add(self._request.transport)
                 await self._response.write(piece)
                 self._size -= len(piece)
                 self._moved.set()

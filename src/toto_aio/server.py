@@ -17,6 +17,7 @@ from aiohttp import web
 from toto_aio.app import create_app
 from toto_aio.arguments import read_arguments
 from toto_aio.exceptions import Unavailable
+from toto_aio.logs import AccessLog, configure_logs
 from toto_aio.settings import Settings, SettingsError, read_settings
 
 KEEP_ALIVE = 75.0
@@ -48,7 +49,7 @@ class TotoServer:
 
 def serve(settings: Settings) -> None:
     """Serve until TERM or INT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs(settings.log_format)
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -66,7 +67,11 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     app = create_app(settings)
     runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=KEEP_ALIVE, shutdown_timeout=SHUTDOWN_TIMEOUT
+        app,
+        access_log=logging.getLogger("toto_aio.access") if settings.access_log else None,
+        access_log_class=AccessLog,
+        keepalive_timeout=KEEP_ALIVE,
+        shutdown_timeout=SHUTDOWN_TIMEOUT,
     )
     await runner.setup()
     try:

@@ -12,10 +12,13 @@ from toto_aio.bodies import BrokenBodyError, body_at_hand, essence, read_body, r
 from toto_aio.caller import Caller
 from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
 from toto_aio.codecs import CODECS, JSON, Codec
+from toto_aio.cookies import SessionCookie
 from toto_aio.cors import ALLOWED_METHODS
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TooManyAttempts, TotoException
+from toto_aio.origins import Origins
 from toto_aio.proxies import TrustedProxies
+from toto_aio.readers import SlowReaders
 from toto_aio.reply import ConnectionWatch, HTTPReply, Surroundings
 from toto_aio.sessions import Sessions, UserSession
 from toto_aio.settings import Settings, SettingsError
@@ -42,7 +45,11 @@ class Service:
             "application/msgpack": settings.msgpack_enabled,
         }
         self.watch = ConnectionWatch()
-        self._surroundings = Surroundings(self.watch, TrustedProxies(settings.trusted_proxies), scheme)
+        self.readers = SlowReaders()
+        proxies = TrustedProxies(settings.trusted_proxies)
+        self.origins = Origins(settings.allow_origin, proxies)
+        self._cookie = SessionCookie(settings, self.origins) if settings.use_cookies else None
+        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, self._cookie)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._settings = settings
         self._scheme = scheme
@@ -55,7 +62,7 @@ class Service:
         if set(root) & set("{}?#"):
             raise SettingsError(f"root: write a path such as /service, not {self._settings.root!r}")
         root = f"/{root}" if root else ""
-        for path in (root, f"{root}/{{path:.*}}"):
+        for path in (root, f"{root}/{{path:[\\s\\S]*}}"):
             for method, handle in (
                 (hdrs.METH_POST, self._post),
                 (hdrs.METH_GET, self._get),
@@ -69,11 +76,14 @@ class Service:
         reply = HTTPReply(request, self._surroundings)
         codec = self._codec(request)
         try:
+            if _is_behind(request):
+                await request.writer.drain()
             # Most bodies came with their head, and are read without a coroutine.
             body = body_at_hand(request)
             if not body or len(body) > self._settings.max_body_size:
-                body = await read_body(request, body, self._settings.max_body_size)
-            caller = self._caller(request, body)
+                settings = self._settings
+                body = await read_body(request, body, settings.max_body_size, settings.body_timeout)
+            caller = reply.caller = self._caller(request, body)
             if not body:
                 message = {}
             elif codec is not None:
@@ -90,7 +100,7 @@ class Service:
         except TotoException as exc:
             if isinstance(exc, BrokenBodyError):
                 reply.set_header("Connection", "close")  # aiohttp closes it, the next head cannot be found
-            return self._failure(codec or JSON, exc, NO_CALL, None, reply)
+            return self._failure(codec or JSON, exc, Call(None, None), reply)
         except ConnectionError:
             return web.Response(status=CLIENT_LEFT)
         return await self._answer(codec, self._call(path, message), caller, reply)
@@ -102,9 +112,11 @@ class Service:
         call = self._call(request.match_info.get("path"), {"parameters": parameters})
         call.by_get = True
         try:
-            caller = self._caller(request, b"")
+            if _is_behind(request):
+                await request.writer.drain()
+            caller = reply.caller = self._caller(request, b"")
         except InvalidParameters as exc:
-            return self._failure(JSON, exc, call, None, reply)
+            return self._failure(JSON, exc, call, reply)
         return await self._answer(JSON, call, caller, reply)
 
     async def _options(self, request: web.Request) -> web.StreamResponse:
@@ -114,16 +126,16 @@ class Service:
         reply = HTTPReply(request, self._surroundings)
         reply.set_header("Allow", ALLOWED_METHODS)
         error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
-        return self._failure(JSON, error, NO_CALL, None, reply)
+        return self._failure(JSON, error, Call(None, None), reply)
 
     async def _answer(self, codec: Codec, call: Call, caller: Caller, reply: HTTPReply) -> web.StreamResponse:
         try:
             result = await self.dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
-                return await self._own_answer(result, caller, reply)
+                return await self._own_answer(result, reply)
             content_type = reply.content_type
             body = self._codecs.get(content_type, codec).encode(_envelope("result", result, caller))
-            return reply.response(body, content_type, caller)
+            return reply.response(body, content_type)
         except web.HTTPException:
             raise  # a method that knows aiohttp answers in its words
         except asyncio.CancelledError:
@@ -133,15 +145,15 @@ class Service:
             return web.Response(status=CLIENT_LEFT)
         except Exception as exc:
             if reply.streaming:
-                wire_error(exc, call)
+                wire_error(exc, call, reply.address)
                 return reply.break_stream()
-            return self._failure(codec, exc, call, caller, reply)
+            return self._failure(codec, exc, call, reply)
         finally:
             reply.close()
 
-    async def _own_answer(self, answer: Any, caller: Caller, reply: HTTPReply) -> web.StreamResponse:
+    async def _own_answer(self, answer: Any, reply: HTTPReply) -> web.StreamResponse:
         if isinstance(answer, RawAnswer):
-            return reply.response(answer.body, answer.content_type, caller)
+            return reply.response(answer.body, answer.content_type)
         if isinstance(answer, Redirect):
             return reply.redirect(answer.url, answer.status)
         return await reply.end_stream()
@@ -173,16 +185,16 @@ class Service:
                 body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
             except Exception:  # an answer that cannot be sent is an error of its own call alone
                 answers = [
-                    self._sendable(codec, answer, entries[id])
+                    self._sendable(codec, answer, entries[id], reply)
                     for id, answer in zip(ids, answers, strict=True)
                 ]
                 body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
-            return reply.response(body, codec.content_type, caller)
+            return reply.response(body, codec.content_type)
         finally:
             reply.close()
 
     async def _entry(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
-        call = NO_CALL
+        call = Call(None, None)
         try:
             if not isinstance(entry, dict):
                 raise InvalidParameters("A call must be an object.")
@@ -190,15 +202,19 @@ class Service:
             return {"result": await self.dispatch(call, caller, reply)}
         except web.HTTPException:
             exc = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")
-            return {"error": self._wire_error(codec, exc, call)}
+            return {"error": self._wire_error(codec, exc, call, reply)}
+        except ClientLeftError:
+            return {"result": None}  # nobody reads it
         except Exception as exc:
-            return {"error": self._wire_error(codec, exc, call)}
+            return {"error": self._wire_error(codec, exc, call, reply)}
 
-    def _sendable(self, codec: Codec, answer: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    def _sendable(
+        self, codec: Codec, answer: dict[str, Any], entry: dict[str, Any], reply: HTTPReply
+    ) -> dict[str, Any]:
         try:
             codec.encode(answer)
         except Exception as exc:
-            return {"error": self._wire_error(codec, exc, self._call(None, entry))}
+            return {"error": self._wire_error(codec, exc, self._call(None, entry), reply)}
         return answer
 
     def _call(self, path: str | None, message: dict[str, Any]) -> Call:
@@ -212,6 +228,10 @@ class Service:
     def _caller(self, request: web.Request, body: bytes) -> Caller:
         headers = request.headers
         session_id = headers.get(SESSION_HEADER)
+        by_cookie = False
+        if session_id is None and self._cookie is not None:
+            session_id = self._cookie.read(request)
+            by_cookie = session_id is not None
         scheme = self._scheme
         if session_id is None and HMAC_HEADER not in headers and (scheme is None or not scheme.keyed):
             return Caller(self.sessions, None, None)
@@ -219,8 +239,9 @@ class Service:
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} stands twice.", status=400)
         if scheme is None:
-            return Caller(self.sessions, session_id, None)
-        return Caller(self.sessions, session_id, partial(self._verify, signed_request(request, body)))
+            return Caller(self.sessions, session_id, None, by_cookie=by_cookie)
+        verify = partial(self._verify, signed_request(request, body))
+        return Caller(self.sessions, session_id, verify, by_cookie=by_cookie)
 
     async def _verify(self, request: SignedRequest, session: UserSession) -> None:
         """Accept a request for the session that it loads, or raise ``InvalidHMAC``."""
@@ -235,30 +256,35 @@ class Service:
         content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)
         return self._codecs.get(content_type) or self._codecs.get(essence(request))
 
-    def _failure(
-        self, codec: Codec, exc: Exception, call: Call, caller: Caller | None, reply: HTTPReply
-    ) -> web.StreamResponse:
-        error = self._wire_error(codec, exc, call)
+    def _failure(self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply) -> web.StreamResponse:
+        error = self._wire_error(codec, exc, call, reply)
         status = exc.status if isinstance(exc, TotoException) else 200
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
         if status == 405 and call.by_get:
             reply.set_header("Allow", "POST, OPTIONS")
-        body = codec.encode(_envelope("error", error, caller))
-        return reply.response(body, codec.content_type, caller, status)
+        body = codec.encode(_envelope("error", error, reply.caller))
+        return reply.response(body, codec.content_type, status)
 
-    def _wire_error(self, codec: Codec, exc: Exception, call: Call) -> dict[str, Any]:
-        error = wire_error(exc, call, debug=self._settings.debug).as_dict()
-        try:
-            codec.encode(error)
-        except Exception as unsendable:
-            return wire_error(unsendable, call, debug=self._settings.debug).as_dict()
-        return error
+    def _wire_error(self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply) -> dict[str, Any]:
+        if isinstance(exc, TotoException):
+            try:
+                codec.encode(exc.as_dict())
+            except Exception as unsendable:
+                exc = unsendable
+        return wire_error(exc, call, reply.address, debug=self._settings.debug).as_dict()
 
 
 CLIENT_LEFT = 499
 """nginx's "client closed request", for a response that nobody gets."""
-NO_CALL = Call(None, None)
+UNREAD = 64 * 1024
+"""Bytes that may wait for a client when its next call is begun."""
+
+
+def _is_behind(request: web.Request) -> bool:
+    """Whether much of earlier answers waits for the client: who does not read gets no more work done."""
+    transport = request.transport
+    return transport is not None and transport.get_write_buffer_size() > UNREAD
 
 
 def _envelope(key: str, value: Any, caller: Caller | None) -> dict[str, Any]:

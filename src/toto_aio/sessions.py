@@ -98,6 +98,7 @@ class Sessions:
         record = await self.store.get_session(_key(session_id))
         if record is None:
             return None
+        session = UserSession(self, session_id, record)
         ttl, renew = self._lives[not record.user_id]
         now = time.time()
         if record.expires - now < (renew or ttl * 0.99):
@@ -106,7 +107,8 @@ class Sessions:
                 if not await self.store.touch_session(record.key, expires, now):
                     return None
                 record.expires, record.seen = expires, now
-        return UserSession(self, session_id, record)
+                session.renewed = True
+        return session
 
     async def end(self, session: UserSession) -> None:
         """End a session; a save that is under way comes too late."""
@@ -167,7 +169,10 @@ class UserSession:
     """
 
     def __init__(self, sessions: Sessions, session_id: str, record: Session, *, is_new: bool = False) -> None:
-        self._is_new = is_new
+        self.is_new = is_new
+        """Whether it was made in this request."""
+        self.renewed = False
+        """Whether it lives longer since this request."""
         self.session_id = session_id
         self.record = record
         self._sessions = sessions
@@ -218,7 +223,7 @@ class UserSession:
     def describe(self) -> dict[str, Any]:
         """The session as it stands in an answer; its key, if it has one, when it was made just now."""
         described = {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
-        if self._is_new and self.record.signing_key:
+        if self.is_new and self.record.signing_key:
             described["key"] = base64.b64encode(self.record.signing_key).decode()
         return described
 

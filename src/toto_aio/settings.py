@@ -51,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = None
 
+    body_timeout: Annotated[
+        Seconds, option("Server", "seconds within which the body of a request must have come", gt=0)
+    ] = 30.0
     allow_origin: Annotated[
         list[str],
         option("Server", "pages that may call from browsers: * or origins, as https://app.example"),
@@ -125,9 +128,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     anon_session_renew: Annotated[
         Seconds, option("Sessions", "the same as session_renew for anonymous sessions", ge=0)
     ] = 0.0
+    use_cookies: Annotated[
+        bool,
+        option("Sessions", "keep a browser's session in a cookie, for pages of allow_origin and our own"),
+    ] = False
+    secure_cookies: Annotated[
+        bool, option("Sessions", "send the cookie over TLS alone; false is for trials without TLS")
+    ] = True
+    cookie_domain: Annotated[
+        str, option("Sessions", "domain whose hosts all get the cookie, in place of this host alone")
+    ] = ""
     signing: Annotated[
         Any, option("Sessions", "how requests and responses are signed: user_id (as in Toto), session or off")
     ] = "user_id"
+
+    log_format: Annotated[Literal["text", "json"], option("Logs", "lines of text or of JSON, on stderr")] = (
+        "text"
+    )
+    access_log: Annotated[bool, option("Logs", "a line for each request")] = False
+    slow_call: Annotated[Seconds, option("Logs", "seconds from which on a call is logged as slow", gt=0)] = (
+        1.0
+    )
 
     events: Annotated[Any, option("Events", "how events travel: memory:// or off")] = "memory://"
     event_init_module: Annotated[

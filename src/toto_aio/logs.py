@@ -1,0 +1,63 @@
+"""What ``serve`` logs and how: text or JSON lines on stderr, an access log when asked for.
+
+An application that embeds the service configures the loggers ``toto_aio`` and ``aiohttp`` by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from pythonjsonlogger.msgspec import MsgspecFormatter
+
+FORMATS: dict[str, logging.Formatter] = {
+    "text": logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"),
+    "json": MsgspecFormatter(
+        "{asctime}{levelname}{name}{message}",
+        style="{",
+        rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "exception"},
+    ),
+}
+
+
+def configure_logs(log_format: str) -> None:
+    """Log to stderr from level INFO on; if the program has configured its logs already, leave them."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(FORMATS[log_format])
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+    server = logging.getLogger("aiohttp.server")
+    if _tame not in server.filters:
+        server.addFilter(_tame)
+
+
+def _tame(record: logging.LogRecord) -> bool:
+    """Anybody can send what is no HTTP: that is worth a line, and no traceback."""
+    exc = record.exc_info[1] if record.exc_info else None
+    if isinstance(exc, HttpProcessingError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "%s: %s", (record.getMessage(), type(exc).__name__)
+        record.exc_info = None
+    return True
+
+
+class AccessLog(AbstractAccessLogger):
+    """A line for each request, without the query and the headers: parameters and session ids stay out."""
+
+    def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
+        """Write the line."""
+        fields = {
+            "address": request.remote or "unix",
+            "verb": request.method,
+            "path": request.rel_url.raw_path,
+            "status": response.status,
+            "size": response.body_length,
+            "seconds": round(time, 6),
+        }
+        text = "%(address)s %(verb)s %(path)s %(status)s %(size)s bytes in %(seconds).3f s"
+        self.logger.info(text, fields, extra=fields)

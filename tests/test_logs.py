@@ -1,0 +1,135 @@
+"""What the command ``serve`` logs: text or JSON lines, the access log, and no tracebacks for noise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from yarl import URL
+
+METHOD = "async def invoke(handler, parameters):\n    return parameters['a'] / parameters['b']\n"
+
+
+@dataclass
+class Served:
+    """A service in a process of its own; ``lines`` are those of its stderr, all of them at the end."""
+
+    pid: int
+    url: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.url).port or 0
+
+    @property
+    def text(self) -> str:
+        """The lines."""
+        return "\n".join(self.lines)
+
+
+@asynccontextmanager
+async def served(folder: Path, *options: str, **environ: str) -> AsyncIterator[Served]:
+    """The command ``serve`` with a method ``divide``, until it has ended well."""
+    (folder / "methods").mkdir()
+    (folder / "methods" / "divide.py").write_text(METHOD)
+    command = [sys.executable, "-m", "toto_aio", "serve", "--port=0", "--database=memory://", *options]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environ}
+    )
+    service = Served(process.pid)
+    try:
+        assert process.stderr is not None
+        while not service.url:
+            line = (await process.stderr.readline()).decode()
+            assert line, service.text
+            service.lines.append(line.rstrip())
+            service.url = line.partition("Serving on ")[2].strip()
+        yield service
+    finally:
+        process.terminate()
+        service.lines += (await process.communicate())[1].decode().splitlines()
+    assert process.returncode == 0
+
+
+async def send(service: Served, data: bytes) -> bytes:
+    """What the server answers to some bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(data)
+    answer = await reader.read(1000)
+    writer.close()
+    return answer
+
+
+async def call(service: Served, path: str, parameters: Any) -> None:
+    """A call over HTTP."""
+    url = URL(f"{service.url}/{path}", encoded=True)
+    async with aiohttp.ClientSession() as client, client.post(url, json=parameters) as response:
+        await response.read()
+
+
+async def test_text(tmp_path: Path) -> None:
+    """A failed call is a line, an unexpected error with its traceback; a good call is none."""
+    async with served(tmp_path) as service:
+        await call(service, "divide", {"a": 1, "b": 2})
+        await call(service, "divide", {"a": 1, "b": 0})
+        await call(service, "no", {})
+    text = service.text
+    assert "ERROR toto_aio.calls: call failed: divide with 1000 [" in text
+    assert "ZeroDivisionError" in text
+    assert "INFO toto_aio.calls: call failed: unknown with 1001 [" in text
+    assert text.count("toto_aio.calls") == 2
+
+
+async def test_json_lines(tmp_path: Path) -> None:
+    """Each line is an object with the fields of the call; a traceback is one of them."""
+    async with served(tmp_path, "--log-format=json", "--access-log=true") as service:
+        await call(service, "divide?password=secret", {"a": 1, "b": 0})
+        await send(service, b"\x16\x03\x01\x02\x00\r\n\r\n")
+        await send(service, b"POST / HTTP/9.9.9\r\n\r\n")
+    records = [json.loads(line) for line in service.lines if line.startswith("{")]
+    assert len(records) == len([line for line in service.lines if not line.startswith("Serving on")])
+    assert all({"time", "level", "logger", "message"} <= set(record) for record in records)
+    failed = next(record for record in records if record["logger"] == "toto_aio.calls")
+    assert (failed["level"], failed["method"], failed["code"]) == ("ERROR", "divide", 1000)
+    assert "ZeroDivisionError" in failed["exception"]
+    access = next(record for record in records if record["logger"] == "toto_aio.access")
+    assert (access["verb"], access["path"], access["status"]) == ("POST", "/service/divide", 200)
+    assert access["size"] > 0
+    assert "secret" not in service.text
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_access_log(tmp_path: Path, asked: bool) -> None:
+    """A line for each request when asked for, without the query; with a line break in it, still one line."""
+    async with served(tmp_path, *(["--access-log=true"] if asked else [])) as service:
+        await call(service, "divide?password=secret", {"a": 1, "b": 2})
+        await call(service, "a%0Ab", {})
+    text = service.text
+    assert ("127.0.0.1 POST /service/divide 200 " in text) is asked
+    assert ("POST /service/a%0Ab 200 " in text) is asked
+    assert "secret" not in text
+
+
+async def test_noise_has_no_traceback(tmp_path: Path) -> None:
+    """What is no HTTP is a line at most, at level INFO."""
+    async with served(tmp_path) as service:
+        for noise in (b"GET / HTTP/1.1\r\nHost: a\r\nb d: c\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET /\r\n\r\n"):
+            await send(service, noise)
+        await send(service, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 10_000 + b"\r\n\r\n")
+        await call(service, "divide", {"a": 1, "b": 2})
+    text = service.text
+    assert "Traceback" not in text
+    assert "ERROR" not in text
+    assert "INFO aiohttp.server: Error handling request from 127.0.0.1: " in text
