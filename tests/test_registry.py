@@ -157,6 +157,9 @@ def test_a_built_in_package_imported_at_the_root(package: Package, line: str) ->
         "account.create",
         "account.login",
         "account.logout",
+        "account.revoke",
+        "account.revoke_all",
+        "account.sessions",
         "account.update",
     ]
 
@@ -171,6 +174,9 @@ def test_built_in_methods_imported_with_a_star(package: Package) -> None:
         "account.login",
         "account.logout",
         "account.own",
+        "account.revoke",
+        "account.revoke_all",
+        "account.sessions",
         "account.update",
     ]
 
@@ -203,6 +209,9 @@ def test_the_built_in_methods() -> None:
         "account.create",
         "account.login",
         "account.logout",
+        "account.revoke",
+        "account.revoke_all",
+        "account.sessions",
         "account.update",
         "client_error",
     ]

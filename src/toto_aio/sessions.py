@@ -120,6 +120,28 @@ class Sessions:
             return 0  # anonymous sessions are nobody's, or rather strangers'
         return await self.store.remove_sessions(session.user_id, keep=session.record.key)
 
+    async def end_one(self, session: UserSession, handle: str) -> bool:
+        """End the session of a session's user that has this handle; False if there is none."""
+        for record in await self.store.list_sessions(session.user_id):
+            if _handle(record.key) == handle:
+                return await self.store.remove_session(record.key)
+        return False
+
+    async def describe_all(self, session: UserSession) -> list[dict[str, Any]]:
+        """What a session's user may know of all their sessions, the oldest first."""
+        return [
+            {
+                "handle": _handle(record.key),
+                "created": record.created,
+                "seen": record.seen,
+                "expires": record.expires,
+                "address": record.address,
+                "agent": record.agent,
+                "current": record.key == session.record.key,
+            }
+            for record in await self.store.list_sessions(session.user_id)
+        ]
+
     async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
         """Write a session's changed keys and what ``change`` does, as one step; what ``change`` returned.
 
@@ -228,6 +250,11 @@ class UserSession:
         return described
 
     @property
+    def handle(self) -> str:
+        """What names it to its user, who may see it where the id must not be seen."""
+        return _handle(self.record.key)
+
+    @property
     def signer(self) -> Signer:
         """What a signature scheme may know of it."""
         return Signer(self.session_id, self.user_id, self.record.signing_key)
@@ -267,6 +294,10 @@ class UserSession:
 
 def _key(session_id: str) -> str:
     return hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def _handle(key: str) -> str:
+    return key[:16]
 
 
 def _pack(state: dict[str, Any]) -> bytes:

@@ -1,5 +1,5 @@
-"""Accounts: create one, log in and out, change it."""
+"""Accounts: create one, log in and out, change it, see and end its sessions."""
 
-from toto_aio.methods.account import create, login, logout, update
+from toto_aio.methods.account import create, login, logout, revoke, revoke_all, sessions, update
 
-__all__ = ["create", "login", "logout", "update"]
+__all__ = ["create", "login", "logout", "revoke", "revoke_all", "sessions", "update"]

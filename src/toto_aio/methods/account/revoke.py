@@ -1,0 +1,22 @@
+"""End one of the caller's sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toto_aio.accounts import require_text
+from toto_aio.handler import Handler
+from toto_aio.invocation import authenticated, requires
+
+
+@authenticated
+@requires("handle")
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
+    """End the user's session with this ``handle``; false if there is no such one (any more)."""
+    session = handler.session
+    assert session is not None
+    handle = require_text("handle", parameters["handle"])
+    if handle == session.handle:
+        await handler.caller.leave()
+        return {"revoked": True}
+    return {"revoked": await handler.connection.sessions.end_one(session, handle)}

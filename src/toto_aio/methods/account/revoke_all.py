@@ -1,0 +1,16 @@
+"""End all of the caller's sessions but this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toto_aio.handler import Handler
+from toto_aio.invocation import authenticated
+
+
+@authenticated
+async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, int]:
+    """End the user's other sessions; how many there were."""
+    session = handler.session
+    assert session is not None
+    return {"revoked": await handler.connection.sessions.end_others(session)}
