@@ -1,9 +1,10 @@
 # make run    serve the example on 127.0.0.1:8888
-# make test   run the tests; make lint checks style and types
+# make test   run the tests; make lint checks style, types, risky code and known holes in what it depends on
+# make torture   run the drills, minutes each, on a machine that does little else
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint bench
+.PHONY: run test lint bench torture
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -16,9 +17,13 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src && $(BIN)/pip-audit --skip-editable
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/echo.py
+
+torture: .venv/installed
+	$(BIN)/python -m torture.login_timing
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

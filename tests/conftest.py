@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
+from tests.servers import Server
 from tests.support import PlainServer, Serve, Service
 from toto_aio import create_app
 from toto_aio.registry import find_methods
@@ -35,18 +39,48 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
 
 
-STORE_URLS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
-    "memory": lambda request: "memory://",
-    "sqlite": lambda request: f"sqlite:///{request.getfixturevalue('tmp_path')}/toto.db",
-}
-"""Where the store of each kind is opened for a test; a new database is one row here."""
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[str], Server]]:
+    """The server of a kind, which is started for the first who asks for it and shared by all tests."""
+    with ExitStack() as stack:
+        yield cache(lambda kind: stack.enter_context(server_module(kind).server()))
 
 
-@pytest.fixture(params=STORE_URLS)
-async def store(request: pytest.FixtureRequest) -> Any:
-    """A new, empty store; a test that asks for it runs over every kind."""
+def server_module(kind: str) -> Any:
+    """What the tests know of a kind of server."""
+    return importlib.import_module(f"tests.servers.{kind}")
+
+
+SERVER_KINDS: tuple[str, ...] = ("mongodb", "redis", "postgresql", "mysql")
+"""The kinds of servers that a store can be on: the modules of ``tests.servers``."""
+
+
+@pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new, empty store; a test that asks for it runs over every kind."""
+    return _url(request)
+
+
+@pytest.fixture(params=["sqlite", *SERVER_KINDS])
+def shared_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new, empty store that processes can share; every kind of these."""
+    return _url(request)
+
+
+def _url(request: pytest.FixtureRequest) -> str:
+    kind = str(request.param)
+    if kind == "memory":
+        return "memory://"
+    if kind == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('tmp_path')}/toto.db"
+    return str(server_module(kind).fresh_url(request.getfixturevalue("servers")(kind)))
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Any]:
+    """A new, empty store of every kind."""
     from toto_aio.stores import open_store  # which imports the driver of this kind alone
 
-    store = await open_store(STORE_URLS[request.param](request))
+    store = await open_store(store_url)
     yield store
     await store.close()

@@ -6,14 +6,13 @@ import asyncio
 import re
 import resource
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 import pytest
 
-from tests.support import Serve, Service
+from tests.support import Serve, Service, eventually
 from tests.test_logs import served
 from toto_aio import readers
 from toto_aio.invocation import cancellable, timeout
@@ -31,14 +30,6 @@ async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
 async def connect(service: Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection of the test's own."""
     return await asyncio.open_connection("127.0.0.1", service.client.port)
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def test_a_body_that_trickles_in(serve: Serve) -> None:

@@ -572,8 +572,11 @@ async def test_the_sweep_drops_counters(store: Store) -> None:
     """Those whose time has passed, and no others."""
     await store.add_once("old", -1)
     await store.add_once("new", 60)
-    assert await store.sweep() == 1
+    assert await store.sweep() in (0, 1)  # a database may have dropped it already
+    assert await store.sweep() == 0
+    await asyncio.sleep(0.01)
     assert await store.add_once("new", 60) is False
+    assert await store.add_once("old", 60) is True
 
 
 async def test_the_key_of_a_session(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Several real processes on one SQLite file; each waits for a word from the test, so that all go at once."""
+"""Several real processes on one store; each waits for a word from the test, so that all go at once."""
 
 from __future__ import annotations
 
@@ -59,11 +59,13 @@ asyncio.run(main())
 
 
 @asynccontextmanager
-async def processes(tmp_path: Path, count: int, body: str, *arguments: str) -> AsyncIterator[list[Process]]:
+async def processes(
+    tmp_path: Path, url: str, count: int, body: str, *arguments: str
+) -> AsyncIterator[list[Process]]:
     """So many processes that run ``body`` and have come to its ``wait_for_start``; killed in the end."""
     script = tmp_path / "script.py"
     script.write_text(PRELUDE.format(body="\n    ".join(body.strip().splitlines())))
-    command = [sys.executable, "-W", "error", str(script), f"sqlite:///{tmp_path}/toto.db"]
+    command = [sys.executable, "-W", "error", str(script), url]
     started: list[Process] = []
     try:
         for number in range(count):
@@ -105,9 +107,11 @@ def passwords() -> Passwords:
     return Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
-async def test_a_hundred_updates_count_a_hundred(tmp_path: Path, passwords: Passwords) -> None:
+async def test_a_hundred_updates_count_a_hundred(
+    tmp_path: Path, shared_url: str, passwords: Passwords
+) -> None:
     """Four processes add one to the same session's number 25 times each, all at once, and none is lost."""
-    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
     session = await sessions.create("ada")
     session["kept"] = "as it is"
@@ -125,7 +129,7 @@ def add(state):
 say(*await asyncio.gather(*(session.update(add) for session in loaded)))
 await store.close()
 """
-    async with processes(tmp_path, 4, body, session.session_id) as started:
+    async with processes(tmp_path, shared_url, 4, body, session.session_id) as started:
         start(started)
         answers = await outputs(started)
     seen = [int(number) for lines in answers for number in lines[0].split()]
@@ -135,9 +139,11 @@ await store.close()
     await store.close()
 
 
-async def test_saves_of_other_keys_keep_each_other(tmp_path: Path, passwords: Passwords) -> None:
+async def test_saves_of_other_keys_keep_each_other(
+    tmp_path: Path, shared_url: str, passwords: Passwords
+) -> None:
     """Four processes write ten keys each to one session, all at once: all forty are there."""
-    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
     session = await sessions.create("ada")
     body = """
@@ -150,7 +156,7 @@ for n in range(10):
     await session.save()
 await store.close()
 """
-    async with processes(tmp_path, 4, body, session.session_id) as started:
+    async with processes(tmp_path, shared_url, 4, body, session.session_id) as started:
         start(started)
         await outputs(started)
     await session.refresh()
@@ -158,9 +164,9 @@ await store.close()
     await store.close()
 
 
-async def test_updates_of_an_account_keep_each_other(tmp_path: Path) -> None:
+async def test_updates_of_an_account_keep_each_other(tmp_path: Path, shared_url: str) -> None:
     """Four processes write ten values each to one account, all at once: all forty are there."""
-    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    store = await open_store(shared_url)
     await store.add_account(Account("ada", "hash"))
     body = """
 store = await open_store(url)
@@ -169,7 +175,7 @@ for n in range(10):
     assert await store.update_account("ada", {f"{number}.{n}": n})
 await store.close()
 """
-    async with processes(tmp_path, 4, body) as started:
+    async with processes(tmp_path, shared_url, 4, body) as started:
         start(started)
         await outputs(started)
     values = {f"{number}.{n}": n for number in range(4) for n in range(10)}
@@ -178,7 +184,7 @@ await store.close()
 
 
 @pytest.mark.parametrize("count", [2, 4])
-async def test_one_account_is_made_once(tmp_path: Path, count: int) -> None:
+async def test_one_account_is_made_once(tmp_path: Path, shared_url: str, count: int) -> None:
     """Of the processes that create an account at once one makes it; the others hear that it exists."""
     body = """
 store = await open_store(url)
@@ -192,10 +198,10 @@ for n in range(20):
         say("exists", n)
 await store.close()
 """
-    async with processes(tmp_path, count, body) as started:
+    async with processes(tmp_path, shared_url, count, body) as started:
         start(started)
         answers = await outputs(started)
-    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    store = await open_store(shared_url)
     for n in range(20):
         makers = [str(number) for number in range(count) if f"made {n}" in answers[number]]
         assert len(makers) == 1
@@ -206,35 +212,28 @@ await store.close()
     await store.close()
 
 
-async def test_four_processes_open_a_new_file(tmp_path: Path) -> None:
-    """They make the tables at once, and each can write to them; five files, one after the other."""
+async def test_four_processes_open_a_new_store(tmp_path: Path, shared_url: str) -> None:
+    """They make the tables at once, and each can write to them."""
     body = """
-for n in range(5):
-    wait_for_start()
-    store = await open_store(f"{url}.{n}")
-    await store.add_account(Account(f"user {number}", None))
-    await store.close()
 wait_for_start()
+store = await open_store(url)
+await store.add_account(Account(f"user {number}", None))
+await store.close()
 """
-    async with processes(tmp_path, 4, body) as started:
-        for _ in range(5):
-            start(started)
-            for process in started:
-                assert process.stdout is not None
-                line = await process.stdout.readline()
-                assert line == b"ready\n", (await process.communicate())[1].decode()
+    async with processes(tmp_path, shared_url, 4, body) as started:
         start(started)
         await outputs(started)
-    for n in range(5):
-        store = await open_store(f"sqlite:///{tmp_path}/toto.db.{n}")
-        for number in range(4):
-            assert await store.get_account(f"user {number}") == Account(f"user {number}", None)
-        await store.close()
+    store = await open_store(shared_url)
+    for number in range(4):
+        assert await store.get_account(f"user {number}") == Account(f"user {number}", None)
+    await store.close()
 
 
-async def test_an_end_wins_over_saves_under_way(tmp_path: Path, passwords: Passwords) -> None:
+async def test_an_end_wins_over_saves_under_way(
+    tmp_path: Path, shared_url: str, passwords: Passwords
+) -> None:
     """While processes save to a session and renew it, another ends it: nothing brings it back."""
-    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
     session = await sessions.create("ada")
     key = session.record.key
@@ -259,7 +258,7 @@ except InvalidSessionID:
     say("ended")
 await store.close()
 """
-    async with processes(tmp_path, 3, body, session.session_id) as started:
+    async with processes(tmp_path, shared_url, 3, body, session.session_id) as started:
         start(started)
         for process in started:
             assert process.stdout is not None
@@ -272,7 +271,7 @@ await store.close()
     await store.close()
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, shared_url: str) -> None:
     """A process that is killed in the middle of its writes loses none that it was told of."""
     body = """
 store = await open_store(url)
@@ -283,7 +282,7 @@ while True:
     say(n)
     n += 1
 """
-    async with processes(tmp_path, 1, body) as [process]:
+    async with processes(tmp_path, shared_url, 1, body) as [process]:
         start([process])
         assert process.stdout is not None
         for n in range(20):
@@ -291,7 +290,7 @@ while True:
         process.kill()
         rest, _ = await process.communicate()
         last = int((rest.splitlines() or [b"19"])[-1])
-    store = await open_store(f"sqlite:///{tmp_path}/toto.db")
+    store = await open_store(shared_url)
     for n in range(last + 1):
         assert await store.get_account(f"user {n}") is not None
     await store.add_account(Account("ada", None))

@@ -67,7 +67,10 @@ class SessionStore(Protocol):
         """Whether nobody, in any process, has added this key within the last ``ttl`` seconds."""
 
     async def sweep(self) -> int:
-        """Drop what has expired, a bounded number at a time; how many were dropped."""
+        """Drop what has expired and the database has not dropped by itself, a bounded number at a time.
+
+        Returns how many were dropped.
+        """
 
 
 class Store(AccountStore, SessionStore, Protocol):
@@ -84,22 +87,70 @@ class Store(AccountStore, SessionStore, Protocol):
 STORES = {
     "memory": "toto_aio.stores.memory:MemoryStore",
     "sqlite": "toto_aio.stores.sqlite:SQLiteStore",
+    "postgresql": "toto_aio.stores.postgres:PostgresStore",
+    "postgres": "toto_aio.stores.postgres:PostgresStore",
+    "mysql": "toto_aio.stores.mysql:MySQLStore",
+    "mysql+aiomysql": "toto_aio.stores.mysql:MySQLStore",
+    "mongodb": "toto_aio.stores.mongodb:MongoDBStore",
+    "mongodb+srv": "toto_aio.stores.mongodb:MongoDBStore",
+    "redis": "toto_aio.stores.redis:RedisStore",
+    "rediss": "toto_aio.stores.redis:RedisStore",
 }
+"""By the scheme of a URL, the class whose ``open(url)`` gives the store."""
+
+READY = {
+    "asyncpg.pool:Pool": "toto_aio.stores.postgres:PostgresStore",
+    "asyncmy.pool:Pool": "toto_aio.stores.mysql:MySQLStore",
+    "aiomysql.pool:Pool": "toto_aio.stores.mysql:MySQLStore",
+    "pymongo.asynchronous.mongo_client:AsyncMongoClient": "toto_aio.stores.mongodb:MongoDBStore",
+    "motor.motor_asyncio:AsyncIOMotorClient": "toto_aio.stores.mongodb:MongoDBStore",
+    "redis.asyncio.client:Redis": "toto_aio.stores.redis:RedisStore",
+}
+"""By the type of a ready client, the class whose ``over(client)`` gives a store that leaves it open."""
+
+DRIVERS = {
+    "toto_aio.stores.postgres": ("PostgreSQL", "'toto-aio[postgresql]'"),
+    "toto_aio.stores.mongodb": ("MongoDB", "'toto-aio[mongodb]'"),
+    "toto_aio.stores.redis": ("Redis", "'toto-aio[redis]'"),
+}
+"""By the module of a store, whose driver it needs and what to install for that."""
 
 
 async def open_store(database: Any) -> Store:
     """The store for a URL such as ``sqlite:///toto.db`` or ``memory://``, or a bare name such as ``memory``.
 
-    A store that is ready is returned as it is. Raises ``SettingsError`` for what is neither, and
-    ``Unavailable`` if the database cannot be opened.
+    A client or pool that is ready, such as an ``asyncpg.Pool``, is worked with and left open; a store that
+    is ready is returned as it is. Raises ``SettingsError`` for what is none of these, and ``Unavailable`` if
+    the database cannot be reached.
     """
     if not isinstance(database, str):
+        for kind in type(database).__mro__:
+            if path := READY.get(f"{kind.__module__}:{kind.__qualname__}"):
+                return cast(Store, await _load(path).over(database))
         if hasattr(database, "get_session"):
             return cast(Store, database)
         raise SettingsError(f"database: expected a URL or a store, got {type(database).__name__}")
     scheme = database.partition("://")[0]
     if scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
-        raise SettingsError(f"database: cannot open {database!r}; write one of {known}")
-    module, _, name = STORES[scheme].partition(":")
-    return cast(Store, await getattr(importlib.import_module(module), name).open(database))
+        raise SettingsError(f"database: cannot open {without_password(database)!r}; write one of {known}")
+    return cast(Store, await _load(STORES[scheme]).open(database))
+
+
+def without_password(url: str) -> str:
+    """As much of a URL as can be shown."""
+    if not set(url) & set("@?"):
+        return url
+    scheme, separator, _ = url.partition("://")
+    return f"{scheme}://***" if separator and scheme.replace("+", "").isalnum() else "***"
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as exc:
+        if module not in DRIVERS:
+            raise
+        database, package = DRIVERS[module]
+        raise SettingsError(f"{database} needs a driver: pip install {package}") from exc

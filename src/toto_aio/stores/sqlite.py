@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
@@ -19,9 +19,17 @@ import aiosqlite
 
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
-from toto_aio.stores.sql import Dialect, DuplicateKeyError, Row, SQLStore
+from toto_aio.stores import without_password
+from toto_aio.stores.sql import Dialect, DuplicateKeyError, Row, Run, SQLStore, create_schema
 
-SQLITE = Dialect(text="TEXT", blob="BLOB", real="REAL", integer="INTEGER")
+SQLITE = Dialect(
+    key="TEXT",
+    text="TEXT",
+    blob="BLOB",
+    real="REAL",
+    integer="INTEGER",
+    has_schema="SELECT 1 FROM sqlite_master WHERE name = 'toto_schema'",
+)
 BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits for the writes of others."""
 
@@ -36,8 +44,8 @@ class SQLiteStore(SQLStore):
             reader = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
             writer = await stack.enter_async_context(_connection(path, 0))
             db = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
-            await SQLiteDriver(reader, writer, stack).create_schema(SQLITE.schema())
-            return cls(SQLiteDriver(reader, writer, stack.pop_all()), db)
+            await create_schema(SQLiteDriver(reader, writer, stack), SQLITE)
+            return cls(SQLiteDriver(reader, writer, stack.pop_all()), SQLITE, db)
         raise AssertionError("unreachable")
 
 
@@ -55,7 +63,7 @@ def database_path(url: str) -> str:
         or path in ("", ":memory:")
     ):
         raise SettingsError(
-            f"database: cannot open {url!r}; write sqlite:///toto.db (relative), "
+            f"database: cannot open {without_password(url)!r}; write sqlite:///toto.db (relative), "
             "sqlite:////var/toto.db (absolute) or memory://"
         )
     return os.path.abspath(path)  # SQLite would take a relative file:x.db for a URI
@@ -88,9 +96,10 @@ class SQLiteDriver:
     async def change(self, statement: str, *values: Any) -> Sequence[Row]:
         return await self._write(statement, values)
 
-    async def create_schema(self, statements: Sequence[str]) -> None:
-        for statement in statements:
-            await self._write(statement)
+    async def create_schema(self, migrate: Callable[[Run], Awaitable[None]]) -> None:
+        await self.change("BEGIN IMMEDIATE")
+        await migrate(self.change)
+        await self.change("COMMIT")  # when this is not reached, the store is not opened
 
     async def close(self) -> None:
         await self._resources.aclose()

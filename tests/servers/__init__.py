@@ -1,0 +1,167 @@
+"""Database servers of the tests' own: started on free ports in temporary folders, and ended again.
+
+One module for each kind of server has two functions: ``server()`` returns a ``Server`` to be entered, and
+``fresh_url(server)`` the URL of a database on it that is empty. ``Server`` runs a command, and can do to it
+what happens to servers: an end, a kill, a freeze, and a new start on the same port and data.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+START_LIMIT = 60.0
+"""Seconds that a server has to accept connections."""
+STOP_LIMIT = 20.0
+"""Seconds that a server has to end before it is killed."""
+
+Command = Callable[[Path, int], Sequence[str]]
+
+
+class Server:
+    """A server on ``port`` of 127.0.0.1, with its data in ``directory``: ``with Server(command) as server:``
+
+    ``command(directory, port)`` prepares the folder, once, and returns what to run there.
+    ``user`` is whom it runs as when the tests run as root, for those that refuse root. ``is_ready`` says
+    whether it serves; by default that is so when it accepts a connection.
+    """
+
+    def __init__(
+        self, command: Command, *, user: str | None = None, is_ready: Callable[[int], bool] | None = None
+    ) -> None:
+        self._prepare = command
+        self._user = user if os.getuid() == 0 else None
+        self._is_ready = is_ready or accepts
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        # Not below pytest's own folder: another user has to reach it through every folder above.
+        self.directory = Path(tempfile.mkdtemp(prefix="toto-aio-test-"))
+        if self._user is not None:
+            shutil.chown(self.directory, self._user)
+        self.port = free_port()
+        try:
+            self._command = list(self._prepare(self.directory, self.port))
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.thaw()
+            self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start, and wait until it serves."""
+        assert self._process is None
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                group=None if self._user is None else pwd.getpwnam(self._user).pw_gid,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_LIMIT
+        while not self._is_ready(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self._command[0]} did not start:\n{self.log()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it as an administrator would, and wait for that."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End it and its children with KILL, as a crash would."""
+        assert self._process is not None
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def freeze(self) -> None:
+        """Let it and its children do nothing, while their connections stay open."""
+        self._signal(signal.SIGSTOP)
+        while not all(is_stopped(pid) for pid in (self.pid, *descendants(self.pid))):
+            time.sleep(0.001)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of what it wrote."""
+        return (self.directory / "log").read_text(errors="replace")[-4000:]
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in (self.pid, *descendants(self.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes that any thread of a process has started, and theirs.
+
+    They need not be a process group: those of PostgreSQL are none.
+    """
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            for child in children.read_text().split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether every thread of a process has stopped; those that were running go on for a moment."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {task.read_text().rpartition(")")[2].split()[0] for task in tasks} <= {"T", "Z"}
+
+
+def run(command: Sequence[str], user: str | None = None) -> None:
+    """Run a program to its end, as ``user`` when the tests run as root. Raises ``RuntimeError``."""
+    user = user if os.getuid() == 0 else None
+    done = subprocess.run(command, capture_output=True, user=user, cwd="/", text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: {done.stderr}{done.stdout}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

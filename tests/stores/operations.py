@@ -1,0 +1,117 @@
+"""Every operation of a store, to see what each of them does when its database fails."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.stores.test_contract import make_session
+from toto_aio.exceptions import Unavailable
+from toto_aio.models import Account
+from toto_aio.stores import Store, open_store
+
+
+@asynccontextmanager
+async def opened(database: Any) -> AsyncIterator[Store]:
+    """The store on a database, closed afterwards."""
+    store = await open_store(database)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """Each operation, by its name."""
+    now = time.time()
+    return {
+        "get_account": lambda: store.get_account("ada"),
+        "add_account": lambda: store.add_account(Account("eve", "hash")),
+        "update_account": lambda: store.update_account("ada", {"n": 1}),
+        "replace_password": lambda: store.replace_password("ada", "old", "new"),
+        "get_session": lambda: store.get_session("k"),
+        "add_session": lambda: store.add_session(make_session("other")),
+        "save_session": lambda: store.save_session(make_session("k")),
+        "touch_session": lambda: store.touch_session("k", now + 90, now),
+        "list_sessions": lambda: store.list_sessions("ada"),
+        "remove_session": lambda: store.remove_session("k"),
+        "remove_sessions": lambda: store.remove_sessions("ada"),
+        "increment": lambda: store.increment("a", 60),
+        "add_once": lambda: store.add_once("b", 60),
+    }
+
+
+async def all_fail(store: Store, limit: float) -> None:
+    """Each is unavailable, all at once, within the time limit and a quarter second."""
+    start = time.monotonic()
+    outcomes = await asyncio.gather(
+        *(operation() for operation in operations(store).values()), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * len(outcomes)
+    assert time.monotonic() - start < limit + 0.25
+
+
+async def serves_again(store: Store, limit: float = 1) -> None:
+    """It has to, within a second."""
+    async with asyncio.timeout(limit):
+        while True:
+            try:
+                await store.add_account(Account(f"back {time.monotonic()}", None))
+                return
+            except Unavailable:
+                await asyncio.sleep(0.02)
+
+
+async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str]:
+    """Add accounts by eight at a time while the server is killed; the user ids that were acknowledged."""
+    acknowledged = []
+
+    async def write(number: int) -> None:
+        for n in range(10_000):
+            try:
+                await store.add_account(Account(f"{number}.{n}", None))
+            except Unavailable:
+                return
+            acknowledged.append(f"{number}.{n}")
+
+    writers = [asyncio.create_task(write(number)) for number in range(8)]
+    while len(acknowledged) < 50:  # noqa: ASYNC110  # the server is to be killed in the midst of it
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(kill)
+    await asyncio.wait(writers, timeout=10)
+    assert all(writer.done() for writer in writers)
+    return acknowledged
+
+
+async def cancelled_anywhere(store: Store, rounds: int) -> None:
+    """Cancel operations at random moments; whoever asks then gets what is theirs."""
+    choose = random.Random(1)  # noqa: S311  # the same moments in every run
+    keys = [f"k{n}" for n in range(20)]
+    for key in keys:
+        await store.add_session(make_session(key, state=key.encode()))
+        await store.add_account(Account(key, key))
+    for n in range(rounds):
+        tasks = [
+            asyncio.ensure_future(awaitable)
+            for key in choose.sample(keys, 4)
+            for awaitable in (store.get_session(key), store.get_account(key), store.increment(key, 60))
+        ]
+        if n % 2:
+            await asyncio.sleep(choose.uniform(0, 0.003))
+        else:
+            for _ in range(choose.randrange(12)):
+                await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        found = await asyncio.gather(*map(store.get_session, keys))
+        assert found == [make_session(key, state=key.encode()) for key in keys]
+        await asyncio.gather(*tasks, return_exceptions=True)
+    accounts = await asyncio.gather(*map(store.get_account, keys))
+    assert accounts == [Account(key, key) for key in keys]
+    for key in keys:
+        counted = await store.increment(key, 60)
+        assert await store.increment(key, 60) == counted + 1

@@ -1,0 +1,335 @@
+"""What is MongoDB's own: its URL, what it forgets by itself, the client of methods, and how it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC
+from typing import Any
+
+import pytest
+import uvloop
+from pymongo import AsyncMongoClient, ReadPreference
+from pymongo.asynchronous.database import AsyncDatabase
+
+import tests.servers.mongodb
+from tests.servers import Server, free_port
+from tests.stores.operations import (
+    all_fail,
+    cancelled_anywhere,
+    opened,
+    operations,
+    serves_again,
+    write_until_killed,
+)
+from tests.stores.test_contract import make_session
+from toto_aio.exceptions import Unavailable
+from toto_aio.models import Account
+from toto_aio.settings import SettingsError
+from toto_aio.stores import Store, mongodb, open_store
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A server of this module's alone, to freeze and to kill."""
+    with tests.servers.mongodb.server() as server:
+        yield server
+
+
+@pytest.fixture
+def url(own_server: Server) -> str:
+    """An empty database on it."""
+    return tests.servers.mongodb.fresh_url(own_server)
+
+
+@pytest.fixture
+async def own_store(url: str) -> AsyncIterator[Store]:
+    """A store on that."""
+    async with opened(url) as store:
+        yield store
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
+    """A ready client of the database."""
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        yield client
+
+
+async def fail_commands(client: AsyncMongoClient[dict[str, Any]], times: int, *commands: str) -> None:
+    """Let the server close the connection in place of answering."""
+    data = {"failCommands": list(commands), "closeConnection": True}
+    await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://cache:port",
+        "mongodb://cache/toto?unknown=1",
+        "mongodb://cache/toto?retryReads=perhaps",
+        "mongodb://cache/to to",
+        "mongodb:///toto",
+        "mongodb://ada:my/secret@cache/toto",
+        "mongodb://ada:my@secret@cache/toto",
+    ],
+)
+async def test_a_url_that_is_not_understood(url: str) -> None:
+    """It is refused with what to write, and without the password, in its causes too."""
+    with pytest.raises(SettingsError, match="write mongodb://user:password@host:27017/toto") as error:
+        await open_store(url)
+    assert "secret" not in "".join(traceback.format_exception(error.value))
+
+
+async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database cannot be opened; it is told in time which, without the password."""
+    monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 0.3)
+    url, start = f"mongodb://ada:secret@127.0.0.1:{(port := free_port())}", time.monotonic()
+    with pytest.raises(Unavailable, match=f"Cannot open the database mongodb://.*{port}") as error:
+        await open_store(url)
+    assert time.monotonic() - start < 0.3 + 0.25
+    assert "secret" not in "".join(traceback.format_exception(error.value))
+
+
+async def test_a_user_and_a_password(client: AsyncMongoClient[dict[str, Any]], url: str) -> None:
+    """The right one opens the database, for the store and for methods; a wrong one is not shown."""
+    await client.admin.command("createUser", "ada", pwd="a@b/c", roles=["root"])
+    async with opened(url.replace("://", "://ada:a%40b%2Fc@") + "?authSource=admin") as store:
+        await store.add_account(Account("ada", None))
+        assert await store.db.toto_accounts.count_documents({}) == 1
+    wrong = url.replace("://", "://ada:secret@") + "?authSource=admin"
+    with pytest.raises(Unavailable, match=r"authentication failed$") as error:
+        await open_store(wrong)
+    assert "secret" not in "".join(traceback.format_exception(error.value))
+
+
+@pytest.mark.parametrize(("path", "name"), [("", "toto"), ("/", "toto"), ("/other", "other")])
+async def test_the_name_of_the_database(own_server: Server, path: str, name: str) -> None:
+    """It is that of the URL, or ``toto``."""
+    async with opened(f"mongodb://127.0.0.1:{own_server.port}{path}") as store:
+        assert store.db.name == name
+        await store.increment("a", 60)
+        assert await store.db.toto_counters.count_documents({"_id": "a"}) == 1
+
+
+def test_a_bare_name() -> None:
+    """``mongodb`` means this machine."""
+    for url in ("mongodb", "mongodb://"):
+        assert mongodb.make_client(url)._seeds == {("localhost", 27017)}
+
+
+# Ready clients, and the client of methods
+
+
+async def test_a_ready_client(client: AsyncMongoClient[dict[str, Any]]) -> None:
+    """It becomes ``db`` and is left open; the store works on its database."""
+    async with opened(client) as store:
+        assert store.db is client
+        await store.add_session(make_session("k"))
+        assert await client.get_default_database()["toto_sessions"].count_documents({}) == 1
+    assert await client.server_info()
+
+
+async def test_a_ready_client_of_motor(url: str) -> None:
+    """Whose awaitables are the same."""
+    motor = pytest.importorskip("motor.motor_asyncio")
+    client = motor.AsyncIOMotorClient(url)
+    async with opened(client) as store:
+        assert store.db is client
+        for operation in operations(store).values():
+            await operation()
+        session = make_session("mine", state=bytes(range(256)))
+        await store.add_session(session)
+        assert await store.get_session("mine") == session
+        assert session in await store.list_sessions("ada")
+    assert await client.server_info()
+    client.close()
+
+
+async def test_db_is_a_client_of_its_own(own_store: Store) -> None:
+    """It costs no connection before it is used, and is closed with the store."""
+    assert isinstance(own_store.db, AsyncDatabase)
+    assert not own_store.db.client._opened
+    await own_store.db.notes.insert_one({"_id": 1})
+    assert await own_store.db.notes.find_one() == {"_id": 1}
+    await own_store.close()
+    assert own_store.db.client._closed
+
+
+# What stands in the database
+
+
+async def test_mongodb_drops_what_has_expired(own_store: Store) -> None:
+    """Its own sweep does, by an index on the date when it expires."""
+    now = time.time()
+    await own_store.add_session(make_session("k", expires=now + 100))
+    await own_store.touch_session("k", now + 50, now)
+    await own_store.increment("a", 100)
+    for name in ("toto_sessions", "toto_counters"):
+        indexes = await own_store.db[name].index_information()
+        assert indexes["expires_at_1"]["expireAfterSeconds"] == 0
+    session = await own_store.db.toto_sessions.find_one()
+    assert abs(session["expires_at"].replace(tzinfo=UTC).timestamp() - (now + 50)) < 0.01
+
+
+async def test_names_of_clients_are_no_names_of_fields(own_store: Store) -> None:
+    """The values of an account are one field, whatever they are called."""
+    await own_store.add_account(Account("ada", None, {"$where": {"$gt": ""}, "a.b": 1}))
+    document = await own_store.db.toto_accounts.find_one()
+    assert set(document) == {"_id", "password", "extra", "version"}
+    assert type(document["extra"]) is bytes
+
+
+@pytest.mark.parametrize("value", [{"$gt": ""}, None, 0, ["a"], b"a"])
+async def test_operators_reach_no_query(own_store: Store, value: Any) -> None:
+    """What is no string is refused by the store itself, should a check above it be missing."""
+    await own_store.add_account(Account("ada", "hash"))
+    await own_store.add_session(make_session("k"))
+    for operation in (
+        own_store.get_account(value),
+        own_store.replace_password("ada", value, "new"),
+        own_store.get_session(value),
+        own_store.list_sessions(value),
+        own_store.remove_session(value),
+        own_store.remove_sessions(value),
+        own_store.increment(value, 60),
+    ):
+        with pytest.raises(TypeError):
+            await operation
+
+
+async def test_what_a_url_says_does_not_weaken_the_store(url: str) -> None:
+    """A write is on the disks of the majority, and a read knows of it, whatever methods are content with."""
+    async with opened(f"{url}?w=1&readPreference=secondaryPreferred") as store:
+        assert store.db.write_concern.document == {"w": 1}
+        for name in ("_accounts", "_sessions", "_counters"):
+            collection = getattr(store, name)
+            assert collection.write_concern.document == {"w": "majority", "j": True}
+            assert collection.read_preference == ReadPreference.PRIMARY
+
+
+# Failures
+
+
+async def test_a_read_is_sent_again(own_store: Store, client: AsyncMongoClient[dict[str, Any]]) -> None:
+    """Once, if the connection ends before the answer comes."""
+    await own_store.add_session(make_session("k"))
+    await fail_commands(client, 1, "find")
+    assert await own_store.get_session("k") == make_session("k")
+
+
+async def test_a_write_is_not_sent_again(own_store: Store, client: AsyncMongoClient[dict[str, Any]]) -> None:
+    """Nobody knows whether it was done; a second time it would count twice."""
+    await own_store.add_session(make_session("k"))
+    for operation, command in (
+        (own_store.increment("a", 60), "findAndModify"),
+        (own_store.save_session(make_session("k")), "update"),
+        (own_store.remove_session("k"), "delete"),
+        (own_store.add_account(Account("ada", None)), "insert"),
+    ):
+        await fail_commands(client, 1, command)
+        with pytest.raises(Unavailable):
+            await operation
+    assert await own_store.get_session("k") == make_session("k")
+    assert await own_store.get_account("ada") is None
+    assert await own_store.increment("a", 60) == 1
+
+
+async def test_uvloop(url: str) -> None:
+    """The event loop of ``serve``, whose connections are others."""
+
+    async def work() -> None:
+        async with opened(url) as store:
+            for operation in operations(store).values():
+                await operation()
+            await cancelled_anywhere(store, 30)
+
+    await asyncio.to_thread(uvloop.run, work())
+
+
+async def test_cancelled_operations(own_store: Store) -> None:
+    """Wherever callers are cut off, the others get their own answers."""
+    await cancelled_anywhere(own_store, 100)
+
+
+async def test_all_connections_in_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits too long for one is told; afterwards all are there again."""
+    monkeypatch.setattr(mongodb, "POOL_SIZE", 2)
+    monkeypatch.setattr(mongodb, "POOL_LIMIT", 0.2)
+    async with opened(url) as store, AsyncMongoClient[dict[str, Any]](url) as other:
+        data = {"failCommands": ["find"], "blockConnection": True, "blockTimeMS": 600}
+        point = {"configureFailPoint": "failCommand", "mode": {"times": 2}, "data": data}
+        await other.admin.command(point)
+        start = time.monotonic()
+        holders = [asyncio.create_task(store.get_account("ada")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Unavailable):
+            await store.get_account("ada")
+        assert time.monotonic() - start < 0.05 + 0.2 + 0.25
+        assert await asyncio.gather(*holders) == [None, None]
+        assert await asyncio.gather(*(store.get_account("ada") for _ in range(20))) == [None] * 20
+
+
+async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each operation ends in time, on an open connection and on a new one; thawed, the server serves."""
+    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 0.5)
+    monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 0.4)
+    async with opened(url) as store:
+        await store.add_session(make_session("kept", "eve"))
+        own_server.freeze()
+        try:
+            await all_fail(store, 0.5)
+            await all_fail(store, 0.5)
+            with pytest.raises(Unavailable, match="Cannot open the database mongodb://127"):
+                await asyncio.wait_for(open_store(url), 4)
+        finally:
+            own_server.thaw()
+        await serves_again(store)
+        assert await store.get_session("kept") == make_session("kept", "eve")
+
+
+async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) -> None:
+    """It waits for an answer, but not for long."""
+    store = await open_store(url)
+    await store.db.command("ping")
+    waiting = asyncio.ensure_future(store.get_session("k"))
+    own_server.freeze()
+    try:
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(store.close(), mongodb.CLOSE_LIMIT + 0.5)
+    finally:
+        own_server.thaw()
+    with suppress(Unavailable):
+        await waiting
+
+
+async def test_a_server_that_is_killed(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is unavailable; started again, it serves and has all that was acknowledged."""
+    monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 0.5)
+    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)
+    async with opened(url) as store:
+        acknowledged = await write_until_killed(store, own_server.kill)
+        try:
+            await all_fail(store, mongodb.OPERATION_LIMIT)
+        finally:
+            own_server.start()
+        await serves_again(store)
+        found = await asyncio.gather(*map(store.get_account, acknowledged))
+        assert found == [Account(user_id, None) for user_id in acknowledged]
+
+
+async def test_a_restart_while_nobody_asks(own_server: Server, url: str) -> None:
+    """The first operation after it works, also if it writes."""
+    async with opened(url) as store:
+        counted = await store.increment("a", 60)
+        await store.db.command("ping")
+        await asyncio.to_thread(own_server.kill)
+        await asyncio.to_thread(own_server.start)
+        assert await store.increment("a", 60) == counted + 1
+        assert await store.db.command("ping")

@@ -1,0 +1,313 @@
+"""What is MySQL's own: its URL, its two drivers, encryption, and a pool that is handed in ready."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiomysql  # type: ignore[import-untyped]
+import asyncmy
+import pytest
+
+from tests.servers import Server, mysql
+from tests.stores.test_sql import GRACE, NOW, failing, frozen, opened, operations, run, session, told
+from tests.support import Serve
+from toto_aio import Handler
+from toto_aio.exceptions import Unavailable
+from toto_aio.models import Account
+from toto_aio.settings import SettingsError
+from toto_aio.stores import open_store, pool
+from toto_aio.stores.mysql import connect_arguments, in_hexadecimal
+
+LIBRARIES = {"mysql": asyncmy, "mysql+aiomysql": aiomysql}
+
+
+@pytest.fixture
+def server(servers: Callable[[str], Server]) -> Server:
+    """The server that all tests share."""
+    return servers("mysql")
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    """The URL of a new, empty store on it."""
+    return mysql.fresh_url(server)
+
+
+@pytest.fixture(params=LIBRARIES)
+def any_url(request: pytest.FixtureRequest, url: str) -> str:
+    """The same for each driver."""
+    return url.replace("mysql", request.param, 1)
+
+
+@asynccontextmanager
+async def ready_pool(url: str, **options: Any) -> AsyncIterator[Any]:
+    """A pool as an author may have it: with none of the store's options."""
+    parts = urlsplit(url)
+    ready = await LIBRARIES[parts.scheme].create_pool(
+        host=parts.hostname,
+        port=parts.port,
+        user=parts.username,
+        password=unquote(parts.password or ""),
+        db=parts.path[1:],
+        **{"minsize": 0, "maxsize": 3, **options},
+    )
+    try:
+        yield ready
+    finally:
+        ready.close()
+        await ready.wait_closed()
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    ("url", "arguments"),
+    [
+        ("mysql", {}),
+        ("mysql+aiomysql", {}),
+        ("mysql://", {}),
+        ("mysql://host", {"host": "host"}),
+        ("mysql://host/", {"host": "host"}),
+        ("mysql://me@host:99/db", {"user": "me", "host": "host", "port": 99, "db": "db"}),
+        (
+            "mysql://m%20e:p%40s%2Fs@[::1]/d%20b",
+            {"user": "m e", "password": "p@s/s", "host": "::1", "db": "d b"},
+        ),
+        ("mysql:///db?unix_socket=/run/my.sock", {"db": "db", "unix_socket": "/run/my.sock"}),
+        ("mysql://host?ssl=false", {"host": "host"}),
+    ],
+)
+def test_urls(url: str, arguments: dict[str, Any]) -> None:
+    """What is not said is localhost, the usual port, and a database of the name toto."""
+    usual = {
+        "host": "localhost",
+        "port": 3306,
+        "user": None,
+        "password": "",
+        "db": "toto",
+        "unix_socket": None,
+    }
+    usual |= {"charset": "utf8mb4", "autocommit": True}
+    assert connect_arguments(url) == usual | arguments
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:s3cr@et@host/db",
+        "mysql://me:s3cr/et@host/db",
+        "mysql://me:s3cr#et@host/db",
+        "mysql://me:s3cr?et@host/db",
+        "mysql://me:s3cret@host:port/db",
+        "mysql://me:s3cret@[/db",
+        "mysql://me:s3cret@host/db\0",
+        "mysql://me:s3cret@host/db/more",
+        "mysql+aiomysql://me:s3cret@host/db?option=1",
+        "mysql:me:s3cret@host/db",
+        "mysqll://me:s3cret@host/db",
+    ],
+)
+async def test_urls_that_are_not_understood(url: str) -> None:
+    """The refusal says what to write, and shows no password."""
+    with pytest.raises(SettingsError, match="mysql://") as refused:
+        await open_store(url)
+    assert "s3cr" not in told(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [("%40ss", "ss"), ("/toto_", "/none_"), ("toto:", "nobody:")])
+async def test_a_database_that_refuses(any_url: str, change: tuple[str, str]) -> None:
+    """A wrong password, database or user is unavailable at the start, for that reason."""
+    with pytest.raises(Unavailable, match=r"Cannot open the database mysql[^:]*://\*\*\*: .*denied") as error:
+        await open_store(any_url.replace(*change))
+    assert "%3Aw" not in told(error.value) and ":w" not in told(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [("mysql", "asyncmy", "'toto-aio[mysql]'"), ("mysql+aiomysql", "aiomysql", "aiomysql")],
+)
+async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str) -> None:
+    """The refusal says what to install."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SettingsError) as refused:
+        await open_store(url)
+    assert str(refused.value) == f"MySQL needs a driver: pip install {package}"
+
+
+async def test_encryption(tmp_path: Path) -> None:
+    """With ``ssl_ca`` the server's certificate must be signed there; with ``ssl`` by somebody known."""
+
+    def command(directory: Path, port: int) -> Sequence[str]:
+        files = [f"-keyout {directory}/key -out {directory}/cert", "-subj /CN=localhost"]
+        extension = "-addext subjectAltName=IP:127.0.0.1"
+        request = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 {extension}"
+        subprocess.run(f"{request} {' '.join(files)}".split(), check=True, capture_output=True)
+        (directory / "key").chmod(0o644)
+        secure = [f"--ssl-cert={directory}/cert", f"--ssl-key={directory}/key"]
+        return [*mysql._command(directory, port), *secure]
+
+    with Server(command, user="mysql", is_ready=mysql._is_ready) as server:
+        url = mysql.fresh_url(server)
+        for scheme in LIBRARIES:
+            certificate = f"{url}?ssl_ca={server.directory}/cert".replace("mysql", scheme, 1)
+            async with opened(certificate) as store:
+                [(_, cipher)] = await run(store, "SHOW STATUS LIKE 'ssl_cipher'")
+                assert cipher
+            with pytest.raises(Unavailable, match="certificate"):
+                await open_store(f"{url}?ssl=true")
+    with pytest.raises(SettingsError, match="ssl_ca"):
+        await open_store(f"mysql://localhost?ssl_ca={tmp_path}/none")
+
+
+# Both drivers
+
+
+async def test_both_drivers(any_url: str) -> None:
+    """Each keeps text, bytes, numbers and counters as they are."""
+    every = replace(session("grüße 🦊 "), state=bytes(range(256)), signing_key=b"'\\\0\n", agent="'\\%s ? 🦊")
+    async with opened(any_url) as store:
+        assert isinstance(store.db, LIBRARIES[any_url.partition("://")[0]].Pool)
+        await store.add_account(Account("ada ", None, {"a": "'\\ 🦊", "b": [0.1, None, "%s ?"]}))
+        account = await store.get_account("ada ")
+        assert account == Account("ada ", None, {"a": "'\\ 🦊", "b": [0.1, None, "%s ?"]})
+        await store.add_session(every)
+        assert await store.list_sessions("ada") == [every]
+        assert await store.save_session(replace(every, state=b"")) is True
+        assert await store.get_session(every.key) == replace(every, state=b"", version=2)
+        assert await store.touch_session(every.key, NOW + 99.1, NOW + 0.7) is True
+        assert await store.touch_session(every.key, NOW + 99.1, NOW + 0.7) is True
+        assert [await store.increment("a", 60, by) for by in (2, -2, -1, 2**40)] == [2, 0, -1, 2**40 - 1]
+        assert await store.sweep() == 0
+        assert await store.remove_sessions("ada") == 1
+
+
+async def test_cancelled_operations_of_both_drivers(any_url: str) -> None:
+    """An operation that is cut off leaves the next one the answer to its own question."""
+    async with opened(any_url) as store:
+        for n in range(5):
+            await store.add_account(Account(f"user {n}", f"hash {n}"))
+        for delay in range(20):
+            reads = [asyncio.create_task(store.get_account(f"user {n}")) for n in range(5)]
+            await asyncio.sleep(delay / 5000)
+            for read in reads:
+                read.cancel()
+            await asyncio.gather(*reads, return_exceptions=True)
+            for n in range(5):
+                assert await store.get_account(f"user {n}") == Account(f"user {n}", f"hash {n}")
+
+
+def test_bytes_for_a_driver_that_takes_none() -> None:
+    """They are sent as hexadecimal digits."""
+    statement = in_hexadecimal("a = ? AND b = ? AND c = ?", ["x", b"\xff", 1.5])
+    assert statement == ("a = %s AND b = UNHEX(%s) AND c = %s", ["x", "ff", 1.5])
+
+
+async def test_a_value_that_is_too_long(url: str) -> None:
+    """It is refused and not cut, though the server may do so by default."""
+    async with opened(url) as store:
+        with pytest.raises(Unavailable):
+            await store.add_account(Account("x" * 3000, None))
+        assert await run(store, "SELECT count(*) FROM toto_accounts") == [(0,)]
+
+
+# The methods' own pool
+
+
+async def test_db_is_a_pool_of_its_own(any_url: str) -> None:
+    """A transaction of a method's neither sees half of what the store does, nor holds it up."""
+    async with opened(any_url) as store:
+        async with store.db.acquire() as connection:
+            await connection.begin()
+            cursor = await connection.cursor()
+            count = "SELECT count(*) FROM toto_accounts"
+            await cursor.execute(count)
+            await store.add_account(Account("ada", "hash"))
+            await cursor.execute(count)
+            assert tuple(await cursor.fetchall()) == ((0,),)
+            await connection.rollback()
+        assert await run(store, count) == [(1,)]
+
+
+async def test_a_connection_that_a_method_kept(any_url: str) -> None:
+    """A store that is closed does not wait for it for ever."""
+    store = await open_store(any_url)
+    await store.db.acquire()
+    start = time.monotonic()
+    await store.close()
+    assert time.monotonic() - start < pool.CLOSE_LIMIT + GRACE
+
+
+async def test_a_method_has_the_pool(serve: Serve, url: str) -> None:
+    """``handler.connection.db`` works on the same database as the store."""
+
+    async def names(handler: Handler, parameters: dict[str, str]) -> list[str]:
+        async with handler.connection.db.acquire() as connection, connection.cursor() as cursor:
+            await cursor.execute("SELECT user_id FROM toto_accounts ORDER BY user_id")
+            return [name.decode() for (name,) in await cursor.fetchall()]
+
+    service = await serve({"names": names}, database=url)
+    await service.create("ada")
+    await service.create("eve")
+    assert await service.result("names") == ["ada", "eve"]
+
+
+# A pool that is ready
+
+
+@pytest.mark.parametrize("options", [{}, {"autocommit": True}], ids=["no autocommit", "autocommit"])
+async def test_a_ready_pool(any_url: str, options: dict[str, Any]) -> None:
+    """The store works with it, commits what it writes, and leaves it open."""
+    async with ready_pool(any_url, **options) as ready:
+        store = await open_store(ready)
+        assert store.db is ready
+        await store.add_session(session("k"))
+        found = await asyncio.gather(*(store.list_sessions("ada") for _ in range(20)))
+        assert found == [[session("k")]] * 20
+        for _ in range(2):  # the second changes nothing
+            assert await store.touch_session("k", NOW + 99, NOW) is True
+        assert await store.touch_session("none", NOW + 99, NOW) is False
+        async with opened(any_url) as other:
+            assert await other.save_session(session("k", b"other")) is True
+            found = await asyncio.gather(*(store.list_sessions("ada") for _ in range(5)))
+            assert [one.state for [one] in found] == [b"other"] * 5
+        await store.close()
+        assert ready.freesize == ready.size
+
+
+async def test_a_ready_pool_in_use(any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others have all its connections, an operation is unavailable within the limit."""
+    monkeypatch.setattr(pool, "POOL_LIMIT", 0.2)
+    async with ready_pool(any_url, maxsize=2) as ready:
+        store = await open_store(ready)
+        async with ready.acquire(), ready.acquire():
+            await failing(store.get_session("k"), pool.POOL_LIMIT)
+        assert await store.get_session("k") is None
+
+
+async def test_a_ready_pool_on_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen it is unavailable within the limit; after a restart the first operations work."""
+    monkeypatch.setattr(pool, "OPERATION_LIMIT", 0.3)
+    with mysql.server() as server:
+        url = mysql.fresh_url(server)
+        for scheme in LIBRARIES:
+            async with ready_pool(url.replace("mysql", scheme, 1), maxsize=5) as ready:
+                store = await open_store(ready)
+                await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
+                with frozen(server):
+                    await asyncio.gather(*(failing(store.get_account("ada"), 0.3) for _ in range(5)))
+                await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
+                server.stop()
+                server.start()
+                for _, call in reversed(operations(store)[4:] + operations(store)[:3]):
+                    await call()

@@ -1,0 +1,246 @@
+"""What is PostgreSQL's own: its URL, its driver, and a pool that is handed in ready."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+
+from tests.servers import Server, postgresql
+from tests.stores.test_sql import GRACE, failing, frozen, opened, operations, run, session, told
+from tests.support import Serve
+from toto_aio import Handler
+from toto_aio.exceptions import Unavailable
+from toto_aio.models import Account
+from toto_aio.settings import SettingsError
+from toto_aio.stores import open_store, pool
+from toto_aio.stores.postgres import data_source, numbered
+
+
+@pytest.fixture
+def server(servers: Callable[[str], Server]) -> Server:
+    """The server that all tests share."""
+    return servers("postgresql")
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    """The URL of a new, empty store on it."""
+    return postgresql.fresh_url(server)
+
+
+# The URL
+
+
+@pytest.mark.parametrize(
+    ("url", "dsn"),
+    [
+        ("postgresql", "postgresql://localhost/toto"),
+        ("postgres", "postgresql://localhost/toto"),
+        ("postgresql://", "postgresql:///toto"),
+        ("postgres://host", "postgres://host/toto"),
+        ("postgresql://host/", "postgresql://host/toto"),
+        ("postgresql://me:p%40ss@host:99/db", "postgresql://me:p%40ss@host:99/db"),
+        ("postgresql://host?sslmode=require", "postgresql://host/toto?sslmode=require"),
+        ("postgresql://host?dbname=x", "postgresql://host?dbname=x"),
+        ("postgresql:///db?host=/run/postgresql", "postgresql:///db?host=/run/postgresql"),
+    ],
+)
+def test_urls(url: str, dsn: str) -> None:
+    """What is not said is localhost, and a database of the name toto."""
+    assert data_source(url) == dsn
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cr@et@host/db",
+        "postgresql://me:s3cr/et@host/db",
+        "postgresql://me:s3cr#et@host/db",
+        "postgresql://me:s3cr?et@host/db",
+        "postgresql://me:s3cret@host:port/db",
+        "postgresql://me:s3cret@[/db",
+        "postgresql://me:s3cret@host/db\0",
+        "postgresql://me:s3cret@host/db?sslmode=much",
+        "postgresql://me:s3cret@host/db?password",
+        "postgresql:me:s3cret@host/db",
+        "postgress://me:s3cret@host/db",
+    ],
+)
+async def test_urls_that_are_not_understood(url: str) -> None:
+    """The refusal says what to write, and shows no password."""
+    with pytest.raises(SettingsError, match="postgresql://") as refused:
+        await open_store(url)
+    assert "s3cr" not in told(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+async def test_an_option_of_the_url(url: str) -> None:
+    """What the driver does not know itself is a setting of the server."""
+    async with opened(f"{url}&application_name=of%20the%20test") as store:
+        assert await run(store, "SHOW application_name") == [("of the test",)]
+
+
+@pytest.mark.parametrize("change", [("%40ss", "ss"), ("/postgres?", "/none?"), ("postgres:", "nobody:")])
+async def test_a_database_that_refuses(url: str, change: tuple[str, str]) -> None:
+    """A wrong password, database or user is unavailable at the start, for that reason."""
+    with pytest.raises(Unavailable, match=r"Cannot open the database postgresql://\*\*\*: .+") as error:
+        await open_store(url.replace(*change))
+    assert "%3Aw" not in told(error.value) and ":w" not in told(error.value)
+
+
+async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal says what to install."""
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    monkeypatch.delitem(sys.modules, "toto_aio.stores.postgres")
+    with pytest.raises(
+        SettingsError, match=r"^PostgreSQL needs a driver: pip install 'toto-aio\[postgresql\]'$"
+    ):
+        await open_store("postgresql://localhost/toto")
+
+
+def test_placeholders() -> None:
+    """Each ? gets its number."""
+    assert numbered("a = ? AND b = ?") == "a = $1 AND b = $2"
+
+
+async def test_the_zero_character(url: str) -> None:
+    """PostgreSQL cannot store it; whoever logs in with it is nobody, and is counted."""
+    async with opened(url) as store:
+        assert await store.get_account("a\0") is None
+        assert await store.list_sessions("a\0") == []
+        assert [await store.increment(key, 60) for key in ("a\0", "a\0", "a")] == [1, 2, 1]
+
+
+async def test_a_value_that_cannot_be_sent(url: str) -> None:
+    """It is no fault of the database's, which goes on."""
+    async with opened(url) as store:
+        with pytest.raises(asyncpg.DataError, match="surrogates"):
+            await store.get_account("\ud800")
+        assert await store.increment("a", 60) == 1
+
+
+# The methods' own pool
+
+
+async def test_db_is_a_pool_of_its_own(url: str) -> None:
+    """A transaction of a method's neither sees half of what the store does, nor holds it up."""
+    async with opened(url) as store:
+        assert isinstance(store.db, asyncpg.Pool)
+        async with store.db.acquire() as connection, connection.transaction(isolation="serializable"):
+            count = "SELECT count(*) FROM toto_accounts"
+            assert await connection.fetchval(count) == 0
+            await store.add_account(Account("ada", "hash"))
+            assert await connection.fetchval(count) == 0
+        assert await store.db.fetchval(count) == 1
+
+
+async def test_all_of_db_in_use(url: str) -> None:
+    """Methods that hold every connection of theirs do not keep the store from its work."""
+    async with opened(url) as store:
+        held = [await store.db.acquire() for _ in range(pool.SIZE)]
+        await store.add_account(Account("ada", "hash"))
+        for connection in held:
+            await store.db.release(connection)
+
+
+async def test_a_connection_that_a_method_kept(url: str) -> None:
+    """A store that is closed does not wait for it for ever."""
+    store = await open_store(url)
+    await store.db.acquire()
+    start = time.monotonic()
+    await store.close()
+    assert time.monotonic() - start < pool.CLOSE_LIMIT + GRACE
+
+
+async def test_a_method_has_the_pool(serve: Serve, url: str) -> None:
+    """``handler.connection.db`` works on the same database as the store."""
+
+    async def names(handler: Handler, parameters: dict[str, str]) -> list[str]:
+        rows = await handler.connection.db.fetch("SELECT user_id FROM toto_accounts ORDER BY user_id")
+        return [row["user_id"] for row in rows]
+
+    service = await serve({"names": names}, database=url)
+    await service.create("ada")
+    await service.create("eve")
+    assert await service.result("names") == ["ada", "eve"]
+
+
+# A pool that is ready
+
+
+async def test_a_ready_pool(url: str) -> None:
+    """The store works with it and leaves it open, with every connection given back."""
+    async with asyncpg.create_pool(url, min_size=0, max_size=3) as ready:
+        store = await open_store(ready)
+        assert store.db is ready
+        await store.add_session(session("k"))
+        found = await asyncio.gather(*(store.list_sessions("ada") for _ in range(20)))
+        assert found == [[session("k")]] * 20
+        await store.close()
+        assert ready.get_idle_size() == ready.get_size()
+        assert await ready.fetchval("SELECT count(*) FROM toto_sessions") == 1
+
+
+async def test_a_pool_of_a_class_of_its_own(url: str) -> None:
+    """What is derived from the driver's pool is known, too."""
+
+    class TheirPool(asyncpg.Pool):  # type: ignore[misc]
+        __slots__ = ()
+
+    async with asyncpg.create_pool(url, min_size=0) as ready:
+        ready.__class__ = TheirPool
+        store = await open_store(ready)
+        assert await store.increment("a", 60) == 1
+        await store.close()
+
+
+async def test_a_ready_pool_in_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others have all its connections, an operation is unavailable within the limit."""
+    monkeypatch.setattr(pool, "POOL_LIMIT", 0.2)
+    async with asyncpg.create_pool(url, min_size=0, max_size=2) as ready:
+        store = await open_store(ready)
+        async with ready.acquire(), ready.acquire():
+            await failing(store.get_session("k"), pool.POOL_LIMIT)
+        assert await store.get_session("k") is None
+        await store.close()
+
+
+async def test_cancelled_operations_on_a_ready_pool(url: str) -> None:
+    """A connection whose operation was cut off is closed, and the others go on."""
+    async with asyncpg.create_pool(url, min_size=0, max_size=3) as ready:
+        store = await open_store(ready)
+        await store.add_session(session("k"))
+        async with ready.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT 1 FROM toto_sessions FOR UPDATE")
+            writes = [asyncio.create_task(store.save_session(session("k"))) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            for write in writes:
+                write.cancel()
+            await asyncio.wait(writes)
+            found = await asyncio.wait_for(asyncio.gather(*(store.get_session("k") for _ in range(5))), 2)
+            assert found == [session("k")] * 5
+        assert await store.save_session(session("k")) is True
+        await store.close()
+
+
+async def test_a_ready_pool_on_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen it is unavailable within the limit; after a restart the first operations work."""
+    monkeypatch.setattr(pool, "OPERATION_LIMIT", 0.3)
+    monkeypatch.setattr(pool, "CLOSE_LIMIT", 0.2)
+    with postgresql.server() as server:
+        async with asyncpg.create_pool(postgresql.url(server), min_size=0, max_size=5) as ready:
+            store = await open_store(ready)
+            await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
+            with frozen(server):
+                await asyncio.gather(*(failing(store.get_account("ada"), 0.3) for _ in range(5)))
+            await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
+            server.stop()
+            server.start()
+            for _, call in reversed(operations(store)):
+                await call()
+            await store.close()

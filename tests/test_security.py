@@ -1,0 +1,27 @@
+"""The threat model: each row names tests that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_each_row_names_its_tests() -> None:
+    """What the table says is shown can be looked up, and run."""
+    rows = re.findall(r"^\| (?!threat|---)(.+) \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for file, test in named:
+            text = (ROOT / file).read_text()
+            assert re.search(rf"^(async )?def {test}\(", text, re.MULTILINE), (file, test)
+
+
+def test_the_drills_exist() -> None:
+    """So can the drills that it names."""
+    drills = re.findall(r"`(torture/\w+\.py)`", (ROOT / "SECURITY.md").read_text())
+    assert drills
+    assert all((ROOT / drill).is_file() for drill in drills)
