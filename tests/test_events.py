@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import functools
 import logging
+import queue
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 
 from tests.support import Serve
 from toto_aio.brokers import open_broker
-from toto_aio.events import QUEUE_SIZE, EventManager
+from toto_aio.brokers.memory import MemoryBroker
+from toto_aio.codecs import encode_msgpack
+from toto_aio.events import EventManager
 from toto_aio.exceptions import Unavailable
 
 
@@ -29,6 +32,11 @@ async def running() -> AsyncIterator[EventManager]:
         yield events
     finally:
         await events.close()
+
+
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
 
 
 class Inbox:
@@ -368,7 +376,9 @@ async def test_each_receiver_gets_a_copy() -> None:
         assert sent == {"list": [1, 3]}
 
 
-@pytest.mark.parametrize("args", [object(), [object()], {"a": print}, 1j, lambda: None], ids=repr)
+@pytest.mark.parametrize(
+    "args", [object(), [object()], {"a": print}, 1j, lambda: None, 2**70, "\ud800", DEEP], ids=type
+)
 async def test_what_is_no_data_cannot_be_sent(args: Any) -> None:
     """``send`` itself raises ``TypeError``, where its author sees it, and nothing arrives."""
     async with running() as events:
@@ -378,114 +388,6 @@ async def test_what_is_no_data_cannot_be_sent(args: Any) -> None:
             await events.send("news", args)
         await settled(events)
         assert inbox.all == []
-
-
-async def test_a_subscription() -> None:
-    """``async with`` and ``async for`` give the events in order, from the subscription on."""
-    async with running() as events:
-        await events.send("news", "too early")
-        await settled(events)
-        async with asyncio.timeout(5), events.subscribe("news") as subscription:
-            for number in range(5):
-                await events.send("news", number)
-                await events.send("other", number)
-            received = []
-            async for args in subscription:
-                received.append(args)
-                if args == 4:
-                    break
-            assert received == [0, 1, 2, 3, 4]
-        await events.send("news", 5)
-        await settled(events)
-        assert [args async for args in subscription] == []
-
-
-async def test_nothing_sent_after_subscribing_is_missed() -> None:
-    """An event that comes before the reader waits is kept for it."""
-    async with running() as events, events.subscribe("news") as subscription:
-        await events.send("news", 1)
-        await settled(events)
-        async with asyncio.timeout(5):
-            assert await anext(subscription) == 1
-
-
-async def test_several_subscriptions() -> None:
-    """Each gets every event, at its own pace."""
-    async with running() as events, events.subscribe("news") as first, events.subscribe("news") as second:
-        await events.send("news", 1)
-        await events.send("news", 2)
-        async with asyncio.timeout(5):
-            assert [await anext(first), await anext(first)] == [1, 2]
-            assert [await anext(second), await anext(second)] == [1, 2]
-
-
-async def test_a_reader_that_waits_reaches_the_end() -> None:
-    """Closing a subscription ends the iteration of who waits in it."""
-    async with running() as events:
-        subscription = events.subscribe("news")
-
-        async def read() -> list[Any]:
-            return [args async for args in subscription]
-
-        reader = asyncio.create_task(read())
-        await events.send("news", 1)
-        await settled(events)
-        subscription.close()
-        async with asyncio.timeout(5):
-            assert await reader == [1]
-        subscription.close()
-
-
-async def test_a_reader_that_gives_up_loses_nothing() -> None:
-    """A wait with a time limit can be tried again, and the event is still there."""
-    async with running() as events, events.subscribe("news") as subscription:
-        reader = asyncio.create_task(anext(subscription))
-        await settled(events)
-        reader.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reader
-        await events.send("news", 1)
-        async with asyncio.timeout(5):
-            assert await anext(subscription) == 1
-
-
-async def test_a_full_queue_drops_the_oldest(caplog: pytest.LogCaptureFixture) -> None:
-    """A reader that is too slow loses the oldest events; how many is counted, and it is logged once."""
-    async with running() as events, events.subscribe("news", size=3) as subscription:
-        for number in range(10):
-            await events.send("news", number)
-        await settled(events)
-        assert subscription.dropped == 7
-        async with asyncio.timeout(5):
-            assert [await anext(subscription) for _ in range(3)] == [7, 8, 9]
-        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-        assert len(warnings) == 1
-        assert "'news'" in warnings[0]
-
-
-async def test_the_queue_has_an_end() -> None:
-    """Without a size a subscription keeps so many events and no more."""
-    async with running() as events, events.subscribe("news") as subscription:
-        for number in range(QUEUE_SIZE + 5):
-            await events.send("news", number)
-        await settled(events)
-        assert subscription.dropped == 5
-        assert await anext(subscription) == 5
-
-
-async def test_a_slow_subscriber_costs_the_others_nothing() -> None:
-    """Events are dropped for the slow one alone."""
-    async with (
-        running() as events,
-        events.subscribe("news", size=1) as slow,
-        events.subscribe("news") as quick,
-    ):
-        for number in range(5):
-            await events.send("news", number)
-        await settled(events)
-        assert (slow.dropped, quick.dropped) == (4, 0)
-        assert [await anext(quick) for _ in range(5)] == list(range(5))
-        assert await anext(slow) == 4
 
 
 @pytest.mark.parametrize("broadcast", [True, False])
@@ -648,16 +550,171 @@ async def test_nothing_is_delivered_after_closing() -> None:
     assert inbox.all == []
 
 
-async def test_closing_ends_the_subscriptions() -> None:
-    """Every wait has an end: who reads a subscription when the service stops reaches its end."""
-    async with running() as events:
-        subscription = events.subscribe("news")
+# What is numbered, and what is missed
 
-        async def read() -> list[Any]:
-            return [args async for args in subscription]
 
-        reader = asyncio.create_task(read())
-        await events.send("news", 1)
+def event(number: int, args: Any = None, sender: bytes = b"elsewhere") -> bytes:
+    """What a manager in another process would publish."""
+    return encode_msgpack([sender, number, "news", args])
+
+
+async def test_a_gap_is_told_to_every_subscription() -> None:
+    """Numbers that did not come are missed, and whose name they had nobody knows."""
+    broker = MemoryBroker()
+    events, told = EventManager(broker), list[int]()
+    await events.start()
+    async with events.subscribe("news", on_lagged=told.append) as news, events.subscribe("other") as other:
+        for number in (7, 8, 12, 13):
+            await broker.publish(event(number, number), broadcast=True)
         await settled(events)
-    async with asyncio.timeout(2):
-        assert await reader == [1]
+        assert (news.missed, news.dropped, other.missed) == (3, 0, 3)
+        assert [await anext(news) for _ in range(4)] == [7, 8, 12, 13]
+        assert told == [3]
+    await events.close()
+
+
+async def test_senders_are_told_apart() -> None:
+    """Each has numbers of its own; the first that is heard of it may be any."""
+    broker = MemoryBroker()
+    events = EventManager(broker)
+    await events.start()
+    async with events.subscribe("news") as subscription:
+        for number in (1, 2, 3):
+            for sender in (b"one", b"other"):
+                await broker.publish(event(number + ord(sender[1:2]), sender=sender), broadcast=True)
+            await events.send("news")
+            await events.send("news", broadcast=False)
+        await settled(events)
+        assert subscription.missed == 0
+        await broker.publish(event(9 + ord("n"), sender=b"one"), broadcast=True)
+        await settled(events)
+        assert subscription.missed == 5
+    await events.close()
+
+
+async def test_numbers_out_of_order_are_delivered() -> None:
+    """One that comes late is no gap, and neither is what follows the highest."""
+    broker = MemoryBroker()
+    events = EventManager(broker)
+    await events.start()
+    async with events.subscribe("news") as subscription:
+        for number in (5, 4, 5, 1, 6):
+            await broker.publish(event(number, number), broadcast=True)
+        assert [await anext(subscription) for _ in range(5)] == [5, 4, 5, 1, 6]
+        assert subscription.missed == 0
+    await events.close()
+
+
+async def test_senders_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was silent for the longest time goes first."""
+    monkeypatch.setattr("toto_aio.events.MAX_SENDERS", 2)
+    broker = MemoryBroker()
+    events = EventManager(broker)
+    await events.start()
+    async with events.subscribe("news") as subscription:
+        for sender, number in ((b"a", 1), (b"b", 1), (b"a", 2), (b"c", 1), (b"a", 4), (b"b", 9), (b"c", 7)):
+            await broker.publish(event(number, sender=sender), broadcast=True)
+        for _ in range(7):
+            await anext(subscription)
+        assert subscription.missed == 1
+    await events.close()
+
+
+async def test_what_cannot_be_packed_takes_no_number() -> None:
+    """An error at ``send`` is no gap for those who listen."""
+    async with running() as events, events.subscribe("news") as subscription:
+        await events.send("news", 1)
+        with pytest.raises(TypeError):
+            await events.send("news", object())
+        await events.send("news", 2)
+        assert [await anext(subscription), await anext(subscription)] == [1, 2]
+        assert subscription.missed == 0
+
+
+async def test_what_is_no_event_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """Others may write to the same channel; nothing ends by that."""
+    strange: list[Any] = [
+        *([], 1, ["news", 1], [b"s", 1, 5, None], [b"s", -1.5, "news", None], ["s", 1, "news", None]),
+        {"news": 1},
+    ]
+    broker = MemoryBroker()
+    events, inbox = EventManager(broker), Inbox()
+    await events.start()
+    events.register_handler("news", inbox, persist=True)
+    for payload in (b"", b"\xc1", event(1)[:-1], event(1) + b"\0", event(1)[:-1] + b"\xa1\xff"):
+        await broker.publish(payload, broadcast=True)
+    for value in strange:
+        await broker.publish(encode_msgpack(value), broadcast=True)
+    await events.send("news", "sound")
+    assert await inbox.next() == "sound"
+    assert inbox.all == ["sound"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * (5 + len(strange))
+    await events.close()
+
+
+# Threads
+
+
+@pytest.mark.parametrize("persist", [False, True])
+async def test_handlers_of_a_thread(persist: bool) -> None:
+    """What a thread has registered hears what is sent after that, and no more once the thread removed it."""
+    async with running() as events:
+        inbox, loop = Inbox(), asyncio.get_running_loop()
+
+        def work() -> None:
+            registration = events.register_handler("news", inbox, persist)
+            asyncio.run_coroutine_threadsafe(events.send("news", 1), loop).result(5)
+            asyncio.run_coroutine_threadsafe(settled(events), loop).result(5)
+            events.remove_handler(registration)
+            asyncio.run_coroutine_threadsafe(events.send("news", 2), loop).result(5)
+
+        await asyncio.to_thread(work)
+        await settled(events)
+        assert inbox.all == [1]
+
+
+async def test_many_threads_register_while_events_come() -> None:
+    """No registration is lost, whatever the loop is doing meanwhile."""
+    async with running() as events:
+        called = Inbox()
+
+        def work(number: int) -> None:
+            for turn in range(50):
+                kept = events.register_handler("news", functools.partial(keep, number, turn))
+                # An event may come between the two, so nothing is said of whether this one is called.
+                events.remove_handler(events.register_handler("news", lambda args: None))
+                assert kept.function is not None
+
+        def keep(number: int, turn: int, args: Any) -> None:
+            called((number, turn))
+
+        workers = [asyncio.create_task(asyncio.to_thread(work, number)) for number in range(4)]
+        while not all(worker.done() for worker in workers):
+            await events.send("news")
+            await asyncio.sleep(0)
+        await asyncio.gather(*workers)
+        await events.send("news")
+        await settled(events)
+        assert sorted(called.all) == [(number, turn) for number in range(4) for turn in range(50)]
+
+
+async def test_events_of_a_plain_method(serve: Serve) -> None:
+    """A method in a thread registers, sends, and waits for the answer that another method sends."""
+
+    def ask(handler: Any, parameters: dict[str, Any]) -> Any:
+        answers: queue.Queue[Any] = queue.Queue()
+        handler.register_event_handler("answer", answers.put)
+        handler.wait(EventManager.instance().send("question", 20))
+        return answers.get(timeout=5)
+
+    async def answer(handler: Any, parameters: dict[str, Any]) -> None:
+        async with handler.events.subscribe("question") as questions:
+            listening.set()
+            await handler.events.send("answer", await anext(questions) + 1)
+
+    listening = asyncio.Event()
+    service = await serve({"ask": ask, "answer": answer})
+    answering = asyncio.create_task(service.result("answer"))
+    await listening.wait()
+    assert await service.result("ask") == 21
+    await answering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
@@ -15,23 +15,33 @@ from aiohttp import web
 
 from toto_aio.accounts import Accounts
 from toto_aio.brokers import open_broker
+from toto_aio.callers import Callers
+from toto_aio.cookies import SessionCookie
 from toto_aio.cors import cors
 from toto_aio.deadlines import Deadlines
 from toto_aio.dispatch import Dispatcher, finish
 from toto_aio.events import EventManager
+from toto_aio.exceptions import Unavailable
 from toto_aio.handler import Connection, Resources
+from toto_aio.origins import Origins
 from toto_aio.passwords import Passwords
+from toto_aio.proxies import TrustedProxies
 from toto_aio.registry import Method, find_methods
 from toto_aio.service import Service
 from toto_aio.sessions import Sessions
 from toto_aio.settings import Settings, SettingsError, read_settings
 from toto_aio.signing import SCHEMES, Scheme
+from toto_aio.sockets import Sockets
 from toto_aio.stores import SessionStore, Store, open_store
 
 logger = logging.getLogger(__name__)
 
+SESSION_ENDED = "toto_aio.session_ended"
+"""The event that tells every process of the end of sessions."""
 SWEEP_INTERVAL = 60.0
 """Seconds between two looks for expired sessions."""
+SWEEP_PAUSE = 0.05
+"""Seconds that are left to others between two portions of them."""
 
 
 def create_app(settings: Settings | None = None, **options: Any) -> web.Application:
@@ -46,11 +56,16 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     methods = find_methods(settings.method_module, settings.method_timeout)
     scheme = _scheme(settings.signing)
     app = web.Application()
-    service = Service(settings, scheme)
-    service.add_routes(app)
+    proxies = TrustedProxies(settings.trusted_proxies)
+    origins = Origins(settings.allow_origin, proxies)
+    cookie = SessionCookie(settings, origins) if settings.use_cookies else None
+    callers = Callers(scheme, cookie)
+    service = Service(settings, callers, proxies, scheme, cookie)
+    sockets = Sockets(settings, callers, origins, proxies) if settings.use_web_sockets else None
+    service.add_routes(app, sockets)
     if settings.allow_origin:
-        app.on_response_prepare.append(cors(service.origins, credentials=settings.use_cookies))
-    life = _Life(settings, methods, service, keyed=scheme is not None and scheme.keyed)
+        app.on_response_prepare.append(cors(origins, credentials=settings.use_cookies))
+    life = _Life(settings, methods, callers, service, sockets)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
     return app
@@ -60,12 +75,18 @@ class _Life:
     """What an app opens when it starts and closes when it ends, in the reverse order."""
 
     def __init__(
-        self, settings: Settings, methods: dict[str, Method], service: Service, *, keyed: bool
+        self,
+        settings: Settings,
+        methods: dict[str, Method],
+        callers: Callers,
+        service: Service,
+        sockets: Sockets | None,
     ) -> None:
         self._settings = settings
-        self._keyed = keyed
         self._methods = methods
+        self._callers = callers
         self._service = service
+        self._sockets = sockets
         self._before = _load_function("before_handler", settings.before_handler)
         self._after = _load_function("after_handler", settings.after_handler)
         self._startup = _load_function("startup_function", settings.startup_function)
@@ -88,7 +109,7 @@ class _Life:
                 fields=settings.account_fields,
                 password_min_length=settings.password_min_length,
             )
-            sessions = Sessions(sessions_in, accounts, settings, keyed=self._keyed)
+            sessions = Sessions(sessions_in, accounts, settings, keyed=self._callers.keyed)
             connection = Connection(store.db, accounts, sessions)
             threads = ThreadPoolExecutor(settings.threads, "toto-aio-method")
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
@@ -104,8 +125,8 @@ class _Life:
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
             resources = Resources(connection, events, threads, deadlines)
-            self._service.sessions = sessions
-            self._service.dispatch = Dispatcher(
+            self._callers.sessions = sessions
+            self._service.dispatch = dispatch = Dispatcher(
                 self._methods,
                 resources,
                 get_methods=settings.get_methods,
@@ -115,33 +136,64 @@ class _Life:
             )
             stack.push_async_callback(self._service.watch.close)
             stack.callback(self._service.readers.close)
-            stack.push_async_callback(self._service.dispatch.close)
+            stack.push_async_callback(dispatch.close)
+            if self._sockets is not None:
+                self._sockets.dispatch, self._sockets.events = dispatch, events
+                self._watch_ends(sessions, self._sockets, events)
+                self._own(stack, self._sockets.watch_sessions(), "sockets")
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
-            sweeper = asyncio.create_task(_sweep(sessions_in), name="toto-aio sweep")
-            stack.push_async_callback(_cancel, sweeper)
+            self._own(stack, _sweep(sessions_in), "sweep")
             yield
 
     async def stop(self, app: web.Application) -> None:
-        """Answer what waits, so that the server need not wait for it."""
+        """Answer what waits and close the sockets, so that the server need not wait for them."""
         await self._service.dispatch.close()
+        if self._sockets is not None:
+            await self._sockets.close()
+
+    def _watch_ends(self, sessions: Sessions, sockets: Sockets, events: EventManager | None) -> None:
+        """Let the end of a session close its sockets: in all processes, if events travel between them."""
+        if events is None:
+            sessions.on_end = sockets.session_ended
+            return
+
+        async def tell(end: dict[str, str]) -> None:
+            try:
+                await events.send(SESSION_ENDED, end)
+            except Unavailable as exc:
+                logger.warning("sockets elsewhere learn late that their session has ended: %s", exc)
+                await sockets.session_ended(end)
+
+        sessions.on_end = tell
+        events.register_handler(SESSION_ENDED, sockets.session_ended, persist=True)
+
+    def _own(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a task until the app ends."""
+        stack.push_async_callback(_cancel, asyncio.create_task(work, name=f"toto-aio {name}"))
 
 
 async def _open(stack: AsyncExitStack, database: Any) -> Store:
     store = await open_store(database)
-    if isinstance(database, str):  # a store that was handed in belongs to who made it
+    if store is not database:  # one that was handed in belongs to who made it
         stack.push_async_callback(store.close)
     return store
 
 
 async def _sweep(store: SessionStore) -> None:
+    """Drop what has expired, now and then, in one of the processes that share the store."""
     while True:
-        dropped = 0
         try:
-            dropped = await store.sweep()
+            if await store.add_once("sweep", SWEEP_INTERVAL / 2):
+                dropped = 1
+                while dropped:
+                    dropped = await store.sweep()
+                    await asyncio.sleep(SWEEP_PAUSE)
+        except Unavailable as exc:
+            logger.warning("expired sessions could not be dropped: %s", exc.__cause__ or exc)
         except Exception:
             logger.exception("expired sessions could not be dropped; trying again in %d s", SWEEP_INTERVAL)
-        await asyncio.sleep(0 if dropped else SWEEP_INTERVAL)
+        await asyncio.sleep(SWEEP_INTERVAL)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -6,6 +6,7 @@
         async for message in messages: ...
 
 What is sent is packed as MessagePack, so a receiver gets plain data of its own: tuples arrive as lists.
+Each sender numbers what it sends to all, so that a receiver learns of what it missed.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
+import secrets
+import threading
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
-from types import TracebackType
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import msgspec
 
-from toto_aio.brokers import Broker
+from toto_aio.brokers import Broker, Receiver
 from toto_aio.codecs import encode_msgpack
+from toto_aio.subscription import QUEUE_SIZE, Subscription, WhenFull
+from toto_aio.subscription import Lagged as Lagged
 
 logger = logging.getLogger(__name__)
 
-QUEUE_SIZE = 1000
-"""Events that may wait for a subscriber; when one more comes, the oldest is dropped and counted."""
+MAX_SENDERS = 1000
+"""Senders whose last number is kept; that of one who is silent for the longest time is forgotten."""
 
 current_manager: ContextVar[EventManager] = ContextVar("toto_aio_event_manager")
 """The manager of the app in whose call or event handler the code runs, if there are several."""
@@ -36,13 +39,22 @@ running: set[EventManager] = set()
 
 
 class EventManager:
-    """The events of one app: who waits for which, and how they are sent."""
+    """The events of one app: who waits for which, and how they are sent.
+
+    ``register_handler`` and ``remove_handler`` may be called in any thread, the rest on the event loop; a
+    thread sends with ``handler.wait(events.send(...))``.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._sender = secrets.token_bytes(8)
+        self._sent = 0
+        self._heard: dict[bytes, int] = {}
 
     @staticmethod
     def instance() -> EventManager:
@@ -62,16 +74,16 @@ class EventManager:
 
     async def start(self) -> None:
         """Begin to receive. Raises ``Unavailable``."""
-        await self._broker.start(self._deliver)
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted))
         running.add(self)
 
     async def close(self) -> None:
         """Receive no more; subscriptions come to their end, and handlers that still run are cancelled."""
         running.discard(self)
         await self._broker.close()
-        for subscriptions in tuple(self._subscriptions.values()):
-            for subscription in tuple(subscriptions):
-                subscription.close()
+        for subscription in self._all_subscriptions():
+            subscription.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -79,9 +91,14 @@ class EventManager:
     async def send(self, name: str, args: Any = None, broadcast: bool = True) -> None:
         """Send an event to every process of the deployment, or, without ``broadcast``, to exactly one.
 
-        Raises ``TypeError`` for ``args`` that are not plain data, ``Unavailable`` if it cannot be sent.
+        That is one in which somebody waits for the event, if there is such a process. Raises ``TypeError``
+        for ``args`` that are not plain data, ``Unavailable`` if it cannot be sent.
         """
-        await self._broker.publish(encode_msgpack([name, args]), broadcast=broadcast)
+        number = self._sent + 1 if broadcast else 0
+        payload = _pack([self._sender, number, name, args])
+        if broadcast:
+            self._sent = number
+        await self._broker.publish(payload, broadcast=broadcast)
 
     def register_handler(
         self, name: str, function: Callable[[Any], Any], persist: bool = False
@@ -93,49 +110,93 @@ class EventManager:
         Returns what ``remove_handler`` takes.
         """
         registration = Registration(name, function)
-        if persist:
-            registration.subscription = self.subscribe(name)
-            self._start(_consume(registration.subscription, function), name)
-        else:
-            self._handlers.setdefault(name, {})[registration] = None
+        self._on_loop(self._register, registration, persist)
         return registration
 
     def remove_handler(self, registration: Registration) -> None:
         """Call a handler no more; one that runs goes on. If it is not registered this is a no-op."""
-        _remove(self._handlers, registration.name, registration)
-        if registration.subscription is not None:
-            registration.subscription.close()
+        self._on_loop(self._remove, registration)
 
-    def subscribe(self, name: str, size: int = QUEUE_SIZE) -> Subscription:
+    def subscribe(
+        self,
+        name: str,
+        size: int = QUEUE_SIZE,
+        when_full: WhenFull = "drop-oldest",
+        on_lagged: Callable[[int], None] | None = None,
+    ) -> Subscription:
         """The events of a name as an asynchronous iterator, from now until it is closed.
 
-        At most ``size`` events wait; when one more comes, the oldest is dropped and counted.
+        At most ``size`` events wait. When one more comes, the oldest is dropped, or with ``disconnect`` the
+        iteration raises ``Lagged``. Before a reader gets the next event, ``on_lagged`` is called with how
+        many it has not got, of this name and, if they did not come to this process, of any name.
         """
-        subscription = Subscription(self, name, size)
+        subscription = Subscription(name, size, when_full, on_lagged, self._forget)
         self._subscriptions.setdefault(name, {})[subscription] = None
         return subscription
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Part of ``Subscription.close``."""
-        _remove(self._subscriptions, subscription.name, subscription)
+    def _register(self, registration: Registration, persist: bool) -> None:
+        if persist:
+            registration.subscription = self.subscribe(registration.name)
+            self._start(_consume(registration.subscription, registration.function), registration.name)
+        else:
+            self._handlers.setdefault(registration.name, {})[registration] = None
+
+    def _remove(self, registration: Registration) -> None:
+        _drop(self._handlers, registration.name, registration)
+        if registration.subscription is not None:
+            registration.subscription.close()
+
+    def _forget(self, subscription: Subscription) -> None:
+        _drop(self._subscriptions, subscription.name, subscription)
+
+    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        """Call a function between two events, so that what a thread registers is there for all later ones."""
+        if self._loop is None or threading.get_ident() == self._thread:
+            function(*args)
+        else:
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _is_wanted(self, payload: bytes) -> bool:
+        event = _unpack(payload)
+        return event is not None and (event[2] in self._handlers or event[2] in self._subscriptions)
 
     def _deliver(self, payload: bytes) -> None:
-        try:
-            name, _ = _decoder.decode(payload)
-        except ValueError:
-            logger.error("an event that cannot be read was dropped: %.100r", payload)
+        event = _unpack(payload)
+        if event is None:
             return
+        sender, number, name, args = event
+        if number:
+            self._look_for_gap(sender, number)
         for subscription in tuple(self._subscriptions.get(name, ())):
-            subscription.put(_args(payload))
+            subscription.put(args)
         for registration in self._handlers.pop(name, ()):
-            current_manager.set(self)
-            self._start(_call(registration.function, _args(payload), name), name)
+            self._start(_call(registration.function, _decoder.decode(args), name), name)
 
-    def _start(self, coroutine: Coroutine[Any, Any, None], event: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine, name=f"toto-aio event {event}")
+    def _look_for_gap(self, sender: bytes, number: int) -> None:
+        last = self._heard.pop(sender, number)
+        self._heard[sender] = max(last, number)
+        if len(self._heard) > MAX_SENDERS:
+            del self._heard[next(iter(self._heard))]
+        if number > last + 1:
+            self._miss(number - last - 1)
+
+    def _interrupted(self) -> None:
+        self._miss(1)
+
+    def _miss(self, count: int) -> None:
+        for subscription in self._all_subscriptions():
+            subscription.miss(count)
+
+    def _all_subscriptions(self) -> list[Subscription]:
+        return [each for subscriptions in self._subscriptions.values() for each in subscriptions]
+
+    def _start(self, coroutine: Coroutine[Any, Any, None], event: str) -> None:
+        context = copy_context()
+        context.run(current_manager.set, self)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(coroutine, name=f"toto-aio event {event}", context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
 
 class Registration:
@@ -149,61 +210,7 @@ class Registration:
         self.subscription: Subscription | None = None
 
 
-class Subscription:
-    """The events of one name, in order, for one reader. ``dropped`` counts those that it was too slow for."""
-
-    def __init__(self, manager: EventManager, name: str, size: int) -> None:
-        self.name = name
-        self.dropped = 0
-        self.manager = manager
-        self._queue: deque[Any] = deque()
-        self._size = size
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
-
-    def put(self, args: Any) -> None:
-        """Add an event; the oldest makes way when the queue is full."""
-        if len(self._queue) >= self._size:
-            self._queue.popleft()
-            self.dropped += 1
-            if self.dropped == 1:
-                logger.warning("a subscriber of the event %r is too slow: events are dropped", self.name)
-        self._queue.append(args)
-        self._wake()
-
-    def close(self) -> None:
-        """Receive no more; a reader reaches the end of the iteration."""
-        self._closed = True
-        self._queue.clear()
-        self.manager.unsubscribe(self)
-        self._wake()
-
-    async def __aenter__(self) -> Subscription:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> Subscription:
-        return self
-
-    async def __anext__(self) -> Any:
-        while not self._queue:
-            if self._closed:
-                raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._queue.popleft()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
 async def _consume(subscription: Subscription, function: Callable[[Any], Any]) -> None:
-    current_manager.set(subscription.manager)
     async for args in subscription:
         await _call(function, args, subscription.name)
 
@@ -222,12 +229,27 @@ async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
         logger.exception("the handler of the event %r awaited what was cancelled", name)
 
 
-def _args(payload: bytes) -> Any:
-    """What was sent, decoded for each receiver: what one does to it, another does not see."""
-    return _decoder.decode(payload)[1]
+def _pack(event: list[Any]) -> bytes:
+    if type(event[2]) is not str:
+        raise TypeError(f"The name of an event is a string, not {event[2]!r}.")
+    try:
+        return encode_msgpack(event)
+    except (ValueError, OverflowError, RecursionError) as exc:
+        raise TypeError(f"The event {event[2]!r} cannot be sent: {exc}") from exc
 
 
-def _remove(table: dict[str, dict[Any, None]], name: str, entry: Any) -> None:
+def _unpack(payload: bytes) -> Event | None:
+    """The parts of an event. Its args are decoded for each receiver; here it shows that they can be."""
+    try:
+        event: Event = _envelope.decode(payload)
+        _decoder.decode(event[3])
+    except (ValueError, RecursionError):
+        logger.error("an event that cannot be read was dropped: %.100r", payload)
+        return None
+    return event
+
+
+def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> None:
     entries = table.get(name)
     if entries is not None:
         entries.pop(entry, None)
@@ -235,4 +257,7 @@ def _remove(table: dict[str, dict[Any, None]], name: str, entry: Any) -> None:
             del table[name]
 
 
+Event = tuple[bytes, int, str, msgspec.Raw]
+"""Sender, number (0: none, as it is not for all), name and args."""
+_envelope = msgspec.msgpack.Decoder(Event)
 _decoder = msgspec.msgpack.Decoder()

@@ -87,6 +87,12 @@ class Reply(Protocol):
     def watch(self, callback: Callable[[], None]) -> None:
         """Call back once if the client leaves before the answer."""
 
+    def send_message(self, data: Any, message_id: Any) -> None:
+        """Send a frame of the method's own. Raises ``RuntimeError`` where there are none, ``BufferError``."""
+
+    def listen(self, name: str, function: Callable[[Any], Any]) -> Registration | None:
+        """Call ``function`` with each event until the client leaves; None if it will not stay that long."""
+
 
 class Handler:
     """One call's view of the service. What touches a database is a coroutine; the rest is plain.
@@ -193,6 +199,14 @@ class Handler:
         """Wait until the client has taken most of what ``respond_raw`` sent; at once if it has left."""
         await self.reply.drain()
 
+    def send_message(self, data: Any, message_id: Any = None) -> None:
+        """Send ``data`` over the WebSocket, or ``{"message_id", "data"}``, from any thread.
+
+        Raises ``RuntimeError`` if the call did not come over one. Raises ``BufferError`` if too much waits
+        for a slow client, unless it is called from another thread.
+        """
+        self._on_loop(self.reply.send_message, data, message_id)
+
     def redirect(self, url: str, status: int = 302) -> None:
         """Answer with a redirection. Raises ``InvalidParameters`` in a batch."""
         self._require_alone()
@@ -215,12 +229,15 @@ class Handler:
     ) -> Registration:
         """Call ``function(args)`` when the event comes, once, and only while this call is unanswered.
 
-        ``deregister_on_finish`` is Toto's: every handler of a call is removed when the call ends.
+        On a WebSocket: each time, until the socket closes or, with ``deregister_on_finish``, the call ends.
         """
-        registration = self.events.register_handler(name, function)
-        if self._registrations is None:
-            self._registrations = []
-        self._registrations.append(registration)
+        events = self.events
+        registration = self.reply.listen(name, function)
+        if registration is None or deregister_on_finish:
+            if self._registrations is None:
+                self._registrations = []
+            registration = registration or events.register_handler(name, function)
+            self._registrations.append(registration)
         return registration
 
     def deregister_event_handler(self, registration: Registration) -> None:

@@ -151,6 +151,12 @@ class HTTPReply:
         self._watched = True
         self._surroundings.watch.add(self, callback)
 
+    def send_message(self, data: Any, message_id: Any) -> None:
+        raise RuntimeError("send_message is for WebSockets; this call came by HTTP and has one answer")
+
+    def listen(self, name: str, function: Callable[[Any], Any]) -> None:
+        return None
+
     def response(self, body: bytes, content_type: str, status: int = 200) -> web.StreamResponse:
         """The response with this body, signed by the caller's session; ``status`` unless one was set."""
         shared, caller = self._surroundings, self.caller

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
 
 from toto_aio.bodies import BrokenBodyError, body_at_hand, essence, read_body, read_form
 from toto_aio.caller import Caller
+from toto_aio.callers import Callers
 from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
 from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.cookies import SessionCookie
 from toto_aio.cors import ALLOWED_METHODS
 from toto_aio.dispatch import Dispatcher, wire_error
-from toto_aio.exceptions import InvalidHMAC, InvalidParameters, TooManyAttempts, TotoException
-from toto_aio.origins import Origins
+from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
 from toto_aio.proxies import TrustedProxies
 from toto_aio.readers import SlowReaders
 from toto_aio.reply import ConnectionWatch, HTTPReply, Surroundings
-from toto_aio.sessions import Sessions, UserSession
 from toto_aio.settings import Settings, SettingsError
-from toto_aio.signed import (
-    HMAC_HEADER,
-    NONCE_HEADER,
-    SESSION_HEADER,
-    TIMESTAMP_HEADER,
-    signed_request,
-)
-from toto_aio.signing import Scheme, SignedRequest
+from toto_aio.signing import Scheme
+from toto_aio.sockets import Sockets
 
 
 class Service:
     """The HTTP transport of one app. ``dispatch`` and ``sessions`` are there while the app runs."""
 
     dispatch: Dispatcher
-    sessions: Sessions
 
-    def __init__(self, settings: Settings, scheme: Scheme | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        callers: Callers,
+        proxies: TrustedProxies,
+        scheme: Scheme | None,
+        cookie: SessionCookie | None,
+    ) -> None:
         enabled = {
             "application/json": True,
             "application/bson": settings.bson_enabled,
@@ -46,23 +44,22 @@ class Service:
         }
         self.watch = ConnectionWatch()
         self.readers = SlowReaders()
-        proxies = TrustedProxies(settings.trusted_proxies)
-        self.origins = Origins(settings.allow_origin, proxies)
-        self._cookie = SessionCookie(settings, self.origins) if settings.use_cookies else None
-        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, self._cookie)
+        self._callers = callers
+        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, cookie)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._settings = settings
-        self._scheme = scheme
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
 
-    def add_routes(self, app: web.Application) -> None:
-        """Serve the root and everything below it."""
+    def add_routes(self, app: web.Application, sockets: Sockets | None) -> None:
+        """Serve the root and everything below it, with the sockets' path between the two."""
         root = self._settings.root.strip("/")
         if set(root) & set("{}?#"):
             raise SettingsError(f"root: write a path such as /service, not {self._settings.root!r}")
         root = f"/{root}" if root else ""
         for path in (root, f"{root}/{{path:[\\s\\S]*}}"):
+            if path != root and sockets is not None:
+                sockets.add_route(app)
             for method, handle in (
                 (hdrs.METH_POST, self._post),
                 (hdrs.METH_GET, self._get),
@@ -83,7 +80,7 @@ class Service:
             if not body or len(body) > self._settings.max_body_size:
                 settings = self._settings
                 body = await read_body(request, body, settings.max_body_size, settings.body_timeout)
-            caller = reply.caller = self._caller(request, body)
+            caller = reply.caller = self._callers.of(request, body)
             if not body:
                 message = {}
             elif codec is not None:
@@ -114,7 +111,7 @@ class Service:
         try:
             if _is_behind(request):
                 await request.writer.drain()
-            caller = reply.caller = self._caller(request, b"")
+            caller = reply.caller = self._callers.of(request, b"")
         except InvalidParameters as exc:
             return self._failure(JSON, exc, call, reply)
         return await self._answer(JSON, call, caller, reply)
@@ -224,33 +221,6 @@ class Service:
             name = message.get("method")
         parameters = message.get("parameters", message)
         return Call(name, {} if parameters is None else parameters)
-
-    def _caller(self, request: web.Request, body: bytes) -> Caller:
-        headers = request.headers
-        session_id = headers.get(SESSION_HEADER)
-        by_cookie = False
-        if session_id is None and self._cookie is not None:
-            session_id = self._cookie.read(request)
-            by_cookie = session_id is not None
-        scheme = self._scheme
-        if session_id is None and HMAC_HEADER not in headers and (scheme is None or not scheme.keyed):
-            return Caller(self.sessions, None, None)
-        for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
-            if len(headers.getall(header, ())) > 1:
-                raise InvalidParameters(f"The header {header} stands twice.", status=400)
-        if scheme is None:
-            return Caller(self.sessions, session_id, None, by_cookie=by_cookie)
-        verify = partial(self._verify, signed_request(request, body))
-        return Caller(self.sessions, session_id, verify, by_cookie=by_cookie)
-
-    async def _verify(self, request: SignedRequest, session: UserSession) -> None:
-        """Accept a request for the session that it loads, or raise ``InvalidHMAC``."""
-        assert self._scheme is not None
-        self._scheme.verify(request, session.signer)
-        if self._scheme.nonce_ttl:
-            key = f"nonce:{session.record.key}:{request.nonce}"
-            if not await self.sessions.store.add_once(key, self._scheme.nonce_ttl):
-                raise InvalidHMAC
 
     def _codec(self, request: web.Request) -> Codec | None:
         content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)

@@ -12,7 +12,7 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -48,6 +48,8 @@ class Sessions:
         self.store = store
         self.accounts = accounts
         self.throttle = Throttle(store, settings.login_attempts)
+        self.on_end: Callable[[dict[str, str]], Awaitable[None]] | None = None
+        """Told of each end: of the ``key`` that has ended, or the ``user_id`` and the one key to ``keep``."""
         self._keyed = keyed
         self._max_ttl = settings.session_max_ttl
         self._lives = {
@@ -113,18 +115,24 @@ class Sessions:
     async def end(self, session: UserSession) -> None:
         """End a session; a save that is under way comes too late."""
         await self.store.remove_session(session.record.key)
+        await self._tell({"key": session.record.key})
 
     async def end_others(self, session: UserSession) -> int:
         """End the other sessions of a session's user; how many there were."""
         if not session.user_id:
             return 0  # anonymous sessions are nobody's, or rather strangers'
-        return await self.store.remove_sessions(session.user_id, keep=session.record.key)
+        ended = await self.store.remove_sessions(session.user_id, keep=session.record.key)
+        if ended:
+            await self._tell({"user_id": session.user_id, "keep": session.record.key})
+        return ended
 
     async def end_one(self, session: UserSession, handle: str) -> bool:
         """End the session of a session's user that has this handle; False if there is none."""
         for record in await self.store.list_sessions(session.user_id):
             if _handle(record.key) == handle:
-                return await self.store.remove_session(record.key)
+                ended = await self.store.remove_session(record.key)
+                await self._tell({"key": record.key})
+                return ended
         return False
 
     async def describe_all(self, session: UserSession) -> list[dict[str, Any]]:
@@ -175,6 +183,10 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session anew; what was changed and not saved is dropped."""
         session.reset(await self._read(session.record.key))
+
+    async def _tell(self, end: dict[str, str]) -> None:
+        if self.on_end is not None:
+            await self.on_end(end)
 
     async def _read(self, key: str) -> Session:
         record = await self.store.get_session(key)

@@ -91,7 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
 
     database: Annotated[
-        Any, option("Database", "where accounts and sessions are kept: sqlite:///toto.db or memory://")
+        Any,
+        option(
+            "Database",
+            "where accounts and sessions are kept: a URL of sqlite, postgresql, mysql, mongodb or redis",
+        ),
     ] = "sqlite:///toto.db"
     session_store: Annotated[
         Any, option("Database", "where sessions are kept if not in the database; a URL too")
@@ -142,6 +146,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Any, option("Sessions", "how requests and responses are signed: user_id (as in Toto), session or off")
     ] = "user_id"
 
+    use_web_sockets: Annotated[bool, option("Sockets", "call methods over WebSockets too")] = True
+    socket_path: Annotated[str, option("Sockets", "path of the sockets; by default ROOT/websocket")] = ""
+    socket_opened_method: Annotated[
+        str, option("Sockets", "method that is called when a socket is opened")
+    ] = ""
+    socket_closed_method: Annotated[
+        str, option("Sockets", "method that is called when a socket is closed")
+    ] = ""
+
     log_format: Annotated[Literal["text", "json"], option("Logs", "lines of text or of JSON, on stderr")] = (
         "text"
     )
@@ -150,7 +163,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         1.0
     )
 
-    events: Annotated[Any, option("Events", "how events travel: memory:// or off")] = "memory://"
+    events: Annotated[
+        Any, option("Events", "how events travel: memory:// (in one process), a URL of redis, or off")
+    ] = "memory://"
     event_init_module: Annotated[
         Any, option("Events", "module whose invoke(event_manager) sets up handlers before the service starts")
     ] = None
@@ -158,7 +173,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 RENAMED = {
     "hmac_enabled": "write signing=user_id or signing=off",
-    "event_mode": "write events=memory:// or events=off",
+    "event_mode": "write events=memory://, events=redis://host/0 or events=off",
     "db_host": "write the host into the database's URL",
     "db_port": "write the port into the database's URL",
     "mongodb_host": "write the host into the database's URL",

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+import tests.servers.redis
 from toto_aio.brokers import Broker
 
 
@@ -16,7 +17,14 @@ def memory(request: pytest.FixtureRequest) -> Broker:
     return MemoryBroker("memory://")
 
 
-BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {"memory": memory}
+def redis(request: pytest.FixtureRequest) -> Broker:
+    """``redis://``, a database of its own."""
+    from toto_aio.brokers.redis import RedisBroker
+
+    return RedisBroker(tests.servers.redis.fresh_url(request.getfixturevalue("servers")("redis")))
+
+
+BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {"memory": memory, "redis": redis}
 
 
 @pytest.fixture(params=list(BROKERS.values()), ids=list(BROKERS))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from toto_aio.brokers import BROKERS, Broker, open_broker
+from toto_aio.brokers import BROKERS, Broker, Receiver, open_broker
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 
@@ -44,7 +44,7 @@ class Inbox:
 async def test_it_delivers_to_itself(broker: Broker) -> None:
     """Who sends an event hears it too."""
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
     await broker.publish(b"one", broadcast=True)
     assert await inbox.take(1) == [b"one"]
     assert await inbox.stays_empty()
@@ -53,7 +53,7 @@ async def test_it_delivers_to_itself(broker: Broker) -> None:
 async def test_it_keeps_the_order(broker: Broker) -> None:
     """Events arrive in the order in which they were sent, and each of them once."""
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
     sent = [str(number).encode() for number in range(500)]
     for payload in sent:
         await broker.publish(payload, broadcast=True)
@@ -64,7 +64,7 @@ async def test_it_keeps_the_order(broker: Broker) -> None:
 async def test_many_senders_at_once(broker: Broker) -> None:
     """Events of several tasks all arrive, and those of each task in its order."""
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
 
     async def send(name: bytes) -> None:
         for number in range(50):
@@ -87,7 +87,7 @@ async def test_many_senders_at_once(broker: Broker) -> None:
 async def test_it_carries_any_bytes(broker: Broker, payload: bytes) -> None:
     """A payload arrives to the byte."""
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
     await broker.publish(payload, broadcast=True)
     assert await inbox.take(1) == [payload]
 
@@ -95,7 +95,7 @@ async def test_it_carries_any_bytes(broker: Broker, payload: bytes) -> None:
 async def test_exactly_one_process(broker: Broker) -> None:
     """Without ``broadcast`` an event arrives once; here there is one process that it can go to."""
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
     for number in range(10):
         await broker.publish(b"%d" % number, broadcast=False)
     assert sorted(await inbox.take(10)) == [b"%d" % number for number in range(10)]
@@ -115,7 +115,7 @@ async def test_publishing_within_a_delivery(broker: Broker) -> None:
         inbox(payload)
         inside = False
 
-    await broker.start(deliver)
+    await broker.start(Receiver(deliver))
     await broker.publish(b"first", broadcast=True)
     assert await inbox.take(2) == [b"first", b"second"]
     await asyncio.gather(*tasks)
@@ -127,14 +127,14 @@ async def test_publishing_before_the_start(broker: Broker) -> None:
         with pytest.raises(Unavailable):
             await broker.publish(b"early", broadcast=broadcast)
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
     assert await inbox.stays_empty()
 
 
 async def test_nothing_after_closing(broker: Broker) -> None:
     """From when ``close`` returns nothing is delivered, not even what was on its way."""
     inbox = Inbox()
-    await broker.start(inbox)
+    await broker.start(Receiver(inbox))
     for _ in range(10):
         await broker.publish(b"late", broadcast=True)
     await broker.close()
@@ -145,7 +145,7 @@ async def test_nothing_after_closing(broker: Broker) -> None:
 
 async def test_publishing_after_closing(broker: Broker) -> None:
     """A closed broker sends nothing, and says so."""
-    await broker.start(Inbox())
+    await broker.start(Receiver(Inbox()))
     await broker.close()
     for broadcast in (True, False):
         with pytest.raises(Unavailable):
@@ -160,7 +160,7 @@ async def test_closing_without_a_start(broker: Broker) -> None:
 
 async def test_closing_twice(broker: Broker) -> None:
     """The second time does nothing."""
-    await broker.start(Inbox())
+    await broker.start(Receiver(Inbox()))
     await broker.close()
     await broker.close()
 
@@ -176,7 +176,7 @@ async def test_events_between_two_tasks(broker: Broker) -> None:
         else:
             answered.set_result(payload)
 
-    await broker.start(deliver)
+    await broker.start(Receiver(deliver))
     await broker.publish(b"question", broadcast=True)
     async with asyncio.timeout(10):
         assert await answered == b"answer"

@@ -1,0 +1,63 @@
+"""Who makes the calls of an HTTP request: the session that its header or cookie shows, and its signature."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aiohttp import web
+
+from toto_aio.caller import Caller
+from toto_aio.cookies import SessionCookie
+from toto_aio.exceptions import InvalidHMAC, InvalidParameters
+from toto_aio.sessions import Sessions, UserSession
+from toto_aio.signed import (
+    HMAC_HEADER,
+    NONCE_HEADER,
+    SESSION_HEADER,
+    TIMESTAMP_HEADER,
+    signed_request,
+)
+from toto_aio.signing import Scheme, SignedRequest
+
+
+class Callers:
+    """Makes the callers of one app. ``sessions`` are there while the app runs."""
+
+    sessions: Sessions
+
+    def __init__(self, scheme: Scheme | None, cookie: SessionCookie | None) -> None:
+        self._scheme = scheme
+        self._cookie = cookie
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a session is loaded by signed requests alone."""
+        return self._scheme is not None and self._scheme.keyed
+
+    def of(self, request: web.Request, body: bytes) -> Caller:
+        """The caller of a request with this body. Raises ``InvalidParameters`` (400) for a doubled header."""
+        headers = request.headers
+        session_id = headers.get(SESSION_HEADER)
+        by_cookie = False
+        if session_id is None and self._cookie is not None:
+            session_id = self._cookie.read(request)
+            by_cookie = session_id is not None
+        scheme = self._scheme
+        if session_id is None and HMAC_HEADER not in headers and (scheme is None or not scheme.keyed):
+            return Caller(self.sessions, None, None)
+        for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
+            if len(headers.getall(header, ())) > 1:
+                raise InvalidParameters(f"The header {header} stands twice.", status=400)
+        if scheme is None:
+            return Caller(self.sessions, session_id, None, by_cookie=by_cookie)
+        verify = partial(self.verify, signed_request(request, body))
+        return Caller(self.sessions, session_id, verify, by_cookie=by_cookie)
+
+    async def verify(self, request: SignedRequest, session: UserSession) -> None:
+        """Accept a request for the session that it loads, or raise ``InvalidHMAC``."""
+        assert self._scheme is not None
+        self._scheme.verify(request, session.signer)
+        if self._scheme.nonce_ttl:
+            key = f"nonce:{session.record.key}:{request.nonce}"
+            if not await self.sessions.store.add_once(key, self._scheme.nonce_ttl):
+                raise InvalidHMAC

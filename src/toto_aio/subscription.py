@@ -1,0 +1,142 @@
+"""The events of one name for one reader: a bounded queue that drops nothing in silence.
+
+async with handler.events.subscribe("message", on_lagged=print) as messages:
+    async for message in messages: ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal
+
+import msgspec
+
+logger = logging.getLogger(__name__)
+
+QUEUE_SIZE = 1000
+"""Events that may wait for a reader."""
+
+WhenFull = Literal["drop-oldest", "disconnect"]
+"""What becomes of a reader that is too slow: it loses the oldest events, or its subscription."""
+WARNINGS: dict[WhenFull, str] = {
+    "drop-oldest": "a subscriber of the event %r is too slow: events are dropped",
+    "disconnect": "a subscriber of the event %r is too slow: its subscription is closed",
+}
+
+
+class Lagged(Exception):  # it says what happened, as Toto's names do
+    """A subscription that is to ``disconnect`` was full, and is closed; ``count`` events were lost to it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"The subscriber was too slow: {count} events were dropped.")
+        self.count = count
+
+
+class Subscription:
+    """The events of one name, in order, for one reader, as ``EventManager.subscribe`` returns it.
+
+    ``dropped`` counts those that it was too slow for, and ``missed`` those that did not come to this process:
+    at least so many, as nobody knows how many were sent while a connection was lost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        when_full: WhenFull,
+        on_lagged: Callable[[int], None] | None,
+        forget: Callable[[Subscription], None],
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"size: write 1 or more, not {size}")
+        if when_full not in WARNINGS:
+            raise ValueError(f"when_full: write one of {', '.join(WARNINGS)}, not {when_full!r}")
+        self.name = name
+        self.dropped = 0
+        self.missed = 0
+        self._size = size
+        self._when_full = when_full
+        self._on_lagged = on_lagged
+        self._forget = forget
+        self._queue: deque[msgspec.Raw] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._untold = 0
+        self._is_slow = False
+        self._overflowed = False
+        self._closed = False
+
+    def put(self, args: msgspec.Raw) -> None:
+        """Add an event; when the queue is full, ``when_full`` says what makes way."""
+        if len(self._queue) >= self._size:
+            if self._when_full == "disconnect":
+                self._drop(len(self._queue) + 1)
+                self._overflowed = True
+                self.close()
+                return
+            self._queue.popleft()
+            self._drop(1)
+        self._queue.append(args)
+        self._wake()
+
+    def miss(self, count: int) -> None:
+        """Note that so many events did not come here; some of them may have been of other names."""
+        self.missed += count
+        self._untold += count
+        self._wake()
+
+    def close(self) -> None:
+        """Receive no more; a reader reaches the end of the iteration."""
+        self._closed = True
+        self._queue.clear()
+        self._forget(self)
+        self._wake()
+
+    async def __aenter__(self) -> Subscription:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            if self._overflowed:
+                self._overflowed = False
+                raise Lagged(self._take_untold())
+            if self._closed:
+                raise StopAsyncIteration
+            if self._untold and self._on_lagged is not None:
+                self._on_lagged(self._take_untold())
+            elif self._queue:
+                args = self._queue.popleft()
+                self._is_slow = self._is_slow and bool(self._queue)
+                return _decoder.decode(args)
+            else:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        self._untold += count
+        if not self._is_slow:
+            self._is_slow = True
+            logger.warning(WARNINGS[self._when_full], self.name)
+
+    def _take_untold(self) -> int:
+        count, self._untold = self._untold, 0
+        return count
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+_decoder = msgspec.msgpack.Decoder()

@@ -1,0 +1,515 @@
+"""Events over Redis: several processes' brokers on one server, and what becomes of it when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+import uvloop
+
+import tests.servers.redis
+from tests.brokers.test_contract import Inbox
+from tests.servers import Server, free_port
+from tests.stores.test_redis_link import make_certificate
+from toto_aio.brokers import Receiver, open_broker
+from toto_aio.brokers import redis as redis_broker
+from toto_aio.brokers.redis import CHANNEL, RedisBroker
+from toto_aio.exceptions import Unavailable
+from toto_aio.settings import SettingsError
+from toto_aio.stores import redis_link
+
+
+@pytest.fixture
+def url(servers: Callable[[str], Server]) -> str:
+    """An empty database on the server of all tests."""
+    return tests.servers.redis.fresh_url(servers("redis"))
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A server of this module's alone, to freeze and to kill."""
+    with tests.servers.redis.server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_url(own_server: Server) -> str:
+    """An empty database on it."""
+    return tests.servers.redis.fresh_url(own_server)
+
+
+class Process:
+    """What one process has: a broker, what it heard, and how often it was interrupted."""
+
+    def __init__(self, url: str, *, wants: bool = True) -> None:
+        self.broker = RedisBroker(url)
+        self.inbox = Inbox()
+        self.interruptions: asyncio.Queue[None] = asyncio.Queue()
+        self.receiver = Receiver(
+            self.inbox, lambda: self.interruptions.put_nowait(None), lambda payload: wants
+        )
+
+    async def send(self, payload: bytes = b"x", *, broadcast: bool = True) -> None:
+        """Publish an event."""
+        await self.broker.publish(payload, broadcast=broadcast)
+
+    async def heard(self) -> list[bytes]:
+        """All that came until nothing comes any more."""
+        payloads: list[bytes] = []
+        try:
+            while True:
+                async with asyncio.timeout(0.1):
+                    payloads.append(await self.inbox.payloads.get())
+        except TimeoutError:
+            return payloads
+
+    async def was_interrupted(self, limit: float = 1) -> None:
+        """Wait until it was."""
+        async with asyncio.timeout(limit):
+            await self.interruptions.get()
+
+
+@asynccontextmanager
+async def started(url: str, count: int = 1, **options: Any) -> AsyncIterator[list[Process]]:
+    """So many that receive."""
+    async with AsyncExitStack() as stack:
+        processes = [Process(url, **options) for _ in range(count)]
+        for process in processes:
+            await process.broker.start(process.receiver)
+            stack.push_async_callback(process.broker.close)
+        yield processes
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Any]:
+    """A connection to look at Redis itself."""
+    async with redis.asyncio.Redis.from_url(url) as connected:
+        yield connected
+
+
+async def connections(url: str) -> list[dict[str, str]]:
+    """The connections to this database, but for the one that asks."""
+    async with client(url) as connected:
+        own = str(await connected.client_id())
+        every = await connected.client_list()
+    number = url.rpartition("/")[2]
+    return [each for each in every if each["db"] == number and each["id"] != own]
+
+
+# Several processes
+
+
+async def test_every_process_hears_an_event(url: str) -> None:
+    """The sender too, and of each sender in its order."""
+    async with started(url, 3) as processes:
+        for number in range(20):
+            for process in processes:
+                await process.send(b"%d" % number)
+        for process in processes:
+            heard = await process.inbox.take(60)
+            assert heard[::3] == [b"%d" % number for number in range(20)]
+
+
+async def test_another_database_has_events_of_its_own(servers: Callable[[str], Server], url: str) -> None:
+    """Pub/sub knows no databases, but the channel has the number of one."""
+    other_url = tests.servers.redis.fresh_url(servers("redis"))
+    async with started(url) as [one], started(other_url) as [other]:
+        await one.send(b"one")
+        await other.send(b"other", broadcast=False)
+        assert await one.heard() == [b"one"]
+        assert await other.heard() == [b"other"]
+
+
+async def test_exactly_one_gets_it(url: str) -> None:
+    """Whoever that is; afterwards no key is left."""
+    async with started(url, 4) as processes:
+        sent = [b"%d" % number for number in range(100)]
+        await asyncio.gather(*(processes[0].send(payload, broadcast=False) for payload in sent))
+        heard = await asyncio.gather(*(process.heard() for process in processes))
+        assert sorted(payload for payloads in heard for payload in payloads) == sorted(sent)
+        async with client(url) as connected:
+            assert await connected.keys() == []
+
+
+async def test_it_goes_to_who_waits_for_it(url: str) -> None:
+    """A process in which nobody waits for an event takes none from those in which somebody does."""
+    async with started(url, 3, wants=False) as others, started(url) as [waiting]:
+        for number in range(20):
+            await others[0].send(b"%d" % number, broadcast=False)
+        assert await waiting.heard() == [b"%d" % number for number in range(20)]
+        assert await others[0].heard() == []
+
+
+async def test_nobody_gets_it_late(url: str) -> None:
+    """A process that hears of an event when its time is over does not deliver it for a second time."""
+    async with started(url, 2) as [one, other], client(url) as connected:
+        pubsub = connected.pubsub()
+        await pubsub.subscribe(f"{CHANNEL}{url.rpartition('/')[2]}")
+        await one.send(b"x", broadcast=False)
+        await asyncio.sleep(0.05)
+        assert len(await one.heard() + await other.heard()) == 1
+        message = None
+        while message is None or message["type"] != "message":
+            message = await pubsub.get_message(timeout=1)
+        await connected.publish(message["channel"], message["data"])
+        assert await one.heard() + await other.heard() == []
+        await pubsub.aclose()
+
+
+async def test_an_event_that_nobody_takes_leaves_nothing(url: str) -> None:
+    """Its key ends by itself."""
+    async with started(url, wants=False) as [process], client(url) as connected:
+        await process.send(broadcast=False)
+        [key] = await connected.keys()
+        assert key.startswith(b"toto:claim:")
+        assert 50 < await connected.ttl(key) <= 60
+
+
+async def test_two_connections_however_much_there_is_to_do(url: str) -> None:
+    """One that listens and one that sends, however many events are under way."""
+    async with started(url) as [process]:
+        await asyncio.gather(*(process.send(broadcast=bool(n % 2)) for n in range(500)))
+        assert len(await process.inbox.take(500)) == 500
+        assert sorted(each["sub"] for each in await connections(url)) == ["0", "1"]
+        tasks = [task for task in asyncio.all_tasks() if task.get_name() == "toto-aio events"]
+        assert len(tasks) == 1
+    assert await connections(url) == []
+
+
+async def test_cancelled_senders(url: str) -> None:
+    """Wherever they are cut off, the others send, and each event comes once at most."""
+    async with started(url) as [process]:
+        for steps in range(12):
+            tasks = [
+                asyncio.create_task(process.send(b"%d %d" % (steps, n), broadcast=bool(n % 3)))
+                for n in range(10)
+            ]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in tasks[::2]:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert set(outcomes[1::2]) == {None}
+        heard = await process.heard()
+        assert len(set(heard)) == len(heard)
+        assert {b"%d %d" % (steps, n) for steps in range(12) for n in range(1, 10, 2)} <= set(heard)
+        assert len(await connections(url)) == 2
+
+
+async def test_what_others_write_to_the_channel(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged and dropped."""
+    async with started(url) as [process], client(url) as connected:
+        for message in (b"", b"strange", b"1", b"1abc", b"1" + b"\xff" * 40):
+            await connected.publish(f"{CHANNEL}{url.rpartition('/')[2]}", message)
+        await process.send(b"sound")
+        assert await process.heard() == [b"sound"]
+        assert "cannot be read was dropped: b'strange'" in caplog.text
+
+
+async def test_a_receiver_that_fails(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """One event that cannot be delivered does not end the others."""
+
+    def fail(payload: bytes) -> None:
+        if payload == b"bad":
+            raise ValueError(payload)
+        inbox(payload)
+
+    broker, inbox = RedisBroker(url), Inbox()
+    await broker.start(Receiver(fail))
+    for payload in (b"bad", b"good"):
+        for broadcast in (True, False):
+            await broker.publish(payload, broadcast=broadcast)
+    assert await inbox.take(2) == [b"good", b"good"]
+    assert caplog.text.count("ValueError: b'bad'") == 2
+    await broker.close()
+
+
+async def test_uvloop(url: str) -> None:
+    """The event loop of ``serve``, whose connections are others."""
+
+    async def work() -> None:
+        async with started(url, 2) as [one, other]:
+            await one.send(b"x" * 2**20)
+            await other.send(b"y")
+            assert await one.inbox.take(2) == await other.inbox.take(2) == [b"x" * 2**20, b"y"]
+            await one.send(b"z", broadcast=False)
+            assert len(await one.heard() + await other.heard()) == 1
+
+    await asyncio.to_thread(uvloop.run, work())
+
+
+# A server that fails
+
+
+async def test_a_server_that_is_not_there() -> None:
+    """The start says so at once, and shows no password."""
+    broker = open_broker(f"redis://ada:s3cr%40t@127.0.0.1:{free_port()}/0")
+    assert broker is not None
+    with pytest.raises(Unavailable, match=r"^1011: Cannot open the events redis://\*\*\*: .*connecting"):
+        await broker.start(Receiver(Inbox()))
+    with pytest.raises(Unavailable):
+        await broker.publish(b"x", broadcast=True)
+    await broker.close()
+
+
+@pytest.mark.parametrize("steps", range(0, 20, 2))
+async def test_a_start_that_is_cancelled(url: str, steps: int) -> None:
+    """Wherever it is cut off, it leaves no connection behind."""
+    process = Process(url)
+    starting = asyncio.create_task(process.broker.start(process.receiver))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await process.broker.close()
+    await asyncio.sleep(0.02)
+    assert await connections(url) == []
+
+
+async def test_a_start_while_the_server_is_frozen(
+    own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends within its limit, two seconds."""
+    assert redis_link.CONNECT_LIMIT == 2
+    monkeypatch.setattr(redis_link, "CONNECT_LIMIT", 0.3)
+    own_server.freeze()
+    try:
+        start = time.monotonic()
+        with pytest.raises(Unavailable, match="no answer"):
+            async with started(own_url):
+                pass
+        assert time.monotonic() - start < 0.55
+    finally:
+        own_server.thaw()
+
+
+async def test_a_restart(own_server: Server, own_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """All are back within a second of Redis being ready, are told that they missed something, and log it."""
+    async with started(own_url, 3) as processes:
+        for end in (own_server.kill, own_server.stop):
+            caplog.clear()
+            end()
+            await asyncio.sleep(0.4)
+            own_server.start()
+            ready = time.monotonic()
+            await asyncio.gather(*(process.was_interrupted() for process in processes))
+            assert time.monotonic() - ready < 1
+            await processes[0].send(b"again")
+            for process in processes:
+                assert await process.inbox.take(1) == [b"again"]
+                assert process.interruptions.empty()
+            lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+            assert len(lines) == 6
+            assert sum("out of reach, connecting again: " in line for line in lines) == 3
+            assert sum("are back" in line for line in lines) == 3
+
+
+async def test_sending_while_the_server_is_away(
+    own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error within the limit; what is sent just before Redis is back goes out then, once."""
+    monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 0.4)
+    async with started(own_url, 2) as [one, other]:
+        own_server.kill()
+        start = time.monotonic()
+        outcomes = await asyncio.gather(
+            *(one.send(broadcast=bool(n % 2)) for n in range(50)), return_exceptions=True
+        )
+        assert {type(outcome) for outcome in outcomes} == {Unavailable}
+        assert time.monotonic() - start < 0.65
+        monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 5)
+        sending = asyncio.create_task(one.send(b"in time"))
+        own_server.start()
+        await sending
+        await other.was_interrupted()
+        assert [payload for payload in await one.heard() if payload != b"in time"] == []
+
+
+async def test_sending_while_the_server_is_frozen(
+    own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error within the limit, and nothing comes twice; thawed, the server serves."""
+    monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 0.4)
+    async with started(own_url, 2) as [one, other]:
+        own_server.freeze()
+        try:
+            for _ in range(2):
+                start = time.monotonic()
+                sends = (one.send(b"%d" % n, broadcast=bool(n % 2)) for n in range(50))
+                outcomes = await asyncio.gather(*sends, return_exceptions=True)
+                assert {type(outcome) for outcome in outcomes} == {Unavailable}
+                assert time.monotonic() - start < 0.65
+        finally:
+            own_server.thaw()
+        await one.send(b"last")
+        assert b"last" in await other.heard()
+        heard = await one.heard()
+        assert b"last" in heard
+        # Each was sent twice here, and Redis has what it read before it was frozen, or after it.
+        assert all(heard.count(payload) <= 2 for payload in heard)
+
+
+async def test_a_server_that_is_silent(
+    own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that nothing comes over is asked for; it is left if there is no answer."""
+    monkeypatch.setattr(redis_broker, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(redis_link, "OPERATION_LIMIT", 0.2)
+    monkeypatch.setattr(redis_link, "CONNECT_LIMIT", 0.2)
+    async with started(own_url) as [process]:
+        await asyncio.sleep(0.5)
+        assert process.interruptions.empty()
+        assert caplog.records == []
+        own_server.freeze()
+        try:
+            await asyncio.sleep(0.7)
+            assert len(caplog.records) == 1
+        finally:
+            own_server.thaw()
+        await process.was_interrupted()
+        await process.send()
+        assert await process.heard() == [b"x"]
+
+
+async def test_a_connection_that_is_cut(url: str) -> None:
+    """Either of the two comes back by itself."""
+    async with started(url) as [process], client(url) as connected:
+        for each in await connections(url):
+            await connected.client_kill(each["addr"])
+            if each["sub"] == "1":
+                await process.was_interrupted()
+            await asyncio.sleep(0.05)
+            await process.send(b"x")
+            assert await process.heard() == [b"x"]
+
+
+async def test_the_events_on_their_way_are_bounded(
+    own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While too many wait for Redis no more are taken; when they are gone, they are."""
+    monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 0.3)
+    monkeypatch.setattr(redis_broker, "MAX_PENDING", 10 * (redis_broker.OVERHEAD + 100))
+    async with started(own_url) as [process]:
+        await asyncio.gather(*(process.send(bytes(100)) for _ in range(10)))
+        own_server.freeze()
+        try:
+            start = time.monotonic()
+            waiting = [asyncio.create_task(process.send(bytes(100))) for _ in range(11)]
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable, match="Too many events"):
+                await process.send()
+            assert time.monotonic() - start < 0.2
+            await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            own_server.thaw()
+        await process.send()
+
+
+async def test_closing_while_the_server_is_away(own_server: Server, own_url: str) -> None:
+    """It does not wait for an answer, and who is sending is told."""
+    for away, back in ((own_server.freeze, own_server.thaw), (own_server.kill, own_server.start)):
+        process = Process(own_url)
+        await process.broker.start(process.receiver)
+        away()
+        try:
+            await asyncio.sleep(0.05)
+            sending = asyncio.create_task(process.send())
+            await asyncio.sleep(0.01)
+            start = time.monotonic()
+            await process.broker.close()
+            assert isinstance((await asyncio.gather(sending, return_exceptions=True))[0], Unavailable)
+            assert time.monotonic() - start < 0.5
+        finally:
+            back()
+
+
+# URLs
+
+
+async def test_a_password_that_is_wrong_and_a_user_who_may_not_listen(tmp_path: Path) -> None:
+    """The start says what Redis said."""
+    acl = tmp_path / "users.acl"
+    users = (
+        "default on nopass ~* &* +@all",
+        "ada on >s3cret ~* resetchannels +@all",
+        "eve on >s3cret ~toto:* &toto:* +@all",
+    )
+    acl.write_text("".join(f"user {user}\n" for user in users))
+    with tests.servers.redis.server(aclfile=str(acl)) as server:
+        for user, reason in (("ada:wrong", "username-password"), ("ada:s3cret", "permissions")):
+            with pytest.raises(Unavailable, match=reason) as refused:
+                async with started(f"redis://{user}@127.0.0.1:{server.port}/0"):
+                    pass
+            assert "s3cret" not in str(refused.value)
+        async with started(f"redis://eve:s3cret@127.0.0.1:{server.port}/0") as [process]:
+            await process.send(broadcast=False)
+            assert await process.heard() == [b"x"]
+
+
+async def test_tls(tmp_path: Path) -> None:
+    """``rediss://`` checks the server's certificate against the authority that the URL names."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make_certificate(certificate, key)
+    options = {"tls_port": str(free_port()), "tls_auth_clients": "no"}
+    files = {"tls_cert_file": str(certificate), "tls_key_file": str(key)}
+    with tests.servers.redis.server(**options, **files):
+        url = f"rediss://localhost:{options['tls_port']}/1"
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            async with started(url):
+                pass
+        async with started(f"{url}?ssl_ca_certs={certificate}") as [process]:
+            await process.send()
+            assert await process.heard() == [b"x"]
+
+
+async def test_a_unix_socket(servers: Callable[[str], Server], url: str) -> None:
+    """The same events as over the network."""
+    path = servers("redis").directory / "socket"
+    async with started(url) as [one], started(f"unix://{path}?db={url.rpartition('/')[2]}") as [other]:
+        await one.send(b"one")
+        await other.send(b"other")
+        assert await one.heard() == await other.heard() == [b"one", b"other"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://:s3cret@host/a", "redis://host:port/0", "redis://:s3cret@host/0?protocol=3"),
+        *("unix://", "unix", "unix:///", "unix://:s3cret@host/socket", "unix:///socket?db=s3cret"),
+        "unix:///socket?socket_timeout=1&password=s3cret",
+    ],
+)
+def test_urls_that_are_not_understood(url: str) -> None:
+    """The refusal says what to write, and shows no password."""
+    with pytest.raises(SettingsError, match=r"^events: cannot open .* write (redis|unix)://") as refused:
+        open_broker(url)
+    assert "s3cr" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis", "redis://", "redis://localhost", "redis://localhost:6379/0"])
+def test_short_urls(url: str) -> None:
+    """What is left out is localhost, 6379 and database 0."""
+    assert isinstance(open_broker(url), RedisBroker)
+
+
+def test_a_client_is_no_broker() -> None:
+    """A client of redis-py's has a ``publish`` as well."""
+    with pytest.raises(SettingsError, match="expected a URL or a broker, got Redis"):
+        open_broker(redis.asyncio.Redis())
+
+
+def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal says what to install."""
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.delitem(sys.modules, "toto_aio.brokers.redis")
+    with pytest.raises(SettingsError) as refused:
+        open_broker("redis://localhost")
+    assert str(refused.value) == "Redis needs a driver: pip install 'toto-aio[redis]'"
