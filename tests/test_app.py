@@ -268,6 +268,23 @@ async def test_expired_sessions_are_dropped(aiohttp_client: AiohttpClient) -> No
     assert await store.sweep() == 0
 
 
+async def test_one_process_sweeps(serve: Serve) -> None:
+    """Of the services that share a store one drops what has expired."""
+
+    class Counting(MemoryStore):
+        sweeps = 0
+
+        async def sweep(self) -> int:
+            self.sweeps += 1
+            return await super().sweep()
+
+    store = Counting()
+    for _ in range(4):
+        await serve({"echo": echo}, database=store)
+    await asyncio.sleep(0.01)
+    assert store.sweeps == 1
+
+
 async def test_a_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aiohttp_client: AiohttpClient
 ) -> None:

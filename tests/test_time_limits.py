@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import resource
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
-from tests.support import Serve, Service, eventually
+from tests.support import Serve, Service, eventually, memory
 from tests.test_logs import served
 from toto_aio import readers
 from toto_aio.invocation import cancellable, timeout
@@ -248,11 +247,3 @@ async def call_until_warm(port: int) -> None:
         writer.write(b'POST /service/divide HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{"a":9,"b":3.0}')
         assert await asyncio.wait_for(reader.readuntil(b'{"result":3.0}'), 5)
     writer.close()
-
-
-def memory(pid: int) -> int:
-    """Bytes of memory that a process has in use."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * 1024

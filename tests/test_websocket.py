@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,9 @@ import msgpack
 import pytest
 from aiohttp import WSMsgType
 
-from tests.support import Serve, Service, eventually
+from tests.support import Serve, Service, eventually, memory
+from tests.test_logs import served
+from tests.test_session_scheme import client
 from toto_aio import Handler, TotoException, sockets, websocket
 from toto_aio.invocation import (
     anonymous_session,
@@ -549,3 +552,91 @@ async def test_guesses_over_a_socket(serve: Serve) -> None:
     codes = [(await ask(socket, "account.login", wrong))["error"]["code"] for _ in range(4)]
     assert codes == [1005, 1005, 1005, 1012]
     assert (await service.call("account.login", ADA))["error"]["code"] == 1012
+
+
+# Signatures
+
+
+async def signed_service(serve: Serve) -> tuple[Service, str, str]:
+    """A service that wants signatures, and a session with its key."""
+    service = await serve(METHODS, signing="session")
+    result = await service.result("account.create", ADA)
+    return service, result["session_id"], result["key"]
+
+
+def first_frame(session: str, key: str, path: str = "/service/websocket") -> Parameters:
+    """A first frame that shows a session and is signed."""
+    headers = client.signed_headers(session, key, "GET", path, "", b"")
+    names = {"session_id": "session-id", "timestamp": "timestamp", "nonce": "nonce", "signature": "hmac"}
+    return {name: headers[f"x-toto-{header}"] for name, header in names.items()}
+
+
+async def test_a_signed_first_frame(serve: Serve) -> None:
+    """It shows the session; the frames behind it are not signed."""
+    service, session, key = await signed_service(serve)
+    socket = await connect(service)
+    await socket.send_json({**first_frame(session, key), "id": 0})
+    assert (await answer(socket))["result"]["user_id"] == "ada"
+    assert (await ask(socket, "who"))["result"] == "ada"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"signature": None},
+        {"signature": "x"},
+        {"signature": 1},
+        {"nonce": "other"},
+        {"timestamp": "1"},
+        {"session_id": "x" * 43},
+    ],
+    ids=lambda change: "-".join(f"{name} {value}"[:20] for name, value in change.items()),
+)
+async def test_a_first_frame_that_is_signed_wrongly(serve: Serve, change: Parameters) -> None:
+    """It shows no session."""
+    service, session, key = await signed_service(serve)
+    socket = await connect(service)
+    await socket.send_json({**first_frame(session, key), **change, "id": 0})
+    assert (await answer(socket)).get("result") is None
+    assert (await ask(socket, "who"))["error"]["code"] == 1004
+
+
+async def test_a_first_frame_counts_once(serve: Serve) -> None:
+    """Who has copied it opens nothing."""
+    service, session, key = await signed_service(serve)
+    frame = {**first_frame(session, key), "id": 0}
+    for code in (None, 1008):
+        socket = await connect(service)
+        await socket.send_json(frame)
+        assert (await answer(socket)).get("error", {}).get("code") == code
+
+
+async def test_a_signed_opening(serve: Serve) -> None:
+    """A program signs the request that opens the socket; an id alone, or in the URL, opens nothing."""
+    service, session, key = await signed_service(serve)
+    headers = client.signed_headers(session, key, "GET", "/service/websocket", "", b"")
+    headers.pop("content-type")
+    assert (await ask(await connect(service, **headers), "who"))["result"] == "ada"
+    for path, given in (("", {"x-toto-session-id": session}), ("", headers), (f"/{session}", {})):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await connect(service, f"/websocket{path}", **given)
+        assert refused.value.status == 403
+
+
+# Many
+
+
+async def test_idle_sockets_cost_little(tmp_path: Path) -> None:
+    """A thousand cost bounded memory each, and calls are served as before."""
+    count = 1000
+    connector = aiohttp.TCPConnector(limit=0)
+    async with served(tmp_path) as service, aiohttp.ClientSession(connector=connector) as session:
+        url = f"{service.url}/websocket"
+        first = await session.ws_connect(url)
+        await ask(first, "divide", {"a": 1, "b": 2})
+        before = memory(service.pid)
+        opened = [await session.ws_connect(url, compress=0) for _ in range(count)]
+        cost = (memory(service.pid) - before) / count
+        assert cost < 64 * 1024, f"{cost} bytes for each socket"
+        assert (await ask(first, "divide", {"a": 1, "b": 2}))["result"] == 0.5
+        await asyncio.gather(*(socket.close() for socket in opened))

@@ -1,0 +1,192 @@
+"""A whole service on a real database that fails: what its callers are told, and how it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import SERVER_KINDS, server_module
+from tests.servers import Server
+from tests.support import Serve, Service
+from toto_aio.invocation import authenticated, cancellable
+
+LIMIT = 6.0
+"""Seconds in which a call is answered, whatever the database does: 5.25, and some for a busy machine."""
+
+
+@authenticated
+async def who(handler: Any, parameters: dict[str, Any]) -> str:
+    """The caller's user id."""
+    return str(handler.session.user_id)
+
+
+@authenticated
+async def count(handler: Any, parameters: dict[str, Any]) -> int:
+    """How often this session has called."""
+
+    def add(state: dict[str, Any]) -> int:
+        state["n"] = state.get("n", 0) + 1
+        return int(state["n"])
+
+    return int(await handler.session.update(add))
+
+
+async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
+    """The parameters, which need no database."""
+    return parameters
+
+
+METHODS = {"who": who, "count": count, "echo": echo}
+
+
+@pytest.fixture(params=SERVER_KINDS, scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Server]]:
+    """A server of this module's own, of each kind."""
+    module = server_module(str(request.param))
+    with module.server() as server:
+        yield module, server
+
+
+async def calls(service: Service, session: str, times: int) -> list[dict[str, Any]]:
+    """The answers to so many calls at once."""
+    return list(await asyncio.gather(*(service.call("count", session=session) for _ in range(times))))
+
+
+async def test_killed_under_load(serve: Serve, server: tuple[Any, Server]) -> None:
+    """Each call is answered in time; what was counted is there afterwards, and service is back at once."""
+    module, database = server
+    service = await serve(METHODS, database=module.fresh_url(database))
+    session = await service.create()
+    loading = asyncio.create_task(calls(service, session, 60))
+    await asyncio.sleep(0.05)
+    database.kill()
+    started = time.monotonic()
+    answers = await loading
+    answers += await calls(service, session, 3)
+    assert time.monotonic() - started < 2 * LIMIT
+    assert {answer["error"]["code"] for answer in answers if "error" in answer} == {1011}
+    assert await service.result("echo", {"a": 1}) == {"a": 1}
+    response = await service.post("/who", json={}, headers={"x-toto-session-id": session})
+    assert response.status == 503
+    database.start()
+    await serves_within_a_second(service, session)
+    counted = max((answer["result"] for answer in answers if "result" in answer), default=0)
+    assert await service.result("count", session=session) > counted
+
+
+async def test_frozen(serve: Serve, server: tuple[Any, Server]) -> None:
+    """Calls are answered with 1011 within their limit, others as ever; and it goes on where it was."""
+    module, database = server
+    service = await serve(METHODS, database=module.fresh_url(database))
+    session = await service.create()
+    assert await service.result("count", session=session) == 1
+    database.freeze()
+    try:
+        started = time.monotonic()
+        waiting = asyncio.gather(*(service.call("who", session=session) for _ in range(20)))
+        assert await service.result("echo", {"a": 1}) == {"a": 1}
+        assert time.monotonic() - started < 1
+        assert {answer["error"]["code"] for answer in await waiting} == {1011}
+        assert time.monotonic() - started < LIMIT
+    finally:
+        database.thaw()
+    await serves_within_a_second(service, session)
+    assert await service.result("count", session=session) == 2
+
+
+async def test_restarted_while_nobody_called(serve: Serve, server: tuple[Any, Server]) -> None:
+    """The connections that it has cut are not used any more: the first call, which writes, is served."""
+    module, database = server
+    service = await serve(METHODS, database=module.fresh_url(database))
+    session = await service.create()
+    await calls(service, session, 20)
+    database.stop()
+    database.start()
+    await asyncio.sleep(0.2)
+    assert await service.result("count", session=session) == 21
+
+
+async def test_clients_that_leave(serve: Serve, server: tuple[Any, Server]) -> None:
+    """Half of all calls are given up at any moment: no answer is another's, and nothing is left behind."""
+    module, database = server
+    service = await serve({**METHODS, "who": cancellable(_copy(who))}, database=module.fresh_url(database))
+    sessions = {user: await service.create(user) for user in ("ada", "bob", "eve")}
+
+    async def call(number: int) -> None:
+        user = list(sessions)[number % 3]
+        asked = asyncio.create_task(service.call("who", session=sessions[user]))
+        if number % 2:
+            await asyncio.sleep(number % 7 / 1000)
+            asked.cancel()
+        else:
+            assert (await asked)["result"] == user
+
+    for start in range(0, 200, 20):
+        await asyncio.gather(*(call(start + number) for number in range(20)))
+    for user, session in sessions.items():
+        assert await service.result("who", session=session) == user
+
+
+def _copy(function: Any) -> Any:
+    """The same method, for decorators that the other is not to have."""
+
+    @authenticated
+    async def invoke(handler: Any, parameters: dict[str, Any]) -> Any:
+        return await function(handler, parameters)
+
+    return invoke
+
+
+async def serves_within_a_second(service: Service, session: str) -> None:
+    """It has to, without anybody's doing."""
+    deadline = time.monotonic() + 1
+    answer: dict[str, Any] = {}
+    while answer.get("result") != "ada":
+        assert time.monotonic() < deadline, answer
+        answer = await service.call("who", session=session)
+
+
+async def test_a_transaction_whose_client_leaves(serve: Serve, servers: Any) -> None:
+    """The method is cancelled, its transaction rolled back, and its connection given back."""
+    kind = "postgresql"
+
+    @cancellable
+    async def write(handler: Any, parameters: dict[str, Any]) -> None:
+        async with handler.connection.db.acquire() as connection, connection.transaction():
+            await connection.execute("INSERT INTO notes VALUES ('half')")
+            await asyncio.sleep(30)
+
+    async def read(handler: Any, parameters: dict[str, Any]) -> Any:
+        async with handler.connection.db.acquire() as connection:
+            return [row["text"] for row in await connection.fetch("SELECT text FROM notes")]
+
+    async def make(handler: Any, parameters: dict[str, Any]) -> None:
+        await handler.connection.db.execute("CREATE TABLE notes (text text)")
+
+    url = server_module(kind).fresh_url(servers(kind))
+    service = await serve({"write": write, "read": read, "make": make}, database=url)
+    await service.result("make")
+    leaving = [asyncio.create_task(service.call("write")) for _ in range(10)]
+    await asyncio.sleep(0.3)
+    for task in leaving:
+        task.cancel()
+    assert await asyncio.wait_for(service.result("read"), 5) == []
+
+
+async def test_sessions_in_another_store(serve: Serve, servers: Any) -> None:
+    """Accounts in PostgreSQL, sessions and attempts in Redis: two settings and nothing else."""
+    accounts = server_module("postgresql").fresh_url(servers("postgresql"))
+    sessions = server_module("redis").fresh_url(servers("redis"))
+
+    async def look(handler: Any, parameters: dict[str, Any]) -> int:
+        db = handler.connection.db
+        return int(await db.fetchval("SELECT (SELECT count(*) FROM toto_sessions)"))
+
+    service = await serve({**METHODS, "look": look}, database=accounts, session_store=sessions)
+    session = await service.create()
+    assert await service.result("count", session=session) == 1
+    assert await service.result("look") == 0
