@@ -133,3 +133,13 @@ async def test_noise_has_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in text
     assert "ERROR" not in text
     assert "INFO aiohttp.server: Error handling request from 127.0.0.1: " in text
+
+
+async def test_no_session_id_in_the_access_log(tmp_path: Path) -> None:
+    """Toto's clients write it into the path of a socket."""
+    async with served(tmp_path, "--access-log=true") as service, aiohttp.ClientSession() as client:
+        socket = await client.ws_connect(f"{service.url}/websocket/{'s3cret' * 6}")
+        await socket.close()
+        await asyncio.sleep(0.1)
+    assert "GET /service/websocket/... 101 " in service.text
+    assert "s3cret" not in service.text

@@ -13,6 +13,7 @@ import msgpack
 import pytest
 from aiohttp import WSMsgType
 
+from tests.conftest import server_module
 from tests.support import Serve, Service, eventually, memory
 from tests.test_logs import served
 from tests.test_session_scheme import client
@@ -21,6 +22,7 @@ from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
     authenticated,
+    authenticated_with_parameter,
     cancellable,
     raw_response,
     requires,
@@ -413,6 +415,20 @@ async def test_the_session_is_ended_elsewhere(serve: Serve, way: str, events: st
     assert (await ask(other, "who"))["result"] == "eve"
 
 
+async def test_across_services(serve: Serve, servers: Any) -> None:
+    """Through Redis events reach the sockets of another service, and so does the end of a session."""
+    url = server_module("redis").fresh_url(servers("redis"))
+    here = await serve(METHODS, database=url, events=url)
+    there = await serve(METHODS, database=url, events=url)
+    session = await here.create()
+    socket = await connect(there, **{"x-toto-session-id": session})
+    assert (await ask(socket, "listen", {"name": "e"}))["result"] == "listening"
+    await here.result("tell", {"name": "e", "args": "hello"})
+    assert json.loads((await socket.receive(timeout=5)).data) == "hello"
+    await here.result("account.logout", session=session)
+    assert await end(socket) == 1008
+
+
 async def test_a_logout_over_the_socket(serve: Serve) -> None:
     """It is answered, and then the socket is closed."""
     service = await serve(METHODS)
@@ -552,6 +568,60 @@ async def test_guesses_over_a_socket(serve: Serve) -> None:
     codes = [(await ask(socket, "account.login", wrong))["error"]["code"] for _ in range(4)]
     assert codes == [1005, 1005, 1005, 1012]
     assert (await service.call("account.login", ADA))["error"]["code"] == 1012
+
+
+async def test_a_session_that_a_parameter_shows(serve: Serve) -> None:
+    """It serves the call that shows it, and no other of the socket."""
+
+    @authenticated_with_parameter
+    async def by_parameter(handler: Handler, parameters: Parameters) -> str:
+        assert handler.session is not None
+        return handler.session.user_id
+
+    service = await serve({**METHODS, "by_parameter": by_parameter})
+    session = await service.create()
+    socket = await connect(service)
+    assert (await ask(socket, "by_parameter", {"session_id": session}))["result"] == "ada"
+    assert (await ask(socket, "who"))["error"]["code"] == 1004
+
+
+async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
+    """So many calls wait that its close is not seen: the end of the connection is."""
+    left = 0
+
+    @asynchronous
+    async def wait(handler: Handler, parameters: Parameters) -> None:
+        """Never answers."""
+
+    async def count_ends(handler: Handler, parameters: Parameters) -> None:
+        nonlocal left
+        left += 1
+
+    service = await serve({"wait": wait, "ended": count_ends}, socket_closed_method="ended")
+    socket = await connect(service)
+    for number in range(websocket.MAX_CALLS + 5):
+        await socket.send_json({"id": number, "method": "wait"})
+    await asyncio.sleep(0.1)
+    socket._response.connection.transport.abort()  # type: ignore[union-attr]
+    await eventually(lambda: left == 1)
+
+
+async def test_answers_wait_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not lost: all come when it reads again."""
+    monkeypatch.setattr(websocket, "QUEUE_BYTES", 100_000)
+
+    async def much(handler: Handler, parameters: Parameters) -> str:
+        return "x" * 400_000
+
+    socket = await connect(await serve({"much": much}))
+    socket._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+    for number in range(30):
+        await socket.send_json({"id": number, "method": "much"})
+    await asyncio.sleep(0.5)
+    socket._response.connection.transport.resume_reading()  # type: ignore[union-attr]
+    answers = [await answer(socket) for _ in range(30)]
+    assert {given["id"] for given in answers} == set(range(30))
+    assert all(len(given["result"]) == 400_000 for given in answers)
 
 
 # Signatures

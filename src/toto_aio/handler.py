@@ -238,6 +238,8 @@ class Handler:
                 self._registrations = []
             registration = registration or events.register_handler(name, function)
             self._registrations.append(registration)
+            if self.finished:  # a thread that came too late
+                events.remove_handler(registration)
         return registration
 
     def deregister_event_handler(self, registration: Registration) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
@@ -54,10 +55,17 @@ class AccessLog(AbstractAccessLogger):
         fields = {
             "address": request.remote or "unix",
             "verb": request.method,
-            "path": request.rel_url.raw_path,
+            "path": _path(request),
             "status": response.status,
             "size": response.body_length,
             "seconds": round(time, 6),
         }
         text = "%(address)s %(verb)s %(path)s %(status)s %(size)s bytes in %(seconds).3f s"
         self.logger.info(text, fields, extra=fields)
+
+
+def _path(request: BaseRequest) -> str:
+    """The path without the session id that Toto's clients write into that of a socket."""
+    path = request.rel_url.raw_path
+    session_id = request.match_info.get("session_id") if isinstance(request, web.Request) else None
+    return path.replace(session_id, "...") if session_id else path

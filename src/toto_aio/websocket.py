@@ -33,6 +33,8 @@ MAX_CALLS = 32
 QUEUE_BYTES = 1024 * 1024
 """Bytes that may wait for a slow client. Events then wait in their subscriptions, which drop the oldest;
 a method that sends more gets ``BufferError``."""
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks for the client of a socket whose frames are not read."""
 CLOSE_LIMIT = 2.0
 """Seconds that a client has to take part in closing a socket."""
 SEND_LIMIT = 30.0
@@ -111,11 +113,22 @@ class Socket:
             self._send_error(codec, exc, Call(None, None), None)
             return
         if not shown:
-            await self._turn.acquire()
-            self._start(self._calls, self._answer(codec, message), "call")
+            if await self._has_turn():
+                self._start(self._calls, self._answer(codec, message), "call")
         elif "id" in message:
             session = None if self.session is None else self.session.describe()
             self.send(codec, {"id": message["id"], "result": session})
+
+    async def _has_turn(self) -> bool:
+        """Wait until one call more may run; False if the client, whose frames are not read now, is gone."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    return await self._turn.acquire()
+            except TimeoutError:
+                transport = self.request.transport
+                if self._closing or transport is None or transport.is_closing():
+                    return False
 
     def _leave(self) -> None:
         """The client has gone: those who wait for it are told, once."""
@@ -150,13 +163,21 @@ class Socket:
     def send(self, codec: Codec, value: Any) -> None:
         """Add a frame to those that wait. Raises ``BufferError`` if too much waits already."""
         body = codec.encode(value)
-        if self._closing:
-            return
-        if self._waiting and self._waiting + len(body) > QUEUE_BYTES:
+        if self._waiting and self._waiting + len(body) > QUEUE_BYTES and not self._closing:
             raise BufferError("Too much waits for the client of this socket")
-        self._queue.append((codec, body))
-        self._waiting += len(body)
-        self._moved.set()
+        self._put(codec, body)
+
+    def _put(self, codec: Codec, body: bytes) -> None:
+        if not self._closing:
+            self._queue.append((codec, body))
+            self._waiting += len(body)
+            self._moved.set()
+
+    async def _room_for_more(self, limit: int) -> None:
+        """Wait until so few bytes wait for the client, or it is gone."""
+        while self._waiting > limit and not self._closing:
+            self._room.clear()
+            await self._room.wait()
 
     def listen(self, codec: Codec, name: str, function: Callable[[Any], Any]) -> Registration:
         """Call ``function`` with each event until the socket closes, as fast as the client reads."""
@@ -180,9 +201,7 @@ class Socket:
                         await outcome
                 except Exception:
                     logger.exception("the handler of the event %r failed", registration.name)
-                while self._waiting > QUEUE_BYTES // 2 and not self._closing:
-                    self._room.clear()
-                    await self._room.wait()
+                await self._room_for_more(QUEUE_BYTES // 2)
 
     async def _answer(self, codec: Codec, message: dict[str, Any]) -> None:
         """Run the call of a frame, and send its answer if it has an ``id``."""
@@ -201,7 +220,9 @@ class Socket:
                 answer = {"id": id, "result": result}
                 if caller.session is not None:
                     answer["session"] = caller.session.describe()
-                self.send(codec, answer)
+                body = codec.encode(answer)
+                await self._room_for_more(QUEUE_BYTES // 2)
+                self._put(codec, body)
         except ClientLeftError:
             pass
         except Exception as exc:
@@ -213,9 +234,11 @@ class Socket:
 
     def _follow(self, before: UserSession | None, caller: Caller) -> None:
         """Take over the session that a call has made, or end with the session that a call has ended."""
-        if caller.session is not None:
-            if caller.session.is_new or self.session is None:
-                self.session = caller.session
+        session = caller.session
+        if session is not None:
+            # Not one that a parameter has loaded: it was shown for that call alone, and need not be signed.
+            if session.is_new or (self.session is not None and session.session_id == self.session.session_id):
+                self.session = session
         elif caller.left and before is not None and before is self.session:
             self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
 
