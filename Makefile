@@ -21,6 +21,7 @@ lint: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/echo.py
+	$(BIN)/python -m benchmarks.sessions
 
 torture: .venv/installed
 	$(BIN)/python -m torture.login_timing
