@@ -22,6 +22,7 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/echo.py
 	$(BIN)/python -m benchmarks.sessions
+	$(BIN)/python -m benchmarks.sockets
 
 torture: .venv/installed
 	$(BIN)/python -m torture.login_timing

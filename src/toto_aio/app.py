@@ -61,7 +61,9 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     cookie = SessionCookie(settings, origins) if settings.use_cookies else None
     callers = Callers(scheme, cookie)
     service = Service(settings, callers, proxies, scheme, cookie)
-    sockets = Sockets(settings, callers, origins, proxies) if settings.use_web_sockets else None
+    sockets = None
+    if settings.use_web_sockets:
+        sockets = Sockets(settings, callers, origins, proxies, service.readers)
     service.add_routes(app, sockets)
     if settings.allow_origin:
         app.on_response_prepare.append(cors(origins, credentials=settings.use_cookies))

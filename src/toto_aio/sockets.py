@@ -16,6 +16,7 @@ from toto_aio.events import EventManager
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable
 from toto_aio.origins import Origins
 from toto_aio.proxies import TrustedProxies
+from toto_aio.readers import SlowReaders
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.signed import HMAC_HEADER, SESSION_HEADER
 from toto_aio.signing import SignedRequest
@@ -38,12 +39,18 @@ class Sockets:
     events: EventManager | None
 
     def __init__(
-        self, settings: Settings, callers: Callers, origins: Origins, proxies: TrustedProxies
+        self,
+        settings: Settings,
+        callers: Callers,
+        origins: Origins,
+        proxies: TrustedProxies,
+        readers: SlowReaders,
     ) -> None:
         self._settings = settings
         self._callers = callers
         self._origins = origins
         self._proxies = proxies
+        self._readers = readers
         self._open: set[Socket] = set()
         self._stopping = False
 
@@ -79,6 +86,7 @@ class Sockets:
             self.dispatch,
             self._callers.sessions,
             self.events,
+            self._readers,
             address=self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ())),
             agent=request.headers.get(hdrs.USER_AGENT, ""),
             debug=self._settings.debug,

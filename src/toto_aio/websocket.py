@@ -22,6 +22,7 @@ from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.events import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.readers import SlowReaders
 from toto_aio.sessions import Sessions, UserSession
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,6 @@ LOOK_INTERVAL = 0.5
 """Seconds between two looks for the client of a socket whose frames are not read."""
 CLOSE_LIMIT = 2.0
 """Seconds that a client has to take part in closing a socket."""
-SEND_LIMIT = 30.0
-"""Seconds that a client has to take a frame before its socket is closed."""
 
 MSGPACK = CODECS["application/msgpack"]
 FRAMES: dict[WSMsgType, Codec] = {WSMsgType.TEXT: JSON, WSMsgType.BINARY: MSGPACK}
@@ -54,6 +53,7 @@ class Socket:
         dispatch: Dispatcher,
         sessions: Sessions,
         events: EventManager | None,
+        readers: SlowReaders,
         *,
         address: str,
         agent: str,
@@ -67,10 +67,11 @@ class Socket:
         self._dispatch = dispatch
         self._sessions = sessions
         self._events = events
+        self._readers = readers
         self._debug = debug
         self._queue: deque[tuple[Codec, bytes]] = deque()
         self._waiting = 0
-        self._moved = asyncio.Event()
+        self._flushing = self._planned = False
         self._room = asyncio.Event()
         self._turn = asyncio.Semaphore(MAX_CALLS)
         self._calls: set[asyncio.Task[None]] = set()
@@ -83,7 +84,6 @@ class Socket:
 
         ``show_session`` may take the first frame; it says whether it has.
         """
-        self._start(self._helpers, self._write(), "writer")
         is_first = True
         try:
             async for frame in self._response:
@@ -146,6 +146,7 @@ class Socket:
         self._closing = True
         try:
             async with asyncio.timeout(CLOSE_LIMIT):
+                await self._flush()
                 while self._waiting:
                     self._room.clear()
                     await self._room.wait()
@@ -166,12 +167,12 @@ class Socket:
         if self._waiting and self._waiting + len(body) > QUEUE_BYTES and not self._closing:
             raise BufferError("Too much waits for the client of this socket")
         self._put(codec, body)
+        self._flush_soon()
 
     def _put(self, codec: Codec, body: bytes) -> None:
         if not self._closing:
             self._queue.append((codec, body))
             self._waiting += len(body)
-            self._moved.set()
 
     async def _room_for_more(self, limit: int) -> None:
         """Wait until so few bytes wait for the client, or it is gone."""
@@ -201,6 +202,7 @@ class Socket:
                         await outcome
                 except Exception:
                     logger.exception("the handler of the event %r failed", registration.name)
+                await self._flush()
                 await self._room_for_more(QUEUE_BYTES // 2)
 
     async def _answer(self, codec: Codec, message: dict[str, Any]) -> None:
@@ -223,6 +225,7 @@ class Socket:
                 body = codec.encode(answer)
                 await self._room_for_more(QUEUE_BYTES // 2)
                 self._put(codec, body)
+                await self._flush()
         except ClientLeftError:
             pass
         except Exception as exc:
@@ -252,28 +255,40 @@ class Socket:
             self.close_soon(WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
             logger.warning("a socket from %s was closed: %s", self.address, unsendable)
 
-    async def _write(self) -> None:
-        """Send what waits, until the socket is closed."""
-        while True:
-            while not self._queue:
-                self._moved.clear()
-                await self._moved.wait()
-            codec, body = self._queue.popleft()
-            try:
-                async with asyncio.timeout(SEND_LIMIT):
+    def _flush_soon(self) -> None:
+        """Send what waits after the code that runs now, unless that does so itself."""
+        if not self._flushing and not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._begin_to_flush)
+
+    def _begin_to_flush(self) -> None:
+        self._planned = False
+        if self._queue and not self._flushing:
+            self._start(self._helpers, self._flush(), "flush")
+
+    async def _flush(self) -> None:
+        """Send what waits; if somebody is at it already, they send this too."""
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            while self._queue:
+                codec, body = self._queue.popleft()
+                if self.request.transport is not None:
+                    self._readers.add(self.request.transport)
+                try:
                     if codec is JSON:
                         await self._response.send_str(body.decode())
                     else:
                         await self._response.send_bytes(body)
-            except (ConnectionError, RuntimeError):
-                return  # it is closed, and the reader notices
-            except TimeoutError:
-                if self.request.transport is not None:
-                    self.request.transport.abort()
-                return
-            finally:
-                self._waiting -= len(body)
-                self._room.set()
+                finally:
+                    self._waiting -= len(body)
+                    self._room.set()
+        except (ConnectionError, RuntimeError):  # it is closed, and the reader notices
+            self._queue.clear()
+            self._waiting = 0
+        finally:
+            self._flushing = False
 
     def _start(self, tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=f"toto-aio socket {name}")
