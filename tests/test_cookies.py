@@ -300,10 +300,11 @@ async def test_streams_and_redirects_set_it(serve: Serve) -> None:
         assert response.headers["Set-Cookie"].startswith("__Host-toto-session="), path
 
 
-async def test_any_origin_is_refused_at_the_start() -> None:
-    """With cookies ``*`` would let every page act for its visitor."""
+@pytest.mark.parametrize("origin", ["*", "null", "https://app.example,null"])
+async def test_any_origin_is_refused_at_the_start(origin: str) -> None:
+    """With cookies ``*``, or ``null``, which any page can be, would let every page act for its visitor."""
     with pytest.raises(SettingsError, match="name the origins"):
-        create_app(database="memory://", use_cookies=True, allow_origin="*")
+        create_app(database="memory://", use_cookies=True, allow_origin=origin)
 
 
 async def test_allowed_pages_may_send_the_cookie(serve: Serve) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.support import Serve, Service, eventually, memory
 from tests.test_logs import served
 from toto_aio import readers
-from toto_aio.invocation import cancellable, timeout
+from toto_aio.invocation import cancellable, error_redirect, timeout
 
 HEAD = (
     b"POST /service/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -192,6 +192,28 @@ async def test_a_batch_whose_client_leaves(serve: Serve, caplog: pytest.LogCaptu
     writer.transport.abort()
     await eventually(lambda: len(ends) == 3, 3)
     assert ends == ["quick", "work", "quick"]
+    assert "ERROR" not in caplog.text
+
+
+async def test_a_client_that_leaves_is_not_redirected(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """There is nobody to be told of an error, and none to be logged."""
+    ends: list[str] = []
+
+    @cancellable
+    @error_redirect({}, default="/sorry")
+    async def leave(handler: Any, parameters: dict[str, Any]) -> None:
+        try:
+            await asyncio.sleep(5)
+        finally:
+            ends.append("cancelled")
+
+    service = await serve({"leave": leave})
+    _, writer = await connect(service)
+    writer.write(b"POST /service/leave HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    await asyncio.sleep(0.1)
+    writer.transport.abort()
+    await eventually(lambda: ends == ["cancelled"], 3)
+    await asyncio.sleep(0.05)
     assert "ERROR" not in caplog.text
 
 

@@ -370,6 +370,7 @@ async def test_a_session_by_cookie(serve: Serve) -> None:
     cookie = f"__Host-toto-session={session}"
     own = f"http://127.0.0.1:{service.client.port}"
     assert (await ask(await connect(service, Cookie=cookie, Origin=own), "who"))["result"] == "ada"
+    assert (await ask(await connect(service, Cookie=cookie), "who"))["error"]["code"] == 1004
     for origin in ("https://evil.example", "null", own + "0"):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await connect(service, Cookie=cookie, Origin=origin)

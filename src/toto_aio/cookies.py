@@ -27,8 +27,8 @@ class SessionCookie:
     """
 
     def __init__(self, settings: Settings, origins: Origins) -> None:
-        if origins.any:
-            raise SettingsError("allow_origin: with use_cookies name the origins, * would let any page in")
+        if origins.any or "null" in origins.allowed:  # which any page can be, in a sandboxed frame
+            raise SettingsError("allow_origin: with use_cookies name the origins, others let any page in")
         prefix = "__Secure-" if settings.cookie_domain else "__Host-"
         self.name = f"{prefix}{NAME}" if settings.secure_cookies else NAME
         self._origins = origins

@@ -90,7 +90,7 @@ class Dispatcher:
             if isinstance(exc, TimeoutError) and limit.expired:
                 exc = ClientLeftError() if handler.client_left else TimedOut()
             url = _redirect_for(exc, method.rules)
-            if url is None or not reply.alone or reply.streaming:
+            if url is None or not reply.alone or reply.streaming or isinstance(exc, ClientLeftError):
                 raise exc
             log_failure(exc, call, reply.address)
             return Redirect(url)

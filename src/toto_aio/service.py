@@ -25,7 +25,7 @@ from toto_aio.sockets import Sockets
 
 
 class Service:
-    """The HTTP transport of one app. ``dispatch`` and ``sessions`` are there while the app runs."""
+    """The HTTP transport of one app. ``dispatch`` is there while the app runs."""
 
     dispatch: Dispatcher
 

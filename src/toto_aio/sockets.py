@@ -118,7 +118,10 @@ class Sockets:
             if self._callers.keyed:
                 raise InvalidHMAC
             return Caller(self._callers.sessions, session_id, None)
-        return self._callers.of(request, b"")
+        caller = self._callers.of(request, b"")
+        if not self._origins.trusts(request):  # a GET need not say where it comes from, a socket has to
+            caller.leave_out_cookie()
+        return caller
 
     async def _show(self, socket: Socket, caller: Caller) -> None:
         # A browser cannot sign the request that opens a socket: its first frame shows the session.
