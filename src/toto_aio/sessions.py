@@ -161,24 +161,30 @@ class Sessions:
         lock = self._locks.get(key)
         if lock is None:
             self._locks[key] = lock = asyncio.Lock()
-        async with lock:
-            record = session.record
-            before = _pack(session.state)
-            changed, removed = _difference(_unpack(record.state), _unpack(before))
-            changes = _pack(changed)  # what ``change`` does to them in vain must not be done twice
-            deadline = time.monotonic() + SAVE_LIMIT
-            while True:
-                state = _apply(_unpack(record.state), _unpack(changes), removed)
-                result = change(state)
-                written = replace(record, state=_pack(state))
-                if await self.store.save_session(written):
-                    written.version += 1
-                    session.settle(written, _unpack(before))
-                    return result
-                if time.monotonic() > deadline:
-                    raise Unavailable("The session is being changed too often.")
-                await asyncio.sleep(random.uniform(0, 0.005))  # noqa: S311  # jitter, not a secret
-                record = await self._read(key)
+        try:
+            # Also of the wait for the others: behind a database that is away each of them would add its own.
+            async with asyncio.timeout(SAVE_LIMIT) as limit, lock:
+                record = session.record
+                before = _pack(session.state)
+                changed, removed = _difference(_unpack(record.state), _unpack(before))
+                changes = _pack(changed)  # what ``change`` does to them in vain must not be done twice
+                deadline = time.monotonic() + SAVE_LIMIT
+                while True:
+                    state = _apply(_unpack(record.state), _unpack(changes), removed)
+                    result = change(state)
+                    written = replace(record, state=_pack(state))
+                    if await self.store.save_session(written):
+                        written.version += 1
+                        session.settle(written, _unpack(before))
+                        return result
+                    if time.monotonic() > deadline:
+                        raise Unavailable("The session is being changed too often.")
+                    await asyncio.sleep(random.uniform(0, 0.005))  # noqa: S311  # jitter, not a secret
+                    record = await self._read(key)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # of ``change``
+            raise Unavailable from exc
 
     async def refresh(self, session: UserSession) -> None:
         """Read a session anew; what was changed and not saved is dropped."""
