@@ -31,10 +31,13 @@ FLOORS: dict[str, int] = {
             "cookies cors bodies",
             "callers websocket",
             "reply logs sockets",
+            "processes",
             "service",
             "app",
-            "server",
-            "cli",
+            "wire server",
+            "client_socket",
+            "client cli",
+            "testing",
             "__main__ __init__",
         )
     )

@@ -3,118 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
-SERVE = ("-m", "toto_aio", "serve")
-CALL = {"method": "hello", "parameters": {"name": "Ada"}}
-HELLO = '''
-async def invoke(handler, parameters):
-    """Greet."""
-    return f"Hello, {parameters['name']}"
-'''
-
-
-class Server:
-    """A process that serves, and what it has said so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-
-    @property
-    def address(self) -> str:
-        """Where it said that it serves."""
-        return self.lines[-1].removeprefix("Serving on ")
-
-    async def wait_for(self, text: str) -> None:
-        """Read what it says until a line with ``text``."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(20):
-            while text not in (self.lines[-1] if self.lines else ""):
-                line = await self.process.stderr.readline()
-                assert line, f"It ended before it said {text!r}: {self.lines}"
-                self.lines.append(line.decode().rstrip("\n"))
-
-    async def call(self, body: Any, address: str | None = None) -> Any:
-        """The answer to a call."""
-        async with aiohttp.ClientSession() as client:
-            async with client.post(address or self.address, json=body) as response:
-                return await response.json()
-
-    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; the status, while ``lines`` has the last words."""
-        self.process.send_signal(number)
-        async with asyncio.timeout(20):
-            _, rest = await self.process.communicate()
-        self.lines += rest.decode().splitlines()
-        assert self.process.returncode is not None
-        return self.process.returncode
-
-
-async def start(folder: Path, *arguments: str, **environment: str) -> Server:
-    """Start Python with these arguments."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=folder,
-        env={**ENVIRONMENT, **environment},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    return Server(process)
-
-
-@asynccontextmanager
-async def serving(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Server]:
-    """A server that has said where it serves; it is gone at the end."""
-    server = await start(folder, *(arguments or (*SERVE, "--port=0")), **environment)
-    try:
-        await server.wait_for("Serving on ")
-        yield server
-    finally:
-        if server.process.returncode is None:
-            server.process.kill()
-            await server.process.communicate()
-
-
-async def failing(folder: Path, *arguments: str, **environment: str) -> str:
-    """What is said by a start that must fail."""
-    server = await start(folder, *arguments, **environment)
-    try:
-        async with asyncio.timeout(20):
-            _, said = await server.process.communicate()
-    finally:
-        if server.process.returncode is None:
-            server.process.kill()
-            await server.process.communicate()
-    assert server.process.returncode == 1
-    return said.decode()
-
-
-def write(folder: Path, **files: str) -> None:
-    """Python files below a folder, ``a__b`` for ``a/b.py``; a package's ``__init__.py`` is made empty."""
-    for name, text in files.items():
-        path = folder / (name.replace("__", "/") + ".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.parent != folder:
-            (path.parent / "__init__.py").touch()
-        path.write_text(text, encoding="utf-8")
-
-
-def short(path: Path) -> str:
-    """The path from here: that of a socket may have 107 bytes."""
-    return os.path.relpath(path)
+from tests.programs import CALL, HELLO, SERVE, failing, serving, short, write
 
 
 async def test_without_methods(tmp_path: Path) -> None:
@@ -189,7 +86,8 @@ async def test_a_signal_ends_it_well(tmp_path: Path, number: signal.Signals) -> 
         assert await server.call(CALL) == {"result": "Hello, Ada"}
         said = len(server.lines)
         assert await server.end(number) == 0
-        assert server.lines[said:] == []
+        # That a step took long is told of a busy machine, not of us.
+        assert [line for line in server.lines[said:] if "WARNING asyncio: Executing" not in line] == []
 
 
 async def test_a_signal_ends_it_with_open_connections(tmp_path: Path) -> None:

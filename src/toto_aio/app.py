@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
@@ -25,6 +25,7 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.handler import Connection, Resources
 from toto_aio.origins import Origins
 from toto_aio.passwords import Passwords
+from toto_aio.processes.serving import LASTING
 from toto_aio.proxies import TrustedProxies
 from toto_aio.registry import Method, find_methods
 from toto_aio.service import Service
@@ -65,16 +66,20 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     if settings.use_web_sockets:
         sockets = Sockets(settings, callers, origins, proxies, service.readers)
     service.add_routes(app, sockets)
+    app[LASTING] = lambda: 0 if sockets is None else len(sockets)
     if settings.allow_origin:
         app.on_response_prepare.append(cors(origins, credentials=settings.use_cookies))
-    life = _Life(settings, methods, callers, service, sockets)
+    app[LIFE] = life = Life(settings, methods, callers, service, sockets)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
     return app
 
 
-class _Life:
+class Life:
     """What an app opens when it starts and closes when it ends, in the reverse order."""
+
+    resources: Resources
+    """There while the app runs."""
 
     def __init__(
         self,
@@ -126,16 +131,9 @@ class _Life:
                 await finish(self._init_events(events))
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
-            resources = Resources(connection, events, threads, deadlines)
+            self.resources = Resources(connection, events, threads, deadlines)
             self._callers.sessions = sessions
-            self._service.dispatch = dispatch = Dispatcher(
-                self._methods,
-                resources,
-                get_methods=settings.get_methods,
-                slow_call=settings.slow_call,
-                before=self._before,
-                after=self._after,
-            )
+            self._service.dispatch = dispatch = self.dispatcher(self._methods)
             stack.push_async_callback(self._service.watch.close)
             stack.callback(self._service.readers.close)
             stack.push_async_callback(dispatch.close)
@@ -147,6 +145,17 @@ class _Life:
                 await finish(self._startup(connection=connection, application=app))
             self._own(stack, _sweep(sessions_in), "sweep")
             yield
+
+    def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
+        """Runs methods with what the app has open, as the service runs its own."""
+        return Dispatcher(
+            methods,
+            self.resources,
+            get_methods=self._settings.get_methods,
+            slow_call=self._settings.slow_call,
+            before=self._before,
+            after=self._after,
+        )
 
     async def stop(self, app: web.Application) -> None:
         """Answer what waits and close the sockets, so that the server need not wait for them."""
@@ -173,6 +182,10 @@ class _Life:
     def _own(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a task until the app ends."""
         stack.push_async_callback(_cancel, asyncio.create_task(work, name=f"toto-aio {name}"))
+
+
+LIFE = web.AppKey("toto_aio.life", Life)
+"""Where an app has its life."""
 
 
 async def _open(stack: AsyncExitStack, database: Any) -> Store:

@@ -20,11 +20,55 @@ class Parser(argparse.ArgumentParser):
         raise SettingsError(message)
 
 
-def read_arguments(arguments: Sequence[str]) -> dict[str, str]:
-    """The options on the command line of a script. Raises ``SettingsError`` for an unknown one."""
+def read_arguments(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The command on the command line of a script, ``serve`` by default, and its options.
+
+    Raises ``SettingsError`` for an unknown one.
+    """
     parser = Parser()
+    add_commands(parser)
     add_options(parser)
-    return parse(parser, arguments)
+    options = parse(parser, arguments)
+    return take_command(options), options
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Let a parser know Toto's flags for a service in the background."""
+    group = parser.add_argument_group("In the background")
+    flags = group.add_mutually_exclusive_group()
+    for command, description in COMMANDS.items():
+        flags.add_argument(
+            f"--{command}", action="store_const", const=command, dest="command", help=description
+        )
+    add_rolling(group)
+
+
+def add_rolling(parser: argparse._ActionsContainer) -> None:
+    """Let a parser know what only ``restart`` understands."""
+    parser.add_argument(
+        "--rolling",
+        action="store_true",
+        help="restart without a pause: new processes serve, then the old end",
+    )
+
+
+def take_command(options: dict[str, Any]) -> str:
+    """The command among what was given, which is taken out. Raises ``SettingsError``."""
+    command: str = options.pop("command", "serve")
+    if not options.pop("rolling", False):
+        return command
+    if command != "restart":
+        raise SettingsError("--rolling: write it with restart")
+    return "restart_rolling"
+
+
+COMMANDS = {
+    "start": "serve in the background",
+    "stop": "end the service in the background",
+    "restart": "stop and start, with new code and settings",
+    "status": "say whether it runs",
+}
+"""What can be done with a service in the background."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,29 +1,31 @@
-"""``TotoServer``: a service in a process of its own."""
+"""``TotoServer``: a service in processes of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import gc
-import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Any
-
-from aiohttp import web
 
 from toto_aio.app import create_app
 from toto_aio.arguments import read_arguments
 from toto_aio.exceptions import Unavailable
-from toto_aio.logs import AccessLog, configure_logs
+from toto_aio.logs import configure_logs
+from toto_aio.processes import background
+from toto_aio.processes.listeners import listen, places
+from toto_aio.processes.master import Master, count
+from toto_aio.processes.pidfile import AlreadyRunning, Pidfile
+from toto_aio.processes.serving import serve_until_told
+from toto_aio.processes.worker import Post, StartError, find_post
 from toto_aio.settings import Settings, SettingsError, read_settings
 
-KEEP_ALIVE = 75.0
-"""Seconds that an idle connection is kept, which also bounds how long a head may take to arrive."""
-SHUTDOWN_TIMEOUT = 5.0
-"""Seconds that calls in flight have to finish when the server is told to end."""
+State = Mapping[str, Any]
+Tell = Callable[[State], None]
 
 
 class TotoServer:
@@ -32,89 +34,97 @@ class TotoServer:
         TotoServer("toto.toml", port=9000).run()
 
     Each source overrides the one before. A wrong option ends the process with one line that says what to
-    write.
+    write. ``--start``, ``--stop``, ``--restart`` and ``--status`` on the command line are obeyed by ``run``.
     """
 
     def __init__(self, conf_file: str | os.PathLike[str] | None = None, **options: Any) -> None:
         try:
-            self.settings = read_settings(options, conf_file, os.environ, read_arguments(sys.argv[1:]))
+            self._command, arguments = read_arguments(sys.argv[1:])
+            self._read = partial(read_settings, options, conf_file, os.environ, arguments)
+            self.settings = self._read()
         except SettingsError as exc:
             sys.exit(f"{os.path.basename(sys.argv[0])}: {exc}")
 
     def run(self) -> None:
         """Serve until TERM or INT. A start that fails ends the process with one line, or a traceback of
         the module that could not be imported."""
-        serve(self.settings)
+        run(self._command, self.settings, self._read)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until TERM or INT."""
+def run(command: str, settings: Settings, read: Callable[[], Settings]) -> None:
+    """Do what a command line asks for; ``read`` reads the settings again, for a restart."""
+    try:
+        if (post := find_post()) is not None:
+            _serve_as_worker(settings, post)
+        elif (descriptor := background.find_background()) is not None:
+            _serve_in_background(settings, read, descriptor)
+        elif command in background.COMMANDS:
+            sys.exit(background.COMMANDS[command](settings))
+        elif count(settings) > 1:
+            _serve_with_master(settings, read, _announce)
+        else:
+            _serve_alone(settings)
+    except (SettingsError, StartError, AlreadyRunning) as exc:
+        sys.exit(f"toto-aio: {exc}")
+    except Unavailable as exc:
+        sys.exit(f"toto-aio: {exc.value}")
+
+
+def _serve_alone(settings: Settings) -> None:
+    _prepare(settings)
+    (place,) = places(settings, 1)
+    listener = listen(place)
+    state = {"addresses": [listener.url(settings.root)], "processes": 1, "failure": None}
+    try:
+        serve_until_told(settings, create_app(settings), listener.sockets, partial(_announce, state))
+    finally:
+        listener.close()
+
+
+def _serve_as_worker(settings: Settings, post: Post) -> None:
+    """Serve on the sockets of the master, which shows what is wrong if that cannot be."""
+    _prepare(settings)
+    try:
+        app = create_app(settings)
+        serve_until_told(settings, app, post.sockets, post.ready, post.leaving, post.line)
+    except (SettingsError, Unavailable) as exc:
+        post.failed(str(exc.value if isinstance(exc, Unavailable) else exc))
+        sys.exit(1)
+    except Exception:
+        if post.is_ready:
+            raise
+        post.failed(f"the service does not start\n{traceback.format_exc()}")
+        sys.exit(1)
+
+
+def _serve_with_master(settings: Settings, read: Callable[[], Settings], tell: Tell) -> None:
+    _prepare(settings)
+    asyncio.run(Master(settings, read, tell).run())
+
+
+def _serve_in_background(settings: Settings, read: Callable[[], Settings], descriptor: int) -> None:
+    """Serve with a master, however few the processes are: it is who restarts them."""
+    os.set_inheritable(descriptor, False)
+    with open(descriptor, "w") as said, closing(Pidfile(Path(settings.pidfile))) as pidfile:
+
+        def tell(state: State) -> None:
+            pidfile.tell(state)
+            _announce(state)
+            if not said.closed:
+                said.write(", ".join(state["addresses"]))
+                said.close()
+
+        _serve_with_master(settings, read, tell)
+
+
+def _prepare(settings: Settings) -> None:
     configure_logs(settings.log_format)
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings))
-    except (SettingsError, Unavailable) as exc:
-        value = exc.value if isinstance(exc, Unavailable) else exc
-        sys.exit(f"toto-aio: {value}")
 
 
-async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    app = create_app(settings)
-    runner = web.AppRunner(
-        app,
-        access_log=logging.getLogger("toto_aio.access") if settings.access_log else None,
-        access_log_class=AccessLog,
-        keepalive_timeout=KEEP_ALIVE,
-        shutdown_timeout=SHUTDOWN_TIMEOUT,
-    )
-    await runner.setup()
-    try:
-        address = await _listen(runner, settings)
-        # What the start has made lives as long as the process: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
-        print(f"Serving on {address}", file=sys.stderr, flush=True)
-        await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> str:
-    """Listen, and say where."""
-    try:
-        if settings.unix_socket:
-            await _require_unused(settings.unix_socket)
-            await web.UnixSite(runner, settings.unix_socket).start()
-            return f"{settings.unix_socket} (path {settings.root})"
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-    except OSError as exc:
-        where = settings.unix_socket or f"{settings.host}:{settings.port}"
-        raise SettingsError(f"Cannot listen on {where}: {exc.strerror or exc}") from exc
-    host, port = runner.addresses[0][:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/{settings.root.strip('/')}"
-
-
-async def _require_unused(path: str) -> None:
-    """Raise ``OSError`` if somebody listens there: asyncio would take the path over without a word."""
-    try:
-        _, writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        return
-    writer.close()
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # uvloop does not run everywhere
-        return None
-    return uvloop.new_event_loop
+def _announce(state: State) -> None:
+    if state["failure"] is None:
+        number = state["processes"]
+        processes = f" with {number} processes" if number > 1 else ""
+        print(f"Serving on {', '.join(state['addresses'])}{processes}", file=sys.stderr, flush=True)

@@ -155,6 +155,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, option("Sockets", "method that is called when a socket is closed")
     ] = ""
 
+    processes: Annotated[
+        int, option("Processes", "processes that serve; 0: one for each CPU", ge=0, le=1024)
+    ] = 1
+    ports: Annotated[
+        Literal["shared", "sequential"],
+        option("Processes", "one port for all processes, or one for each, from port on"),
+    ] = "shared"
+    shutdown_timeout: Annotated[
+        Seconds,
+        option("Processes", "seconds within which a stop is over; calls have until shortly before", gt=0),
+    ] = 10.0
+    pidfile: Annotated[str, option("Processes", "file that start keeps, by which stop finds the service")] = (
+        "toto.pid"
+    )
+    log_file: Annotated[str, option("Processes", "file to which start has the service log")] = "toto.log"
+
     log_format: Annotated[Literal["text", "json"], option("Logs", "lines of text or of JSON, on stderr")] = (
         "text"
     )

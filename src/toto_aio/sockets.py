@@ -151,6 +151,10 @@ class Sockets:
         socket.session = await Caller(self._callers.sessions, session_id, verify).retrieve()
         return True
 
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
     async def session_ended(self, end: dict[str, str]) -> None:
         """Close the sockets of a session that has ended: ``key``, or of a ``user_id`` but for ``keep``."""
         for socket in tuple(self._open):

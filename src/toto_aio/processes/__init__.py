@@ -1,0 +1,1 @@
+"""How a service lives in processes: listening, draining, a master and its workers, the background."""

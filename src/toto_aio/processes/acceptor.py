@@ -1,0 +1,75 @@
+"""Accepting connections so that processes which share a listening socket share its connections too."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""What ``accept`` fails with when there are too many files open, or too little memory."""
+PAUSE = 1.0
+"""Seconds until it is tried again then; the connections wait in the kernel."""
+
+
+class Acceptor:
+    """Takes one connection at a time from listening sockets, and gives each a protocol.
+
+    asyncio takes as many as wait, and so does uvloop: of processes that share a socket the first to look
+    would have most of them for as long as they live. One at a time goes to whoever has time for it.
+    """
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], protocol: Callable[[], asyncio.BaseProtocol]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sockets = sockets
+        self._protocol = protocol
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._begin()
+
+    async def close(self) -> None:
+        """Close the sockets, for this process; those that were accepted have their protocol then."""
+        self._stop()
+        for listening in self._sockets:
+            listening.close()
+        await asyncio.gather(*self._tasks)
+
+    def _begin(self) -> None:
+        self._pause = None
+        for listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _stop(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+        for listening in self._sockets:
+            self._loop.remove_reader(listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, _ = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another process was first, or the client has left
+        except OSError as exc:
+            if exc.errno not in EXHAUSTED:
+                raise
+            logger.error("connections have to wait: %s", exc.strerror)
+            self._stop()
+            self._pause = self._loop.call_later(PAUSE, self._begin)
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._connect(connection), name="toto-aio connection")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, connection)
+        except OSError:  # the client has left already
+            connection.close()

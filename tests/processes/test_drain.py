@@ -1,0 +1,90 @@
+"""An end that drops no request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from toto_aio import create_app
+from toto_aio.processes.drain import Drain
+
+
+@dataclass
+class Draining:
+    """A service that can be drained, a client, and how long it took."""
+
+    drain: Drain
+    client: aiohttp.ClientSession
+    url: str
+
+    async def run(self, limit: float = 5, lasting: int = 0) -> float:
+        """Drain; the seconds that it took."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        await self.drain.run(limit, lambda: lasting)
+        return loop.time() - begin
+
+    async def call(self, path: str = "") -> str | None:
+        """The header ``Connection`` of the answer to a call."""
+        async with self.client.post(self.url + path, json={"method": "echo"}) as response:
+            await response.read()
+            return response.headers.get("Connection")
+
+
+@pytest.fixture
+async def draining() -> AsyncIterator[Draining]:
+    """A service with a method."""
+
+    async def echo(handler: object, parameters: object) -> object:
+        return parameters
+
+    runner = web.AppRunner(create_app(method_module={"echo": echo}, database="memory://"))
+    async with serving(runner) as url, aiohttp.ClientSession() as client:
+        assert runner.server is not None
+        yield Draining(Drain(runner.server), client, url)
+
+
+@asynccontextmanager
+async def serving(runner: web.AppRunner) -> AsyncIterator[str]:
+    """The address of what a runner serves."""
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/service"
+    await runner.cleanup()
+
+
+async def test_a_connection_that_is_kept_alive(draining: Draining) -> None:
+    """It gets one answer more, which sends it away; then the drain is over."""
+    assert await draining.call() is None
+    drained = asyncio.create_task(draining.run())
+    await asyncio.sleep(0.1)
+    assert not drained.done()
+    assert await draining.call() == "close"
+    assert await drained < 2
+
+
+async def test_what_aiohttp_answers(draining: Draining) -> None:
+    """Answers that are not a service's say the same."""
+    assert await draining.call() is None
+    drained = asyncio.create_task(draining.run())
+    await asyncio.sleep(0)
+    assert await draining.call("/no/such/path") == "close"
+    assert await drained < 2
+
+
+async def test_an_idle_connection(draining: Draining) -> None:
+    """Who sends nothing is waited for no longer than said."""
+    assert await draining.call() is None
+    assert 0.2 <= await draining.run(0.2) < 1
+
+
+async def test_lasting_connections(draining: Draining) -> None:
+    """Those that end in another way are not waited for."""
+    assert await draining.call() is None
+    assert await draining.run(lasting=1) < 1

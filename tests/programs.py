@@ -1,0 +1,125 @@
+"""Programs that a test starts, talks to and ends, reading what they say line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
+SERVE = ("-m", "toto_aio", "serve")
+CALL = {"method": "hello", "parameters": {"name": "Ada"}}
+HELLO = '''
+async def invoke(handler, parameters):
+    """Greet."""
+    return f"Hello, {parameters['name']}"
+'''
+
+
+class Server:
+    """A process that serves, and what it has said so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it has last said that it serves."""
+        line = next(line for line in reversed(self.lines) if line.startswith("Serving on "))
+        return re.sub(r" with \d+ processes$", "", line.removeprefix("Serving on ")).split(", ")
+
+    @property
+    def address(self) -> str:
+        """The first of them."""
+        return self.addresses[0]
+
+    async def wait_for(self, text: str) -> str:
+        """Read what it says until a new line with ``text``; that line."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(20):
+            while True:
+                line = await self.process.stderr.readline()
+                assert line, f"It ended before it said {text!r}: {self.lines}"
+                self.lines.append(line.decode().rstrip("\n"))
+                if text in self.lines[-1]:
+                    return self.lines[-1]
+
+    async def call(self, body: Any, address: str | None = None) -> Any:
+        """The answer to a call."""
+        async with aiohttp.ClientSession() as client:
+            async with client.post(address or self.address, json=body) as response:
+                return await response.json()
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the status, while ``lines`` has the last words."""
+        self.process.send_signal(number)
+        async with asyncio.timeout(20):
+            _, rest = await self.process.communicate()
+        self.lines += rest.decode().splitlines()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+async def start(folder: Path, *arguments: str, **environment: str) -> Server:
+    """Start Python with these arguments, in a process group of its own, as a shell does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=folder,
+        env={**ENVIRONMENT, **environment},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        process_group=0,
+    )
+    return Server(process)
+
+
+@asynccontextmanager
+async def serving(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Server]:
+    """A server that has said where it serves; it is gone at the end."""
+    server = await start(folder, *(arguments or (*SERVE, "--port=0")), **environment)
+    try:
+        await server.wait_for("Serving on ")
+        yield server
+    finally:
+        if server.process.returncode is None:
+            server.process.kill()
+            await server.process.communicate()
+
+
+async def failing(folder: Path, *arguments: str, **environment: str) -> str:
+    """What is said by a start that must fail."""
+    server = await start(folder, *arguments, **environment)
+    try:
+        async with asyncio.timeout(20):
+            _, said = await server.process.communicate()
+    finally:
+        if server.process.returncode is None:
+            server.process.kill()
+            await server.process.communicate()
+    assert server.process.returncode == 1
+    return said.decode()
+
+
+def write(folder: Path, **files: str) -> None:
+    """Python files below a folder, ``a__b`` for ``a/b.py``; a package's ``__init__.py`` is made empty."""
+    for name, text in files.items():
+        path = folder / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != folder:
+            (path.parent / "__init__.py").touch()
+        path.write_text(text, encoding="utf-8")
+
+
+def short(path: Path) -> str:
+    """The path from here: that of a socket may have 107 bytes."""
+    return os.path.relpath(path)
