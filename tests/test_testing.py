@@ -1,0 +1,346 @@
+"""The fixtures for tests of services, in projects with tests of their own, and what stands behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from toto_aio import Handler, TotoException
+from toto_aio.calls import RawAnswer, Redirect
+from toto_aio.client import Client
+from toto_aio.exceptions import NotAuthorized, TimedOut
+from toto_aio.invocation import (
+    anonymous_session,
+    asynchronous,
+    authenticated,
+    default_parameters,
+    raw_response,
+    timeout,
+)
+from toto_aio.methods.account import create, login, logout
+from toto_aio.settings import SettingsError
+from toto_aio.testing import InProcess, Serve, calling, serving
+
+DOCS = Path(__file__).parent.parent / "docs"
+Parameters = dict[str, Any]
+
+STRICT = """
+[tool.pytest.ini_options]
+pythonpath = ["."]
+asyncio_default_fixture_loop_scope = "function"
+addopts = "-p no:cacheprovider"
+filterwarnings = ["error"]
+"""
+HELLO = """
+from toto_aio.invocation import requires
+
+@requires("name")
+async def invoke(handler, parameters):
+    return {"hello": parameters["name"]}
+"""
+
+
+def project(folder: Path, tests: str, settings: str = STRICT) -> Path:
+    """A project with a method and these tests."""
+    for name, text in {
+        "pyproject.toml": settings,
+        "methods/__init__.py": "from toto_aio.methods import account",
+        "methods/hello.py": HELLO,
+        "tests/test_it.py": tests,
+    }.items():
+        write(folder / name, text)
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    """A file, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    """What Python prints with these arguments."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+    finished = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**own, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    return finished.stdout + finished.stderr
+
+
+TESTS = """
+import pytest
+from methods import hello
+from toto_aio import TotoException
+
+pytestmark = pytest.mark.asyncio
+
+@pytest.fixture
+def toto_options():
+    return {"encoding": "msgpack", "password_min_length": 3}
+
+async def test_served(toto_serve):
+    client = await toto_serve("methods", signing="session")
+    await client.create_account("ada", "short")
+    assert await client.call("hello", {"name": "Ada"}) == {"hello": "Ada"}
+    other = await toto_serve("methods")
+    assert other.url != client.url
+    with pytest.raises(TotoException, match="1005"):
+        await other.login("ada", "correct horse")
+
+async def test_called(toto_call):
+    assert await toto_call(hello, {"name": "Ada"}, user_id="ada") == {"hello": "Ada"}
+
+async def test_a_socket(toto_serve):
+    client = await toto_serve("methods")
+    async with client.socket() as socket:
+        assert await socket.call("hello", {"name": "Ada"}) == {"hello": "Ada"}
+
+async def test_that_fails(toto_serve):
+    client = await toto_serve("methods")
+    assert await client.call("hello", {"name": "Ada"}) == {"hello": "Eve"}
+
+async def test_with_an_error(toto_call):
+    await toto_call(hello)
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_in_another_loop(toto_serve):
+    await toto_serve("methods")
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_called_in_another_loop(toto_call):
+    await toto_call(hello, {"name": "Ada"})
+"""
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_a_project(tmp_path: Path, mode: str) -> None:
+    """Tests pass and fail as they should, and leave nothing open, in both modes of pytest-asyncio."""
+    printed = run(project(tmp_path, TESTS), "-m", "pytest", "-o", f"asyncio_mode={mode}")
+    failed = re.findall(r"^FAILED tests/test_it\.py::(\w+) - (.{12})", printed, re.MULTILINE)
+    assert "4 failed, 3 passed in" in printed, printed
+    assert [name for name, _ in failed] == [
+        "test_that_fails",
+        "test_with_an_error",
+        "test_in_another_loop",
+        "test_called_in_another_loop",
+    ]
+    assert "1003: Missing parameters: name" in printed
+    assert "give both the same scope" in printed
+
+
+def test_without_pytest_asyncio(tmp_path: Path) -> None:
+    """Other tests run as ever, and who uses a fixture is told what to install."""
+    tests = """
+def test_plain(): pass
+def test_served(toto_serve): pass
+def test_called(toto_call): pass
+"""
+    project(tmp_path, tests, "[tool.pytest.ini_options]\nfilterwarnings = ['error']")
+    write(tmp_path / "absent" / "pytest_asyncio.py", "raise ImportError")
+    left_out = [f"-pno:{name}" for name in ("asyncio", "aiohttp", "cacheprovider")]
+    printed = run(tmp_path, "-m", "pytest", *left_out, PYTHONPATH=str(tmp_path / "absent"))
+    assert "1 passed, 2 errors" in printed
+    for fixture in ("toto_serve", "toto_call"):
+        assert f"{fixture} needs pytest-asyncio: pip install 'toto-aio[testing]'" in printed
+
+
+def test_what_pytest_imports_at_its_start(tmp_path: Path) -> None:
+    """Not the package: it would not be measured, and who tests something else would wait for it."""
+    tests = """
+import sys
+def test_it(pytestconfig):
+    assert pytestconfig.pluginmanager.has_plugin("toto_aio")
+    assert not {"toto_aio", "aiohttp"} & set(sys.modules)
+"""
+    write(tmp_path / "test_it.py", tests)
+    assert "1 passed" in run(tmp_path, "-m", "pytest", "-pno:cacheprovider", "-pno:aiohttp")
+
+
+@pytest.mark.parametrize("page", ["testing.md"])
+def test_the_documentation(tmp_path: Path, page: str) -> None:
+    """The files of the page are a project whose tests pass."""
+    blocks = re.findall(r"^```\w+\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        if named := re.match(r"# (\S+\.\w+)\n", block):
+            write(tmp_path / named[1], block)
+    assert "11 passed" in run(tmp_path, "-m", "pytest", "-Werror", "-pno:cacheprovider")
+
+
+@authenticated
+@default_parameters({"by": 1})
+async def count(handler: Handler, parameters: Parameters) -> Any:
+    """Count in the session."""
+    assert handler.session is not None
+    return await handler.session.update(
+        lambda state: state.update(n=state.get("n", 0) + parameters["by"]) or state["n"]
+    )
+
+
+async def test_a_user_in_process(toto_call: InProcess) -> None:
+    """Their session is the same in all calls, until they log out; parameters stay as they were."""
+    given: Parameters = {}
+    assert [await toto_call(count, given, user_id=name) for name in ("ada", "Ada", "bob")] == [1, 2, 1]
+    assert given == {}
+    with pytest.raises(NotAuthorized):
+        await toto_call(count)
+    assert await toto_call(logout, user_id="ada") == {"authenticated": False}
+    assert await toto_call(count, {"by": 5}, user_id="ada") == 5
+    session = await toto_call.session("ada")
+    assert (session["n"], session.user_id) == (5, "ada")
+
+
+async def test_an_account_in_process(toto_call: InProcess) -> None:
+    """One that is there already is used, and its password is looked at."""
+    account = {"user_id": "ada", "password": "correct horse"}
+    assert (await toto_call(create, account))["user_id"] == "ada"
+    assert await toto_call(count, user_id="ada") == 1
+    assert (await toto_call(login, account))["user_id"] == "ada"
+    with pytest.raises(TotoException, match="1005"):
+        await toto_call(login, {**account, "password": "wrong"})
+    with pytest.raises(TotoException, match="Parameters must be an object"):
+        await toto_call(login, [])
+
+
+async def test_all_kinds_of_methods(toto_call: InProcess) -> None:
+    """Threads, later answers, bytes, streams, redirections, modules with a class of errors of their own."""
+
+    def threaded(handler: Handler, parameters: Parameters) -> Any:
+        return handler.wait(asyncio.sleep(0, "slept"))
+
+    @asynchronous
+    async def waits(handler: Handler, parameters: Parameters) -> None:
+        handler.register_event_handler("news", handler.respond)
+
+    async def tells(handler: Handler, parameters: Parameters) -> None:
+        await handler.events.send("news", parameters)
+
+    @raw_response
+    async def raw(handler: Handler, parameters: Parameters) -> bytes:
+        handler.set_status(201)
+        handler.set_header("x-a", "b")
+        handler.set_cookie("c", "d")
+        return b"bytes"
+
+    async def stream(handler: Handler, parameters: Parameters) -> None:
+        for piece in ("a", "b"):
+            handler.respond_raw(piece, "text/plain", finish=False)
+            await handler.drain()
+
+    async def redirect(handler: Handler, parameters: Parameters) -> None:
+        handler.redirect("/elsewhere")
+
+    @anonymous_session
+    async def anonymous(handler: Handler, parameters: Parameters) -> Any:
+        assert handler.session is not None
+        return [handler.session.user_id, handler.address, handler.headers_only]
+
+    assert await toto_call(threaded) == "slept"
+    waiting = asyncio.create_task(toto_call(waits))
+    await asyncio.sleep(0.05)
+    assert await toto_call(tells, {"x": 1}) is None
+    assert await waiting == {"x": 1}
+    assert await toto_call(raw) == RawAnswer(b"bytes", "application/octet-stream")
+    assert await toto_call(stream) == RawAnswer(b"ab", "text/plain")
+    assert await toto_call(redirect) == Redirect("/elsewhere")
+    assert await toto_call(anonymous) == ["", "127.0.0.1", False]
+    module = ModuleType("module")
+    module.invoke = anonymous  # type: ignore[attr-defined]
+    assert await toto_call(module) == ["", "127.0.0.1", False]
+
+
+async def test_what_goes_wrong_in_process(toto_call: InProcess) -> None:
+    """An exception comes as it is, a time limit is one, and what needs HTTP says so."""
+
+    async def broken(handler: Handler, parameters: Parameters) -> None:
+        raise ZeroDivisionError
+
+    @timeout(0.05)
+    async def slow(handler: Handler, parameters: Parameters) -> None:
+        await asyncio.sleep(5)
+
+    async def looks(handler: Handler, parameters: Parameters) -> None:
+        assert handler.request
+
+    async def sends(handler: Handler, parameters: Parameters) -> None:
+        handler.send_message("hello")
+
+    with pytest.raises(ZeroDivisionError):
+        await toto_call(broken)
+    with pytest.raises(TimedOut):
+        await toto_call(slow)
+    with pytest.raises(RuntimeError, match="toto_serve"):
+        await toto_call(looks)
+    with pytest.raises(RuntimeError, match="socket"):
+        await toto_call(sends)
+
+
+async def test_options_in_process(tmp_path: Path) -> None:
+    """A store of choice, and the hooks."""
+    names: list[str] = []
+    url = f"sqlite:///{tmp_path}/test.db"
+    async with calling(database=url, before_handler=lambda handler, id, name: names.append(name)) as call:
+        assert await call(count, user_id="ada") == 1
+    async with calling(database=url) as call:
+        assert (await call.session("ada"))["n"] is None  # a session of its own
+        with pytest.raises(TotoException, match="1006"):
+            await call(create, {"user_id": "ada", "password": "correct horse"})
+    assert names == ["tests.test_testing"]
+
+
+async def test_a_file_of_options(tmp_path: Path) -> None:
+    """Its options count, but a test touches no database that it has not named itself."""
+    file = tmp_path / "toto.toml"
+    file.write_text(
+        f"""
+        database = "sqlite:///{tmp_path}/live.db"
+        session_store = "redis://127.0.0.1:1/0"
+        events = "redis://127.0.0.1:1/0"
+        account_fields = ["name"]
+        root = "/api"
+        """
+    )
+    async with serving({"create": create}, file=file) as client:
+        account = {"user_id": "ada", "password": "correct horse", "name": "Ada"}
+        assert (await client.call("create", account))["user_id"] == "ada"
+        assert client.url.path == "/api"
+    async with calling(file=file) as call:
+        assert (await call(create, account))["user_id"] == "ada"
+    assert os.listdir(tmp_path) == ["toto.toml"]
+
+
+async def test_options_that_are_wrong(toto_serve: Serve) -> None:
+    """They say what to write."""
+    with pytest.raises(SettingsError, match="pythonpath"):
+        await toto_serve()
+    with pytest.raises(SettingsError, match="no such option"):
+        await toto_serve({"count": count}, databse="memory://")
+    with pytest.raises(SettingsError, match="no module"):
+        await toto_serve("no_such_package")
+
+
+async def test_what_is_served_ends() -> None:
+    """Nothing listens after the block, also if a call is under way."""
+
+    async def slow(handler: Handler, parameters: Parameters) -> None:
+        await asyncio.sleep(0.1)
+
+    async with serving({"slow": slow}) as client:
+        other = Client(client.url)
+        async with other:
+            calls = [asyncio.create_task(other.call("slow")) for _ in range(3)]
+            await asyncio.gather(*calls)
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", client.url.port)
