@@ -17,8 +17,8 @@ FLOORS: dict[str, int] = {
         (
             "exceptions models methods deadlines calls readers",
             "codecs calllog",
-            "settings passwords signing arguments stores brokers",
-            "accounts proxies",
+            "settings passwords signing arguments stores brokers frames",
+            "accounts proxies inbox outbox",
             "throttle subscription",
             "sessions events",
             "caller",
@@ -31,14 +31,14 @@ FLOORS: dict[str, int] = {
             "cookies cors bodies",
             "callers websocket",
             "reply logs sockets",
-            "processes",
-            "service",
+            "processes parts health",
+            "service metrics",
             "app",
-            "wire server",
+            "wire server check listing new",
             "client_socket",
             "client cli",
             "testing",
-            "__main__ __init__",
+            "__main__ __init__ templates",
         )
     )
     for name in names.split()

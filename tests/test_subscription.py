@@ -7,11 +7,13 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from tests.test_events import Inbox, event, running, settled
 from toto_aio.brokers.memory import MemoryBroker
+from toto_aio.codecs import encode_msgpack
 from toto_aio.events import EventManager, Lagged
-from toto_aio.subscription import QUEUE_SIZE
+from toto_aio.subscription import QUEUE_SIZE, Arrival
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -244,6 +246,50 @@ async def test_a_persistent_handler_goes_on_after_a_gap() -> None:
     assert [await each.next(), await each.next()] == [1, 5]
     assert once.all == []
     await events.close()
+
+
+async def test_what_takes_events_as_they_come() -> None:
+    """It is offered an event only while none waits, and nothing has to be told before."""
+    broker, taken, told = MemoryBroker(), list[Any](), list[int]()
+    events, willing = EventManager(broker), False
+
+    def take(arrival: Arrival) -> bool:
+        if willing:
+            taken.append(arrival.args())
+        return willing
+
+    await events.start()
+    async with events.subscribe("news", on_lagged=told.append, take=take) as news:
+        await broker.publish(event(1, 1), broadcast=True)
+        await settled(events)
+        willing = True
+        await broker.publish(event(2, 2), broadcast=True)
+        await settled(events)
+        assert taken == []
+        assert [await anext(news), await anext(news)] == [1, 2]
+        await broker.publish(event(3, 3), broadcast=True)
+        await settled(events)
+        assert taken == [3]
+        await broker.publish(event(5, 5), broadcast=True)
+        await settled(events)
+        assert (taken, told) == ([3], [])
+        assert (await anext(news), told) == (5, [1])
+    await events.close()
+
+
+def test_an_arrival() -> None:
+    """It is encoded once for all who want it in the same way, and decoded anew for each."""
+    asked: list[Any] = []
+
+    def encode(args: Any) -> bytes:
+        asked.append(args)
+        return repr(args).encode()
+
+    arrival = Arrival(Raw(b"\x91\x01"))
+    assert arrival.encoded(encode) == arrival.encoded(encode) == b"[1]"
+    assert arrival.encoded(encode_msgpack) == b"\x91\x01"
+    arrival.args().append(2)
+    assert (arrival.args(), asked) == ([1], [[1]])
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": -1}, {"when_full": "drop"}], ids=str)

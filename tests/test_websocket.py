@@ -17,7 +17,7 @@ from tests.conftest import server_module
 from tests.support import Serve, Service, eventually, memory
 from tests.test_logs import served
 from tests.test_session_scheme import client
-from toto_aio import Handler, TotoException, sockets, websocket
+from toto_aio import Handler, TotoException, inbox, outbox, sockets
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
@@ -130,7 +130,7 @@ async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.Monke
     for id in range(200):
         await socket.send_json({"id": id, "method": "work"})
     assert {(await answer(socket))["id"] for _ in range(200)} == set(range(200))
-    assert most == websocket.MAX_CALLS
+    assert most == inbox.MAX_CALLS
 
 
 async def test_a_frame_without_an_id(serve: Serve) -> None:
@@ -259,7 +259,7 @@ async def test_an_event_handler_can_be_removed(serve: Serve) -> None:
 
 async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events wait for it in a bounded queue; what is dropped is counted, and others are not held up."""
-    monkeypatch.setattr(websocket, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(outbox, "QUEUE_BYTES", 200_000)
     service = await serve(METHODS)
     slow, quick = await connect(service), await connect(service)
     await ask(slow, "listen", {"name": "e"})
@@ -285,7 +285,7 @@ async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: p
 
 async def test_too_much_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A method that sends without end gets BufferError."""
-    monkeypatch.setattr(websocket, "QUEUE_BYTES", 100_000)
+    monkeypatch.setattr(outbox, "QUEUE_BYTES", 100_000)
 
     async def flood(handler: Handler, parameters: Parameters) -> int:
         for n in range(1000):
@@ -600,7 +600,7 @@ async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
 
     service = await serve({"wait": wait, "ended": count_ends}, socket_closed_method="ended")
     socket = await connect(service)
-    for number in range(websocket.MAX_CALLS + 5):
+    for number in range(inbox.MAX_CALLS + 5):
         await socket.send_json({"id": number, "method": "wait"})
     await asyncio.sleep(0.1)
     socket._response.connection.transport.abort()  # type: ignore[union-attr]
@@ -609,7 +609,7 @@ async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
 
 async def test_answers_wait_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not lost: all come when it reads again."""
-    monkeypatch.setattr(websocket, "QUEUE_BYTES", 100_000)
+    monkeypatch.setattr(outbox, "QUEUE_BYTES", 100_000)
 
     async def much(handler: Handler, parameters: Parameters) -> str:
         return "x" * 400_000

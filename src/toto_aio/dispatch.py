@@ -61,6 +61,7 @@ class Dispatcher:
         self._get_methods = get_methods
         self._before = before
         self._after = after
+        self._plain = frozenset(name for name, method in methods.items() if _is_plain(method))
         self._waiting: set[Handler] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -121,19 +122,9 @@ class Dispatcher:
         self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
     ) -> Any:
         rules = method.rules
-        if rules.guard:
-            await _admit(rules.guard, handler, parameters)
-        callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
-        if rules.defaults or rules.required:
-            _complete(parameters, rules)
-        if callback is not None:
-            _check_callback(callback)
-        if (rules.raw or callback is not None) and not handler.reply.alone:
-            raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
-        if rules.raw:
-            handler.response_type = "application/octet-stream"
-        if method.on_connection_close is not None or rules.asynchronous or rules.cancellable:
-            handler.reply.watch(lambda: self._client_left(method, handler, limit))
+        callback = None
+        if handler.call.name not in self._plain:
+            callback = await self._prepare(method, handler, parameters, limit)
         try:
             if method.threaded:
                 result = await self._in_thread(method, handler, parameters)
@@ -156,6 +147,26 @@ class Dispatcher:
         if rules.raw:
             return _raw_answer(result, handler)
         return result if callback is None else _script(callback, result, handler)
+
+    async def _prepare(
+        self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
+    ) -> str | None:
+        """Do what the decorators ask for; returns the name of a JSONP callback."""
+        rules = method.rules
+        if rules.guard:
+            await _admit(rules.guard, handler, parameters)
+        callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
+        if rules.defaults or rules.required:
+            _complete(parameters, rules)
+        if callback is not None:
+            _check_callback(callback)
+        if (rules.raw or callback is not None) and not handler.reply.alone:
+            raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
+        if rules.raw:
+            handler.response_type = "application/octet-stream"
+        if method.on_connection_close is not None or rules.asynchronous or rules.cancellable:
+            handler.reply.watch(lambda: self._client_left(method, handler, limit))
+        return callback
 
     async def _in_thread(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
         context = contextvars.copy_context()  # run_in_executor would lose it
@@ -197,6 +208,13 @@ def wire_error(exc: Exception, call: Call, address: str, *, debug: bool = False)
         return exc
     text = f"Internal error {call.transaction_id}"
     return InternalError(f"{text}: {type(exc).__name__}: {exc}" if debug else text)
+
+
+def _is_plain(method: Method) -> bool:
+    """Whether there is nothing to do before a method is called: most of them ask for nothing."""
+    rules = method.rules
+    asks = (rules.guard, rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous)
+    return not any(asks) and not rules.cancellable and method.on_connection_close is None
 
 
 async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ import msgspec
 
 from toto_aio.brokers import Broker, Receiver
 from toto_aio.codecs import encode_msgpack
-from toto_aio.subscription import QUEUE_SIZE, Subscription, WhenFull
+from toto_aio.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.subscription import Lagged as Lagged
 
 logger = logging.getLogger(__name__)
@@ -110,12 +110,12 @@ class EventManager:
         Returns what ``remove_handler`` takes.
         """
         registration = Registration(name, function)
-        self._on_loop(self._register, registration, persist)
+        self.on_loop(self._register, registration, persist)
         return registration
 
     def remove_handler(self, registration: Registration) -> None:
         """Call a handler no more; one that runs goes on. If it is not registered this is a no-op."""
-        self._on_loop(self._remove, registration)
+        self.on_loop(self._remove, registration)
 
     def subscribe(
         self,
@@ -123,16 +123,26 @@ class EventManager:
         size: int = QUEUE_SIZE,
         when_full: WhenFull = "drop-oldest",
         on_lagged: Callable[[int], None] | None = None,
+        take: Callable[[Arrival], bool] | None = None,
     ) -> Subscription:
         """The events of a name as an asynchronous iterator, from now until it is closed.
 
         At most ``size`` events wait. When one more comes, the oldest is dropped, or with ``disconnect`` the
         iteration raises ``Lagged``. Before a reader gets the next event, ``on_lagged`` is called with how
         many it has not got, of this name and, if they did not come to this process, of any name.
+
+        While nothing waits, ``take`` is offered each event as it comes; True says that it is dealt with.
         """
-        subscription = Subscription(name, size, when_full, on_lagged, self._forget)
+        subscription = Subscription(name, size, when_full, on_lagged, self._forget, take)
         self._subscriptions.setdefault(name, {})[subscription] = None
         return subscription
+
+    def on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        """Call a function between two events, so that what a thread registers is there for all later ones."""
+        if self._loop is None or threading.get_ident() == self._thread:
+            function(*args)
+        else:
+            self._loop.call_soon_threadsafe(function, *args)
 
     def _register(self, registration: Registration, persist: bool) -> None:
         if persist:
@@ -149,13 +159,6 @@ class EventManager:
     def _forget(self, subscription: Subscription) -> None:
         _drop(self._subscriptions, subscription.name, subscription)
 
-    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
-        """Call a function between two events, so that what a thread registers is there for all later ones."""
-        if self._loop is None or threading.get_ident() == self._thread:
-            function(*args)
-        else:
-            self._loop.call_soon_threadsafe(function, *args)
-
     def _is_wanted(self, payload: bytes) -> bool:
         event = _unpack(payload)
         return event is not None and (event[2] in self._handlers or event[2] in self._subscriptions)
@@ -167,10 +170,11 @@ class EventManager:
         sender, number, name, args = event
         if number:
             self._look_for_gap(sender, number)
+        arrival = Arrival(args)
         for subscription in tuple(self._subscriptions.get(name, ())):
-            subscription.put(args)
+            subscription.put(arrival)
         for registration in self._handlers.pop(name, ()):
-            self._start(_call(registration.function, _decoder.decode(args), name), name)
+            self._start(_call(registration.function, arrival.args(), name), name)
 
     def _look_for_gap(self, sender: bytes, number: int) -> None:
         last = self._heard.pop(sender, number)

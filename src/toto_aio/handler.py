@@ -48,10 +48,13 @@ class Resources:
 class Reply(Protocol):
     """The response that is being made for a request, as far as a method may shape it."""
 
-    request: web.Request
     content_type: str
     alone: bool
     """Whether the response is this call's own; the calls of a batch share one."""
+
+    @property
+    def request(self) -> web.Request:
+        """aiohttp's request."""
 
     @property
     def headers_only(self) -> bool:
@@ -282,8 +285,9 @@ class Handler:
     def finish(self) -> None:
         """End the call: event handlers are removed, and later answers are dropped."""
         self.finished = True
-        for registration in self._registrations or ():
-            self.deregister_event_handler(registration)
+        if self._registrations is not None:
+            for registration in self._registrations:
+                self.deregister_event_handler(registration)
 
     def _respond_raw(self, piece: bytes, content_type: str, finish: bool) -> None:
         if self.finished or self._answer is not None:

@@ -73,6 +73,7 @@ class Sockets:
             timeout=2.0,
             max_msg_size=self._settings.max_body_size,
             compress=False,  # whose state would be the most of what an idle socket costs
+            decode_text=False,  # as the codecs read bytes
         )
         if not response.can_prepare(request):
             raise web.HTTPUpgradeRequired(

@@ -36,6 +36,26 @@ class Lagged(Exception):  # it says what happened, as Toto's names do
         self.count = count
 
 
+class Arrival:
+    """An event's arguments as they came: decoded anew for each who gets them."""
+
+    __slots__ = ("_encoded", "_packed")
+
+    def __init__(self, packed: msgspec.Raw) -> None:
+        self._packed = packed
+        self._encoded: dict[Callable[[Any], bytes], bytes] = {}
+
+    def args(self) -> Any:
+        """A copy of them."""
+        return _decoder.decode(self._packed)
+
+    def encoded(self, encode: Callable[[Any], bytes]) -> bytes:
+        """What ``encode`` makes of them, which it is asked for once for all receivers."""
+        if encode not in self._encoded:
+            self._encoded[encode] = encode(self.args())
+        return self._encoded[encode]
+
+
 class Subscription:
     """The events of one name, in order, for one reader, as ``EventManager.subscribe`` returns it.
 
@@ -50,6 +70,7 @@ class Subscription:
         when_full: WhenFull,
         on_lagged: Callable[[int], None] | None,
         forget: Callable[[Subscription], None],
+        take: Callable[[Arrival], bool] | None = None,
     ) -> None:
         if size < 1:
             raise ValueError(f"size: write 1 or more, not {size}")
@@ -62,15 +83,18 @@ class Subscription:
         self._when_full = when_full
         self._on_lagged = on_lagged
         self._forget = forget
-        self._queue: deque[msgspec.Raw] = deque()
+        self._take = take
+        self._queue: deque[Arrival] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._untold = 0
         self._is_slow = False
         self._overflowed = False
         self._closed = False
 
-    def put(self, args: msgspec.Raw) -> None:
+    def put(self, event: Arrival) -> None:
         """Add an event; when the queue is full, ``when_full`` says what makes way."""
+        if self._take is not None and not self._queue and not self._untold and self._take(event):
+            return
         if len(self._queue) >= self._size:
             if self._when_full == "disconnect":
                 self._drop(len(self._queue) + 1)
@@ -79,7 +103,7 @@ class Subscription:
                 return
             self._queue.popleft()
             self._drop(1)
-        self._queue.append(args)
+        self._queue.append(event)
         self._wake()
 
     def miss(self, count: int) -> None:
@@ -116,9 +140,9 @@ class Subscription:
             if self._untold and self._on_lagged is not None:
                 self._on_lagged(self._take_untold())
             elif self._queue:
-                args = self._queue.popleft()
+                event = self._queue.popleft()
                 self._is_slow = self._is_slow and bool(self._queue)
-                return _decoder.decode(args)
+                return event.args()
             else:
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter

@@ -10,37 +10,34 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
 from toto_aio.caller import Caller
 from toto_aio.calls import OWN_BYTES, Call, ClientLeftError
-from toto_aio.codecs import CODECS, JSON, Codec
+from toto_aio.codecs import JSON
 from toto_aio.dispatch import Dispatcher, wire_error
-from toto_aio.events import EventManager, Registration
+from toto_aio.events import EventManager, Registration, current_manager
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.frames import TEXT, Format
+from toto_aio.handler import Handler
+from toto_aio.inbox import Inbox
+from toto_aio.outbox import Outbox
 from toto_aio.readers import SlowReaders
 from toto_aio.sessions import Sessions, UserSession
+from toto_aio.subscription import Arrival
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = 30.0
 """Seconds between two pings; who does not answer one within half of that is gone."""
-MAX_CALLS = 32
-"""Calls of one socket that run at once; while there are so many its next frame is not read."""
-QUEUE_BYTES = 1024 * 1024
-"""Bytes that may wait for a slow client. Events then wait in their subscriptions, which drop the oldest;
-a method that sends more gets ``BufferError``."""
-LOOK_INTERVAL = 0.5
-"""Seconds between two looks for the client of a socket whose frames are not read."""
 CLOSE_LIMIT = 2.0
 """Seconds that a client has to take part in closing a socket."""
 
-MSGPACK = CODECS["application/msgpack"]
-FRAMES: dict[WSMsgType, Codec] = {WSMsgType.TEXT: JSON, WSMsgType.BINARY: MSGPACK}
+Show = Callable[[dict[str, Any]], Awaitable[bool]]
 
 
 class Socket:
@@ -49,7 +46,7 @@ class Socket:
     def __init__(
         self,
         request: web.Request,
-        response: web.WebSocketResponse,
+        response: web.WebSocketResponse[Any],
         dispatch: Dispatcher,
         sessions: Sessions,
         events: EventManager | None,
@@ -63,93 +60,50 @@ class Socket:
         self.address = address
         self.agent = agent
         self.session: UserSession | None = None
+        self.outbox = Outbox(request, response, readers)
+        self.watching: set[SocketReply] = set()
+        """Those that are to be told when the client leaves."""
         self._response = response
         self._dispatch = dispatch
         self._sessions = sessions
         self._events = events
-        self._readers = readers
         self._debug = debug
-        self._queue: deque[tuple[Codec, bytes]] = deque()
-        self._waiting = 0
-        self._flushing = self._planned = False
-        self._room = asyncio.Event()
-        self._turn = asyncio.Semaphore(MAX_CALLS)
-        self._calls: set[asyncio.Task[None]] = set()
         self._helpers: set[asyncio.Task[None]] = set()
-        self._replies: set[SocketReply] = set()
-        self._closing = False
 
-    async def run(self, show_session: Callable[[dict[str, Any]], Awaitable[bool]]) -> None:
+    async def run(self, show_session: Show) -> None:
         """Read frames until the socket is closed, and let the calls that run come to their end.
 
         ``show_session`` may take the first frame; it says whether it has.
         """
-        is_first = True
+        if self._events is not None:
+            current_manager.set(self._events)  # so that no call of this socket changes it
+        inbox = Inbox(
+            self._response,
+            self._answer,
+            lambda format, data: self._shows(show_session, format, data),
+            self._is_over,
+        )
         try:
-            async for frame in self._response:
-                codec = FRAMES.get(frame.type)
-                if codec is not None:
-                    await self._take(codec, frame.data, show_session if is_first else None)
-                    is_first = False
+            await inbox.read()
             self._leave()
-            await asyncio.gather(*self._calls, return_exceptions=True)
+            await inbox.finish()
         finally:
             self._leave()
-            tasks = self._calls | self._helpers
-            for task in tasks:
+            for task in self._helpers:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _take(
-        self, codec: Codec, data: Any, show_session: Callable[[dict[str, Any]], Awaitable[bool]] | None
-    ) -> None:
-        """Begin what a frame asks for."""
-        try:
-            message = codec.decode(data.encode() if isinstance(data, str) else data)
-            if type(message) is not dict:
-                raise InvalidParameters("A frame must be an object.")
-            shown = show_session is not None and "method" not in message and await show_session(message)
-        except Exception as exc:
-            self._send_error(codec, exc, Call(None, None), None)
-            return
-        if not shown:
-            if await self._has_turn():
-                self._start(self._calls, self._answer(codec, message), "call")
-        elif "id" in message:
-            session = None if self.session is None else self.session.describe()
-            self.send(codec, {"id": message["id"], "result": session})
-
-    async def _has_turn(self) -> bool:
-        """Wait until one call more may run; False if the client, whose frames are not read now, is gone."""
-        while True:
-            try:
-                async with asyncio.timeout(LOOK_INTERVAL):
-                    return await self._turn.acquire()
-            except TimeoutError:
-                transport = self.request.transport
-                if self._closing or transport is None or transport.is_closing():
-                    return False
-
-    def _leave(self) -> None:
-        """The client has gone: those who wait for it are told, once."""
-        self._closing = True
-        while self._replies:
-            self._replies.pop().leave()
+            await asyncio.gather(inbox.stop(), *self._helpers, return_exceptions=True)
+            await self.outbox.end()
 
     async def call(self, method: str) -> None:
         """Call a method for what it does, as when the socket is opened and closed."""
-        await self._turn.acquire()
-        await self._answer(JSON, {"method": method})
+        await self._answer(TEXT, JSON.encode({"method": method}))
 
     async def close(self, code: int, reason: str) -> None:
         """Tell the client that it is over, and end."""
-        self._closing = True
+        self.outbox.close()
         try:
             async with asyncio.timeout(CLOSE_LIMIT):
-                await self._flush()
-                while self._waiting:
-                    self._room.clear()
-                    await self._room.wait()
+                await self.outbox.sent()
                 await self._response.close(code=code, message=reason.encode())
         except TimeoutError:
             if self.request.transport is not None:
@@ -157,40 +111,70 @@ class Socket:
 
     def close_soon(self, code: int, reason: str) -> None:
         """Close, without waiting for it."""
-        if not self._closing:
-            self._closing = True
-            self._start(self._helpers, self.close(code, reason), "closing")
+        if not self.outbox.closed:
+            self.outbox.close()
+            self._help(self.close(code, reason), "closing")
 
-    def send(self, codec: Codec, value: Any) -> None:
-        """Add a frame to those that wait. Raises ``BufferError`` if too much waits already."""
-        body = codec.encode(value)
-        if self._waiting and self._waiting + len(body) > QUEUE_BYTES and not self._closing:
-            raise BufferError("Too much waits for the client of this socket")
-        self._put(codec, body)
-        self._flush_soon()
+    def listen(
+        self, name: str, function: Callable[[Any], Any], answers: Format, *, pushes: bool
+    ) -> Registration:
+        """Call ``function`` with each event until the socket closes, as fast as the client reads.
 
-    def _put(self, codec: Codec, body: bytes) -> None:
-        if not self._closing:
-            self._queue.append((codec, body))
-            self._waiting += len(body)
-
-    async def _room_for_more(self, limit: int) -> None:
-        """Wait until so few bytes wait for the client, or it is gone."""
-        while self._waiting > limit and not self._closing:
-            self._room.clear()
-            await self._room.wait()
-
-    def listen(self, codec: Codec, name: str, function: Callable[[Any], Any]) -> Registration:
-        """Call ``function`` with each event until the socket closes, as fast as the client reads."""
+        ``pushes``: all that the function does is to send the event, in the format of answers.
+        """
         assert self._events is not None
         registration = Registration(name, function)
+        self._events.on_loop(self._listen, registration, answers, pushes)
+        return registration
+
+    async def _shows(self, show_session: Show, format: Format, data: bytes) -> bool:
+        """Whether the first frame is no call: it shows a session, before any other frame is read."""
+        try:
+            message = format.decode(data)
+        except InvalidParameters:
+            return False
+        if type(message) is not dict or "method" in message:
+            return False
+        try:
+            shown = await show_session(message)
+        except Exception as exc:
+            self._send_error(format, exc, Call(None, None), None)
+            return True
+        if shown and "id" in message:
+            session = None if self.session is None else self.session.describe()
+            self.outbox.put(format.frame({"id": message["id"], "result": session}))
+        return shown
+
+    def _is_over(self) -> bool:
+        transport = self.request.transport
+        return self.outbox.closed or transport is None or transport.is_closing()
+
+    def _leave(self) -> None:
+        """The client has gone: those who wait for it are told, once."""
+        self.outbox.close()
+        while self.watching:
+            self.watching.pop().leave()
+
+    def _listen(self, registration: Registration, answers: Format, pushes: bool) -> None:
+        assert self._events is not None
+        name = registration.name
 
         def lagged(count: int) -> None:
-            self.send(codec, {"lagged": {"event": name, "count": count}})
+            self.outbox.add(answers.frame({"lagged": {"event": name, "count": count}}))
 
-        registration.subscription = self._events.subscribe(name, on_lagged=lagged)
-        self._start(self._helpers, self._consume(registration), f"event {name}")
-        return registration
+        push = partial(self._push, answers.frame) if pushes else None
+        registration.subscription = self._events.subscribe(name, on_lagged=lagged, take=push)
+        self._help(self._consume(registration), f"event {name}")
+
+    def _push(self, encode: Callable[[Any], bytes], event: Arrival) -> bool:
+        """Send an event as it comes; False if it has to wait for the client."""
+        if not self.outbox.has_room:
+            return False
+        try:
+            self.outbox.put(event.encoded(encode))
+        except Exception:
+            return False  # the handler will fail in the same way, where it is logged
+        return True
 
     async def _consume(self, registration: Registration) -> None:
         assert registration.subscription is not None
@@ -202,18 +186,23 @@ class Socket:
                         await outcome
                 except Exception:
                     logger.exception("the handler of the event %r failed", registration.name)
-                await self._flush()
-                await self._room_for_more(QUEUE_BYTES // 2)
+                await self.outbox.room()
 
-    async def _answer(self, codec: Codec, message: dict[str, Any]) -> None:
+    async def _answer(self, format: Format, data: bytes) -> None:
         """Run the call of a frame, and send its answer if it has an ``id``."""
+        try:
+            message = format.decode(data)
+            if type(message) is not dict:
+                raise InvalidParameters("A frame must be an object.")
+        except Exception as exc:
+            self._refuse(format, data, exc)
+            return
         id = message.get("id")
         parameters = message.get("parameters")
         call = Call(message.get("method"), {} if parameters is None else parameters)
-        caller = Caller(self._sessions, None if self.session is None else self.session.session_id, None)
-        reply = SocketReply(self, codec)
-        self._replies.add(reply)
         before = self.session
+        caller = Caller(self._sessions, None if before is None else before.session_id, None)
+        reply = SocketReply(self, format)
         try:
             result = await self._dispatch(call, caller, reply)
             if isinstance(result, OWN_BYTES):
@@ -222,18 +211,30 @@ class Socket:
                 answer = {"id": id, "result": result}
                 if caller.session is not None:
                     answer["session"] = caller.session.describe()
-                body = codec.encode(answer)
-                await self._room_for_more(QUEUE_BYTES // 2)
-                self._put(codec, body)
-                await self._flush()
+                frame = format.frame(answer)
+                if not self.outbox.has_room:
+                    await self.outbox.room()
+                self.outbox.put(frame)
         except ClientLeftError:
             pass
         except Exception as exc:
-            self._send_error(codec, exc, call, id)
+            self._send_error(format, exc, call, id)
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._send_error(format, _Cancelled(exc), call, id)
         finally:
-            self._replies.discard(reply)
-            self._turn.release()
-            self._follow(before, caller)
+            if reply.callbacks is not None:
+                self.watching.discard(reply)
+            if caller.session is not None or caller.left:
+                self._follow(before, caller)
+
+    def _refuse(self, format: Format, data: bytes, exc: Exception) -> None:
+        """Tell the client that a frame cannot be read."""
+        self._send_error(format, exc, Call(None, None), None)
+        if format is TEXT and not _is_utf8(data):
+            self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
 
     def _follow(self, before: UserSession | None, caller: Caller) -> None:
         """Take over the session that a call has made, or end with the session that a call has ended."""
@@ -245,55 +246,32 @@ class Socket:
         elif caller.left and before is not None and before is self.session:
             self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
 
-    def _send_error(self, codec: Codec, exc: Exception, call: Call, id: Any) -> None:
+    def _send_error(self, format: Format, exc: Exception, call: Call, id: Any) -> None:
         error = wire_error(exc, call, self.address, debug=self._debug).as_dict()
         if id is None and call.name is not None:
             return
         try:
-            self.send(codec, {"id": id, "error": error} if id is not None else {"error": error})
+            self.outbox.add(format.frame({"id": id, "error": error} if id is not None else {"error": error}))
         except Exception as unsendable:
             self.close_soon(WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
             logger.warning("a socket from %s was closed: %s", self.address, unsendable)
 
-    def _flush_soon(self) -> None:
-        """Send what waits after the code that runs now, unless that does so itself."""
-        if not self._flushing and not self._planned:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._begin_to_flush)
+    def _help(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"toto-aio socket {name}")
+        self._helpers.add(task)
+        task.add_done_callback(self._helpers.discard)
 
-    def _begin_to_flush(self) -> None:
-        self._planned = False
-        if self._queue and not self._flushing:
-            self._start(self._helpers, self._flush(), "flush")
 
-    async def _flush(self) -> None:
-        """Send what waits; if somebody is at it already, they send this too."""
-        if self._flushing:
-            return
-        self._flushing = True
-        try:
-            while self._queue:
-                codec, body = self._queue.popleft()
-                if self.request.transport is not None:
-                    self._readers.add(self.request.transport)
-                try:
-                    if codec is JSON:
-                        await self._response.send_str(body.decode())
-                    else:
-                        await self._response.send_bytes(body)
-                finally:
-                    self._waiting -= len(body)
-                    self._room.set()
-        except (ConnectionError, RuntimeError):  # it is closed, and the reader notices
-            self._queue.clear()
-            self._waiting = 0
-        finally:
-            self._flushing = False
+class _Cancelled(Exception):
+    """A call awaited what was cancelled; it was not cancelled itself."""
 
-    def _start(self, tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(coroutine, name=f"toto-aio socket {name}")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class SocketReply:
@@ -302,15 +280,32 @@ class SocketReply:
     alone = False
     streaming = False
     headers_only = False
+    callbacks: list[Callable[[], None]] | None = None
+    _content_type: str | None = None
 
-    def __init__(self, socket: Socket, codec: Codec) -> None:
-        self.socket = socket
-        self.request = socket.request
-        self.content_type = codec.content_type
-        self.address = socket.address
-        self.agent = socket.agent
-        self._codec = codec
-        self._callbacks: list[Callable[[], None]] = []
+    def __init__(self, socket: Socket, format: Format) -> None:
+        self._socket = socket
+        self._format = format
+
+    @property
+    def request(self) -> web.Request:
+        return self._socket.request
+
+    @property
+    def content_type(self) -> str:
+        return self._content_type or self._format.content_type
+
+    @content_type.setter
+    def content_type(self, content_type: str) -> None:
+        self._content_type = content_type
+
+    @property
+    def address(self) -> str:
+        return self._socket.address
+
+    @property
+    def agent(self) -> str:
+        return self._socket.agent
 
     def set_status(self, status: int) -> None: ...
 
@@ -324,16 +319,21 @@ class SocketReply:
     async def drain(self) -> None: ...
 
     def watch(self, callback: Callable[[], None]) -> None:
-        self._callbacks.append(callback)
+        if self.callbacks is None:
+            self.callbacks = []
+            self._socket.watching.add(self)
+        self.callbacks.append(callback)
 
     def leave(self) -> None:
         """The client has gone."""
-        for callback in self._callbacks:
+        for callback in self.callbacks or ():
             callback()
 
     def send_message(self, data: Any, message_id: Any) -> None:
         value = data if message_id is None else {"message_id": message_id, "data": data}
-        self.socket.send(self._codec, value)
+        self._socket.outbox.add(self._format.frame(value))
 
     def listen(self, name: str, function: Callable[[Any], Any]) -> Registration:
-        return self.socket.listen(self._codec, name, function)
+        sender = getattr(function, "__self__", None)
+        pushes = isinstance(sender, Handler) and sender.reply is self and function == sender.send_message
+        return self._socket.listen(name, function, self._format, pushes=pushes)

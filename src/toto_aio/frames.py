@@ -1,0 +1,37 @@
+"""The frames of a WebSocket: text is JSON, binary is MessagePack."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any
+
+from aiohttp import WSMsgType
+
+from toto_aio.codecs import CODECS, JSON, Codec
+
+
+class Format:
+    """A kind of frames: the codec of what is in them, and their opcode."""
+
+    def __init__(self, codec: Codec, opcode: WSMsgType) -> None:
+        self.content_type = codec.content_type
+        self.decode = codec.decode
+        self._encode = codec.encode
+        self._first = 0x80 | opcode  # the message ends with this frame
+
+    def frame(self, value: Any) -> bytes:
+        """A value as a frame of a server's (RFC 6455, 5.2). Raises what ``Codec.encode`` does."""
+        body = self._encode(value)
+        size = len(body)
+        if size < 126:
+            return _SHORT(self._first, size) + body
+        if size < 65536:
+            return _MEDIUM(self._first, 126, size) + body
+        return _LONG(self._first, 127, size) + body
+
+
+_SHORT, _MEDIUM, _LONG = (Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))
+TEXT = Format(JSON, WSMsgType.TEXT)
+BINARY = Format(CODECS["application/msgpack"], WSMsgType.BINARY)
+FORMATS = {WSMsgType.TEXT: TEXT, WSMsgType.BINARY: BINARY}
+"""By what aiohttp calls them."""
