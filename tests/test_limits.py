@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import io
 import re
+import time
 from typing import Any
 
 import bson
@@ -107,6 +111,28 @@ async def test_what_can_be_read_can_be_written(serve: Serve, content_type: str) 
     batch = {"batch": {"a": {"method": "echo", "parameters": nested(61)}}}
     response = await service.post(data=encode(batch), headers={"content-type": content_type})
     assert decode(await response.read()) == {"batch": {"a": {"result": nested(61)}}}
+
+
+async def test_a_body_that_unpacks_to_much(serve: Serve) -> None:
+    """It is refused when the limit is reached, and the rest of it is not even unpacked."""
+
+    async def echo(handler: Any, parameters: Any) -> Any:
+        return parameters
+
+    service = await serve({"echo": echo})
+    head = {"content-type": JSON, "content-encoding": "gzip"}
+    for level in (1, 9):  # which make more and less of it than the limit is
+        bomb = gzip.compress(b'{"a":"' + bytes(300_000_000), level)
+        begin = time.process_time()
+        response = await service.post("/echo", data=io.BytesIO(bomb), headers=head)
+        assert (response.status, response.headers["Connection"]) == (413, "close")
+        assert (await response.json())["error"]["code"] == 1003
+        await asyncio.sleep(0.3)
+        assert time.process_time() - begin < 0.15  # unpacking it takes twice that
+        assert await service.result("echo", {"a": 1}) == {"a": 1}
+    small = gzip.compress(b'{"a": "small"}')
+    response = await service.post("/echo", data=small, headers=head)
+    assert await response.json() == {"result": {"a": "small"}}
 
 
 async def test_broken_transfer_encodings(serve: Serve) -> None:

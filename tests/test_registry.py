@@ -85,6 +85,12 @@ def test_modules_and_packages(package: Package) -> None:
     assert methods["a.b.c"].invoke.__module__ == f"{root}.a.b.c"
 
 
+def test_folders_without_an_init(package: Package) -> None:
+    """They are packages too, at any depth; those without Python in them are not, nor private ones."""
+    files = {"notes/add.py": INVOKE, "a/b/c.py": INVOKE, "_private/x.py": INVOKE, "pages/index.html": ""}
+    assert names(package(files)) == ["a.b.c", "notes.add"]
+
+
 def test_a_package_can_be_a_method(package: Package) -> None:
     """``invoke`` in an ``__init__.py`` is the method of the package's name, beside those below it."""
     assert sorted(names(package({"a/__init__.py": INVOKE, "a/b.py": INVOKE}))) == ["a", "a.b"]

@@ -243,7 +243,9 @@ async def test_idle_connections_and_partial_heads(tmp_path: Path) -> None:
     count = 5000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * count)), hard))
-    (tmp_path / "sitecustomize.py").write_text("import toto_aio.server\ntoto_aio.server.KEEP_ALIVE = 4.0\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import toto_aio.processes.serving as serving\nserving.KEEP_ALIVE = 4.0\n"
+    )
     async with served(tmp_path, PYTHONPATH=str(tmp_path)) as service:
         port, pid = service.port, service.pid
         await call_until_warm(port)

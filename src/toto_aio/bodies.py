@@ -28,8 +28,8 @@ async def read_body(request: web.Request, begun: bytes, limit: int, seconds: flo
     """The body, of which ``begun`` was read already.
 
     It is counted here: an app that embeds this one has a limit of its own on ``request.read``. Raises
-    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for one that is
-    broken (400) or has not come within the ``seconds`` (408).
+    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for one that unpacks
+    to more (413), is broken (400) or has not come within the ``seconds`` (408).
     """
     try:
         async with asyncio.timeout(seconds):
@@ -39,22 +39,31 @@ async def read_body(request: web.Request, begun: bytes, limit: int, seconds: flo
 
 
 async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
-    too_large = InvalidParameters(f"The body must have at most {limit} bytes.", status=413)
     if (request.content_length or 0) > limit:
-        raise too_large
+        raise _too_large(request, limit)
     pieces = bytearray(begun)
     try:
         while piece := await request.content.readany():
             pieces += piece
             if len(pieces) > limit:
-                raise too_large
+                raise _too_large(request, limit)
     except web.RequestPayloadError as exc:
         raise BrokenBodyError(f"The body is broken: {exc}", status=400) from exc
     if not pieces and request.body_exists:
         pieces += await request.read()  # a middleware of the embedding app has read it already
     if len(pieces) > limit:
-        raise too_large
+        raise _too_large(request, limit)
     return bytes(pieces)
+
+
+def _too_large(request: web.Request, limit: int) -> InvalidParameters:
+    text = f"The body must have at most {limit} bytes."
+    if hdrs.CONTENT_ENCODING not in request.headers:
+        return InvalidParameters(text, status=413)
+    # To find the next request aiohttp would go on unpacking this one, for ten seconds.
+    request.protocol.close()
+    request.content.feed_eof()
+    return BrokenBodyError(text, status=413)
 
 
 async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:

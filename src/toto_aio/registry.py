@@ -8,6 +8,7 @@ import logging
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -114,13 +115,24 @@ def _walk(module: ModuleType, prefix: str) -> Iterator[tuple[str, ModuleType]]:
         yield prefix, module
     if not hasattr(module, "__path__"):
         return
-    children = {info.name for info in pkgutil.iter_modules(module.__path__) if not info.name.startswith("_")}
+    modules = {info.name for info in pkgutil.iter_modules(module.__path__)} | _plain_folders(module)
+    children = {name for name in modules if not name.startswith("_")}
     for child in sorted(children):
         yield from _walk(_import(f"{module.__name__}.{child}"), _join(prefix, child))
     for name, value in sorted(vars(module).items()):
         hidden = name.startswith("_") or name in children
         if isinstance(value, ModuleType) and _is_built_in(value) and not hidden:
             yield from _walk(value, _join(prefix, name))
+
+
+def _plain_folders(module: ModuleType) -> set[str]:
+    """The packages below a package that have no ``__init__.py`` (PEP 420), which pkgutil passes over."""
+    return {
+        folder.name
+        for path in map(Path, module.__path__)
+        for folder in (path.iterdir() if path.is_dir() else ())
+        if folder.name.isidentifier() and folder.is_dir() and any(folder.rglob("*.py"))
+    }
 
 
 def _import(name: str) -> ModuleType:
