@@ -1,10 +1,11 @@
 # make run    serve the example on 127.0.0.1:8888
 # make test   run the tests; make lint checks style, types, risky code and known holes in what it depends on
+# make docs   build the site of the documentation in docs/_build
 # make torture   run the drills, minutes each, on a machine that does little else
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint bench torture
+.PHONY: run test lint docs bench torture
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -18,6 +19,9 @@ lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src && $(BIN)/pip-audit --skip-editable
+
+docs: .venv/installed
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/echo.py

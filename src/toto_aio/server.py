@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 import traceback
@@ -18,11 +19,11 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.logs import configure_logs
 from toto_aio.processes import background
 from toto_aio.processes.listeners import listen, places
-from toto_aio.processes.master import Master, count
+from toto_aio.processes.master import Master
 from toto_aio.processes.pidfile import AlreadyRunning, Pidfile
 from toto_aio.processes.serving import serve_until_told
 from toto_aio.processes.worker import Post, StartError, find_post
-from toto_aio.settings import Settings, SettingsError, read_settings
+from toto_aio.settings import Settings, SettingsError, Sources
 
 State = Mapping[str, Any]
 Tell = Callable[[State], None]
@@ -40,28 +41,28 @@ class TotoServer:
     def __init__(self, conf_file: str | os.PathLike[str] | None = None, **options: Any) -> None:
         try:
             self._command, arguments = read_arguments(sys.argv[1:])
-            self._read = partial(read_settings, options, conf_file, os.environ, arguments)
-            self.settings = self._read()
+            self._sources = Sources(options, conf_file, arguments)
+            self.settings = self._sources.read()
         except SettingsError as exc:
             sys.exit(f"{os.path.basename(sys.argv[0])}: {exc}")
 
     def run(self) -> None:
         """Serve until TERM or INT. A start that fails ends the process with one line, or a traceback of
         the module that could not be imported."""
-        run(self._command, self.settings, self._read)
+        run(self._command, self.settings, self._sources)
 
 
-def run(command: str, settings: Settings, read: Callable[[], Settings]) -> None:
-    """Do what a command line asks for; ``read`` reads the settings again, for a restart."""
+def run(command: str, settings: Settings, sources: Sources) -> None:
+    """Do what a command line asks for; the settings are read again from ``sources`` for a restart."""
     try:
         if (post := find_post()) is not None:
             _serve_as_worker(settings, post)
         elif (descriptor := background.find_background()) is not None:
-            _serve_in_background(settings, read, descriptor)
+            _serve_in_background(settings, sources, descriptor)
         elif command in background.COMMANDS:
             sys.exit(background.COMMANDS[command](settings))
-        elif count(settings) > 1:
-            _serve_with_master(settings, read, _announce)
+        elif settings.processes != 1 or settings.autoreload:
+            _serve_with_master(settings, sources, _announce)
         else:
             _serve_alone(settings)
     except (SettingsError, StartError, AlreadyRunning) as exc:
@@ -90,19 +91,28 @@ def _serve_as_worker(settings: Settings, post: Post) -> None:
     except (SettingsError, Unavailable) as exc:
         post.failed(str(exc.value if isinstance(exc, Unavailable) else exc))
         sys.exit(1)
-    except Exception:
+    except Exception as exc:
         if post.is_ready:
             raise
-        post.failed(f"the service does not start\n{traceback.format_exc()}")
+        post.failed(f"the service does not start\n{_explained(exc)}")
         sys.exit(1)
 
 
-def _serve_with_master(settings: Settings, read: Callable[[], Settings], tell: Tell) -> None:
+def _explained(exc: Exception) -> str:
+    """The traceback, without the lines on how toto_aio came to import what has failed."""
+    told = traceback.TracebackException.from_exception(exc)
+    ours = (os.path.dirname(__file__), os.path.dirname(importlib.__file__), "<frozen importlib")
+    theirs = [line for line in told.stack if not line.filename.startswith(ours)]
+    told.stack = traceback.StackSummary.from_list(theirs)
+    return "".join(told.format())
+
+
+def _serve_with_master(settings: Settings, sources: Sources, tell: Tell) -> None:
     _prepare(settings)
-    asyncio.run(Master(settings, read, tell).run())
+    asyncio.run(Master(settings, sources, tell).run())
 
 
-def _serve_in_background(settings: Settings, read: Callable[[], Settings], descriptor: int) -> None:
+def _serve_in_background(settings: Settings, sources: Sources, descriptor: int) -> None:
     """Serve with a master, however few the processes are: it is who restarts them."""
     os.set_inheritable(descriptor, False)
     with open(descriptor, "w") as said, closing(Pidfile(Path(settings.pidfile))) as pidfile:
@@ -114,7 +124,7 @@ def _serve_in_background(settings: Settings, read: Callable[[], Settings], descr
                 said.write(", ".join(state["addresses"]))
                 said.close()
 
-        _serve_with_master(settings, read, tell)
+        _serve_with_master(settings, sources, tell)
 
 
 def _prepare(settings: Settings) -> None:

@@ -162,6 +162,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["shared", "sequential"],
         option("Processes", "one port for all processes, or one for each, from port on"),
     ] = "shared"
+    autoreload: Annotated[
+        bool, option("Processes", "restart when a Python file changes; for work on methods")
+    ] = False
     shutdown_timeout: Annotated[
         Seconds,
         option("Processes", "seconds within which a stop is over; calls have until shortly before", gt=0),
@@ -178,6 +181,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slow_call: Annotated[Seconds, option("Logs", "seconds from which on a call is logged as slow", gt=0)] = (
         1.0
     )
+
+    health: Annotated[
+        str, option("Monitoring", "path below which /live and /ready say how the service is; or off")
+    ] = "/health"
+    metrics: Annotated[bool, option("Monitoring", "measure, and show it to Prometheus at /metrics")] = False
+    metrics_clients: Annotated[
+        list[str],
+        option("Monitoring", "who sees the metrics beside programs of this machine, as 10.0.0.0/8"),
+    ] = []
 
     events: Annotated[
         Any, option("Events", "how events travel: memory:// (in one process), a URL of redis, or off")
@@ -231,6 +243,19 @@ def read_settings(
     for name, text in (arguments or {}).items():
         values[name] = _convert(f"--{name}", name, text, text=True)
     return Settings(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the settings of a program come from, to be read again and again."""
+
+    options: Mapping[str, Any]
+    file: str | os.PathLike[str] | None
+    arguments: Mapping[str, str]
+
+    def read(self) -> Settings:
+        """The settings as they are now. Raises ``SettingsError``."""
+        return read_settings(self.options, self.file, os.environ, self.arguments)
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.test_master import VERSION, WHO, everybody, is_alive, until_gone, who
+from tests.processes.test_master import WHO, everybody, is_alive, until_gone, version_of, who
 from tests.programs import ENVIRONMENT, write
 
 TOTO_AIO = ("-m", "toto_aio")
@@ -67,7 +67,7 @@ class Shell:
 @pytest.fixture
 async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
     """A folder with methods; what was started in it is stopped at the end."""
-    write(tmp_path, methods__who=WHO, methods__version=VERSION.format(1), run=SCRIPT)
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), run=SCRIPT)
     shell = Shell(tmp_path)
     yield shell
     await shell.toto_aio("stop")
@@ -158,7 +158,7 @@ async def test_a_rolling_restart(shell: Shell) -> None:
     assert "SyntaxError" in failed.said
     assert await everybody(started.address) == old
     assert "the last restart has failed" in (await shell.toto_aio("status")).said
-    write(shell.folder, methods__version=VERSION.format(2))
+    write(shell.folder, methods__version=version_of(2))
     assert await shell.toto_aio("restart", "--rolling") == Done(0, "Restarted\n")
     assert not await everybody(started.address) & old
     assert "failed" not in (await shell.toto_aio("status")).said

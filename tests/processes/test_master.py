@@ -21,7 +21,12 @@ import os
 async def invoke(handler, parameters):
     return os.getpid()
 """
-VERSION = "async def invoke(handler, parameters): return {}"
+
+
+def version_of(number: int) -> str:
+    """A method that returns a number. Each has a length of its own: Python takes a file for unchanged that is
+    written twice within a second and keeps its size."""
+    return f"async def invoke(handler, parameters): return {number}" + "\n" * number
 
 
 async def who(address: str) -> int:
@@ -182,12 +187,12 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 async def test_a_restart_takes_new_code(tmp_path: Path) -> None:
     """HUP replaces all processes by new ones; a call that was in flight is answered by the old."""
-    write(tmp_path, methods__who=WHO, methods__version=VERSION.format(1), methods__slow=SLOW)
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
     async with serving(tmp_path, *TWO) as server:
         old = await everybody(server.address)
         slow = asyncio.create_task(server.call({"method": "slow"}))
         await server.wait_for("begun")
-        write(tmp_path, methods__version=VERSION.format(2))
+        write(tmp_path, methods__version=version_of(2))
         server.process.send_signal(signal.SIGHUP)
         await server.wait_for("Serving on ")
         assert [await version(server) for _ in range(8)] == [2] * 8
@@ -208,7 +213,7 @@ async def invoke(handler, parameters):
 
 async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
     """The old processes stay, the log says why, and the next restart succeeds."""
-    write(tmp_path, methods__who=WHO, methods__version=VERSION.format(1))
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1))
     async with serving(tmp_path, *TWO) as server:
         old = await everybody(server.address)
         write(tmp_path, methods__version="async def invoke(")
@@ -217,7 +222,7 @@ async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
         await server.wait_for("SyntaxError")
         assert await everybody(server.address) == old
         assert await version(server) == 1
-        write(tmp_path, methods__version=VERSION.format(3))
+        write(tmp_path, methods__version=version_of(3))
         server.process.send_signal(signal.SIGHUP)
         await server.wait_for("Serving on ")
         assert await version(server) == 3
@@ -252,7 +257,7 @@ async def test_a_restart_takes_new_settings(tmp_path: Path) -> None:
 async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
     """Where the folder is a link that points to a newer one by now, the newer one is served."""
     for number in (1, 2):
-        write(tmp_path / f"release{number}", methods__version=VERSION.format(number))
+        write(tmp_path / f"release{number}", methods__version=version_of(number))
     current = tmp_path / "current"
     current.symlink_to("release1")
     async with serving(current, *TWO, PWD=str(current)) as server:
@@ -282,7 +287,7 @@ async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
 
 async def test_ctrl_c(tmp_path: Path) -> None:
     """A terminal sends INT to all processes of a group: calls in flight are answered all the same."""
-    write(tmp_path, methods__who=WHO, methods__version=VERSION.format(1), methods__slow=SLOW)
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
     server = await start(tmp_path, *TWO)
     await server.wait_for("Serving on ")
     slow = asyncio.create_task(server.call({"method": "slow"}))

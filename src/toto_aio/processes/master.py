@@ -6,13 +6,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from toto_aio.processes.changes import require_watchfiles, watch
 from toto_aio.processes.generation import Generation
 from toto_aio.processes.listeners import Listener, Place, listen, places
 from toto_aio.processes.worker import StartError, folder
-from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings import Settings, SettingsError, Sources
 
 logger = logging.getLogger(__name__)
 
@@ -20,21 +22,22 @@ logger = logging.getLogger(__name__)
 class Master:
     """Keeps a generation of workers alive, and replaces it by a new one without a request dropped.
 
-    ``read`` gives the settings as they are now, for a restart. ``tell`` is called with what is to be
-    known of the service whenever it has changed.
+    The settings are read again from ``sources`` for a restart. ``tell`` is called with what is to be known
+    of the service whenever it has changed.
     """
 
     def __init__(
-        self, settings: Settings, read: Callable[[], Settings], tell: Callable[[Mapping[str, Any]], None]
+        self, settings: Settings, sources: Sources, tell: Callable[[Mapping[str, Any]], None]
     ) -> None:
         self._settings = settings
-        self._read = read
+        self._sources = sources
         self._tell = tell
         self._folder = folder()
         self._listeners: dict[Place, Listener] = {}
         self._generation: Generation | None = None
         self._leaving: dict[Generation, asyncio.Task[None]] = {}
         self._restart = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
         self._restarts = 0
         self._failure: str | None = None
 
@@ -54,12 +57,29 @@ class Master:
             await self._end()
 
     async def _work(self) -> None:
+        """Start, and restart whenever that is asked for."""
+        if self._settings.autoreload:
+            require_watchfiles()
+            # Python takes a file for unchanged that changes within a second and keeps its size.
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            file = self._sources.file
+            changes = watch(self._settings.method_module, [] if file is None else [Path(file)])
+            self._watching = asyncio.create_task(self._watch(changes), name="toto-aio autoreload")
         self._generation = await self._start(self._settings)
         while True:
             self._say()
             await self._restart.wait()
             self._restart.clear()
             await self._roll()
+
+    async def _watch(self, changes: AsyncIterator[set[str]]) -> None:
+        """Ask for a restart whenever a file has changed."""
+        try:
+            async for paths in changes:
+                logger.info("changed: %s", ", ".join(sorted(paths)))
+                self._restart.set()
+        except Exception:
+            logger.exception("files are not watched any more: restart by HUP")
 
     async def _start(self, settings: Settings) -> Generation:
         """A generation of workers that serve. What is open already stays so."""
@@ -89,7 +109,7 @@ class Master:
         logger.info("restarting")
         old = self._generation
         try:
-            settings = self._read()
+            settings = self._sources.read()
             new = await self._start(settings)
         except (SettingsError, StartError) as exc:
             logger.error("the restart has failed, the processes from before go on: %s", exc)
@@ -133,6 +153,8 @@ class Master:
                 generation.kill()
 
     async def _end(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         if self._generation is not None:
             await self._generation.end(self._settings.shutdown_timeout)
         await asyncio.gather(*self._leaving.values())

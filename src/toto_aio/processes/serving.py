@@ -55,7 +55,8 @@ async def _serve(
     line: socket.socket | None,
 ) -> None:
     limit = settings.shutdown_timeout
-    drain_limit = min(DRAIN_LIMIT, 0.3 * limit)
+    # Who tries out a change wants no answer more from what was there before it.
+    drain_limit = 0 if settings.autoreload else min(DRAIN_LIMIT, 0.3 * limit)
     end = End(0.9 * limit)
     if line is not None:
         asyncio.get_running_loop().add_reader(line, end.line_has_ended, line)
@@ -78,7 +79,7 @@ async def _serve(
         await end.told.wait()
         await acceptor.close()
         leaving()
-        await drain.run(drain_limit, app[LASTING])
+        await drain.run(0 if end.is_hurried else drain_limit, app[LASTING])
     finally:
         await runner.cleanup()
 
@@ -88,6 +89,7 @@ class End:
 
     def __init__(self, limit: float) -> None:
         self.told = asyncio.Event()
+        self.is_hurried = False
         self._loop = asyncio.get_running_loop()
         self._limit = limit
         self._guard: threading.Timer | None = None
@@ -104,8 +106,9 @@ class End:
         self._tell()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.told.is_set():
-            os._exit(128 + number)  # who types it again does not want to wait
+        if number == signal.SIGINT and self.is_hurried:
+            os._exit(128 + number)
+        self.is_hurried = number == signal.SIGINT  # who types it does not want to wait, and less so again
         self._tell()
 
     def _tell(self) -> None:

@@ -1,0 +1,14 @@
+"""Count the calls of a user."""
+
+from toto_aio.invocation import authenticated
+
+
+@authenticated
+async def invoke(handler, parameters):
+    """Count the calls of this session, also when many come at once."""
+
+    def add_one(state):
+        state["count"] = state.get("count", 0) + 1
+        return state["count"]
+
+    return await handler.session.update(add_one)

@@ -1,0 +1,10 @@
+"""Say hello."""
+
+from toto_aio.invocation import requires, safe
+
+
+@safe
+@requires("name")
+async def invoke(handler, parameters):
+    """Greet somebody by name."""
+    return {"hello": parameters["name"]}

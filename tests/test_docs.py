@@ -1,0 +1,174 @@
+"""The site is built without a warning, and every code block of every page is run, as tests/pages.py says."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+import toto_aio
+from tests.conftest import server_module
+from tests.pages import NAME, ROOT, Block, Reader, blocks
+from toto_aio import exceptions
+from toto_aio.settings import SettingsError, describe_options
+from toto_aio.signing import SCHEMES, SignedRequest, Signer, hmac_sha256, request_message
+
+if TYPE_CHECKING:
+    from tests.browser import Browser
+
+pytest_plugins = ["tests.browser"]
+
+DOCS = ROOT / "docs"
+PROTOCOL = DOCS / "protocol.md"
+ELSEWHERE = {"deploy.md": "tests/test_deploy.py", "processes.md": "tests/processes/test_page.py"}
+"""Pages whose commands another test runs, once there is that test: here their Python and options are read."""
+
+
+@pytest.fixture
+def reader(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reader]:
+    """Somebody who follows a page."""
+    redis = lambda: str(server_module("redis").fresh_url(request.getfixturevalue("servers")("redis")))  # noqa: E731
+    reader = Reader(tmp_path, redis)
+    yield reader
+    reader.close()
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_a_page(reader: Reader, page: Path) -> None:
+    """Who does what a page says gets what it says."""
+    is_elsewhere = (ROOT / ELSEWHERE.get(page.name, "none")).exists()
+    for block in blocks(page):
+        if is_elsewhere and block.language not in ("python", "toml"):
+            continue
+        try:
+            reader.follow(block)
+        except Exception as exc:
+            exc.add_note(f"{block.place}:\n{block.code}")
+            raise
+    if reader.has_unserved_methods():
+        reader.serve_files()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [Block("ruby", "puts 1")],
+        [Block("json", "{}")],
+        [Block("python", "from toto_aio import Nothing")],
+        [Block("python", "return 1 +")],
+        [Block("toml", "sesion_ttl = 60")],
+        [Block("sh", "false")],
+        [Block("sh", "echo 1"), Block("json", "2")],
+        [Block("pycon", ">>> 1 + 1\n3\n")],
+        [Block("python", "# methods/broken.py\nimport nothing"), Block("text", '{"id": 1}  ->  {}')],
+        [Block("text", '{"id": 1, "method": "hello"}  ->  {"id": 2}')],
+        [Block("http", "GET /service HTTP/1.1"), Block("http", "HTTP/1.1 404 Not Found")],
+        [Block("http", "GET /service HTTP/1.1"), Block("http", "HTTP/1.1 200 OK\n\n{}")],
+        [Block("http", "GET /service HTTP/1.1"), Block("http", "HTTP/1.1 200 OK\nVary: *\n\n...")],
+    ],
+    ids=lambda written: written[-1].language,
+)
+def test_a_wrong_page(reader: Reader, written: list[Block]) -> None:
+    """What is wrong on a page is found, and so is a block that nothing runs."""
+    with pytest.raises((AssertionError, ImportError, SyntaxError, SettingsError)):
+        for block in written:
+            reader.follow(block)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, as `make docs` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    done = subprocess.run(
+        [*command, "-d", str(folder / "doctrees"), str(DOCS), str(folder / "html")],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder / "html"
+
+
+def test_the_site(site: Path) -> None:
+    """It is built without a warning, has all pages, all options, and the names that the package exports."""
+    for page in DOCS.glob("*.md"):
+        assert (site / f"{page.stem}.html").exists(), page
+    options = (site / "options.html").read_text()
+    for option in describe_options():
+        assert f">{option.name}<" in options, option
+    reference = (site / "reference.html").read_text()
+    errors = {name: error for name, error in vars(exceptions).items() if isinstance(error, type)}
+    names = [f"toto_aio.{name}" for name in toto_aio.__all__ if name not in errors]
+    names += [
+        f"toto_aio.exceptions.{error.__name__}" for error in errors.values() if issubclass(error, Exception)
+    ]
+    for name in names:
+        assert f'id="{name}"' in reference, name
+
+
+def test_the_codes_of_the_protocol() -> None:
+    """The table has every error, with its value and status."""
+    rows = re.findall(r"^\| (\d{4}) \| (\d*)[^|]*\| ([^|]*)", PROTOCOL.read_text(), re.MULTILINE)
+    coded = {error.CODE: error for error in exceptions.CodedException.__subclasses__()}
+    assert [int(code) for code, _, _ in rows] == sorted(coded)
+    for code, status, value in rows:
+        error = coded[int(code)]()
+        assert status in (str(error.status), ""), code
+        if code not in ("1001", "1003"):
+            assert value.startswith(f"`{error.value}"), code
+
+
+def test_the_worked_example_of_the_protocol(reader: Reader) -> None:
+    """Its signatures are those that the service makes and accepts, at the time that it shows."""
+    for block in blocks(PROTOCOL):
+        if block.language == "pycon":
+            reader.follow(block)
+    names = SimpleNamespace(**reader.names)
+    signer = Signer(names.session_id, "ada", base64.b64decode(names.key))
+    request = SignedRequest(
+        names.body,
+        names.request_hmac.decode(),
+        "POST",
+        "/service",
+        "application/json",
+        names.session_id,
+        names.timestamp,
+        names.nonce,
+    )
+    assert hmac_sha256(signer.key, request_message(request)) == names.request_hmac
+    scheme = SCHEMES["session"]
+    assert scheme is not None
+    assert scheme.sign(request, signer, names.answer) == names.answer_hmac.decode()
+
+
+async def test_the_chat_of_the_tutorial(reader: Reader, browser: Browser) -> None:
+    """Two pages of it talk: each logs in, and sees what the other says, as text."""
+    for block in blocks(DOCS / "tutorial.md"):
+        if NAME.fullmatch(block.code.partition("\n")[0]):
+            reader.follow(block)
+    reader.serve("python service.py " + str(port := reader.port("8001")), port)
+    pages = {name: await browser.open(f"http://127.0.0.1:{port}/chat/") for name in ("ada", "grace")}
+    for name, page in pages.items():
+        await page.run(ENTER, name=name)
+    await pages["ada"].run(
+        "(element('text').value = text, element('say').requestSubmit())", text="hello <b>you</b>"
+    )
+    for page in pages.values():
+        await page.run("until(() => element('said').children.length)".replace("until", UNTIL))
+        assert await page.run("element('said').textContent") == "ada: hello <b>you</b>"
+
+
+UNTIL = """((done) => new Promise((yes) => {
+    const look = () => done() ? yes() : setTimeout(look, 20);
+    look();
+}))"""
+ENTER = f"""(element("user").value = name, element("password").value = "correct horse",
+    {UNTIL}(() => socket.readyState === 1).then(() => element("enter").requestSubmit()),
+    {UNTIL}(() => element("enter").hidden))"""
