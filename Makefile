@@ -13,7 +13,7 @@ run: .venv/installed
 
 test: .venv/installed
 	tests/install_packages
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -30,6 +30,10 @@ bench: .venv/installed
 
 torture: .venv/installed
 	$(BIN)/python -m torture.login_timing
+	$(BIN)/python -m torture.restarts
+	$(BIN)/python -m torture.crashes
+	$(BIN)/python -m torture.pidfiles
+	$(BIN)/python -m torture.drain
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
@@ -23,9 +23,11 @@ from toto_aio.dispatch import Dispatcher, finish
 from toto_aio.events import EventManager
 from toto_aio.exceptions import Unavailable
 from toto_aio.handler import Connection, Resources
+from toto_aio.health import Health, own_path
 from toto_aio.origins import Origins
+from toto_aio.parts import Parts
 from toto_aio.passwords import Passwords
-from toto_aio.processes.serving import LASTING
+from toto_aio.processes.serving import DRAINING, LASTING
 from toto_aio.proxies import TrustedProxies
 from toto_aio.registry import Method, find_methods
 from toto_aio.service import Service
@@ -34,6 +36,9 @@ from toto_aio.settings import Settings, SettingsError, read_settings
 from toto_aio.signing import SCHEMES, Scheme
 from toto_aio.sockets import Sockets
 from toto_aio.stores import SessionStore, Store, open_store
+
+if TYPE_CHECKING:
+    from toto_aio.metrics.page import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +70,21 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     sockets = None
     if settings.use_web_sockets:
         sockets = Sockets(settings, callers, origins, proxies, service.readers)
-    service.add_routes(app, sockets)
+    health = Health()
+    if settings.health not in ("", "off"):
+        health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
+    metrics = None
+    if settings.metrics:
+        metrics = _load_metrics()(settings, proxies)
+        metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
+        if sockets is not None:
+            metrics.watch_sockets(sockets)
+    service.add_routes(app, sockets)  # last, as the root may be /
     app[LASTING] = lambda: 0 if sockets is None else len(sockets)
+    app[DRAINING] = health.drain
     if settings.allow_origin:
         app.on_response_prepare.append(cors(origins, credentials=settings.use_cookies))
-    app[LIFE] = life = Life(settings, methods, callers, service, sockets)
+    app[LIFE] = life = Life(settings, methods, callers, service, sockets, health, metrics)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
     return app
@@ -88,12 +103,17 @@ class Life:
         callers: Callers,
         service: Service,
         sockets: Sockets | None,
+        health: Health,
+        metrics: Metrics | None,
     ) -> None:
         self._settings = settings
         self._methods = methods
         self._callers = callers
         self._service = service
         self._sockets = sockets
+        self._health = health
+        self._metrics = metrics
+        self._parts = Parts() if metrics is None else metrics.parts
         self._before = _load_function("before_handler", settings.before_handler)
         self._after = _load_function("after_handler", settings.after_handler)
         self._startup = _load_function("startup_function", settings.startup_function)
@@ -104,10 +124,10 @@ class Life:
         """The time between start-up and clean-up."""
         settings = self._settings
         async with AsyncExitStack() as stack:
-            store = await _open(stack, settings.database)
-            sessions_in = (
-                store if settings.session_store is None else await _open(stack, settings.session_store)
-            )
+            parts = self._parts
+            store = sessions_in = parts.store(await _open(stack, settings.database), "database")
+            if settings.session_store is not None:
+                sessions_in = parts.store(await _open(stack, settings.session_store), "sessions")
             passwords = Passwords()
             stack.callback(passwords.close)
             accounts = Accounts(
@@ -116,13 +136,13 @@ class Life:
                 fields=settings.account_fields,
                 password_min_length=settings.password_min_length,
             )
-            sessions = Sessions(sessions_in, accounts, settings, keyed=self._callers.keyed)
+            sessions = parts.sessions(sessions_in, accounts, settings, keyed=self._callers.keyed)
             connection = Connection(store.db, accounts, sessions)
             threads = ThreadPoolExecutor(settings.threads, "toto-aio-method")
             stack.callback(threads.shutdown, wait=False, cancel_futures=True)
             events = None
             if self._broker is not None:
-                events = EventManager(self._broker)
+                events = parts.events(self._broker)
                 await events.start()
                 stack.push_async_callback(events.close)
             if self._init_events is not None:
@@ -144,11 +164,15 @@ class Life:
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
             self._own(stack, _sweep(sessions_in), "sweep")
+            if self._metrics is not None:
+                self._own(stack, self._metrics.run(), "metrics")
+            self._health.watch(store, sessions_in, self._broker)
+            stack.push_async_callback(self._health.close)
             yield
 
     def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
         """Runs methods with what the app has open, as the service runs its own."""
-        return Dispatcher(
+        return self._parts.dispatcher(
             methods,
             self.resources,
             get_methods=self._settings.get_methods,
@@ -159,6 +183,7 @@ class Life:
 
     async def stop(self, app: web.Application) -> None:
         """Answer what waits and close the sockets, so that the server need not wait for them."""
+        self._health.drain()
         await self._service.dispatch.close()
         if self._sockets is not None:
             await self._sockets.close()
@@ -186,6 +211,16 @@ class Life:
 
 LIFE = web.AppKey("toto_aio.life", Life)
 """Where an app has its life."""
+
+
+def _load_metrics() -> type[Metrics]:
+    try:
+        from toto_aio.metrics.page import Metrics
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "prometheus_client":
+            raise
+        raise SettingsError("metrics need a library: pip install 'toto-aio[metrics]'") from exc
+    return Metrics
 
 
 async def _open(stack: AsyncExitStack, database: Any) -> Store:

@@ -17,7 +17,7 @@ class TrustedProxies:
     Raises ``SettingsError`` for anything else.
     """
 
-    def __init__(self, proxies: Iterable[str]) -> None:
+    def __init__(self, proxies: Iterable[str], option: str = "trusted_proxies") -> None:
         self._unix = False
         self._networks: list[IPv4Network | IPv6Network] = []
         for proxy in proxies:
@@ -28,7 +28,7 @@ class TrustedProxies:
                 self._networks.append(ip_network(proxy, strict=False))
             except ValueError as exc:
                 raise SettingsError(
-                    f"trusted_proxies: write addresses such as 10.0.0.0/8, or unix, not {proxy!r}"
+                    f"{option}: write addresses such as 10.0.0.0/8, or unix, not {proxy!r}"
                 ) from exc
 
     def client(self, peer: str | None, forwarded: Iterable[str]) -> str:

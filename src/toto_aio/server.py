@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,8 @@ def _serve_with_master(settings: Settings, sources: Sources, tell: Tell) -> None
 
 def _serve_in_background(settings: Settings, sources: Sources, descriptor: int) -> None:
     """Serve with a master, however few the processes are: it is who restarts them."""
+    # Whoever finds the pidfile may ask for a restart, which ends a process that is not prepared for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     os.set_inheritable(descriptor, False)
     with open(descriptor, "w") as said, closing(Pidfile(Path(settings.pidfile))) as pidfile:
 
@@ -137,4 +140,5 @@ def _announce(state: State) -> None:
     if state["failure"] is None:
         number = state["processes"]
         processes = f" with {number} processes" if number > 1 else ""
-        print(f"Serving on {', '.join(state['addresses'])}{processes}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # who has started us may not be there to read it any more
+            print(f"Serving on {', '.join(state['addresses'])}{processes}", file=sys.stderr, flush=True)

@@ -30,9 +30,9 @@ class Draining:
         await self.drain.run(limit, lambda: lasting)
         return loop.time() - begin
 
-    async def call(self, path: str = "") -> str | None:
+    async def call(self, path: str = "", method: str = "echo") -> str | None:
         """The header ``Connection`` of the answer to a call."""
-        async with self.client.post(self.url + path, json={"method": "echo"}) as response:
+        async with self.client.post(self.url + path, json={"method": method}) as response:
             await response.read()
             return response.headers.get("Connection")
 
@@ -44,7 +44,12 @@ async def draining() -> AsyncIterator[Draining]:
     async def echo(handler: object, parameters: object) -> object:
         return parameters
 
-    runner = web.AppRunner(create_app(method_module={"echo": echo}, database="memory://"))
+    async def slow(handler: object, parameters: object) -> object:
+        await asyncio.sleep(0.5)
+        return parameters
+
+    methods = {"echo": echo, "slow": slow}
+    runner = web.AppRunner(create_app(method_module=methods, database="memory://"))
     async with serving(runner) as url, aiohttp.ClientSession() as client:
         assert runner.server is not None
         yield Draining(Drain(runner.server), client, url)
@@ -67,6 +72,14 @@ async def test_a_connection_that_is_kept_alive(draining: Draining) -> None:
     assert not drained.done()
     assert await draining.call() == "close"
     assert await drained < 2
+
+
+async def test_a_call_in_flight(draining: Draining) -> None:
+    """Its answer sends the client away too: after the drain there would be nobody for the next request."""
+    slow = asyncio.create_task(draining.call(method="slow"))
+    await asyncio.sleep(0.2)
+    assert await draining.run(0.1) < 0.3
+    assert await slow == "close"
 
 
 async def test_what_aiohttp_answers(draining: Draining) -> None:

@@ -107,9 +107,22 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be(tmp_path: Path) -> None:
     """The error names the option and the path."""
-    for path in (tmp_path / "nowhere" / "toto.pid", tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_running(tmp_path / "pipe")
+    for path in (tmp_path / "nowhere" / "toto.pid", tmp_path, tmp_path / "pipe"):
         with pytest.raises(SettingsError, match=f"pidfile: {path}: "):
             Pidfile(path)
+
+
+def test_a_file_that_was_removed_by_hand(tmp_path: Path) -> None:
+    """Another process can make its own, which the first leaves alone when it ends."""
+    path = tmp_path / "toto.pid"
+    with holding(path) as first:
+        path.unlink()
+        with holding(path) as second:
+            first.communicate("")
+            assert path.read_text() == f"{second.pid}\n"
+            assert is_running(path)
 
 
 def test_a_state_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -185,8 +185,8 @@ async def test_both_drivers(any_url: str) -> None:
         assert await store.list_sessions("ada") == [every]
         assert await store.save_session(replace(every, state=b"")) is True
         assert await store.get_session(every.key) == replace(every, state=b"", version=2)
-        assert await store.touch_session(every.key, NOW + 99.1, NOW + 0.7) is True
-        assert await store.touch_session(every.key, NOW + 99.1, NOW + 0.7) is True
+        assert await store.touch_session(every.key, NOW + 9e4 + 0.1, NOW + 0.7) is True
+        assert await store.touch_session(every.key, NOW + 9e4 + 0.1, NOW + 0.7) is True
         assert [await store.increment("a", 60, by) for by in (2, -2, -1, 2**40)] == [2, 0, -1, 2**40 - 1]
         assert await store.sweep() == 0
         assert await store.remove_sessions("ada") == 1
@@ -275,8 +275,8 @@ async def test_a_ready_pool(any_url: str, options: dict[str, Any]) -> None:
         found = await asyncio.gather(*(store.list_sessions("ada") for _ in range(20)))
         assert found == [[session("k")]] * 20
         for _ in range(2):  # the second changes nothing
-            assert await store.touch_session("k", NOW + 99, NOW) is True
-        assert await store.touch_session("none", NOW + 99, NOW) is False
+            assert await store.touch_session("k", NOW + 9e4, NOW) is True
+        assert await store.touch_session("none", NOW + 9e4, NOW) is False
         async with opened(any_url) as other:
             assert await other.save_session(session("k", b"other")) is True
             found = await asyncio.gather(*(store.list_sessions("ada") for _ in range(5)))

@@ -41,6 +41,9 @@ class Broker(Protocol):
         It is sent once at most. Raises ``Unavailable`` if it cannot be sent, or nobody knows whether it was.
         """
 
+    async def check(self) -> None:
+        """Return if events can be sent and come now; else raise ``Unavailable``, within a few seconds."""
+
     async def close(self) -> None:
         """Deliver no more, and give back what ``start`` took. Without a ``start`` this is a no-op."""
 
@@ -63,7 +66,7 @@ def open_broker(events: Any) -> Broker | None:
     A broker that is ready is returned as it is. Raises ``SettingsError`` for what is neither.
     """
     if not isinstance(events, str):
-        if all(hasattr(events, name) for name in ("start", "publish", "close")):
+        if all(hasattr(events, name) for name in ("start", "publish", "check", "close")):
             return cast(Broker, events)
         raise SettingsError(f"events: expected a URL or a broker, got {type(events).__name__}")
     if events == "off":

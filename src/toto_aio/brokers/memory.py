@@ -22,6 +22,10 @@ class MemoryBroker:
             raise Unavailable("Events are not running.")
         asyncio.get_running_loop().call_soon(self._hand_over, payload)
 
+    async def check(self) -> None:
+        if self._receiver is None:
+            raise Unavailable("Events are not running.")
+
     async def close(self) -> None:
         self._receiver = None
 

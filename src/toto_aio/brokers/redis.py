@@ -105,6 +105,14 @@ class RedisBroker:
         finally:
             self._pending -= weight
 
+    async def check(self) -> None:
+        if self._receiver is None or not self._subscribed.is_set():
+            raise Unavailable("Events are out of reach.")
+        try:
+            await self._link.read("PING")
+        except ERRORS as exc:
+            raise Unavailable from exc
+
     async def close(self) -> None:
         if self._receiver is None:
             return

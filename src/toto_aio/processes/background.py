@@ -95,12 +95,12 @@ def restart_rolling(settings: Settings) -> int:
         if running is None:
             print("Not running: write start", file=sys.stderr)
             return NOT_RUNNING
-        before = running.state().get("restarts")
+        before = running.state().get("restarts", 0)
         running.send(signal.SIGHUP)
         end = time.monotonic() + START_LIMIT + PATIENCE
         while time.monotonic() < end and not running.ended(LOOK_INTERVAL):
             state = running.state()
-            if state.get("restarts") != before:
+            if state.get("restarts", 0) != before:
                 failure = state.get("failure")
                 print(_restarted(failure), file=sys.stderr)
                 return 1 if failure else 0

@@ -30,6 +30,12 @@ class Drain:
     async def run(self, limit: float, lasting: Callable[[], int]) -> None:
         """Wait, ``limit`` seconds at most, until all but the ``lasting()`` connections have left."""
         self._begun = True
+        for connection in self._server.connections:
+            # Whoever is answered after the drain meets a server that closes: they have to be told too.
+            # aiohttp has no public name for the request that is under way.
+            request = getattr(connection, "_current_request", None)
+            if request is not None and hasattr(request, "_message"):
+                request._message = request._message._replace(should_close=True)
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
         while len(self._server.connections) > lasting() and loop.time() < end:  # noqa: ASYNC110 # no event tells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from toto_aio.processes.listeners import Listener
 from toto_aio.processes.worker import StartError, Worker, describe
@@ -19,11 +19,15 @@ STABLE = 1.0
 
 
 class Generation:
-    """One worker for each listener of ``listeners``; a listener may come more than once."""
+    """One worker for each listener of ``listeners``; a listener may come more than once.
 
-    def __init__(self, listeners: Sequence[Listener], cwd: str) -> None:
+    ``ended`` is called with the id of each process that has ended.
+    """
+
+    def __init__(self, listeners: Sequence[Listener], cwd: str, ended: Callable[[int], None]) -> None:
         self._listeners = listeners
         self._cwd = cwd
+        self._ended = ended
         self._keepers: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self.workers: list[Worker] = []
@@ -35,7 +39,7 @@ class Generation:
         """
         try:
             for listener in self._listeners:
-                self.workers.append(Worker(listener.sockets, self._cwd))
+                self.workers.append(Worker(listener.sockets, self._cwd, self._ended))
             await asyncio.gather(*(worker.ready() for worker in self.workers))
         except OSError as exc:
             await self._drop()
@@ -83,7 +87,8 @@ class Generation:
             if await self._pause(pause):
                 return
             try:
-                worker = self.workers[number] = Worker(self._listeners[number].sockets, self._cwd)
+                sockets = self._listeners[number].sockets
+                worker = self.workers[number] = Worker(sockets, self._cwd, self._ended)
                 await worker.ready()
                 logger.info("process %d serves in place of one that ended", worker.pid)
             except (OSError, StartError) as exc:
@@ -98,4 +103,4 @@ class Generation:
             async with asyncio.timeout(seconds):
                 return await self._ending.wait()
         except TimeoutError:
-            return False
+            return self._ending.is_set()  # it may have come in the same moment

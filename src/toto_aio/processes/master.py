@@ -13,6 +13,7 @@ from typing import Any
 from toto_aio.processes.changes import require_watchfiles, watch
 from toto_aio.processes.generation import Generation
 from toto_aio.processes.listeners import Listener, Place, listen, places
+from toto_aio.processes.tally import Tally
 from toto_aio.processes.worker import StartError, folder
 from toto_aio.settings import Settings, SettingsError, Sources
 
@@ -33,6 +34,7 @@ class Master:
         self._sources = sources
         self._tell = tell
         self._folder = folder()
+        self._tally = Tally()
         self._listeners: dict[Place, Listener] = {}
         self._generation: Generation | None = None
         self._leaving: dict[Generation, asyncio.Task[None]] = {}
@@ -49,6 +51,7 @@ class Master:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, work.cancel)
         loop.add_signal_handler(signal.SIGHUP, self._restart.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         try:
             await work
         except asyncio.CancelledError:
@@ -86,6 +89,8 @@ class Master:
         processes = count(settings)
         if processes > 1:
             require_shared(settings)
+        if settings.metrics:
+            self._tally.open()
         wanted = places(settings, processes)
         opened = {}
         try:
@@ -93,7 +98,8 @@ class Master:
                 if place not in self._listeners:
                     opened[place] = listen(place)
             listeners = {**self._listeners, **opened}
-            generation = Generation([listeners[place] for place in wanted], self._folder)
+            among = [listeners[place] for place in wanted]
+            generation = Generation(among, self._folder, self._tally.add_ended)
             await generation.start()
         except BaseException:
             for listener in opened.values():
@@ -159,6 +165,7 @@ class Master:
             await self._generation.end(self._settings.shutdown_timeout)
         await asyncio.gather(*self._leaving.values())
         self._close(dict(self._listeners))
+        self._tally.close()
 
 
 def require_shared(settings: Settings) -> None:

@@ -25,13 +25,15 @@ logger = logging.getLogger(__name__)
 
 LOCK = "hhqqi4x"
 """``struct flock``: type, whence, start, length, process."""
+ELSEWHERE = "in another container or on another machine"
+"""Where a process is that holds the file, and has no id that means anything here."""
 
 
 class AlreadyRunning(Exception):
-    """Another process holds the file; ``pid`` is its id."""
+    """Another process holds the file; ``pid`` is its id, 0 if it cannot be seen from here."""
 
     def __init__(self, path: Path, pid: int) -> None:
-        super().__init__(f"already running, as process {pid} ({path})")
+        super().__init__(f"already running, {f'as process {pid}' if pid else ELSEWHERE} ({path})")
         self.pid = pid
 
 
@@ -45,11 +47,11 @@ class Pidfile:
         self.path = path
         try:
             self._descriptor = _lock(path)
+            _state_path(path).unlink(missing_ok=True)
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, b"%d\n" % os.getpid())
         except OSError as exc:
             raise SettingsError(f"pidfile: {path}: {exc.strerror}") from exc
-        _state_path(path).unlink(missing_ok=True)
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, b"%d\n" % os.getpid())
 
     def tell(self, state: Mapping[str, Any]) -> None:
         """Write down how the service is, beside the file."""
@@ -61,9 +63,11 @@ class Pidfile:
             logger.warning("%s could not be written: %s", _state_path(self.path), exc.strerror)
 
     def close(self) -> None:
-        """Remove the file."""
-        for path in (_state_path(self.path), self.path):
-            path.unlink(missing_ok=True)
+        """Remove the file, unless that has been done by hand and another process has made its own."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
+                for path in (_state_path(self.path), self.path):
+                    path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 
@@ -96,7 +100,9 @@ def find(path: Path) -> Iterator[Running | None]:
     """The process that holds the file, if one does. Raises ``SettingsError`` if the file cannot be read."""
     try:
         pid = _holder_of(path)
-        descriptor = os.pidfd_open(pid) if pid else None
+        if pid == 0:
+            raise SettingsError(f"pidfile: {path}: its service runs {ELSEWHERE}: write another path")
+        descriptor = None if pid is None else os.pidfd_open(pid)
         # If it holds the file still, it is the one that was opened.
         if descriptor is not None and _holder_of(path) != pid:
             os.close(descriptor)
@@ -105,7 +111,7 @@ def find(path: Path) -> Iterator[Running | None]:
         descriptor = None
     except OSError as exc:
         raise SettingsError(f"pidfile: {path}: {exc.strerror}") from exc
-    if descriptor is None:
+    if pid is None or descriptor is None:
         yield None
         return
     try:
@@ -123,7 +129,7 @@ def _lock(path: Path) -> int:
                 return descriptor
         except BlockingIOError:
             pid = _holder(descriptor)
-            if pid:
+            if pid is not None:
                 os.close(descriptor)
                 raise AlreadyRunning(path, pid) from None
         except FileNotFoundError:  # its holder has ended meanwhile, and has removed it
@@ -134,22 +140,22 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
 
 
-def _holder_of(path: Path) -> int:
+def _holder_of(path: Path) -> int | None:
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which a pipe would make wait for a writer
     except FileNotFoundError:
-        return 0
+        return None
     try:
         return _holder(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _holder(descriptor: int) -> int:
-    """The id of the process that holds a lock on the file, or 0."""
+def _holder(descriptor: int) -> int | None:
+    """The id of the process that holds a lock on the file, if one does; 0 if it cannot be seen from here."""
     asked = struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = struct.unpack(LOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
-    return 0 if kind == fcntl.F_UNLCK else int(pid)
+    return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
 
 
 def _state_path(path: Path) -> Path:

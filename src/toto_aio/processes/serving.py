@@ -28,6 +28,8 @@ DRAIN_LIMIT = 3.0
 """Seconds that clients have, at the end, to send one request more on a connection that they keep open."""
 LASTING: web.AppKey[Callable[[], int]] = web.AppKey("toto_aio_lasting")
 """How many connections of an app stay until they are told to end: its WebSockets."""
+DRAINING: web.AppKey[Callable[[], None]] = web.AppKey("toto_aio_draining")
+"""Tells an app that its process is about to end, before anything else is done about it."""
 
 
 def serve_until_told(
@@ -77,6 +79,7 @@ async def _serve(
         gc.freeze()
         ready()
         await end.told.wait()
+        app[DRAINING]()
         await acceptor.close()
         leaving()
         await drain.run(0 if end.is_hurried else drain_limit, app[LASTING])

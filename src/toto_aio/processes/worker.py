@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -82,12 +82,12 @@ def folder() -> str:
 
 
 class Worker:
-    """The master's view of a worker, from its start to its end.
+    """The master's view of a worker, from its start to its end, when ``ended`` is called with its id.
 
     Raises ``OSError`` if there can be no such process.
     """
 
-    def __init__(self, listening: Sequence[socket.socket], cwd: str) -> None:
+    def __init__(self, listening: Sequence[socket.socket], cwd: str, ended: Callable[[int], None]) -> None:
         line, other = socket.socketpair()
         with other, ExitStack() as stack:
             stack.callback(line.close)
@@ -105,6 +105,7 @@ class Worker:
         line.setblocking(False)
         loop = asyncio.get_running_loop()
         self._line = line
+        self._told = ended
         self._heard = b""
         self._descriptor = os.pidfd_open(self.process.pid)
         self._ready: asyncio.Future[StartError | None] = loop.create_future()
@@ -178,6 +179,7 @@ class Worker:
         self._listen()  # for its last words
         loop.remove_reader(self._line)
         self._line.close()
+        self._told(self.pid)
         status = self.process.wait()
         os.close(self._descriptor)
         if not self._ready.done():

@@ -96,7 +96,8 @@ class MySQLStore(SQLStore):
         own = {"client_flag": FOUND_ROWS, "init_command": INIT, **library.options}
         client = MySQLClient(library, lambda: module.connect(**arguments, **own))
         db = await module.create_pool(minsize=0, maxsize=pool.SIZE, **arguments)
-        store = cls(MySQLDriver(library, client, Pool(client), db), MYSQL, db)
+        connections = Pool(client)
+        store = cls(MySQLDriver(library, client, connections, db), MYSQL, db, connections)
         await store.prepare(without_password(url))
         return store
 

@@ -12,7 +12,7 @@ import select
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores.sql import DuplicateKeyError
@@ -35,6 +35,14 @@ IDLE_LIMIT = 300.0
 """Seconds after which an idle connection is not trusted: a firewall may have forgotten it."""
 SIZE = 10
 """The most connections of a pool."""
+
+
+class Use(NamedTuple):
+    """How many connections of a pool there are, and may be."""
+
+    used: int
+    idle: int
+    limit: int
 
 
 class Verdict(Enum):
@@ -91,6 +99,11 @@ class Pool(Generic[C]):
         self._lent: set[C] = set()
         self._tasks = Tasks()
         self._is_closed = False
+
+    @property
+    def use(self) -> Use:
+        """Its connections now."""
+        return Use(len(self._lent), len(self._idle), SIZE)
 
     async def take(self) -> C:
         if self._slots.locked():

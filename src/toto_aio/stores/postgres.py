@@ -54,7 +54,8 @@ class PostgresStore(SQLStore):
         dsn = data_source(url)
         client = PostgresClient(dsn)
         db = await asyncpg.create_pool(dsn, min_size=0, max_size=pool.SIZE, timeout=pool.CONNECT_LIMIT)
-        store = cls(PostgresDriver(client, Pool(client), db), POSTGRESQL, db)
+        own = Pool(client)
+        store = cls(PostgresDriver(client, own, db), POSTGRESQL, db, own)
         await store.prepare(without_password(url))
         return store
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -20,6 +20,9 @@ from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.stores.merge import Merged
+
+if TYPE_CHECKING:
+    from toto_aio.stores.pool import Pool
 
 Row = Sequence[Any]
 
@@ -184,10 +187,14 @@ REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <
 
 
 class SQLStore:
-    """The contract of a store over a driver. ``db`` is what the driver offers to methods."""
+    """The contract of a store over a driver. ``db`` is what the driver offers to methods.
 
-    def __init__(self, driver: Driver, dialect: Dialect, db: Any) -> None:
+    ``pool`` has the store's own connections, if there are several.
+    """
+
+    def __init__(self, driver: Driver, dialect: Dialect, db: Any, pool: Pool[Any] | None = None) -> None:
         self.db = db
+        self.pool = pool
         self._driver = driver
         self._dialect = dialect
         self._sessions = Merged(self._read_sessions)

@@ -1,0 +1,329 @@
+"""A process that is killed takes nothing with it but what it was doing.
+
+    python -m torture.crashes [--kills N] [--idle-kills N] [--masters N] [--pauses N]
+
+A real service of a master and two workers suffers this, one after the other:
+
+- Random workers are killed (KILL) while clients call. Each must be replaced. A request may fail only if it
+  was in flight on the worker that was killed: on a connection that this worker had answered on, or on one
+  that was opened before the worker was gone. No connection may be refused.
+- The same with no load: how long it takes until there is a new process, and until it answers.
+- One worker is killed again and again as soon as it is there. The pauses before it is replaced must grow from
+  0.1 to 30 seconds, while the other serves, and be forgotten once it has lived for a while.
+- The master is killed, every second time while a call is in flight that would take a minute. The workers have
+  to end within ``shutdown_timeout`` and free the port.
+
+The control is what one would write in three lines: a program that starts the service and, when it has ended,
+starts it again. It has to be found out twice: connections are refused until the new process listens, and when
+the program itself is killed, the service stays and keeps the port.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import random
+import re
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
+from torture.login_timing import Failure, progress
+from torture.services import SERVE, Service, Victim, free_port, is_free, serving, until
+from toto_aio.processes.generation import FIRST_PAUSE, LONGEST_PAUSE, STABLE
+
+CLIENTS = 20
+CALL_SECONDS = 0.005
+"""What an echo takes, so that some are in flight whenever a worker is killed."""
+SHUTDOWN_TIMEOUT = 3.0
+HALF_A_SECOND = 0.5
+"""In which a worker is replaced, on an idle machine."""
+MARGIN = 0.5
+"""Seconds beyond ``STABLE`` after which the master must know that a worker serves."""
+REPLACE_LIMIT = 60.0
+"""Seconds in which it must be, on any."""
+SAY_INTERVAL = 5.0
+REFUSED = ConnectionRefusedError.__name__
+
+OURS = "toto_aio"
+NAIVE = "control, a loop that starts it again"
+LOOP = """
+import subprocess, sys
+while True:
+    subprocess.call([sys.executable, "-m", "toto_aio", "serve", *sys.argv[1:]])
+"""
+OPTIONS = {"kills": 60, "idle_kills": 30, "masters": 10, "pauses": 11}
+CONTROL_KILLS = 3
+PAUSE = re.compile(r"another takes its place in ([\d.]+) s")
+
+
+@dataclass
+class Run:
+    """What was seen of a service."""
+
+    service: str
+    kills: int = 0
+    """Workers that were killed under load."""
+    requests: int = 0
+    in_flight: list[float] = field(default_factory=list)
+    """For each of them, the requests that failed and may have been its own."""
+    others: list[str] = field(default_factory=list)
+    """Why other requests failed."""
+    loaded: list[float] = field(default_factory=list)
+    """Seconds until another process answered, under load."""
+    started: list[float] = field(default_factory=list)
+    """Seconds until there was another process, without load."""
+    answered: list[float] = field(default_factory=list)
+    """Seconds until it answered."""
+    pauses: list[float] = field(default_factory=list)
+    """Seconds that were waited before a worker that kept dying was replaced; the last after a long life."""
+    ends: list[float] = field(default_factory=list)
+    """Seconds from the death of a master until all its workers had ended, and the port was free."""
+
+
+def main() -> None:
+    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
+    # Only an exception ends the services on the way out, and TERM raises none by itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    try:
+        runs = measure(**vars(read_options()))
+    except Failure as exc:
+        sys.exit(f"crashes: {exc}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    print(table(*runs))
+    print()
+    passed, said = verdict(*runs)
+    print(said)
+    sys.exit(0 if passed else 1)
+
+
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="A process that is killed takes nothing with it.")
+    for name, default in OPTIONS.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=default, metavar="N", help="default %(default)s")
+    options = parser.parse_args(arguments)
+    if min(vars(options).values()) < 1 or options.idle_kills < 2:
+        parser.error("at least 1 of each, and 2 of --idle-kills")
+    return options
+
+
+def measure(kills: int, idle_kills: int, masters: int, pauses: int) -> tuple[Run, Run]:
+    """What was seen of the service, and of the control."""
+    ours, naive = Run(OURS), Run(NAIVE)
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        with started(OURS, Path(folder) / "workers") as service:
+            loop.run(kill_under_load(ours, service, kills))
+            loop.run(kill_idle(ours, service, idle_kills))
+            loop.run(keep_killing(ours, service, pauses))
+        with started(NAIVE, Path(folder) / "naive") as service:
+            loop.run(kill_under_load(naive, service, min(kills, CONTROL_KILLS)))
+        for number in range(masters):
+            loop.run(kill_master(ours, Path(folder) / f"master{number}", busy=number % 2 == 0))
+        loop.run(kill_master(naive, Path(folder) / "naive_master", busy=False))
+    return ours, naive
+
+
+@contextmanager
+def started(name: str, folder: Path) -> Iterator[Service]:
+    """The service, or the control, with its workers."""
+    command: Sequence[str]
+    if name == OURS:
+        command, option = SERVE, "--processes=2"
+    else:
+        command, option = [sys.executable, "-c", LOOP], f"--port={free_port()}"
+    limit = f"--shutdown-timeout={SHUTDOWN_TIMEOUT}"
+    with serving(folder, {"echo": ECHO}, limit, option, command=command) as service:
+        yield service
+
+
+async def kill_under_load(run: Run, service: Service, kills: int) -> None:
+    """Kill random workers while clients call."""
+    said = time.monotonic()
+    async with Load(service.port, CLIENTS, seconds=CALL_SECONDS) as load:
+        judged = 0
+        for _ in range(kills):
+            await asyncio.sleep(STABLE + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+            before = service.workers()
+            with Victim(random.choice(sorted(before))) as victim:  # noqa: S311
+                killed = time.monotonic()
+                victim.send(signal.SIGKILL)
+                await until(victim.is_gone, REPLACE_LIMIT, "the end of a worker that was killed")
+                gone = time.monotonic()
+            await until(partial(others_answer, service, load, before), REPLACE_LIMIT, "a replacement")
+            run.kills += 1
+            run.loaded.append(time.monotonic() - killed)
+            dropped, judged = load.dropped[judged:], len(load.dropped)
+            others = [drop.reason for drop in dropped if not was_in_flight(drop, victim.pid, gone)]
+            run.in_flight.append(len(dropped) - len(others))
+            run.others += others
+            if time.monotonic() > said + SAY_INTERVAL:
+                said = time.monotonic()
+                progress(f"{run.service}: {run.kills} of {kills} workers killed under load")
+    run.others += [drop.reason for drop in load.dropped[judged:]]
+    run.requests += load.sent
+
+
+def others_answer(service: Service, load: Load, before: set[int]) -> bool:
+    """Whether a process that was not there before has answered."""
+    return any(load.pids[pid] for pid in service.workers() - before)
+
+
+def was_in_flight(drop: Drop, pid: int, gone: float) -> bool:
+    """Whether a request that failed may have been on its way at the process that was killed."""
+    if drop.reason in (REFUSED, TimeoutError.__name__):
+        return False
+    return drop.pid == pid or (drop.pid is None and drop.began <= gone)
+
+
+async def kill_idle(run: Run, service: Service, kills: int) -> None:
+    """Kill random workers while nobody calls."""
+    for _ in range(kills):
+        await asyncio.sleep(STABLE + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+        before = service.workers()
+        with Victim(random.choice(sorted(before))) as victim:  # noqa: S311
+            killed = time.monotonic()
+            victim.send(signal.SIGKILL)
+            await until(lambda: service.workers() - before, REPLACE_LIMIT, "a replacement")  # noqa: B023
+            run.started.append(time.monotonic() - killed)
+            await answer_of(service, service.workers() - before)
+            run.answered.append(time.monotonic() - killed)
+    progress(f"{run.service}: {kills} workers killed while idle")
+
+
+async def answer_of(service: Service, pids: set[int]) -> None:
+    """Call until one of these processes has answered."""
+    async with asyncio.timeout(REPLACE_LIMIT):
+        while True:
+            connection = await connect(service.port)
+            with suppress(Broken):
+                if check_echo(1, await connection.ask(echo_request(1, last=True))) in pids:
+                    return
+            connection.close()
+            await asyncio.sleep(0.002)
+
+
+async def keep_killing(run: Run, service: Service, pauses: int) -> None:
+    """Kill a worker, and each that takes its place, while the other serves; the last after a while."""
+    await asyncio.sleep(STABLE + MARGIN)
+    before = len(PAUSE.findall(service.log.read_text()))
+    pid, spared = sorted(service.workers())
+    pid = await replaced(service, pid, spared)
+    async with Load(service.port, 2) as load:
+        for number in range(1, pauses + 1):
+            pid = await replaced(service, pid, spared)
+            progress(f"{run.service}: {number} of {pauses} replacements killed")
+    run.others += [drop.reason for drop in load.dropped]
+    await answer_of(service, {pid})
+    await asyncio.sleep(STABLE + MARGIN)
+    await answer_of(service, {await replaced(service, pid, spared)})
+    said = PAUSE.findall(service.log.read_text())
+    run.pauses = [float(pause) for pause in said[before:]]
+
+
+async def replaced(service: Service, pid: int, spared: int) -> int:
+    """Kill a worker, and wait for another, but do not let it start."""
+    with Victim(pid) as victim:
+        victim.send(signal.SIGKILL)
+    await until(lambda: service.workers() - {pid, spared}, LONGEST_PAUSE + REPLACE_LIMIT, "a replacement")
+    return min(service.workers() - {pid, spared})
+
+
+async def kill_master(run: Run, folder: Path, *, busy: bool) -> None:
+    """Kill a master, and wait until its workers have ended and the port is free."""
+    with ExitStack() as stack, started(run.service, folder) as service:
+        workers = [stack.enter_context(Victim(pid)) for pid in service.workers()]
+
+        def is_over() -> bool:
+            return all(worker.is_gone() for worker in workers) and is_free(service.port)
+
+        async with Load(service.port, 4):
+            connection = await connect(service.port)
+            if busy:
+                connection.transport.write(echo_request(1, seconds=60))
+            await asyncio.sleep(0.3)
+            killed = time.monotonic()
+            service.send(signal.SIGKILL)
+            service.process.wait()
+            try:
+                await until(is_over, 2 * SHUTDOWN_TIMEOUT, "the end of all workers")
+                run.ends.append(time.monotonic() - killed)
+            except Failure:
+                run.ends.append(math.inf)
+            finally:
+                for worker in workers:
+                    worker.send(signal.SIGKILL)
+            connection.close()
+    progress(f"{run.service}: {len(run.ends)} masters killed")
+
+
+def pauses_expected(count: int) -> list[float]:
+    """The pauses before a worker is replaced that had lived, died so often at once, and has lived again."""
+    return [0, *(min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) for number in range(count)), 0]
+
+
+def verdict(ours: Run, naive: Run) -> tuple[bool, str]:
+    """Whether the drill was passed, and what to say of it."""
+    if ours.others:
+        return False, f"FAILED: {len(ours.others)} requests failed that were not on a process that was killed"
+    if not all(map(math.isclose, ours.pauses, pauses_expected(len(ours.pauses) - 2))):
+        return False, f"FAILED: the pauses do not grow as they should: {ours.pauses}"
+    if max(ours.ends) > SHUTDOWN_TIMEOUT:
+        return False, "FAILED: after the death of a master its workers were there for too long"
+    # Whatever else the machine does makes it slower, and nothing makes it faster than it is.
+    if (quarter := statistics.quantiles(ours.answered, n=4)[0]) > HALF_A_SECOND:
+        return False, f"FAILED: a dead worker is replaced within {quarter:.2f} s at best"
+    if REFUSED not in naive.others or max(naive.ends) <= SHUTDOWN_TIMEOUT:
+        return False, "FAILED: this proves nothing, the control was not found out"
+    return (
+        True,
+        "Passed: only requests in flight were lost, all was replaced or ended in time; so was the control",
+    )
+
+
+def table(ours: Run, naive: Run) -> str:
+    """What was seen, in Markdown."""
+    lines = ["| | toto_aio | control |", "| --- | --- | --- |"]
+    for what, show in ROWS.items():
+        lines.append(f"| {what} | {show(ours)} | {show(naive)} |")
+    return "\n".join(lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """The least, the median and the most of some seconds."""
+    if not values:
+        return "-"
+    return " / ".join(f"{value:.2f}" for value in (min(values), statistics.median(values), max(values)))
+
+
+ROWS: dict[str, Callable[[Run], str]] = {
+    "workers killed under load": lambda run: str(run.kills),
+    "requests meanwhile": lambda run: f"{run.requests:,}",
+    "failed in flight on a killed worker, each time": lambda run: spread(run.in_flight),
+    "failed otherwise": lambda run: ", ".join(f"{n} {why}" for why, n in Counter(run.others).items()) or "0",
+    "seconds until a replacement answered, under load": lambda run: spread(run.loaded),
+    "seconds until there was one, idle": lambda run: spread(run.started),
+    "seconds until it answered, idle": lambda run: spread(run.answered),
+    "pauses when it keeps dying, s": lambda run: " ".join(f"{pause:g}" for pause in run.pauses) or "-",
+    "masters killed": lambda run: str(len(run.ends)),
+    "seconds until all was gone": lambda run: spread(run.ends),
+}
+"""What the table says of a service."""
+
+
+if __name__ == "__main__":
+    main()

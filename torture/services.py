@@ -1,0 +1,160 @@
+"""Services in processes of their own, which the drills start, hurt and end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from torture.login_timing import Failure
+
+START_LIMIT = 60.0
+"""Seconds that a service has to come up, on a machine that is busy."""
+END_LIMIT = 30.0
+"""Seconds that a service has to end before it is killed, when its end is not what is looked at."""
+LISTENING = re.compile(r"(?:Serving on|Listening at:|Running on) http://127\.0\.0\.1:(\d+)")
+"""How a service says where it listens: this one, gunicorn, and aiohttp."""
+SERVE = (sys.executable, "-m", "toto_aio", "serve", "--port=0")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+
+    @property
+    def pid(self) -> int:
+        """The process that was started: the master, if there is one."""
+        return self.process.pid
+
+    def workers(self) -> set[int]:
+        """The processes that the master has now."""
+        return children(self.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the master a signal."""
+        self.process.send_signal(number)
+
+    def said(self, text: str) -> int:
+        """How often it has said that."""
+        return self.log.read_text(errors="replace").count(text)
+
+
+@contextmanager
+def serving(
+    folder: Path, methods: Mapping[str, str], *options: str, command: Sequence[str] = SERVE
+) -> Iterator[Service]:
+    """A service of these methods, as long as the block lasts. Raises ``Failure`` if it does not start."""
+    (folder / "methods").mkdir(parents=True, exist_ok=True)
+    (folder / "methods" / "__init__.py").touch()
+    for name, code in methods.items():
+        (folder / "methods" / f"{name}.py").write_text(code)
+    log = folder / "stderr"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603  # this package
+            [*command, *options], cwd=folder, env=environment(), stdout=stderr, stderr=stderr
+        )
+    try:
+        yield Service(process, log, wait_for_port(process, log))
+    finally:
+        with ExitStack() as stack:
+            workers = [stack.enter_context(victim) for victim in victims(children(process.pid))]
+            process.terminate()
+            try:
+                process.wait(END_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for worker in workers:
+                worker.send(signal.SIGKILL)  # in case they were left behind
+
+
+def environment() -> dict[str, str]:
+    """The environment without options of the caller's, which would make it another service."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("TOTO_AIO_")}
+
+
+def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The port on which a service says that it listens."""
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := LISTENING.search(log.read_text(errors="replace")):
+            return int(found[1])
+        time.sleep(0.02)
+    raise Failure(f"the service did not start:\n{log.read_text(errors='replace')}")
+
+
+def children(pid: int) -> set[int]:
+    """The processes that a process has now; none if there is no such process."""
+    with suppress(OSError):
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set()
+
+
+async def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait until a condition holds. Raises ``Failure`` that says what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failure(f"within {seconds:g} s {what} did not happen")
+        await asyncio.sleep(0.005)
+
+
+class Victim:
+    """A process of somebody else's, by a descriptor that cannot come to mean another (pidfd_open(2))."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+
+    def __enter__(self) -> Victim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there still."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return bool(select.select([self._descriptor], [], [], 0)[0])
+
+
+def victims(pids: Iterable[int]) -> Iterator[Victim]:
+    """Those of the processes that are there still."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            yield Victim(pid)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
