@@ -1,6 +1,7 @@
 # make run    serve the example on 127.0.0.1:8888
 # make test   run the tests; make lint checks style, types, risky code and known holes in what it depends on
 # make docs   build the site of the documentation in docs/_build
+# make bench  measure what the service costs beside others, with wrk: 15 minutes, tables and benchmarks/results
 # make torture   run the drills, minutes each, on a machine that does little else
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,9 +25,9 @@ docs: .venv/installed
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
 bench: .venv/installed
-	$(BIN)/python benchmarks/echo.py
-	$(BIN)/python -m benchmarks.sessions
-	$(BIN)/python -m benchmarks.sockets
+	@command -v wrk >/dev/null || { echo "bench needs wrk: apt-get install wrk" >&2; exit 1; }
+	tests/install_packages
+	$(BIN)/python -m benchmarks
 
 torture: .venv/installed
 	$(BIN)/python -m torture.login_timing
@@ -34,6 +35,7 @@ torture: .venv/installed
 	$(BIN)/python -m torture.crashes
 	$(BIN)/python -m torture.pidfiles
 	$(BIN)/python -m torture.drain
+	$(BIN)/python -m torture.soak
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

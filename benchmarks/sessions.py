@@ -2,9 +2,10 @@
 
     python -m benchmarks.sessions [--cycles N] [--seconds N] [KIND ...]
 
-For each kind of database a server of its own is started, as the tests do, with 1,000 sessions in it. The base
+For each kind of database a server of its own is started, as the tests do, with 1,000 sessions in it. One peer
 answers the same call after one read by the driver, without a signature; this service also verifies the
-request's signature and signs the answer. How it is measured is in README.md.
+request's signature and signs the answer. Another answers the echo without any session. How it is measured is
+in README.md.
 """
 
 from __future__ import annotations
@@ -14,37 +15,41 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import http.client
 import importlib
-import json
-import os
-import random
-import shutil
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-from benchmarks.echo import (
+from benchmarks.figures import Goal, Report, Spread, markdown, ratio, spread
+from benchmarks.harness import (
     BODY,
+    DONE,
+    HEADERS,
     PARAMETERS,
     Failure,
     Server,
-    Slice,
+    check,
+    command_line,
+    cost,
+    costs,
+    in_turns,
     load,
-    progress,
-    running,
-    spread,
+    peer,
+    pinned,
+    post,
+    serving,
+    toto_aio,
     two_cores,
+    write_script,
 )
 
 KINDS = ("redis", "postgresql", "mysql", "mongodb")
 SESSIONS = 1000
 USER = "ada"
 SIGNATURE = base64.b64encode(hmac.digest(USER.encode(), BODY.encode(), "sha1")).decode()
-OURS, BASE = "toto_aio", "one plain read"
+OURS, BASE, NONE = "toto_aio", "one plain read", "no session, hand-written"
 
 ECHO = '''from toto_aio.invocation import authenticated
 
@@ -68,11 +73,6 @@ function request()
     number = number % #requests + 1
     return requests[number]
 end
-function done(summary, latency, requests)
-    local e = summary.errors
-    io.write(string.format("%d %d %d %d\\n", summary.requests, summary.duration, e.status,
-        e.connect + e.read + e.write + e.timeout))
-end
 """
 
 
@@ -80,64 +80,81 @@ def main() -> None:
     """Measure each kind, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; default all")
-    parser.add_argument("--cycles", type=int, default=9, metavar="N", help="default %(default)s")
-    parser.add_argument("--seconds", type=int, default=1, metavar="N", help="length of a slice")
-    options = parser.parse_args()
+    options = command_line(parser)
     if unknown := set(options.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(unknown)}")
-    print("| database | one plain read, CPU µs | toto_aio, CPU µs | times cheaper |")
-    print("| --- | --- | --- | --- |")
     try:
-        for kind in options.kinds or KINDS:
-            slices = measure(kind, options.cycles, options.seconds)
-            base, ours = ([one.cpu_us_per_request for one in slices[name]] for name in (BASE, OURS))
-            ratio = spread([theirs / own for theirs, own in zip(base, ours, strict=True)])
-            print(
-                f"| {kind} | {spread(base).shown(1)} | {spread(ours).shown(1)} | {ratio.shown(2)} |",
-                flush=True,
-            )
+        print(run(options, options.kinds or KINDS).table)
     except Failure as exc:
         sys.exit(f"sessions.py: {exc}")
 
 
-def measure(kind: str, cycles: int, seconds: int) -> dict[str, list[Slice]]:
-    """The slices of both services on a database of this kind."""
-    server_core, load_core = two_cores()
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise Failure("there is no wrk: install the package wrk")
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        module = importlib.import_module(f"tests.servers.{kind}")
-        os.sched_setaffinity(0, {load_core})
-        database = stack.enter_context(module.server())
-        url = module.fresh_url(database)
-        ids = asyncio.run(make_sessions(url))
-        script = directory / "sessions.lua"
-        listed = ", ".join(f'"{id}"' for id in ids)
-        script.write_text(SCRIPT.format(ids=listed, signature=SIGNATURE, body=BODY))
-        os.sched_setaffinity(0, {server_core})
-        commands = {OURS: lambda folder: toto_aio(folder, url), BASE: lambda folder: by_hand(kind, url)}
-        servers = [
-            stack.enter_context(running(name, command, directory / str(number)))
-            for number, (name, command) in enumerate(commands.items())
-        ]
-        os.sched_setaffinity(0, {load_core})
-        for server in servers:
-            check(server, ids[0])
-            load(wrk, script, server, seconds)
-        slices: dict[str, list[Slice]] = {server.name: [] for server in servers}
-        for cycle in range(1, cycles + 1):
-            random.shuffle(servers)
-            for server in servers:
-                slices[server.name].append(load(wrk, script, server, seconds))
-            costs = (f"{name} {of_server[-1].cpu_us_per_request:.1f}" for name, of_server in slices.items())
-            progress(f"{kind}: cycle {cycle} of {cycles}, CPU microseconds per request: {', '.join(costs)}")
-        os.sched_setaffinity(0, {server_core, load_core})
-    return slices
+def run(options: argparse.Namespace, kinds: tuple[str, ...] = KINDS) -> Report:
+    """The figures of the services on each kind of database."""
+    bars: dict[str, Spread] = {}
+    rows, goals = [], []
+    for kind in kinds:
+        spent = measure(kind, options.cycles, options.seconds)
+        ours, base = (spread(spent[name]) for name in (OURS, BASE))
+        times, beside = ratio(spent[BASE], spent[OURS]), ratio(spent[NONE], spent[OURS])
+        bars |= {f"{OURS}, {kind}": ours, f"{BASE}, {kind}": base}
+        rows.append([kind, base.shown(1), ours.shown(1), times.shown(2), beside.shown(2)])
+        if kind == "redis":
+            goals.append(Goal(3, "times cheaper than redis-py's GET per request", 3.5, times))
+            goals.append(Goal(3, "times cheaper than the base without a session", 1, beside))
+        if kind == "postgresql":
+            goals.append(Goal(4, "times cheaper than an asyncpg query per request", 2, times))
+    header = [
+        "database",
+        f"{BASE}, CPU µs",
+        f"{OURS}, CPU µs",
+        "times cheaper",
+        "times cheaper than no session",
+    ]
+    return Report(
+        "sessions",
+        "CPU µs per call with a session, median and quartiles",
+        bars,
+        markdown(header, rows),
+        goals,
+    )
 
 
-async def make_sessions(url: str) -> list[str]:
+def measure(kind: str, cycles: int, seconds: int) -> Mapping[str, list[float]]:
+    """The CPU microseconds per request of the services on a database of this kind."""
+    module = importlib.import_module(f"tests.servers.{kind}")
+    with tempfile.TemporaryDirectory() as folder:
+        with pinned(two_cores()[1]):
+            database = module.server().__enter__()
+        try:
+            url = module.fresh_url(database)
+            ids = asyncio.run(make_sessions(url))
+            listed = ", ".join(f'"{id}"' for id in ids)
+            script = Path(folder) / "sessions.lua"
+            script.write_text(SCRIPT.format(ids=listed, signature=SIGNATURE, body=BODY) + DONE)
+            plain = write_script(Path(folder) / "echo.lua")
+            commands = {
+                OURS: lambda folder: toto_aio(folder, methods={"echo": ECHO}, database=url),
+                BASE: peer("session_read.py", kind, url),
+                NONE: peer("handwritten.py"),
+            }
+            with serving(commands) as servers:
+                check(servers[NONE])
+                for name in (OURS, BASE):
+                    check_sessions(servers[name], ids[0])
+                turns = {
+                    name: partial(load, server, plain if name == NONE else script, seconds)
+                    for name, server in servers.items()
+                }
+                for turn in turns.values():
+                    turn()
+                slices = in_turns(turns, cycles, cost, f"{kind}, CPU microseconds per request")
+        finally:
+            database.__exit__()
+    return {name: costs(of_server) for name, of_server in slices.items()}
+
+
+async def make_sessions(url: str, count: int = SESSIONS) -> list[str]:
     """The ids of new sessions of one user."""
     from toto_aio.accounts import Accounts
     from toto_aio.models import Account
@@ -149,36 +166,19 @@ async def make_sessions(url: str) -> list[str]:
     store = await open_store(url)
     await store.add_account(Account(USER, None))
     sessions = Sessions(store, Accounts(store, Passwords()), Settings())
-    ids = [(await sessions.create(USER)).session_id for _ in range(SESSIONS)]
+    ids = [(await sessions.create(USER)).session_id for _ in range(count)]
     await store.close()
     return ids
 
 
-def toto_aio(directory: Path, url: str) -> list[str]:
-    """This service with a method that needs a session."""
-    (directory / "methods").mkdir()
-    (directory / "methods" / "echo.py").write_text(ECHO)
-    return [sys.executable, "-m", "toto_aio", "serve", "--port=0", f"--database={url}"]
-
-
-def by_hand(kind: str, url: str) -> list[str]:
-    """The base."""
-    return [sys.executable, str(Path(__file__).with_name("peers") / "session_read.py"), kind, url]
-
-
-def check(server: Server, session_id: str) -> None:
+def check_sessions(server: Server, session_id: str) -> None:
     """Raise ``Failure`` unless it answers a session, and refuses what is none."""
-    where = urlsplit(server.url)
     for id, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
-        headers = {"Content-Type": "application/json", "x-toto-session-id": id, "x-toto-hmac": SIGNATURE}
-        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
-        connection.request("POST", where.path, BODY, headers)
-        response = connection.getresponse()
-        answer: Any = response.read()
-        connection.close()
-        answered = response.status == 200 and json.loads(answer).get("result") == PARAMETERS
+        headers = {**HEADERS, "x-toto-session-id": id, "x-toto-hmac": SIGNATURE}
+        status, answer = post(server, BODY, headers)
+        answered = status == 200 and answer.get("result") == PARAMETERS
         if answered is not good:
-            raise Failure(f"{server.name} answered {response.status} {answer!r}")
+            raise Failure(f"{server.name} answered {status} {answer!r}")
 
 
 if __name__ == "__main__":

@@ -11,23 +11,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import random
 import resource
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks.echo import PARAMETERS, Failure, Server, progress, running, spread, two_cores
+from benchmarks.environment import peers_python
+from benchmarks.figures import Goal, Report, markdown, ratio, spread
+from benchmarks.harness import (
+    PARAMETERS,
+    Command,
+    Failure,
+    Server,
+    command_line,
+    in_turns,
+    peer,
+    serving,
+    toto_aio,
+)
 
+FILES = 20_000
+"""Most open descriptors of a process."""
 CONNECTIONS = 32
 IN_FLIGHT = (1, 8)
 LISTENERS = 1000
@@ -46,68 +55,78 @@ METHODS = {
 }
 
 
+OURS, TORNADO = "toto_aio", "Tornado"
+SERVERS = (TORNADO, "hand-written aiohttp", OURS)
+EVENT = "event"
+CALLS = {f"{each} in flight": each for each in IN_FLIGHT}
+TEXTS = {
+    **{label: f"CPU µs per call, {CONNECTIONS} sockets, {label} each" for label in CALLS},
+    EVENT: f"ms until an event has reached {LISTENERS} sockets",
+}
+GOALS = dict(zip(TEXTS, (3.0, 6.0, 0.6), strict=True))
+"""Goal 6: how many times cheaper than Tornado a call is, and how much of its time an event takes."""
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(
         description="Calls over WebSockets, beside Tornado and a hand-written loop."
     )
-    parser.add_argument("--cycles", type=int, default=9, metavar="N", help="default %(default)s")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="N", help="length of a slice")
-    options = parser.parse_args()
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 10_000), limit))
+    options = command_line(parser)
     try:
-        # asyncio's own loop takes longer to hear of 1,000 events than a good server to send them.
-        print(table(uvloop.run(measure(options.cycles, options.seconds))))
+        print(run(options).table)
     except Failure as exc:
         sys.exit(f"sockets.py: {exc}")
 
 
-def peer(name: str) -> Callable[[Path], list[str]]:
-    """The command of a server in ``peers``."""
-    return lambda folder: [sys.executable, str(Path(__file__).with_name("peers") / f"sockets_{name}.py")]
+def run(options: argparse.Namespace) -> Report:
+    """The figures of each server by what was measured."""
+    more_files()
+    python, modules = peers_python(["tornado"])
+    if "tornado" not in modules:
+        raise Failure("the peer Tornado could not be installed, and there is nothing to compare with")
+    commands: dict[str, Command] = {
+        TORNADO: peer("sockets_tornado.py", python=python),
+        SERVERS[1]: peer("sockets_handwritten.py"),
+        OURS: partial(toto_aio, methods=METHODS),
+    }
+    # asyncio's own loop takes longer to hear of 1,000 events than a good server to send them.
+    with serving(commands) as servers, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        turns = {
+            f"{name}, {label}": partial(
+                lambda server, each: loop.run(
+                    calls(server, each, options.seconds) if each else events(server)
+                ),
+                server,
+                CALLS.get(label),
+            )
+            for label in TEXTS
+            for name, server in servers.items()
+        }
+        figures = in_turns(turns, options.cycles, "{:.1f}".format)
+    rows, goals = [], []
+    for label, text in TEXTS.items():
+        of_servers = {name: figures[f"{name}, {label}"] for name in SERVERS}
+        ours, theirs = of_servers[OURS], of_servers[TORNADO]
+        shown = [spread(values).shown(1) for values in of_servers.values()]
+        rows.append([text, *shown, ratio(ours, theirs).shown(2)])
+        if label == EVENT:
+            goals.append(Goal(6, f"of Tornado's {text}", GOALS[label], ratio(ours, theirs), at_most=True))
+        else:
+            goals.append(Goal(6, f"times cheaper than Tornado, {label}", GOALS[label], ratio(theirs, ours)))
+    return Report(
+        "sockets",
+        "CPU µs per call over a WebSocket, ms of an event; median and quartiles",
+        {name: spread(values) for name, values in figures.items()},
+        markdown(["", *SERVERS, f"{OURS} / {TORNADO}"], rows),
+        goals,
+    )
 
 
-def toto_aio(folder: Path) -> list[str]:
-    """This service, with three methods."""
-    (folder / "methods").mkdir()
-    for name, code in METHODS.items():
-        (folder / "methods" / f"{name}.py").write_text(code)
-    return [sys.executable, "-m", "toto_aio", "serve", "--port=0", "--database=memory://"]
-
-
-OURS, TORNADO = "toto_aio", "Tornado"
-SERVERS = {TORNADO: peer("tornado"), "hand-written aiohttp": peer("handwritten"), OURS: toto_aio}
-Figures = dict[str, dict[str, list[float]]]
-
-
-async def measure(cycles: int, seconds: float) -> Figures:
-    """The figures of each server by what was measured, one for each cycle."""
-    server_core, load_core = two_cores()
-    figures: Figures = {}
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        os.sched_setaffinity(0, {server_core})
-        servers = [
-            stack.enter_context(running(name, command, directory / str(number)))
-            for number, (name, command) in enumerate(SERVERS.items())
-        ]
-        os.sched_setaffinity(0, {load_core})
-        for cycle in range(1, cycles + 1):
-            random.shuffle(servers)
-            for server in servers:
-                for each in IN_FLIGHT:
-                    name = f"CPU µs per call, {CONNECTIONS} sockets, {each} in flight each"
-                    add(figures, name, server, await calls(server, each, seconds))
-                name = f"ms until an event has reached {LISTENERS} sockets"
-                add(figures, name, server, await events(server))
-            progress(f"cycle {cycle} of {cycles}")
-    return figures
-
-
-def add(figures: Figures, name: str, server: Server, figure: float) -> None:
-    """Keep a figure."""
-    figures.setdefault(name, {}).setdefault(server.name, []).append(figure)
+def more_files() -> None:
+    """Let this process, and what it starts, have a descriptor for every socket."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, FILES), limit))
 
 
 async def calls(server: Server, each: int, seconds: float) -> float:
@@ -226,16 +245,6 @@ def frame(value: object, *, masked: bool = True) -> bytes:
     if len(payload) < 126:
         return bytes((0x81, bit | len(payload))) + mask + payload
     return bytes((0x81, bit | 126)) + len(payload).to_bytes(2, "big") + mask + payload
-
-
-def table(figures: Figures) -> str:
-    """The figures, each as its median and quartiles, and how they compare to Tornado's."""
-    lines = [f"| | {' | '.join(SERVERS)} | {OURS} / {TORNADO} |", "| --- |" + " --- |" * (len(SERVERS) + 1)]
-    for name, of_servers in figures.items():
-        shown = [spread(of_servers[server]).shown(1) for server in SERVERS]
-        ratios = [ours / theirs for ours, theirs in zip(of_servers[OURS], of_servers[TORNADO], strict=True)]
-        lines.append(f"| {name} | {' | '.join(shown)} | {spread(ratios).shown(2)} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

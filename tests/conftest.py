@@ -13,22 +13,39 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
 from tests.servers import Server
-from tests.support import PlainServer, Serve, Service
+from tests.support import FastServer, PlainServer, Serve, Service
 from toto_aio import create_app
 from toto_aio.registry import find_methods
 
+BOTH_PATHS = frozenset(
+    f"tests.{name}"
+    for name in (
+        "test_service test_forms test_limits test_codecs test_handler test_dispatch test_reply test_signed"
+        " test_session_scheme test_cookies test_cors test_time_limits"
+        " methods.test_account methods.test_account_sessions methods.test_client_error"
+    ).split()
+)
+"""The modules whose tests run over the general path and over the fast one: all that ask for HTTP's sake."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for ``serve`` in these modules twice."""
+    if "serve" in metafunc.fixturenames and metafunc.module.__name__ in BOTH_PATHS:
+        metafunc.parametrize("serve", ["general", "fast"], indirect=True)
+
 
 @pytest.fixture
-def serve(aiohttp_client: AiohttpClient) -> Serve:
+def serve(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> Serve:
     """Serve methods: ``await serve({"echo": echo}, signing="off")``; in memory unless told otherwise.
 
     The built-in methods are there too.
     """
+    server = FastServer if getattr(request, "param", "general") == "fast" else PlainServer
 
     async def serve(methods: Mapping[str, Any] | None = None, **options: Any) -> Service:
         built_in = {name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()}
         options = {"database": "memory://", "method_module": {**built_in, **(methods or {})}, **options}
-        return Service(await aiohttp_client(PlainServer(create_app(**options))))
+        return Service(await aiohttp_client(server(create_app(**options))))
 
     return serve
 

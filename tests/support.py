@@ -17,6 +17,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from toto_aio.fast import protocols
+
 ENCODINGS: list[Any] = [
     pytest.param("application/json", lambda value: json.dumps(value).encode(), json.loads, id="json"),
     pytest.param("application/bson", bson.encode, bson.decode, id="bson"),
@@ -33,6 +35,23 @@ class PlainServer(TestServer):
 
     async def _make_runner(self, **options: Any) -> web.BaseRunner:
         return await super()._make_runner(**{**options, "handler_cancellation": False})
+
+
+class FastServer(TestServer):
+    """The same with the connections that ``toto-aio serve`` makes."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return FastRunner(self.app, **{**options, "handler_cancellation": False})
+
+
+class FastRunner(web.AppRunner):
+    """A runner whose sites are given the fast path's protocols."""
+
+    @property
+    def server(self) -> Any:
+        """What makes the protocol of a connection."""
+        server = super().server
+        return None if server is None else protocols(self.app, server, fast=True)
 
 
 class Service:
@@ -66,6 +85,11 @@ class Service:
         """A new account; the id of its session."""
         result = await self.result("account.create", {"user_id": user_id, "password": password})
         return str(result["session_id"])
+
+
+def shown(value: object) -> str:
+    """A value in the id of a test, which is the same in each process that runs tests."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:

@@ -15,7 +15,7 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions models methods deadlines calls readers",
+            "exceptions models methods deadlines calls readers view",
             "codecs calllog",
             "settings passwords signing arguments stores brokers frames",
             "accounts proxies inbox outbox",
@@ -30,7 +30,7 @@ FLOORS: dict[str, int] = {
             "origins forms",
             "cookies cors bodies",
             "callers websocket",
-            "reply logs sockets",
+            "reply logs sockets fast",
             "processes parts health",
             "service metrics",
             "app",

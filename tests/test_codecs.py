@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support import shown
 from toto_aio.codecs import CODECS, MAX_DEPTH, Codec
 from toto_aio.exceptions import InvalidParameters
 
@@ -276,14 +277,14 @@ def test_msgpack_keys_that_are_no_text_are_refused(key: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"\x81\x90\x01", b"\x81\x80\x01", b"\x81\x91\x01\x01", b"\x81\xd4\x01a\x01"], ids=repr
+    "body", [b"\x81\x90\x01", b"\x81\x80\x01", b"\x81\x91\x01\x01", b"\x81\xd4\x01a\x01"], ids=shown
 )
 def test_msgpack_keys_that_are_containers_are_refused(body: bytes) -> None:
     """An array, a map or an extension as a key is refused."""
     assert_refused(MSGPACK, body)
 
 
-@pytest.mark.parametrize("body", [b"{1: 2}", b"{null: 2}", b"{a: 2}", b"{'a': 2}", b"{true: 1}"], ids=repr)
+@pytest.mark.parametrize("body", [b"{1: 2}", b"{null: 2}", b"{a: 2}", b"{'a': 2}", b"{true: 1}"], ids=shown)
 def test_json_keys_that_are_no_text_are_refused(body: bytes) -> None:
     """What JavaScript would take for an object, and JSON does not, is refused."""
     assert_refused(JSON, body)
@@ -299,7 +300,7 @@ def test_json_keys_that_are_no_text_are_refused(body: bytes) -> None:
         msgpack.Timestamp(2**33, 5),
         msgpack.Timestamp(-1, 5),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_msgpack_extension_types_are_refused(value: Any) -> None:
     """Extension types, timestamps among them, are refused, wherever they stand."""
@@ -319,7 +320,7 @@ def test_msgpack_extension_types_are_refused(value: Any) -> None:
         bson.MinKey(),
         bson.MaxKey(),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_bson_code_patterns_and_references_are_refused(value: Any) -> None:
     """What stands for code, a pattern, or a document elsewhere is refused, wherever it stands."""
@@ -501,7 +502,7 @@ def read(codec: Codec, body: bytes) -> Any:
         (datetime.date(2026, 1, 2), "2026-01-02"),
         ([Point(1, [Name("n"), set()])], [{"x": 1, "tags": ["n", []]}]),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_rich_values_are_written_as_plain_ones(codec: Codec, value: Any, plain: Any) -> None:
     """Dataclasses, structs, sets, enums and subclasses are read as plain data in every type."""
@@ -537,7 +538,7 @@ def test_bson_dates_are_read_with_their_zone() -> None:
         bson.Binary(b"md5", 5),
         bson.Binary(b"own", 128),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_bson_can_read_every_type_can_write(codec: Codec, value: Any) -> None:
     """A value that came in BSON can be sent on: in an answer, an event, or a session's state."""
@@ -553,7 +554,7 @@ def test_binary_of_bson_is_intact_in_msgpack(subtype: int) -> None:
     assert msgpack.unpackb(MSGPACK.encode(value)) == {"value": bytes(range(16))}
 
 
-@pytest.mark.parametrize("beside", [[], {1}], ids=repr)
+@pytest.mark.parametrize("beside", [[], {1}], ids=shown)
 def test_uuids_are_written_as_each_type_has_them(beside: Any) -> None:
     """A UUID is text in JSON and MessagePack, and in BSON the binary that stands for one."""
     value = {"id": uuid.UUID(int=5), "ids": [uuid.UUID(int=6)], "beside": beside}
@@ -594,7 +595,7 @@ def test_bson_uuids_of_a_wrong_length(length: int) -> None:
         [1, {"a": [object()]}],
         {"a": {1: len}},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_cannot_be_sent_is_a_type_error(codec: Codec, value: Any) -> None:
     """A value that is no data raises ``TypeError``, which says what to return instead, in every type."""

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,13 +21,16 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests import programs
-from tests.servers import free_port
+from tests.conftest import server_module
+from tests.servers import Server, free_port
 from toto_aio.new import FOLDER, TEMPLATES, make_project
 from toto_aio.settings import SettingsError, read_settings
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 NAME = "my-notes"
+DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer")
+WORDS = "project_name|serve_command|work_command|toto_aio_requirement|with_processes"
 SERVICE = {"simple": "/service", "chat": "/service", "embedded": "/api/service"}
 WHO = '''
 async def invoke(handler, parameters):
@@ -97,10 +100,11 @@ def test_the_words_of_templates(project: Path) -> None:
     common = (
         "Makefile Dockerfile README.md pyproject.toml toto.toml .gitignore .dockerignore methods/__init__.py"
     )
-    assert {*common.split(), f"deploy/{NAME}.service", f"deploy/{NAME}.nginx", "deploy/README.md"} <= names
+    deploy = ("README.md", *(f"{NAME}{end}" for end in DEPLOYED))
+    assert {*common.split(), *(f"deploy/{name}" for name in deploy)} <= names
     for path in files(project):
         text = f"{path} {path.read_text(encoding='utf-8')}"
-        assert not re.search("project_name|serve_command|work_command|toto_aio_requirement", text), path
+        assert not re.search(WORDS, text), path
     assert (project / "README.md").read_text().startswith(f"# {NAME}\n")
 
 
@@ -196,19 +200,26 @@ def variables(lines: str, name: str) -> dict[str, str]:
     return dict(re.findall(rf"^{name}(\w+)=(\S+)$", lines, re.MULTILINE))
 
 
-def placed(unit: str, project: Path) -> str:
-    """A unit of a project that lies elsewhere, as do its database and its socket, and the environment."""
+def placed(unit: str, project: Path, redis: str = "") -> str:
+    """A unit of a project that lies elsewhere, as do its database, its socket, the environment and Redis."""
+    unit = unit.replace("redis://localhost/0", redis)
     unit = unit.replace(f"/srv/{NAME}/.venv/bin", str(BIN)).replace(f"/srv/{NAME}", str(project))
     return unit.replace(f"/run/{NAME}", str(project.parent)).replace(f"/var/lib/{NAME}", str(project.parent))
 
 
-async def test_the_unit(project: Path, template: str) -> None:
+async def test_the_unit(project: Path, template: str, servers: Callable[[str], Server]) -> None:
     """systemd takes it without a word, and its commands serve on the socket, behind a proxy."""
-    unit = placed((project / "deploy" / f"{NAME}.service").read_text(), project)
-    place = project.parent / f"{NAME}.service"
-    place.write_text(unit)
-    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(place)]
+    redis = server_module("redis").fresh_url(servers("redis"))
+    unit = placed((project / "deploy" / f"{NAME}.service").read_text(), project, redis)
+    for end in ("-backup.service", "-backup.timer"):
+        text = (project / "deploy" / f"{NAME}{end}").read_text()
+        (project.parent / f"{NAME}{end}").write_text(placed(text, project))
+    (project.parent / f"{NAME}.service").write_text(unit)
+    units = sorted(str(path) for path in project.parent.glob(f"{NAME}*.*"))
+    assert len(units) == 3
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units]
     assert await asyncio.to_thread(output, verify, project) == ""
+    assert ("ExecReload=/bin/kill -HUP $MAINPID\n" in unit) == TEMPLATES[template].has_processes
     (project / "methods" / "who.py").write_text(WHO)
     environment = variables(unit, "Environment=")
     (before,) = re.findall(r"^ExecStartPre=(.+)$", unit, re.MULTILINE)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import toto_aio.methods
-from tests.support import Serve
+from tests.support import Serve, shown
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
@@ -268,7 +268,7 @@ def test_without_a_package_methods(
     assert "methods/hello.py" in caplog.text
 
 
-@pytest.mark.parametrize("value", [None, 5, ["a"], object()], ids=repr)
+@pytest.mark.parametrize("value", [None, 5, ["a"], object()], ids=shown)
 def test_what_is_no_package(value: Any) -> None:
     """Anything but a package, its name or a mapping is a wrong value."""
     with pytest.raises(SettingsError, match=r"^method_module: "):
@@ -433,7 +433,7 @@ def test_generators_are_refused() -> None:
             compiled(function)
 
 
-@pytest.mark.parametrize("value", [None, 5, "text", [plain]], ids=repr)
+@pytest.mark.parametrize("value", [None, 5, "text", [plain]], ids=shown)
 def test_what_cannot_be_called_is_refused(package: Package, value: Any) -> None:
     """An ``invoke`` that is no function is named by the start."""
     with pytest.raises(SettingsError, match=r"^hello: write 'async def invoke\(handler, parameters\)'"):

@@ -14,6 +14,7 @@ from typing import Any
 import argon2
 import pytest
 
+from tests.support import shown
 from toto_aio.accounts import Accounts
 from toto_aio.caller import Caller
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
@@ -190,7 +191,7 @@ async def test_ids_of_impossible_length(store: Store, sessions: Sessions, sessio
     assert reads.calls == 0
 
 
-@pytest.mark.parametrize("session_id", [{"$gt": ""}, ["x"], [], 0, 1, True, False, b"x", 1.5], ids=repr)
+@pytest.mark.parametrize("session_id", [{"$gt": ""}, ["x"], [], 0, 1, True, False, b"x", 1.5], ids=shown)
 async def test_ids_that_are_no_text(store: Store, sessions: Sessions, session_id: Any) -> None:
     """What a client may send in place of an id has no session, and never reaches the store."""
     reads = Counted(store, "get_session")
@@ -748,7 +749,7 @@ async def test_an_expiry_during_a_save(store: Store, sessions: Sessions) -> None
     assert await store.list_sessions("ada") == []
 
 
-@pytest.mark.parametrize("value", [object(), print, {"a": [object()]}, 1j, type], ids=repr)
+@pytest.mark.parametrize("value", [object(), print, {"a": [object()]}, 1j, type], ids=shown)
 async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: Any) -> None:
     """It is a ``TypeError``, and nothing of the save is stored; without it the next save works."""
     session = await sessions.create("ada")
@@ -765,7 +766,7 @@ async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: An
     assert await state_of(sessions, session) == {"a": 2}
 
 
-@pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=repr)
+@pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=shown)
 async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any) -> None:
     """The keys of the state are strings, else it is a ``TypeError`` and nothing is stored."""
     session = await sessions.create("ada")
@@ -778,7 +779,7 @@ async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any)
     assert await stored(store) == before
 
 
-@pytest.mark.parametrize("value", [object(), 2**70, "lone \ud800 surrogate"], ids=ascii)
+@pytest.mark.parametrize("value", [object(), 2**70, "lone \ud800 surrogate"], ids=shown)
 async def test_an_update_that_sets_what_cannot_be_written(
     store: Store, sessions: Sessions, value: Any
 ) -> None:

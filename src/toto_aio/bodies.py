@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.forms import FORMS
+from toto_aio.view import View
 
 
 class BrokenBodyError(InvalidParameters):
@@ -74,6 +75,6 @@ async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:
     return await FORMS[content_type](request, body)
 
 
-def essence(request: web.Request) -> str:
+def essence(request: View) -> str:
     """The content type without its parameters, in lower case."""
     return request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from aiohttp import web
-
 from toto_aio.caller import Caller
 from toto_aio.cookies import SessionCookie
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters
@@ -18,6 +16,7 @@ from toto_aio.signed import (
     signed_request,
 )
 from toto_aio.signing import Scheme, SignedRequest
+from toto_aio.view import View
 
 
 class Callers:
@@ -34,10 +33,10 @@ class Callers:
         """Whether a session is loaded by signed requests alone."""
         return self._scheme is not None and self._scheme.keyed
 
-    def of(self, request: web.Request, body: bytes) -> Caller:
+    def of(self, request: View, body: bytes) -> Caller:
         """The caller of a request with this body. Raises ``InvalidParameters`` (400) for a doubled header."""
         headers = request.headers
-        session_id = headers.get(SESSION_HEADER)
+        session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None
         by_cookie = False
         if session_id is None and self._cookie is not None:
             session_id = self._cookie.read(request)

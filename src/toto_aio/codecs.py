@@ -47,8 +47,9 @@ def decode_json(body: bytes) -> Any:
         raise _broken("JSON", exc) from exc
     # Walking the value costs more than decoding it, and a text with few brackets and no long number
     # cannot break a rule. msgspec refuses the rest: NaN, infinities, broken UTF-8, trailing bytes.
-    deep = len(body) > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH
-    if deep or len(body) - len(body.translate(None, b"0123456789")) >= _LONG_NUMBER:
+    length = len(body)
+    deep = length > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH
+    if deep or length - len(body.translate(None, b"0123456789")) >= _LONG_NUMBER:
         _check(value, MAX_DEPTH, _JSON_TYPES)
     return value
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import time
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from toto_aio.caller import Caller
 from toto_aio.origins import Origins
 from toto_aio.response import Cookie
 from toto_aio.settings import Settings, SettingsError
+from toto_aio.view import View
 
 NAME = "toto-session"
 
@@ -40,7 +41,7 @@ class SessionCookie:
             "domain": settings.cookie_domain or None,
         }
 
-    def read(self, request: web.Request) -> str | None:
+    def read(self, request: View) -> str | None:
         """The session id that a request shows in the cookie, if it may use it.
 
         A GET need not say where it comes from; it counts for methods that only read.
@@ -52,7 +53,7 @@ class SessionCookie:
             trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
         return request.cookies.get(self.name) if trusted else None
 
-    def write(self, request: web.Request, caller: Caller) -> Cookie | None:
+    def write(self, request: View, caller: Caller) -> Cookie | None:
         """The cookie to be set for what has become of the caller's session, if anything has.
 
         A page of a foreign origin logs nobody in: it could make somebody act as somebody else.

@@ -142,7 +142,7 @@ class Dispatcher:
             result = await self._wait(handler)
         elif streaming:
             result = Streamed()
-        if isinstance(result, OWN_BYTES):
+        if type(result) in OWN_BYTES:
             return result
         if rules.raw:
             return _raw_answer(result, handler)

@@ -107,6 +107,8 @@ class Handler:
     _waiter: asyncio.Future[None] | None = None
     _registrations: list[Registration] | None = None
     finished = False
+    answered = False
+    """Whether there is an answer already."""
     client_left = False
     """Whether the client left before its answer, as far as that is looked for."""
 
@@ -263,13 +265,9 @@ class Handler:
         """Take the answer, on the event loop; what comes after the first is dropped."""
         if self._answer is None and not self.finished:
             self._answer = result, error
+            self.answered = True
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
-
-    @property
-    def answered(self) -> bool:
-        """Whether there is an answer already."""
-        return self._answer is not None
 
     async def answer(self) -> Any:
         """Wait for the answer: the result that was given, or the error, raised."""

@@ -1,7 +1,8 @@
 """``toto-aio new``: a project that runs at once, made of the files below ``templates``.
 
 A template is plain files, over those of ``templates/common``. In their text and their names the words of
-``_words`` stand for what is the project's own; they are identifiers, so that a template is valid Python.
+``_words`` stand for what is the project's own; they are identifiers, so that a template is valid Python. A
+line that begins with ``WITH_PROCESSES`` is for projects that ``toto-aio serve`` serves.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ COMMON = "common"
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 NAME_LIMIT = 31
 """Characters of a name: it becomes that of a Linux user, under whom systemd runs the service."""
+WITH_PROCESSES = "with_processes "
 TAKEN = {"root", "toto-aio", "toto_aio"}
 """Names that are somebody else's to systemd or pip."""
 
@@ -30,18 +32,24 @@ class Template:
 
     description: str
     page: str
-    requirement: str = "toto-aio"
+    requirement: str = "toto-aio[redis]"
     serve: str = "toto-aio serve toto.toml"
     work: str = "toto-aio serve toto.toml --autoreload"
     """The same for who works on it."""
 
+    @property
+    def has_processes(self) -> bool:
+        """Whether it may be served by several, whose events travel through Redis."""
+        return self.serve.startswith("toto-aio serve")
+
 
 TEMPLATES = {
     "simple": Template("methods, accounts, a counter in the session", "/service/hello?name=Ada"),
-    "chat": Template("a page that talks by WebSocket and long polling", "/service/page", "toto-aio[redis]"),
+    "chat": Template("a page that talks by WebSocket and long polling", "/service/page"),
     "embedded": Template(
         "an aiohttp application with the service in it",
         "/",
+        "toto-aio",
         serve="python service.py",
         work="python service.py",
     ),
@@ -89,8 +97,14 @@ def _write(folder: Path, template: str, words: dict[str, str]) -> None:
             name = str(source.relative_to(FOLDER / part))
             path = folder / wanted.sub(lambda found: words[found[0]], name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = source.read_text(encoding="utf-8")
+            text = "".join(_lines(source, TEMPLATES[template].has_processes))
             path.write_text(wanted.sub(lambda found: words[found[0]], text), encoding="utf-8")
+
+
+def _lines(source: Path, has_processes: bool) -> Iterator[str]:
+    for line in source.read_text(encoding="utf-8").splitlines(keepends=True):
+        if has_processes or not line.startswith(WITH_PROCESSES):
+            yield line.removeprefix(WITH_PROCESSES)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from toto_aio.proxies import TrustedProxies
 from toto_aio.settings import SettingsError
+from toto_aio.view import View
 
 ANY = "*"
 
@@ -36,7 +37,7 @@ class Origins:
         """Whether pages of this origin may call from a browser."""
         return self.any or origin.lower() in self.allowed
 
-    def trusts(self, request: web.Request) -> bool | None:
+    def trusts(self, request: View) -> bool | None:
         """Whether a request comes from a page of the service itself or of an allowed origin.
 
         None if it does not say: browsers say it with every POST.
@@ -46,7 +47,7 @@ class Origins:
             return None
         return origin.lower() in self._own(request) or origin.lower() in self.allowed
 
-    def _own(self, request: web.Request) -> set[str]:
+    def _own(self, request: View) -> set[str]:
         """The origins of the service. Behind a proxy that is not trusted its scheme cannot be known."""
         forwarded = (
             request.headers.get("x-forwarded-proto", "") if self._proxies.trusts(request.remote) else ""

@@ -17,18 +17,22 @@ class SlowReaders:
         self.written: set[asyncio.Transport] = set()
         """The connections that something was written to since the last look."""
         self._stalled: dict[asyncio.Transport, tuple[int, float]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
     def add(self, transport: asyncio.Transport) -> None:
         """Look at a connection that something is written to now."""
         self.written.add(transport)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
+        if self.timer is None:
+            self.start()
+
+    def start(self) -> None:
+        """Begin to look, until all that was written has gone out."""
+        self.timer = asyncio.get_running_loop().call_later(LOOK_INTERVAL, self._look)
 
     def close(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
@@ -45,4 +49,4 @@ class SlowReaders:
             elif now - since > STALL_LIMIT:
                 del self._stalled[transport]
                 transport.abort()
-        self._timer = loop.call_later(LOOK_INTERVAL, self._look) if self._stalled else None
+        self.timer = loop.call_later(LOOK_INTERVAL, self._look) if self._stalled else None

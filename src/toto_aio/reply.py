@@ -18,6 +18,7 @@ from toto_aio.readers import SlowReaders
 from toto_aio.response import Cookie, is_observed, respond
 from toto_aio.signed import HMAC_HEADER, sign_answer
 from toto_aio.signing import Scheme
+from toto_aio.view import View, web_request
 
 Response = TypeVar("Response", bound=web.StreamResponse)
 
@@ -65,13 +66,13 @@ class ConnectionWatch:
     async def _run(self) -> None:
         while self._callbacks:
             await asyncio.sleep(WATCH_INTERVAL)
-            for reply in [reply for reply in self._callbacks if _has_left(reply.request)]:
+            for reply in [reply for reply in self._callbacks if _has_left(reply.view)]:
                 self.client_left(reply)
         self._task = None
 
 
-def _has_left(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
+def _has_left(view: View) -> bool:
+    return view.transport is None or view.transport.is_closing()
 
 
 @dataclass(slots=True)
@@ -90,6 +91,7 @@ class HTTPReply:
     """A ``Reply`` over HTTP. The calls of a batch share one; ``alone`` is false then."""
 
     alone = True
+    streaming = False
     caller: Caller | None = None
     content_type = JSON.content_type
     _status: int | None = None
@@ -97,28 +99,30 @@ class HTTPReply:
     _cookies: list[Cookie] | None = None
     _stream: Stream | None = None
     _watched = False
+    lasts = False
+    """Whether there is something to end when the request is over: ``close`` does it."""
 
-    def __init__(self, request: web.Request, surroundings: Surroundings) -> None:
-        self.request = request
+    def __init__(self, view: View, surroundings: Surroundings) -> None:
+        self.view = view
         self._surroundings = surroundings
 
     @property
-    def headers_only(self) -> bool:
-        return self.request.method == hdrs.METH_HEAD
+    def request(self) -> web.Request:
+        return web_request(self.view)
 
     @property
-    def streaming(self) -> bool:
-        return self._stream is not None
+    def headers_only(self) -> bool:
+        return self.view.method == hdrs.METH_HEAD
 
     @property
     def address(self) -> str:
         return self._surroundings.proxies.client(
-            self.request.remote, self.request.headers.getall("x-forwarded-for", ())
+            self.view.remote, self.view.headers.getall("x-forwarded-for", ())
         )
 
     @property
     def agent(self) -> str:
-        return self.request.headers.get(hdrs.USER_AGENT, "")
+        return self.view.headers.get(hdrs.USER_AGENT, "")
 
     def set_status(self, status: int) -> None:
         self._require_head()
@@ -138,6 +142,7 @@ class HTTPReply:
 
     def write(self, body: bytes, content_type: str) -> None:
         if self._stream is None:
+            self.lasts = self.streaming = True
             response = web.StreamResponse(headers={"Content-Type": content_type})
             self._stream = Stream(self.request, self._dress(response, 200), self._surroundings.readers)
         if not self.headers_only:
@@ -148,7 +153,7 @@ class HTTPReply:
             await self._stream.drain()
 
     def watch(self, callback: Callable[[], None]) -> None:
-        self._watched = True
+        self._watched = self.lasts = True
         self._surroundings.watch.add(self, callback)
 
     def send_message(self, data: Any, message_id: Any) -> None:
@@ -161,19 +166,22 @@ class HTTPReply:
         """The response with this body, signed by the caller's session; ``status`` unless one was set."""
         shared, caller = self._surroundings, self.caller
         if caller is not None and caller.session is not None and shared.scheme is not None:
-            signature = sign_answer(shared.scheme, self.request, caller, body)
+            signature = sign_answer(shared.scheme, self.view, caller, body)
             if signature is not None:
                 self.set_header(HMAC_HEADER, signature)
         if self._status is not None and status == 200:
             status = self._status
         if shared.cookie is not None:
             self._set_session_cookie(shared.cookie)
-        if self.request.transport is not None:
-            shared.readers.add(self.request.transport)
+        readers, transport = shared.readers, self.view.transport
+        if transport is not None:
+            readers.written.add(transport)  # as ``add`` does, which is a call more
+            if readers.timer is None:
+                readers.start()
         if shared.observed is None:
             shared.observed = is_observed(self.request)
         return respond(
-            self.request, body, content_type, status, self._headers, self._cookies, observed=shared.observed
+            self.view, body, content_type, status, self._headers, self._cookies, observed=shared.observed
         )
 
     def redirect(self, url: str, status: int) -> web.Response:
@@ -192,7 +200,7 @@ class HTTPReply:
 
     def client_left(self) -> None:
         """Tell who watches for it, if the client has left."""
-        if self._watched and _has_left(self.request):
+        if self._watched and _has_left(self.view):
             self._surroundings.watch.client_left(self)
 
     def close(self) -> None:
@@ -203,7 +211,7 @@ class HTTPReply:
             self._stream.close()
 
     def _set_session_cookie(self, cookie: SessionCookie) -> None:
-        written = None if self.caller is None else cookie.write(self.request, self.caller)
+        written = None if self.caller is None else cookie.write(self.view, self.caller)
         if written is not None:
             self.set_cookie(written[0], written[1], **written[2])
 

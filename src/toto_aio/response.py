@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache
+from time import time
 from typing import Any
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -14,15 +14,19 @@ from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
+from toto_aio.view import View
+
 LARGE = 64 * 1024
 """Bytes of a body from which on joining it to its head costs more than a second write."""
+UNREAD = 64 * 1024
+"""Bytes that may wait for a client when its next call is begun: who does not read gets no more work done."""
 
 Cookie = tuple[str, str, dict[str, Any]]
 """A name, a value, and the attributes that ``web.Response.set_cookie`` takes."""
 
 
 def respond(
-    request: web.Request,
+    request: View,
     body: bytes,
     content_type: str,
     status: int = 200,
@@ -37,9 +41,10 @@ def respond(
     common case has its bytes made at once: HTTP/1.1 kept alive, a small body, no cookies, no HEAD, and
     nobody that could want to change the response (``is_observed``). Everything else is left to aiohttp.
     """
+    length = len(body)
     if (
         not observed
-        and len(body) <= LARGE
+        and length <= LARGE
         and not cookies
         and status not in EMPTY
         and request.keep_alive
@@ -49,7 +54,9 @@ def respond(
         head = _head(status, content_type)
         more = _lines(headers) if headers else b""
         if head is not None and more is not None:
-            whole = b"%b%d\r\n%b%b%b" % (head, len(body), more, _date_and_server(), body)
+            if (now := int(time())) != _second:
+                _begin_second(now)
+            whole = b"%b%d\r\n%b%b%b" % (head, length, more, _headers, body)
             return WholeResponse(status, content_type, headers, whole)
     response = web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: content_type})
     response.headers.update(headers or {})
@@ -77,14 +84,14 @@ class WholeResponse(web.StreamResponse):
     ) -> None:
         # What aiohttp's own constructor prepares is of no use here, and is 2% of the cost of a call.
         self._shown = status, content_type, headers
-        self._whole = whole
+        self.whole = whole
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
         """Send it. Raises ``ConnectionResetError`` if the client has left."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("The client has left")
-        transport.write(self._whole)
+        transport.write(self.whole)
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -103,7 +110,7 @@ class WholeResponse(web.StreamResponse):
     @property
     def body_length(self) -> int:
         """Bytes that were sent."""
-        return len(self._whole)
+        return len(self.whole)
 
 
 EMPTY = frozenset({101, 204, 304})
@@ -132,14 +139,11 @@ def _lines(headers: Mapping[str, str]) -> bytes | None:
     return "".join(lines).encode()
 
 
-def _date_and_server() -> bytes:
-    """The headers that are the same for a second, and the empty line."""
+def _begin_second(now: int) -> None:
+    """Make the headers that are the same for a second, and the empty line."""
     global _second, _headers
-    now = int(time.time())
-    if now != _second:
-        _headers = f"Date: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
-        _second = now
-    return _headers
+    _headers = f"Date: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
+    _second = now
 
 
 _second = 0

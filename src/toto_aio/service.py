@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -16,12 +17,15 @@ from toto_aio.cookies import SessionCookie
 from toto_aio.cors import ALLOWED_METHODS
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
+from toto_aio.fast import FAST_PATH, FastPath
 from toto_aio.proxies import TrustedProxies
 from toto_aio.readers import SlowReaders
 from toto_aio.reply import ConnectionWatch, HTTPReply, Surroundings
+from toto_aio.response import UNREAD
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.signing import Scheme
 from toto_aio.sockets import Sockets
+from toto_aio.view import View
 
 
 class Service:
@@ -57,6 +61,7 @@ class Service:
         if set(root) & set("{}?#"):
             raise SettingsError(f"root: write a path such as /service, not {self._settings.root!r}")
         root = f"/{root}" if root else ""
+        routes = []
         for path in (root, f"{root}/{{path:[\\s\\S]*}}"):
             if path != root and sockets is not None:
                 sockets.add_route(app)
@@ -67,20 +72,42 @@ class Service:
                 (hdrs.METH_OPTIONS, self._options),
                 (hdrs.METH_ANY, self._other),
             ):
-                app.router.add_route(method, path, handle)
+                routes.append(app.router.add_route(method, path, handle))
+        at_root, below = (route for route in routes if route.method == hdrs.METH_POST)
+        plain = re.compile(
+            f"{re.escape(root)}/([\\w./-]*)" if not root else f"{re.escape(root)}(?:/([\\w./-]*))?", re.ASCII
+        )
+        app[FAST_PATH] = FastPath(
+            self.post, self.codec, at_root, below, plain, frozenset(routes), self._settings.max_body_size
+        )
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        reply = HTTPReply(request, self._surroundings)
-        codec = self._codec(request)
+        settings = self._settings
+        codec = self.codec(request)
         try:
-            if _is_behind(request):
+            transport = request.transport
+            if transport is not None and transport.get_write_buffer_size() > UNREAD:
                 await request.writer.drain()
             # Most bodies came with their head, and are read without a coroutine.
             body = body_at_hand(request)
-            if not body or len(body) > self._settings.max_body_size:
-                settings = self._settings
+            if not body or len(body) > settings.max_body_size:
                 body = await read_body(request, body, settings.max_body_size, settings.body_timeout)
-            caller = reply.caller = self._callers.of(request, body)
+        except TotoException as exc:
+            reply = HTTPReply(request, self._surroundings)
+            if isinstance(exc, BrokenBodyError):
+                reply.set_header("Connection", "close")  # aiohttp closes it, the next head cannot be found
+            return self._failure(codec or JSON, exc, Call(None, None), reply)
+        except ConnectionError:
+            return web.Response(status=CLIENT_LEFT)
+        return await self.post(request, codec, body, request.match_info.get("path"))
+
+    async def post(
+        self, view: View, codec: Codec | None, body: bytes, path: str | None
+    ) -> web.StreamResponse:
+        """The answer to a POST with this body to ``path`` below the root; without a codec it is a form."""
+        reply = HTTPReply(view, self._surroundings)
+        try:
+            caller = reply.caller = self._callers.of(view, body)
             if not body:
                 message = {}
             elif codec is not None:
@@ -88,18 +115,13 @@ class Service:
                 if type(message) is not dict:
                     raise InvalidParameters("The body must be an object.", status=400)
             else:
-                message = {"parameters": await read_form(request, body)}
+                message = {"parameters": await read_form(reply.request, body)}
             codec = codec or JSON
             reply.content_type = codec.content_type
-            path = request.match_info.get("path")
             if self._by_parameter and not path and "batch" in message:
                 return await self._batch(codec, message["batch"], caller, reply)
         except TotoException as exc:
-            if isinstance(exc, BrokenBodyError):
-                reply.set_header("Connection", "close")  # aiohttp closes it, the next head cannot be found
             return self._failure(codec or JSON, exc, Call(None, None), reply)
-        except ConnectionError:
-            return web.Response(status=CLIENT_LEFT)
         return await self._answer(codec, self._call(path, message), caller, reply)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
@@ -109,7 +131,8 @@ class Service:
         call = self._call(request.match_info.get("path"), {"parameters": parameters})
         call.by_get = True
         try:
-            if _is_behind(request):
+            transport = request.transport
+            if transport is not None and transport.get_write_buffer_size() > UNREAD:
                 await request.writer.drain()
             caller = reply.caller = self._callers.of(request, b"")
         except InvalidParameters as exc:
@@ -131,7 +154,13 @@ class Service:
             if type(result) in OWN_BYTES:
                 return await self._own_answer(result, reply)
             content_type = reply.content_type
-            body = self._codecs.get(content_type, codec).encode(_envelope("result", result, caller))
+            envelope = {"result": result}
+            if caller.session is not None:
+                envelope["session"] = caller.session.describe()
+            chosen = codec  # unless the method has chosen another
+            if content_type != codec.content_type:
+                chosen = self._codecs.get(content_type, codec)
+            body = chosen.encode(envelope)
             return reply.response(body, content_type)
         except web.HTTPException:
             raise  # a method that knows aiohttp answers in its words
@@ -146,7 +175,8 @@ class Service:
                 return reply.break_stream()
             return self._failure(codec, exc, call, reply)
         finally:
-            reply.close()
+            if reply.lasts:
+                reply.close()
 
     async def _own_answer(self, answer: Any, reply: HTTPReply) -> web.StreamResponse:
         if isinstance(answer, RawAnswer):
@@ -188,7 +218,8 @@ class Service:
                 body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
             return reply.response(body, codec.content_type)
         finally:
-            reply.close()
+            if reply.lasts:
+                reply.close()
 
     async def _entry(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
         call = Call(None, None)
@@ -217,12 +248,13 @@ class Service:
     def _call(self, path: str | None, message: dict[str, Any]) -> Call:
         """The call of a message: without the key ``parameters`` the whole of it is the parameters."""
         name = path.rstrip("/").replace("/", ".") if path and self._by_url else None
-        if not name and self._by_parameter:
-            name = message.get("method")
-        parameters = message.get("parameters", message)
+        if not name and self._by_parameter and "method" in message:
+            name = message["method"]
+        parameters = message["parameters"] if "parameters" in message else message
         return Call(name, {} if parameters is None else parameters)
 
-    def _codec(self, request: web.Request) -> Codec | None:
+    def codec(self, request: View) -> Codec | None:
+        """Reads the body of a request and writes its answer; None for a form, and for what nobody reads."""
         content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)
         return self._codecs.get(content_type) or self._codecs.get(essence(request))
 
@@ -247,14 +279,6 @@ class Service:
 
 CLIENT_LEFT = 499
 """nginx's "client closed request", for a response that nobody gets."""
-UNREAD = 64 * 1024
-"""Bytes that may wait for a client when its next call is begun."""
-
-
-def _is_behind(request: web.Request) -> bool:
-    """Whether much of earlier answers waits for the client: who does not read gets no more work done."""
-    transport = request.transport
-    return transport is not None and transport.get_write_buffer_size() > UNREAD
 
 
 def _envelope(key: str, value: Any, caller: Caller | None) -> dict[str, Any]:

@@ -54,6 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     body_timeout: Annotated[
         Seconds, option("Server", "seconds within which the body of a request must have come", gt=0)
     ] = 30.0
+    fast_path: Annotated[
+        bool, option("Server", "answer plain calls past aiohttp's router, under serve and without access_log")
+    ] = True
     allow_origin: Annotated[
         list[str],
         option("Server", "pages that may call from browsers: * or origins, as https://app.example"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from multidict import istr
 
 from toto_aio.caller import Caller
 from toto_aio.signing import Scheme, SignedRequest
+from toto_aio.view import View
 
 # As istr they are looked up without being folded to one case each time.
 SESSION_HEADER = istr("x-toto-session-id")
@@ -15,7 +16,7 @@ TIMESTAMP_HEADER = istr("x-toto-timestamp")
 NONCE_HEADER = istr("x-toto-nonce")
 
 
-def signed_request(request: web.Request, body: bytes) -> SignedRequest:
+def signed_request(request: View, body: bytes) -> SignedRequest:
     """What a scheme may look at of a request with this body."""
     headers = request.headers
     return SignedRequest(
@@ -30,7 +31,7 @@ def signed_request(request: web.Request, body: bytes) -> SignedRequest:
     )
 
 
-def sign_answer(scheme: Scheme, request: web.Request, caller: Caller, body: bytes) -> str | None:
+def sign_answer(scheme: Scheme, request: View, caller: Caller, body: bytes) -> str | None:
     """The signature of the final bytes of an answer; None if there is no session that signs it."""
     if caller.session is None or not caller.signs or request.method == hdrs.METH_HEAD:
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import shown
 from toto_aio.brokers import BROKERS, Broker, Receiver, open_broker
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
@@ -202,7 +203,7 @@ def test_a_ready_broker_is_taken_as_it_is(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "events", ["nonsense", "nonsense://", "", "://", "memory:", "http://[", None, 5, object()], ids=repr
+    "events", ["nonsense", "nonsense://", "", "://", "memory:", "http://[", None, 5, object()], ids=shown
 )
 def test_what_cannot_be_opened(events: Any) -> None:
     """One line names the option, and for text the schemes that there are."""

@@ -61,6 +61,21 @@ async def test_a_client_that_has_left() -> None:
         assert await greeted(address) == b"hello"
 
 
+async def test_those_who_wait_at_the_end() -> None:
+    """Who has connected before the end is not turned away, and who comes later is."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    address = listening.getsockname()
+    accepting = Acceptor([listening], Greeter)
+    clients = [socket.create_connection(address) for _ in range(50)]  # none of which has been accepted yet
+    await accepting.close()
+    for client in clients:
+        with client:
+            assert await asyncio.to_thread(client.recv, 100) == b"hello"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
 async def test_too_many_open_files(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says so once in a while, and who waits is served as soon as there is room."""
     monkeypatch.setattr(acceptor, "PAUSE", 0.2)

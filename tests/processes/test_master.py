@@ -285,6 +285,20 @@ async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
             assert time.monotonic() - begin < 3
 
 
+async def test_who_comes_while_it_ends_is_refused(tmp_path: Path) -> None:
+    """Nobody waits for a service that is draining: a balancer takes the next one at once."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
+    async with serving(tmp_path, *TWO) as server:
+        slow = asyncio.create_task(server.call({"method": "slow"}))
+        await server.wait_for("begun")
+        end = asyncio.create_task(server.end())
+        await asyncio.sleep(0.5)
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await who(server.address)
+        assert await slow == {"result": 1}
+        assert await end == 0
+
+
 async def test_ctrl_c(tmp_path: Path) -> None:
     """A terminal sends INT to all processes of a group: calls in flight are answered all the same."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)

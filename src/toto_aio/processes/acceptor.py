@@ -41,7 +41,11 @@ class Acceptor:
         self._begin()
 
     async def close(self) -> None:
-        """Close the sockets, for this process; those that were accepted have their protocol then."""
+        """Close the sockets, for this process; who has connected before has a protocol then."""
+        self._stop()
+        for listening in self._sockets:
+            while self._take(listening):  # if nobody else listens, those that wait would be turned away
+                pass
         self._stop()
         for listening in self._sockets:
             listening.close()
@@ -59,24 +63,29 @@ class Acceptor:
             self._loop.remove_reader(listening)
 
     def _accept(self, listening: socket.socket) -> None:
+        if self._take(listening):
+            self._row += 1
+            if self._row == ROW:
+                self._row = 0
+                self._rest(REST)
+
+    def _take(self, listening: socket.socket) -> bool:
+        """Accept a connection; False if there is none that could be."""
         try:
             connection, _ = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another process was first, or the client has left
+            return False  # another process was first, or the client has left
         except OSError as exc:
             if exc.errno not in EXHAUSTED:
                 raise
             logger.error("connections have to wait: %s", exc.strerror)
             self._rest(PAUSE)
-            return
+            return False
         connection.setblocking(False)
         task = self._loop.create_task(self._connect(connection), name="toto-aio connection")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self._row += 1
-        if self._row == ROW:
-            self._row = 0
-            self._rest(REST)
+        return True
 
     def _rest(self, seconds: float) -> None:
         self._stop()

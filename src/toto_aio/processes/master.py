@@ -161,10 +161,11 @@ class Master:
     async def _end(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
+        # Those who connect from now on are to be refused, and not to wait for nobody.
+        self._close(dict(self._listeners))
         if self._generation is not None:
             await self._generation.end(self._settings.shutdown_timeout)
         await asyncio.gather(*self._leaving.values())
-        self._close(dict(self._listeners))
         self._tally.close()
 
 

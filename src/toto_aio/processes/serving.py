@@ -15,6 +15,7 @@ from types import FrameType
 
 from aiohttp import web
 
+from toto_aio.fast import FAST_PATH, protocols
 from toto_aio.logs import AccessLog
 from toto_aio.processes.acceptor import Acceptor
 from toto_aio.processes.drain import Drain
@@ -73,13 +74,15 @@ async def _serve(
     try:
         assert runner.server is not None
         drain = Drain(runner.server)
-        acceptor = Acceptor(sockets, runner.server)
+        fast = settings.fast_path and not settings.access_log
+        acceptor = Acceptor(sockets, protocols(app, runner.server, fast=fast))
         # What the start has made lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
         ready()
         await end.told.wait()
         app[DRAINING]()
+        app[FAST_PATH].ended = True
         await acceptor.close()
         leaving()
         await drain.run(0 if end.is_hurried else drain_limit, app[LASTING])

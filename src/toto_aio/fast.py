@@ -1,0 +1,311 @@
+"""The fast path: a call whose head and body come in one read is answered past aiohttp's request and router.
+
+Everything else, and whatever is unusual about a call, is left to aiohttp: this is its own connection, which
+takes some requests out of its queue. It leans on what is private in aiohttp, so it serves with the versions
+that it was tried with, and with others nothing is taken out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import aiohttp
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_urldispatcher import UrlMappingMatchInfo
+from multidict import CIMultiDictProxy
+
+from toto_aio.codecs import Codec
+from toto_aio.response import UNREAD, WholeResponse
+from toto_aio.view import View
+
+logger = logging.getLogger(__name__)
+
+KNOWN = ("3.14.",)
+"""The versions of aiohttp that this was tried with."""
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+Answer = Callable[[View, Codec | None, bytes, str | None], Coroutine[Any, Any, web.StreamResponse]]
+
+
+@dataclass(slots=True)
+class FastPath:
+    """What a service answers so: POST to its root, and to plain paths below it."""
+
+    answer: Answer
+    codec: Callable[[Any], Codec | None]
+    root: web.AbstractRoute
+    below: web.AbstractRoute
+    path: re.Pattern[str]
+    """What it answers; its group is the path below the root."""
+    routes: frozenset[web.AbstractRoute]
+    """All routes of the service."""
+    max_body_size: int
+    ended: bool = False
+    """Whether clients are being told to leave, which is left to aiohttp."""
+
+
+FAST_PATH: web.AppKey[FastPath] = web.AppKey("toto_aio_fast_path", FastPath)
+"""Where an app has it."""
+
+
+def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callable[[], RequestHandler]:
+    """What makes the protocol of each connection to the server of an app: aiohttp's own unless ``fast``."""
+    path = app[FAST_PATH]
+    posts = {route for route in app.router.routes() if route.method in (hdrs.METH_POST, hdrs.METH_ANY)}
+    # Who looks at requests and responses gets aiohttp's, and a path that is somebody else's stays that.
+    if not fast or app.middlewares or app.on_response_prepare or posts - path.routes:
+        return server
+    if not aiohttp.__version__.startswith(KNOWN):
+        logger.warning("fast_path is off: it was never tried with aiohttp %s", aiohttp.__version__)
+        return server
+    served = Served(app, server, path)
+    return lambda: FastHandler(served, server, loop=server._loop, **server._kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the connections of a server share."""
+
+    app: web.Application
+    server: web.Server
+    path: FastPath
+
+
+class FastRequest:
+    """A request as the service looks at it. It serves for all whose head is the same, one after the other."""
+
+    __slots__ = (
+        "_protocol",
+        "_request",
+        "_told",
+        "body",
+        "codec",
+        "headers",
+        "keep_alive",
+        "path",
+        "transport",
+    )
+    method = hdrs.METH_POST
+    version = HttpVersion11
+
+    def __init__(self, protocol: FastHandler, message: Any, path: str | None, body: bytes) -> None:
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.transport = protocol.transport
+        self.keep_alive = True
+        self.path = path
+        self.body = body
+        self.codec: Codec | None = None
+        self._told = message
+        self._protocol = protocol
+        self._request: web.Request | None = None
+
+    @property
+    def raw_path(self) -> str:
+        return str(self._told.path)
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        return self.web_request().cookies
+
+    @property
+    def scheme(self) -> str:
+        return self.web_request().scheme
+
+    @property
+    def remote(self) -> str | None:
+        return self.web_request().remote
+
+    def web_request(self) -> web.Request:
+        """aiohttp's request, as a method finds it: the body has been read."""
+        if self._request is None:
+            self._request = self._protocol.make_request(self._told, self.path)
+        return self._request
+
+    @property
+    def _message(self) -> Any:
+        return self._told
+
+    @_message.setter
+    def _message(self, message: Any) -> None:
+        """The end of the server has the answer say that the connection closes."""
+        self._told = message
+        self.keep_alive = not message.should_close
+
+    def _cancel(self, exc: BaseException) -> None:
+        """aiohttp lets the reading of a body fail when a client leaves; this one has been read."""
+
+
+class FastHandler(RequestHandler):
+    """A connection. While a call runs it is busy for aiohttp too, which queues what comes meanwhile."""
+
+    __slots__ = ("_body_at", "_head", "_is_between", "_length", "_own_task", "_request", "_served")
+
+    def __init__(self, served: Served, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._served = served
+        self._own_task: asyncio.Task[None] | None = None
+        # The request that is known: its head, where the body begins, and how long it is in all.
+        self._request: FastRequest | None = None
+        self._head, self._body_at, self._length = b"", 0, 0
+        self._is_between = True  # two requests, and not within one, is where the parser stands
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self._own_task = self._task_handler
+        # A request may be made when the client has left, and has these still.
+        _ = self.peername, self.sockname, self.ssl_context
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End. What refers to this is let go, for it to be freed at once."""
+        super().connection_lost(exc)
+        self._request = self._own_task = None
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is known, or what aiohttp has read and is plain; leave the rest to aiohttp."""
+        waiter, transport = self._waiter, self.transport
+        if waiter is None or self._messages or transport is None or self._close or self._served.path.ended:
+            self._leave(data)  # it is busy with a request, or about to end
+            return
+        if transport.get_write_buffer_size() > UNREAD:
+            self._leave(data)  # who does not read gets no more work done
+            return
+        request = self._request
+        if request is not None and len(data) == self._length and data[: self._body_at] == self._head:
+            # The parser has read these very bytes before, and says the same of them every time.
+            self._waiter = None
+            self._request_count += 1
+            request.body = data[self._body_at :]
+        else:
+            self._waiter = None  # so that aiohttp reads, and does not begin
+            request = self._read(data)
+            if request is None:
+                self._wait(waiter)
+                return
+        self._request_in_progress = True
+        self._current_request = request  # type: ignore[assignment]
+        self._served.server.requests_count += 1
+        # An eager task may be done already.
+        task = asyncio.Task(self._call(request, waiter), loop=self._loop, name="toto-aio call", **EAGER)
+        if self._request_in_progress:
+            self._task_handler = task  # for whom aiohttp waits at the end, and whom it cancels
+
+    def make_request(self, message: Any, path: str | None) -> web.Request:
+        """aiohttp's request of a message, with the match that the router would have found."""
+        served, loop = self._served, self._loop
+        payload = StreamReader(self, 1, loop=loop)
+        payload.feed_eof()
+        make: Any = served.server.request_factory
+        request = make(message, payload, self, StreamWriter(self, loop), self._own_task)
+        route = served.path.root if path is None else served.path.below
+        match = UrlMappingMatchInfo({} if path is None else {"path": path}, route)
+        match.add_app(served.app)
+        match.freeze()
+        request._match_info = match
+        return cast(web.Request, request)
+
+    def _leave(self, data: bytes) -> None:
+        self._request, self._is_between = None, False
+        super().data_received(data)
+
+    def _read(self, data: bytes) -> FastRequest | None:
+        """Let aiohttp read. The request, out of the queue again, if it is one to be answered here."""
+        was_between = self._is_between
+        self._leave(data)
+        if len(self._messages) != 1 or self._upgraded:
+            return None
+        message: Any = self._messages[0][0]
+        payload = self._messages[0][1]
+        path = self._served.path
+        if (
+            type(payload) is not StreamReader  # there is no body, or something is wrong
+            or not payload._eof
+            or len(payload._buffer) != 1
+            or len(body := payload._buffer[0]) > path.max_body_size
+            or message.method != hdrs.METH_POST
+            or message.version != HttpVersion11
+            or message.should_close
+            or message.chunked
+            or (found := path.path.fullmatch(message.path)) is None
+            or hdrs.EXPECT in message.headers
+            or hdrs.UPGRADE in message.headers
+            or hdrs.CONTENT_ENCODING in message.headers
+        ):
+            return None
+        request = FastRequest(self, message, found[1], body)
+        request.codec = path.codec(request)
+        if request.codec is None or self._parser is None:
+            return None
+        self._messages.clear()
+        self._parser.message_consumed()
+        head = data.find(b"\r\n\r\n") + 4
+        self._is_between = head + len(body) == len(data)
+        if was_between and self._is_between:
+            self._request = request
+            self._head, self._body_at, self._length = data[:head], head, len(data)
+        return request
+
+    async def _call(self, request: FastRequest, waiter: asyncio.Future[None]) -> None:
+        """Answer, and leave the connection to aiohttp's own task as if that had done it."""
+        body, request.body = request.body, b""
+        stays = False
+        try:
+            response = await self._served.path.answer(request, request.codec, body, request.path)
+            if type(response) is WholeResponse and self.transport is not None:
+                self.transport.write(response.whole)
+                stays = True
+            else:
+                stays = await self._finish(request, response)
+        except Exception as exc:
+            stays = await self._finish(request, None, exc)
+        finally:
+            self._current_request = None
+            self._request_in_progress = False
+            if self._handler_waiter is not None and not self._handler_waiter.done():
+                self._handler_waiter.set_result(None)
+            if self._manager is not None:
+                self._task_handler = self._own_task
+            if not stays or self._close or self._force_close:
+                waiter.cancel()
+                if self.transport is not None:
+                    self.transport.close()
+            else:
+                self._waiter = waiter
+                if self._messages:
+                    self._wait(waiter)
+                if request._request is not None:
+                    self._request = None  # a request of aiohttp's was made, for one call alone
+                self._next_keepalive_close_time = close = self._loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = self._loop.call_at(close, self._process_keepalive)
+
+    def _wait(self, waiter: asyncio.Future[None]) -> None:
+        """Let aiohttp's own task wait, or take what is there for it."""
+        self._waiter = waiter
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
+
+    async def _finish(self, request: FastRequest, response: Any, failure: Exception | None = None) -> bool:
+        """Have aiohttp send another response, or the answer to a failure; whether the connection stays."""
+
+        async def outcome(request: Any) -> Any:
+            if failure is not None:
+                raise failure
+            return response
+
+        try:
+            sent, left = await self._handle_request(request.web_request(), None, outcome)
+        except ConnectionError:
+            return False
+        except Exception as exc:
+            self.log_exception("Unhandled exception", exc_info=exc)
+            return False
+        return bool(sent.keep_alive) and not left

@@ -1,0 +1,57 @@
+"""What the benchmarks show: medians, goals and plots. That they measure is seen by running them."""
+
+from __future__ import annotations
+
+import argparse
+from xml.etree import ElementTree
+
+import pytest
+from benchmarks.bench import SUITE
+from benchmarks.figures import Goal, Report, Spread, goals_table, plot, ratio, spread
+from benchmarks.harness import command_line
+from benchmarks.scale import method
+
+
+def test_spread() -> None:
+    """The median and quartiles, and ratios cycle by cycle."""
+    assert spread([4, 1, 3, 2, 5]) == Spread(2, 3, 4)
+    assert ratio([2, 30, 4], [1, 10, 2]) == Spread(2, 2, 2.5)
+    assert Spread(1.26, 2.5, 3).shown(1) == "2.5 (1.3 to 3.0)"
+
+
+def test_goals() -> None:
+    """A goal is met on the right side of its bound, and the table is in the order of the goals."""
+    least, most = Goal(2, "times", 2, Spread(1, 2.1, 3)), Goal(1, "calls", 2, Spread(1, 2.1, 3), at_most=True)
+    assert (least.met, most.met) == (True, False)
+    rows = goals_table([least, most]).splitlines()[2:]
+    assert rows == [
+        "| 1 | calls | <= 2 | 2.10 (1.00 to 3.00) | not met |",
+        "| 2 | times | >= 2 | 2.10 (1.00 to 3.00) | met |",
+    ]
+
+
+def test_plot() -> None:
+    """It is XML with a bar and a figure for each name, whatever is in it."""
+    bars = {"toto_aio": Spread(1, 2, 3), "R&D <x>": Spread(2, 4, 8)}
+    root = ElementTree.fromstring(plot(Report("name", "µs & more", bars, "")))  # noqa: S314  # our own
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["µs & more", "toto_aio", "2.0 (1.0 to 3.0)", "R&D <x>", "4.0 (2.0 to 8.0)"]
+    widths = [
+        float(bar.get("width", "")) for bar in root.iter("{http://www.w3.org/2000/svg}rect") if bar.get("x")
+    ]
+    assert widths[1] == 2 * widths[0]
+
+
+def test_the_suite() -> None:
+    """Each benchmark is known by a name, and 10,000 methods have as many names of one length."""
+    assert list(SUITE) == ["frameworks", "sessions", "batch", "sockets", "logins", "calls", "scale"]
+    assert len(names := {method(number) for number in range(10_000)}) == 10_000
+    assert {len(name) for name in names} == {7}
+
+
+@pytest.mark.parametrize("arguments", [["--cycles=1"], ["--seconds=0"]])
+def test_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Quartiles need two cycles, and a slice takes a second."""
+    with pytest.raises(SystemExit):
+        command_line(argparse.ArgumentParser(), arguments)
+    assert "at least" in capsys.readouterr().err

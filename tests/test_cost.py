@@ -1,0 +1,76 @@
+"""What a call costs in function calls, which are the same on every machine.
+
+Time is not: benchmarks/echo.py measures it. A change that makes this fail makes each call dearer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import pstats
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import uvloop
+from aiohttp import web
+
+from tests.support import FastRunner
+from toto_aio import create_app
+
+CALLS = 100
+PAUSE = 0.001
+"""Seconds between two calls, after which a connection is idle for certain."""
+BODY = b'{"method":"echo","parameters":{"a":1,"b":"hello","c":[1,2,3]}}'
+LINES = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+
+
+@pytest.mark.parametrize(
+    ("runner", "most", "varies"),
+    [(web.AppRunner, 120, False), (FastRunner, 45, False), (FastRunner, 75, True)],
+    ids=["general", "fast", "fast, another head each time"],
+)
+def test_calls(runner: Any, most: int, varies: bool) -> None:
+    """An echo takes so many calls of functions, Python's and C's, at most."""
+    profiles = cProfile.Profile(), cProfile.Profile()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(serve(runner, varies, profiles))
+    few, many = (pstats.Stats(profile) for profile in profiles)
+    per_call = (total(many) - total(few)) / CALLS
+    assert round(per_call) <= most, many.sort_stats("ncalls").print_stats(80)
+
+
+def total(stats: pstats.Stats) -> int:
+    """All calls of functions."""
+    return int(stats.total_calls)  # type: ignore[attr-defined]
+
+
+async def serve(runner_type: Any, varies: bool, profiles: Sequence[cProfile.Profile]) -> None:
+    """Serve a client that is not profiled, as it has a thread of its own; the second asks twice as much."""
+
+    async def echo(handler: Any, parameters: Any) -> Any:
+        return parameters
+
+    runner = runner_type(create_app(method_module={"echo": echo}, database="memory://"), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    with socket.create_connection(runner.addresses[0]) as client:
+        await asyncio.to_thread(ask, client, 10, varies)
+        for times, profile in enumerate(profiles, 1):
+            profile.enable()
+            await asyncio.to_thread(ask, client, times * CALLS, varies)
+            profile.disable()
+    await runner.cleanup()
+
+
+def ask(client: socket.socket, calls: int, varies: bool) -> None:
+    """Call, and call again."""
+    for number in range(calls):
+        head = LINES % len(BODY) + (b"X-Number: %d\r\n" % number if varies else b"")
+        client.sendall(head + b"\r\n" + BODY)
+        answer = client.recv(65536)
+        assert answer.endswith(b'{"result":{"a":1,"b":"hello","c":[1,2,3]}}'), answer
+        time.sleep(PAUSE)
