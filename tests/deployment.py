@@ -204,15 +204,17 @@ async def visiting(place: Deployment, address: str = "203.0.113.7") -> AsyncIter
     """A client with an address, who believes the certificate that the page has made."""
     before = open_sockets()
     context = ssl.create_default_context(cafile=place.one.root / "etc/ssl/notes/fullchain.pem")
-    async with aiohttp.ClientSession(
-        f"https://notes.example:{place.tls}",
-        connector=aiohttp.TCPConnector(ssl=context, resolver=Loopback(), limit=0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={nginx.FROM: address},
-        timeout=aiohttp.ClientTimeout(20),
-    ) as http:
-        yield http
-    await eventually(lambda: open_sockets() <= before)  # aiohttp does not wait for the end of TLS
+    try:
+        async with aiohttp.ClientSession(
+            f"https://notes.example:{place.tls}",
+            connector=aiohttp.TCPConnector(ssl=context, resolver=Loopback(), limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={nginx.FROM: address},
+            timeout=aiohttp.ClientTimeout(20),
+        ) as http:
+            yield http
+    finally:
+        await eventually(lambda: open_sockets() <= before)  # aiohttp does not wait for the end of TLS
 
 
 def open_sockets() -> int:

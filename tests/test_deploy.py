@@ -149,8 +149,8 @@ async def test_new_code(deployment: Deployment) -> None:
         assert await client(http, deployment).call("version") == 1
         async with calling(http) as got:
             await asyncio.to_thread(deployment.follow, "New code")
-            assert await client(http, deployment).call("version") == 22
             await eventually(lambda: not before & set(descendants(main)), 10)
+            assert await client(http, deployment).call("version") == 22
         assert nobody_noticed(got), got
 
 

@@ -57,7 +57,7 @@ from torture.states import (
 SHUTDOWN_TIMEOUT = 5.0
 LONG = 600.0
 """Seconds of a call that takes too long."""
-SHORT, MEDIUM = 0.1, 0.4
+SHORT, MEDIUM = 0.2, 0.4
 """Parts of ``shutdown_timeout`` within which a call is answered: while clients leave, and after that."""
 CLIENTS = 5
 READY_LIMIT = 30.0

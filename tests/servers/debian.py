@@ -40,7 +40,7 @@ rsync() { local to=${*: -1}; (cd $home && mkdir --parents ${to#*:} && cp --recur
 nginx() { command $nginx "$@"; }
 # Who types it does so a moment later.
 journalctl() {
-    until grep -E 'Serving|restarting' $root/journal | tail --lines=1 | grep --quiet Serving; do
+    until grep -E 'Serving|restarting|Nothing' $root/journal | tail --lines=1 | grep --quiet Serving; do
         sleep 0.05
     done
     tail --lines ${*: -1} $root/journal
