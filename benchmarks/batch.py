@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -15,13 +14,12 @@ from pathlib import Path
 from benchmarks.figures import Goal, Report, markdown, ratio, spread
 from benchmarks.harness import (
     PARAMETERS,
-    Failure,
     check,
-    command_line,
     cost,
     costs,
     in_turns,
     load,
+    print_table,
     serving,
     toto_aio,
     write_script,
@@ -31,15 +29,6 @@ OURS, SINGLE = "toto_aio", "toto_aio, one call in a request"
 SIZES = (10, 50)
 GOAL = 25.0
 """How many times as much as a call in the larger batch one by itself costs at least."""
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    options = command_line(argparse.ArgumentParser(description="A call in a batch, and by itself."))
-    try:
-        print(run(options).table)
-    except Failure as exc:
-        sys.exit(f"batch.py: {exc}")
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -79,4 +68,4 @@ def batch_of(size: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    print_table(run, "A call in a batch, and by itself.")

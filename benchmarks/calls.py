@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.figures import Goal, Report, Spread, markdown
-from benchmarks.harness import BODY, ECHO, Command, Failure, Server, check, serving, toto_aio
+from benchmarks.harness import BODY, ECHO, Command, Failure, Server, check, print_table, serving, toto_aio
 from toto_aio.settings import FIELDS
 
 OURS, GENERAL = "toto_aio", "toto_aio, general path"
@@ -32,14 +31,6 @@ async def invoke(handler, parameters):
     running[0].disable()
     return sum(entry.callcount for entry in running.pop().getstats())
 """
-
-
-def main() -> None:
-    """Count, and print the table."""
-    try:
-        print(run().table)
-    except Failure as exc:
-        sys.exit(f"calls.py: {exc}")
 
 
 def run(_: argparse.Namespace | None = None) -> Report:
@@ -89,4 +80,4 @@ def count(server: Server) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    print_table(run, "How many functions are called for a request.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -21,14 +20,13 @@ from benchmarks.harness import (
     BODY,
     PARAMETERS,
     Command,
-    Failure,
     check,
-    command_line,
     cost,
     costs,
     in_turns,
     load,
     peer,
+    print_table,
     progress,
     serving,
     toto_aio,
@@ -56,15 +54,6 @@ PEERS: dict[str, tuple[str, ...]] = {
 """Each with the module that must be there, and how it is run."""
 TIMES = {"Starlette, uvicorn": 2.2, "Litestar, uvicorn": 3.5, "FastAPI, uvicorn": 7, "Tornado": 10}
 """Goal 2: how many times as much as this service a framework costs."""
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    options = command_line(argparse.ArgumentParser(description="The echo on this service, and on others."))
-    try:
-        print(run(options).table)
-    except Failure as exc:
-        sys.exit(f"frameworks.py: {exc}")
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -137,4 +126,4 @@ def goals(spent: dict[str, list[float]]) -> Iterator[Goal]:
 
 
 if __name__ == "__main__":
-    main()
+    print_table(run, "The echo on this service, and on others.")

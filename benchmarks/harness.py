@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from benchmarks.figures import Report
+
 T = TypeVar("T")
 Command = Callable[[Path], Sequence[str]]
 """The command of a server, to be run in the empty directory that it is given.
@@ -97,6 +99,15 @@ def command_line(
     # Only an exception ends the servers on the way out, and TERM raises none by itself.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     return options
+
+
+def print_table(run: Callable[[argparse.Namespace], Report], description: str) -> None:
+    """Measure what a command line asks for, and print the table: the main function of a benchmark."""
+    options = command_line(argparse.ArgumentParser(description=description))
+    try:
+        print(run(options).table)
+    except Failure as exc:
+        sys.exit(f"{Path(sys.argv[0]).name}: {exc}")
 
 
 @cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import threading
 import time
@@ -24,10 +23,10 @@ from benchmarks.harness import (
     Server,
     Slice,
     check,
-    command_line,
     in_turns,
     load,
     post,
+    print_table,
     serving,
     toto_aio,
     write_script,
@@ -42,15 +41,6 @@ USER = {"user_id": "ada", "password": "correct horse"}
 ACCOUNT = """import toto_aio.methods.account.create as create
 import toto_aio.methods.account.login as login
 """
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    options = command_line(argparse.ArgumentParser(description="The echo's p99 beside logins."))
-    try:
-        print(run(options).table)
-    except Failure as exc:
-        sys.exit(f"logins.py: {exc}")
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -125,4 +115,4 @@ def ask(server: Server, method: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print_table(run, "The echo's p99 beside logins.")

@@ -14,7 +14,6 @@ import asyncio
 import base64
 import hmac
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -28,11 +27,9 @@ from benchmarks.harness import (
     BODY,
     DONE,
     PARAMETERS,
-    Failure,
     Server,
     Slice,
     check,
-    command_line,
     cost,
     costs,
     cpu_ns,
@@ -41,6 +38,7 @@ from benchmarks.harness import (
     load,
     peer,
     pinned,
+    print_table,
     progress,
     running,
     serving,
@@ -92,15 +90,6 @@ BY_SESSION = f"""wrk.format("POST", nil, {{["Content-Type"] = "application/json"
             ["x-toto-session-id"] = first, ["x-toto-hmac"] = second}}, [=[{BODY.replace("echo", "own")}]=])"""
 BY_METHOD = f"""wrk.format("POST", nil, {{["Content-Type"] = "application/json"}},
             (([=[{BODY}]=]):gsub("echo", first)))"""
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    options = command_line(argparse.ArgumentParser(description="The cost of a request by what there is."))
-    try:
-        print(run(options).table)
-    except Failure as exc:
-        sys.exit(f"scale.py: {exc}")
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -275,4 +264,4 @@ def report(
 
 
 if __name__ == "__main__":
-    main()
+    print_table(run, "The cost of a request by what there is.")

@@ -13,7 +13,6 @@ import asyncio
 import json
 import resource
 import statistics
-import sys
 import time
 from functools import partial
 from typing import cast
@@ -28,9 +27,9 @@ from benchmarks.harness import (
     Command,
     Failure,
     Server,
-    command_line,
     in_turns,
     peer,
+    print_table,
     serving,
     toto_aio,
 )
@@ -65,18 +64,6 @@ TEXTS = {
 }
 GOALS = dict(zip(TEXTS, (3.0, 6.0, 0.6), strict=True))
 """Goal 6: how many times cheaper than Tornado a call is, and how much of its time an event takes."""
-
-
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(
-        description="Calls over WebSockets, beside Tornado and a hand-written loop."
-    )
-    options = command_line(parser)
-    try:
-        print(run(options).table)
-    except Failure as exc:
-        sys.exit(f"sockets.py: {exc}")
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -248,4 +235,4 @@ def frame(value: object, *, masked: bool = True) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    print_table(run, "Calls over WebSockets, beside Tornado and a hand-written loop.")

@@ -63,6 +63,13 @@ def servers() -> Iterator[Callable[[str], Server]]:
         yield cache(lambda kind: stack.enter_context(server_module(kind).server()))
 
 
+@pytest.fixture(scope="module")
+def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the module's ``KIND`` that is its alone, to be configured, frozen and killed."""
+    with server_module(request.module.KIND).server() as server:
+        yield server
+
+
 def server_module(kind: str) -> Any:
     """What the tests know of a kind of server."""
     return importlib.import_module(f"tests.servers.{kind}")

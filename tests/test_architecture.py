@@ -78,6 +78,15 @@ def test_importing_imports_no_driver() -> None:
     assert not loaded & {"aiosqlite", "sqlite3", "pymongo", "asyncpg", "redis", "asyncmy", "uvloop"}
 
 
+def test_importing_needs_no_fcntl() -> None:
+    """The library can be imported and embedded where Unix's locks are not."""
+    code = (
+        "import sys; sys.modules['fcntl'] = None; import toto_aio; toto_aio.create_app(database='memory://')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_file_is_too_long() -> None:
     """A file is read in a sitting."""
     for path in SOURCE.rglob("*.py"):

@@ -253,6 +253,18 @@ async def test_options_from_a_file(tmp_path: Path, name: str, text: str) -> None
         assert server.address.endswith("/argument")
 
 
+@pytest.mark.parametrize(
+    "argument", ["--processes=2", "--processes=0", "--autoreload", "--start", "--status"]
+)
+async def test_where_there_is_no_pidfd(tmp_path: Path, argument: str) -> None:
+    """What needs it says so in one line."""
+    code = f"import os; del os.pidfd_open; from toto_aio.cli import main; main(['serve', '{argument}'])"
+    said = await failing(tmp_path, "-c", code)
+    assert said == (
+        "toto-aio: processes, autoreload and a service in the background need Linux: write processes=1\n"
+    )
+
+
 SCRIPT = """
 from toto_aio import TotoServer
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.metadata
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from toto_aio.arguments import (
 from toto_aio.check import check, report
 from toto_aio.listing import list_methods
 from toto_aio.new import TEMPLATES, make_project
+from toto_aio.registry import import_from_here
 from toto_aio.server import run
 from toto_aio.settings import SettingsError, Sources
 
@@ -44,8 +44,7 @@ def _serve(given: dict[str, Any]) -> None:
 def _methods(given: dict[str, Any]) -> None:
     as_json = given.pop("json", False)
     settings = _sources(given).read()
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    import_from_here()
     print(list_methods(settings, as_json=as_json))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import os
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,12 @@ def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: 
     if not found:
         raise SettingsError("method_module: no module there defines invoke(handler, parameters)")
     return {name: compile_method(name, source, method_timeout) for name, source in found.items()}
+
+
+def import_from_here() -> None:
+    """Put the current folder on the import path, however the program was started."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 def compile_method(name: str, source: Any, method_timeout: float) -> Method:

@@ -23,7 +23,8 @@ from toto_aio.processes.listeners import listen, places
 from toto_aio.processes.master import Master
 from toto_aio.processes.pidfile import AlreadyRunning, Pidfile
 from toto_aio.processes.serving import serve_until_told
-from toto_aio.processes.worker import Post, StartError, find_post
+from toto_aio.processes.worker import Post, StartError, find_post, require_pidfd
+from toto_aio.registry import import_from_here
 from toto_aio.settings import Settings, SettingsError, Sources
 
 State = Mapping[str, Any]
@@ -58,14 +59,16 @@ def run(command: str, settings: Settings, sources: Sources) -> None:
     try:
         if (post := find_post()) is not None:
             _serve_as_worker(settings, post)
-        elif (descriptor := background.find_background()) is not None:
-            _serve_in_background(settings, sources, descriptor)
-        elif command in background.COMMANDS:
-            sys.exit(background.COMMANDS[command](settings))
-        elif settings.processes != 1 or settings.autoreload:
-            _serve_with_master(settings, sources, _announce)
-        else:
+        elif command == "serve" and settings.processes == 1 and not settings.autoreload:
             _serve_alone(settings)
+        else:
+            require_pidfd()
+            if (descriptor := background.find_background()) is not None:
+                _serve_in_background(settings, sources, descriptor)
+            elif command in background.COMMANDS:
+                sys.exit(background.COMMANDS[command](settings))
+            else:
+                _serve_with_master(settings, sources, _announce)
     except (SettingsError, StartError, AlreadyRunning) as exc:
         sys.exit(f"toto-aio: {exc}")
     except Unavailable as exc:
@@ -132,8 +135,7 @@ def _serve_in_background(settings: Settings, sources: Sources, descriptor: int) 
 
 def _prepare(settings: Settings) -> None:
     configure_logs(settings.log_format)
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    import_from_here()
 
 
 def _announce(state: State) -> None:

@@ -156,6 +156,11 @@ class Sockets:
         """How many are open."""
         return len(self._open)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait to be sent."""
+        return sum(socket.outbox.waiting for socket in self._open)
+
     async def session_ended(self, end: dict[str, str]) -> None:
         """Close the sockets of a session that has ended: ``key``, or of a ``user_id`` but for ``keep``."""
         for socket in tuple(self._open):

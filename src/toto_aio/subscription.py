@@ -91,6 +91,11 @@ class Subscription:
         self._overflowed = False
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be read."""
+        return len(self._queue)
+
     def put(self, event: Arrival) -> None:
         """Add an event; when the queue is full, ``when_full`` says what makes way."""
         if self._take is not None and not self._queue and not self._untold and self._take(event):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,14 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 from toto_aio.stores import redis_link
 
+KIND = "redis"
+"""Of the server that is this module's own."""
+
 
 @pytest.fixture
 def url(servers: Callable[[str], Server]) -> str:
     """An empty database on the server of all tests."""
     return tests.servers.redis.fresh_url(servers("redis"))
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server of this module's alone, to freeze and to kill."""
-    with tests.servers.redis.server() as server:
-        yield server
 
 
 @pytest.fixture

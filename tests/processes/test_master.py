@@ -254,6 +254,20 @@ async def test_a_restart_takes_new_settings(tmp_path: Path) -> None:
             await who(before)
 
 
+async def test_a_shorter_limit_is_for_the_new_processes(tmp_path: Path) -> None:
+    """The old ones have the time that they were started with, and answer what is in flight."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
+    settings = tmp_path / "toto.toml"
+    settings.write_text("port = 0\nprocesses = 2")
+    async with serving(tmp_path, *SERVE, "toto.toml") as server:
+        slow = asyncio.create_task(server.call({"method": "slow"}))
+        await server.wait_for("begun")
+        settings.write_text("port = 0\nprocesses = 2\nshutdown_timeout = 0.3")
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        assert await slow == {"result": 1}
+
+
 async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
     """Where the folder is a link that points to a newer one by now, the newer one is served."""
     for number in (1, 2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC
 from typing import Any
@@ -15,7 +15,6 @@ import uvloop
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
-import tests.servers.mongodb
 from tests.servers import Server, free_port
 from tests.stores.operations import (
     all_fail,
@@ -31,25 +30,8 @@ from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, mongodb, open_store
 
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server of this module's alone, to freeze and to kill."""
-    with tests.servers.mongodb.server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(own_server: Server) -> str:
-    """An empty database on it."""
-    return tests.servers.mongodb.fresh_url(own_server)
-
-
-@pytest.fixture
-async def own_store(url: str) -> AsyncIterator[Store]:
-    """A store on that."""
-    async with opened(url) as store:
-        yield store
+KIND = "mongodb"
+"""Of the server that is this module's own."""
 
 
 @pytest.fixture

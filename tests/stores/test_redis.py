@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,27 +22,10 @@ from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, open_store
 from toto_aio.stores.redis import connection_pool
 
+KIND = "redis"
+"""Of the server that is this module's own."""
+
 NOW = time.time()
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server of this module's alone, which it may configure, freeze and kill."""
-    with tests.servers.redis.server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(own_server: Server) -> str:
-    """An empty database on it."""
-    return tests.servers.redis.fresh_url(own_server)
-
-
-@pytest.fixture
-async def own_store(url: str) -> AsyncIterator[Store]:
-    """A store on that."""
-    async with opened(url) as store:
-        yield store
 
 
 def told(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,8 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.stores import Store, open_store, redis_link
 
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server of this module's alone, to freeze and to kill."""
-    with tests.servers.redis.server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(own_server: Server) -> str:
-    """An empty database on it."""
-    return tests.servers.redis.fresh_url(own_server)
+KIND = "redis"
+"""Of the server that is this module's own."""
 
 
 class Proxy:

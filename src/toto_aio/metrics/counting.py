@@ -158,7 +158,7 @@ class CountedEvents(EventManager):
         for subscription in subscriptions:
             dropped += subscription.dropped
             missed += subscription.missed
-            waiting += len(subscription._queue)
+            waiting += subscription.waiting
         return self._count_sent, self._count_received, dropped, missed, waiting, len(subscriptions)
 
     def _deliver(self, payload: bytes) -> None:

@@ -61,7 +61,7 @@ class Metrics:
         self._looks.append(
             lambda: [
                 (measures.sockets, len(sockets)),
-                (measures.socket_bytes, sum(socket.outbox.waiting for socket in sockets._open)),
+                (measures.socket_bytes, sockets.waiting),
             ]
         )
 

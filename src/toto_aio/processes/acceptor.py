@@ -8,6 +8,8 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
+from toto_aio.processes.listeners import BACKLOG
+
 logger = logging.getLogger(__name__)
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -44,8 +46,9 @@ class Acceptor:
         """Close the sockets, for this process; who has connected before has a protocol then."""
         self._stop()
         for listening in self._sockets:
-            while self._take(listening):  # if nobody else listens, those that wait would be turned away
-                pass
+            for _ in range(BACKLOG):  # if nobody else listens, those that wait would be turned away
+                if not self._take(listening):
+                    break
         self._stop()
         for listening in self._sockets:
             listening.close()

@@ -90,7 +90,10 @@ class Master:
         if processes > 1:
             require_shared(settings)
         if settings.metrics:
-            self._tally.open()
+            try:
+                self._tally.open()
+            except OSError as exc:
+                raise SettingsError(f"metrics: there can be no folder for them: {exc}") from exc
         wanted = places(settings, processes)
         opened = {}
         try:
@@ -113,7 +116,7 @@ class Master:
     async def _roll(self) -> None:
         """Let new workers take over from the old ones, which stay if the new ones do not start."""
         logger.info("restarting")
-        old = self._generation
+        old, limit = self._generation, self._settings.shutdown_timeout
         try:
             settings = self._sources.read()
             new = await self._start(settings)
@@ -123,9 +126,7 @@ class Master:
         else:
             assert old is not None
             self._generation, self._settings, self._failure = new, settings, None
-            ending = asyncio.create_task(
-                old.end(self._settings.shutdown_timeout), name="toto-aio old processes"
-            )
+            ending = asyncio.create_task(old.end(limit), name="toto-aio old processes")
             self._leaving[old] = ending
             ending.add_done_callback(lambda _: self._leaving.pop(old))
             await old.left()

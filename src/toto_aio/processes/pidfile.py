@@ -7,7 +7,6 @@ through a pidfd, which stays with its process when the number is used for anothe
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -121,6 +120,8 @@ def find(path: Path) -> Iterator[Running | None]:
 
 
 def _lock(path: Path) -> int:
+    import fcntl  # which is not everywhere, and needed in the background alone
+
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -153,6 +154,8 @@ def _holder_of(path: Path) -> int | None:
 
 def _holder(descriptor: int) -> int | None:
     """The id of the process that holds a lock on the file, if one does; 0 if it cannot be seen from here."""
+    import fcntl
+
     asked = struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = struct.unpack(LOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
     return None if kind == fcntl.F_UNLCK else max(int(pid), 0)

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from toto_aio.settings import SettingsError
+
 POST = "_TOTO_AIO_WORKER"
 """The variable in the environment by which a process knows that it is a worker."""
 START_LIMIT = 60.0
@@ -70,6 +72,14 @@ def find_post() -> Post | None:
 def program() -> list[str]:
     """The command that runs this program again."""
     return [sys.executable, *sys.orig_argv[1:]]
+
+
+def require_pidfd() -> None:
+    """Raise ``SettingsError`` where a process cannot be held by a descriptor: that is Linux's alone."""
+    if not hasattr(os, "pidfd_open"):
+        raise SettingsError(
+            "processes, autoreload and a service in the background need Linux: write processes=1"
+        )
 
 
 def folder() -> str:
@@ -179,7 +189,6 @@ class Worker:
         self._listen()  # for its last words
         loop.remove_reader(self._line)
         self._line.close()
-        self._told(self.pid)
         status = self.process.wait()
         os.close(self._descriptor)
         if not self._ready.done():
@@ -187,6 +196,7 @@ class Worker:
         if not self._left.done():
             self._left.set_result(None)
         self._gone.set_result(status)
+        self._told(self.pid)  # last: whatever it does, the process is known to be gone
 
 
 def describe(status: int) -> str:

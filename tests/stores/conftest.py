@@ -1,0 +1,25 @@
+"""A database on a server of a module's own, whose kind is the module's ``KIND``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conftest import server_module
+from tests.servers import Server
+from tests.stores.operations import opened
+from toto_aio.stores import Store
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, own_server: Server) -> str:
+    """The URL of a new, empty one."""
+    return str(server_module(request.module.KIND).fresh_url(own_server))
+
+
+@pytest.fixture
+async def own_store(url: str) -> AsyncIterator[Store]:
+    """A store on that."""
+    async with opened(url) as store:
+        yield store
