@@ -3,9 +3,8 @@
     python -m benchmarks.sessions [--cycles N] [--seconds N] [KIND ...]
 
 For each kind of database a server of its own is started, as the tests do, with 1,000 sessions in it. One peer
-answers the same call after one read by the driver, without a signature; this service also verifies the
-request's signature and signs the answer. Another answers the echo without any session. How it is measured is
-in README.md.
+answers the same signed call after one read by the driver, another the echo without any session. How it
+is measured is in README.md.
 """
 
 from __future__ import annotations

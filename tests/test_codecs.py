@@ -204,6 +204,20 @@ def test_deeper_nesting_is_refused(codec: Codec, objects: bool, depth: int) -> N
     assert_refused(codec, nested(codec, depth, objects=objects))
 
 
+@examples
+@given(st.integers(MAX_DEPTH - 3, MAX_DEPTH + 3), st.text('[]{}"\\,:a', max_size=20), st.booleans())
+def test_nesting_around_text_with_brackets(depth: int, text: str, objects: bool) -> None:
+    """The limit is exact whatever the strings say, for objects as for arrays."""
+    value: Any = [] if depth % 2 else {}
+    for _ in range(depth - 1):
+        value = {text: text, "b": value, "c": {}} if objects else [text, value, {}, [text]]
+    body = JSON.encode(value)
+    if depth <= MAX_DEPTH:
+        assert JSON.decode(body) == value
+    else:
+        assert_refused(JSON, body)
+
+
 def test_unclosed_nesting_is_refused() -> None:
     """A body of opening brackets alone is refused, however long."""
     assert_refused(JSON, b"[" * 1_000_000)

@@ -29,7 +29,7 @@ LINES = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
 
 @pytest.mark.parametrize(
     ("runner", "most", "varies"),
-    [(web.AppRunner, 120, False), (FastRunner, 45, False), (FastRunner, 75, True)],
+    [(web.AppRunner, 120, False), (FastRunner, 45, False), (FastRunner, 62, True)],
     ids=["general", "fast", "fast, another head each time"],
 )
 def test_calls(runner: Any, most: int, varies: bool) -> None:

@@ -7,6 +7,8 @@ import contextvars
 import gzip
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import aiohttp
 import bson
 import pytest
+import uvloop
 from aiohttp import web
 
 from tests.support import FastRunner, eventually
@@ -137,7 +140,31 @@ LAST = call("echo", "Connection: close", a="last")
 FORM = "Content-Type: application/x-www-form-urlencoded"
 CASES: dict[str, list[bytes]] = {
     "one after the other": [CALL, CALL, CALL, call("echo", b=2), CALL],
+    "values that change": [
+        call("seen", "X-Own: 1", "User-Agent: a b"),
+        call("seen", "X-Own: 2", "User-Agent: a b"),
+        call("seen", "X-Own: 2", "User-Agent: c d"),
+        call("seen", "X-Own: 3", "User-Agent: c d", number=5),
+        call("seen", "x-own: 3", "User-Agent: c d"),
+        call("seen", "x-own: ", "User-Agent: c d"),
+    ],
+    "lengths that lie": [
+        call("echo", "X-Own: 1"),
+        call("echo", "X-Own: 2").replace(b"Length: 3", b"Length: 2"),
+        call("echo", "X-Own: 3"),
+    ],
+    "lengths that are odd": [
+        CALL,
+        *(CALL.replace(b"Content-Length: ", b"Content-Length: " + odd) for odd in (b"0", b"+", b"0x")),
+    ],
+    "signatures that change": [call("echo", f"x-toto-hmac: {number}") for number in range(3)],
+    "a connection that is to close": [
+        call("echo", "Connection: keep-alive"),
+        call("echo", "Connection: close"),
+        CALL,
+    ],
     "two in a packet": [CALL + CALL, CALL],
+    "two in a packet, after another": [CALL, call("echo", b=2) + CALL, CALL],
     "slow, then more": [call("slow", a=1), CALL, CALL],
     "slow and more in a packet": [call("slow", a=1) + CALL + call("slow", a=2) + CALL],
     "many in a packet": [CALL * 100],
@@ -307,6 +334,8 @@ async def test_taken(answered: list[bytes]) -> None:
                 CALL[30:],
                 CALL,
                 call("echo", "Expect: 100-continue"),
+                call("echo", "X-Own: 1"),
+                call("echo", "X-Own: 2", c=3),
                 LAST,
             ],
         )
@@ -316,7 +345,38 @@ async def test_taken(answered: list[bytes]) -> None:
         {"b": 2},
         {"a": 1},
         {"a": 1},
+        {},
+        {"c": 3},
     ]
+
+
+CLIENT = """
+import json, socket, sys
+port, *requests = json.load(sys.stdin)
+clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+for turn in range(100):
+    for request in requests:
+        for client in clients:
+            client.sendall(request.encode())
+        for client in clients:
+            assert b"result" in client.recv(1000)
+"""
+
+
+def test_always_taken(answered: list[bytes]) -> None:
+    """A call is taken from the first on, and again after one that was not, however soon it follows."""
+    requests = [CALL, CALL, call("echo", "Content-Encoding: identity"), CALL, call("echo", b=2), CALL]
+
+    async def serve() -> None:
+        async with running(fast=True) as (_, port):
+            client = await asyncio.create_subprocess_exec(sys.executable, "-c", CLIENT, stdin=subprocess.PIPE)
+            await client.communicate(json.dumps([port, *map(bytes.decode, requests)]).encode())
+            assert client.returncode == 0
+
+    # uvloop reads before it runs the tasks that are due, asyncio's own loop after them.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+    assert len(answered) == 8 * 100 * 5
 
 
 async def test_order(answered: list[bytes]) -> None:

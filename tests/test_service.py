@@ -432,6 +432,33 @@ async def test_batch_concurrency(serve: Serve) -> None:
     assert len({entry["result"] for entry in answer["batch"].values()}) == 1
 
 
+async def test_a_call_that_awaits_what_was_cancelled(serve: Serve, errors: Callable[[], list[str]]) -> None:
+    """Nobody has cancelled the call: it is an error of its own, and of none beside it in a batch."""
+    import asyncio
+
+    async def gives_up(handler: Any, parameters: dict[str, Any]) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(5))
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await task
+
+    for concurrency in (1, 2):
+        service = await serve({"echo": echo, "gives_up": gives_up}, batch_concurrency=concurrency)
+        answer = await (await service.post(json={"method": "gives_up"})).json()
+        assert answer["error"]["code"] == 1000
+        entries: dict[str, Any] = {
+            str(n): {"method": "gives_up" if n in (1, 2) else "echo", "parameters": {}} for n in range(6)
+        }
+        answers = (await (await service.post(json={"batch": entries})).json())["batch"]
+        assert [answers[str(n)].get("error", {}).get("code") for n in range(6)] == [
+            None,
+            1000,
+            1000,
+            *[None] * 3,
+        ]
+        assert [answers[str(n)] for n in (0, 3, 4, 5)] == [{"result": {}}] * 4
+    assert len(errors()) == 6
+
+
 async def test_a_parameter_named_batch(serve: Serve) -> None:
     """Below the root, batch is a parameter like any other."""
     service = await serve(METHODS)

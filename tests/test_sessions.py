@@ -8,11 +8,11 @@ import hashlib
 import string
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import argon2
 import pytest
+from msgspec.structs import replace
 
 from tests.support import shown
 from toto_aio.accounts import Accounts

@@ -2,12 +2,15 @@
 
     session_read.py KIND URL
 
-It reads the record that toto_aio has written, and answers with the parameters; it verifies and signs nothing.
+It verifies the signature of the request, reads the record that toto_aio has written, answers with the
+parameters, and signs the answer.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,6 +23,8 @@ import uvloop
 from aiohttp import web
 
 Read = Callable[[str], Awaitable[Any]]
+USER = b"ada"
+"""Who all the sessions belong to."""
 
 
 @asynccontextmanager
@@ -76,6 +81,11 @@ async def redis(url: str) -> AsyncIterator[Read]:
 KINDS = {"postgresql": postgresql, "mysql": mysql, "mongodb": mongodb, "redis": redis}
 
 
+def sign(body: bytes) -> str:
+    """The HMAC of a body."""
+    return base64.b64encode(hmac.digest(USER, body, "sha1")).decode()
+
+
 def main() -> None:
     """Serve on a free port, and say on which."""
     kind, url = sys.argv[1:]
@@ -83,12 +93,15 @@ def main() -> None:
     reads: list[Read] = []
 
     async def service(request: web.Request) -> web.Response:
-        call = decoder.decode(await request.read())
+        text = await request.read()
+        if not hmac.compare_digest(request.headers["x-toto-hmac"], sign(text)):
+            raise web.HTTPForbidden
+        call = decoder.decode(text)
         key = hashlib.sha256(request.headers["x-toto-session-id"].encode()).hexdigest()
         if await reads[0](key) is None:
             raise web.HTTPForbidden
         body = encoder.encode({"result": call["parameters"]})
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=body, headers={"x-toto-hmac": sign(body)}, content_type="application/json")
 
     async def life(app: web.Application) -> AsyncIterator[None]:
         async with KINDS[kind](url) as read:

@@ -8,6 +8,10 @@ from collections.abc import Awaitable, Callable
 from toto_aio.exceptions import InvalidCredentials
 from toto_aio.models import Client
 from toto_aio.sessions import Sessions, UserSession
+from toto_aio.signing import SignedRequest
+
+Verify = Callable[[UserSession], Awaitable[None] | None]
+"""Raises ``InvalidHMAC``, at once or when what it returns is awaited, if the session may not be used."""
 
 
 class Caller:
@@ -18,6 +22,8 @@ class Caller:
 
     session: UserSession | None = None
     signs = True
+    signed: SignedRequest | None = None
+    """What a signature scheme may look at of the request, if that was looked at before the call."""
     left = False
     """Whether the session was ended by one of the calls."""
     _verified = True
@@ -27,7 +33,7 @@ class Caller:
         self,
         sessions: Sessions,
         session_id: str | None,
-        verify: Callable[[UserSession], Awaitable[None]] | None,
+        verify: Verify | None,
         *,
         by_cookie: bool = False,
     ) -> None:
@@ -78,8 +84,8 @@ class Caller:
             return self.session
 
     async def _check(self, session: UserSession) -> None:
-        if self._verify is not None:
-            await self._verify(session)
+        if self._verify is not None and (rest := self._verify(session)) is not None:
+            await rest
 
     def _turn(self) -> asyncio.Lock:
         if self._lock is None:  # most calls need none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 
 from toto_aio.caller import Caller
@@ -49,14 +50,23 @@ class Callers:
                 raise InvalidParameters(f"The header {header} stands twice.", status=400)
         if scheme is None:
             return Caller(self.sessions, session_id, None, by_cookie=by_cookie)
-        verify = partial(self.verify, signed_request(request, body))
-        return Caller(self.sessions, session_id, verify, by_cookie=by_cookie)
+        signed = signed_request(request, body)
+        caller = Caller(self.sessions, session_id, partial(self.verify, signed), by_cookie=by_cookie)
+        caller.signed = signed
+        return caller
 
-    async def verify(self, request: SignedRequest, session: UserSession) -> None:
-        """Accept a request for the session that it loads, or raise ``InvalidHMAC``."""
+    def verify(self, request: SignedRequest, session: UserSession) -> Awaitable[None] | None:
+        """Accept a request for the session that it loads, or raise ``InvalidHMAC``.
+
+        What is returned, if anything, has to be awaited before the request is accepted.
+        """
         assert self._scheme is not None
         self._scheme.verify(request, session.signer)
-        if self._scheme.nonce_ttl:
-            key = f"nonce:{session.record.key}:{request.nonce}"
-            if not await self.sessions.store.add_once(key, self._scheme.nonce_ttl):
-                raise InvalidHMAC
+        if not self._scheme.nonce_ttl:
+            return None
+        key = f"nonce:{session.record.key}:{request.nonce}"
+        return self._count_once(key, self._scheme.nonce_ttl)
+
+    async def _count_once(self, key: str, ttl: float) -> None:
+        if not await self.sessions.store.add_once(key, ttl):
+            raise InvalidHMAC

@@ -45,11 +45,11 @@ def decode_json(body: bytes) -> Any:
         value = _json_decoder.decode(body)
     except (ValueError, RecursionError) as exc:
         raise _broken("JSON", exc) from exc
-    # Walking the value costs more than decoding it, and a text with few brackets and no long number
+    # Walking the value costs more than decoding it, and a text without deep brackets and long numbers
     # cannot break a rule. msgspec refuses the rest: NaN, infinities, broken UTF-8, trailing bytes.
     length = len(body)
-    deep = length > 2 * MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH
-    if deep or length - len(body.translate(None, b"0123456789")) >= _LONG_NUMBER:
+    digits = length - len(body.translate(None, _DIGITS))
+    if (digits >= _LONG and _may_have_long_number(body)) or (length > 2 * MAX_DEPTH and _may_be_deep(body)):
         _check(value, MAX_DEPTH, _JSON_TYPES)
     return value
 
@@ -137,6 +137,26 @@ def _check(value: Any, depth: int, types: frozenset[type]) -> None:
         raise InvalidParameters(f"Values of type {kind.__name__} are not accepted.", status=400)
 
 
+def _may_have_long_number(text: bytes) -> bool:
+    """Whether so many digits stand in a row as an integer of more than 64 bits has."""
+    return b"0" * _LONG in text.translate(_DIGITS_ALIKE)
+
+
+def _may_be_deep(text: bytes) -> bool:
+    """Whether a sound JSON text is nested too deep; also True for some where strings are hard to tell."""
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
+    if b"\\" in text:
+        return True
+    outside = b"".join(text.split(b'"')[::2])
+    brackets = outside.translate(_BRACKETS_ALIKE, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")  # the innermost level
+    return bool(brackets)
+
+
 def _broken(name: str, exc: Exception) -> InvalidParameters:
     return InvalidParameters(f"Not {name}: {exc}", status=400)
 
@@ -188,7 +208,11 @@ _BSON_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     type_registry=TypeRegistry(fallback_encoder=_as_bytes),
 )
 _BASES: tuple[type[Any], ...] = (str, bytes, int, float)
-_LONG_NUMBER = 19  # digits that an integer of more than 64 bits has at least
+_BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
+_DIGITS = b"0123456789"
+_DIGITS_ALIKE = bytes.maketrans(_DIGITS, b"0" * len(_DIGITS))
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_LONG = 19  # digits that an integer of more than 64 bits has at least
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _json_decoder = msgspec.json.Decoder()
 _json_encoder = msgspec.json.Encoder(enc_hook=_simpler)

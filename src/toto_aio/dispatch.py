@@ -87,7 +87,12 @@ class Dispatcher:
             if time.perf_counter() - call.started > self._slow_call and not method.rules.asynchronous:
                 log_slow(call, reply.address)
             return result
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError):
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                exc = AwaitedCancelledError(exc)
             if isinstance(exc, TimeoutError) and limit.expired:
                 exc = ClientLeftError() if handler.client_left else TimedOut()
             url = _redirect_for(exc, method.rules)
@@ -123,8 +128,10 @@ class Dispatcher:
     ) -> Any:
         rules = method.rules
         callback = None
+        if rules.guard:
+            await _admit(rules.guard, handler, parameters)
         if handler.call.name not in self._plain:
-            callback = await self._prepare(method, handler, parameters, limit)
+            callback = self._prepare(method, handler, parameters, limit)
         try:
             if method.threaded:
                 result = await self._in_thread(method, handler, parameters)
@@ -148,13 +155,11 @@ class Dispatcher:
             return _raw_answer(result, handler)
         return result if callback is None else _script(callback, result, handler)
 
-    async def _prepare(
+    def _prepare(
         self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
     ) -> str | None:
-        """Do what the decorators ask for; returns the name of a JSONP callback."""
+        """Do what the other decorators ask for; returns the name of a JSONP callback."""
         rules = method.rules
-        if rules.guard:
-            await _admit(rules.guard, handler, parameters)
         callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
         if rules.defaults or rules.required:
             _complete(parameters, rules)
@@ -201,6 +206,10 @@ class Dispatcher:
             logger.exception("after_handler failed for %r [%s]", method.name, handler.transaction_id)
 
 
+class AwaitedCancelledError(Exception):
+    """A call awaited what was cancelled; it was not cancelled itself."""
+
+
 def wire_error(exc: Exception, call: Call, address: str, *, debug: bool = False) -> TotoException:
     """The error that a client is told for an exception, which is logged under the call's id."""
     log_failure(exc, call, address)
@@ -211,9 +220,9 @@ def wire_error(exc: Exception, call: Call, address: str, *, debug: bool = False)
 
 
 def _is_plain(method: Method) -> bool:
-    """Whether there is nothing to do before a method is called: most of them ask for nothing."""
+    """Whether there is nothing to do before a method is called but to admit the caller, as for most."""
     rules = method.rules
-    asks = (rules.guard, rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous)
+    asks = (rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous)
     return not any(asks) and not rules.cancellable and method.on_connection_close is None
 
 
@@ -224,7 +233,7 @@ async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> 
         handler.caller.signs = False
         session = await handler.caller.retrieve(session_id, signed=False) if session_id else None
     else:
-        session = await handler.retrieve_session()
+        session = await handler.caller.retrieve()
     if guard is Guard.ANONYMOUS and session is None:
         await handler.create_session()
     elif guard >= Guard.AUTHENTICATED and (session is None or not session.user_id):

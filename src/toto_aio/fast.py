@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,9 +20,9 @@ from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
-from multidict import CIMultiDictProxy
 
 from toto_aio.codecs import Codec
+from toto_aio.fast_request import FastRequest
 from toto_aio.response import UNREAD, WholeResponse
 from toto_aio.view import View
 
@@ -79,83 +79,18 @@ class Served:
     path: FastPath
 
 
-class FastRequest:
-    """A request as the service looks at it. It serves for all whose head is the same, one after the other."""
-
-    __slots__ = (
-        "_protocol",
-        "_request",
-        "_told",
-        "body",
-        "codec",
-        "headers",
-        "keep_alive",
-        "path",
-        "transport",
-    )
-    method = hdrs.METH_POST
-    version = HttpVersion11
-
-    def __init__(self, protocol: FastHandler, message: Any, path: str | None, body: bytes) -> None:
-        self.headers: CIMultiDictProxy[str] = message.headers
-        self.transport = protocol.transport
-        self.keep_alive = True
-        self.path = path
-        self.body = body
-        self.codec: Codec | None = None
-        self._told = message
-        self._protocol = protocol
-        self._request: web.Request | None = None
-
-    @property
-    def raw_path(self) -> str:
-        return str(self._told.path)
-
-    @property
-    def cookies(self) -> Mapping[str, str]:
-        return self.web_request().cookies
-
-    @property
-    def scheme(self) -> str:
-        return self.web_request().scheme
-
-    @property
-    def remote(self) -> str | None:
-        return self.web_request().remote
-
-    def web_request(self) -> web.Request:
-        """aiohttp's request, as a method finds it: the body has been read."""
-        if self._request is None:
-            self._request = self._protocol.make_request(self._told, self.path)
-        return self._request
-
-    @property
-    def _message(self) -> Any:
-        return self._told
-
-    @_message.setter
-    def _message(self, message: Any) -> None:
-        """The end of the server has the answer say that the connection closes."""
-        self._told = message
-        self.keep_alive = not message.should_close
-
-    def _cancel(self, exc: BaseException) -> None:
-        """aiohttp lets the reading of a body fail when a client leaves; this one has been read."""
-
-
 class FastHandler(RequestHandler):
     """A connection. While a call runs it is busy for aiohttp too, which queues what comes meanwhile."""
 
-    __slots__ = ("_body_at", "_head", "_is_between", "_length", "_own_task", "_request", "_served")
+    __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")
 
     def __init__(self, served: Served, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._served = served
         self._own_task: asyncio.Task[None] | None = None
-        # The request that is known: its head, where the body begins, and how long it is in all.
-        self._request: FastRequest | None = None
-        self._head, self._body_at, self._length = b"", 0, 0
+        self._request: FastRequest | None = None  # the last one, if it is a pattern for the next
         self._is_between = True  # two requests, and not within one, is where the parser stands
+        self._late = b""  # what came while aiohttp was about to wait for it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -168,24 +103,31 @@ class FastHandler(RequestHandler):
         """End. What refers to this is let go, for it to be freed at once."""
         super().connection_lost(exc)
         self._request = self._own_task = None
+        self._late = b""
 
     def data_received(self, data: bytes) -> None:
         """Answer what is known, or what aiohttp has read and is plain; leave the rest to aiohttp."""
         waiter, transport = self._waiter, self.transport
-        if waiter is None or self._messages or transport is None or self._close or self._served.path.ended:
-            self._leave(data)  # it is busy with a request, or about to end
+        if waiter is None or self._late or self._messages:
+            self._wait_for_aiohttp(data)
+            return
+        if transport is None or self._close or self._served.path.ended:
+            self._leave(data)  # it is about to end
             return
         if transport.get_write_buffer_size() > UNREAD:
             self._leave(data)  # who does not read gets no more work done
             return
         request = self._request
-        if request is not None and len(data) == self._length and data[: self._body_at] == self._head:
-            # The parser has read these very bytes before, and says the same of them every time.
-            self._waiter = None
+        self._waiter = None  # so that aiohttp may read, but does not begin
+        if request is not None:
+            if len(data) == request.length and data[: request.body_at] == request.head:
+                # The parser has read these very bytes before, and says the same of them every time.
+                request.body = data[request.body_at :]
+            else:
+                self._request = request = request.like(data, self._served.path.max_body_size)
+        if request is not None:
             self._request_count += 1
-            request.body = data[self._body_at :]
         else:
-            self._waiter = None  # so that aiohttp reads, and does not begin
             request = self._read(data)
             if request is None:
                 self._wait(waiter)
@@ -211,6 +153,26 @@ class FastHandler(RequestHandler):
         match.freeze()
         request._match_info = match
         return cast(web.Request, request)
+
+    def _wait_for_aiohttp(self, data: bytes) -> None:
+        """Leave the data to aiohttp if it is busy with a request.
+
+        If it is about to wait for one, let it: who is fast would be answered the long way again and again.
+        """
+        if self._late:
+            self._late += data
+        elif not data or self._request_in_progress or self._messages:
+            self._leave(data)
+        else:
+            self._late = data
+            self._loop.call_soon(self._take_late)
+
+    def _take_late(self) -> None:
+        data, self._late = self._late, b""
+        if self._waiter is None:
+            self._leave(data)
+        else:
+            self.data_received(data)
 
     def _leave(self, data: bytes) -> None:
         self._request, self._is_between = None, False
@@ -240,17 +202,18 @@ class FastHandler(RequestHandler):
             or hdrs.CONTENT_ENCODING in message.headers
         ):
             return None
-        request = FastRequest(self, message, found[1], body)
+        request = FastRequest(self, message, message.headers, found[1], None)
         request.codec = path.codec(request)
         if request.codec is None or self._parser is None:
             return None
         self._messages.clear()
         self._parser.message_consumed()
-        head = data.find(b"\r\n\r\n") + 4
-        self._is_between = head + len(body) == len(data)
+        request.body = body
+        at = data.find(b"\r\n\r\n") + 4
+        self._is_between = at + len(body) == len(data)
         if was_between and self._is_between:
+            request.head, request.body_at, request.length = data[:at], at, len(data)
             self._request = request
-            self._head, self._body_at, self._length = data[:head], head, len(data)
         return request
 
     async def _call(self, request: FastRequest, waiter: asyncio.Future[None]) -> None:

@@ -1,13 +1,16 @@
-"""Accounts and sessions as a store keeps them: plain data."""
+"""Accounts and sessions as a store keeps them: plain data.
+
+They are made for each request, and msgspec's structs are made in a third of the time of dataclasses.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(slots=True)
-class Account:
+
+class Account(Struct):
     """An account: a lower-case ``user_id``, the hash of its password and the values beside it.
 
     ``password`` is None for an account that cannot log in with one. ``version`` counts the updates.
@@ -19,8 +22,7 @@ class Account:
     version: int = 1
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """A session: ``key`` is the SHA-256 of the id that its client holds, ``user_id`` "" if anonymous.
 
     ``created``, ``expires`` and ``seen`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the
@@ -40,8 +42,7 @@ class Session:
     agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """Who makes a request: an IP address, and the name that the program gives itself (User-Agent)."""
 
     address: str = ""

@@ -133,10 +133,15 @@ def _lines(headers: Mapping[str, str]) -> bytes | None:
     lines = []
     for name, value in headers.items():
         # A line break would begin a header of its own: aiohttp refuses control characters.
-        if name.lower() in UNUSUAL or not name.isprintable() or not value.isprintable():
+        if not (_is_usual(name) and value.isprintable()):
             return None
         lines.append(f"{name}: {value}\r\n")
     return "".join(lines).encode()
+
+
+@lru_cache(maxsize=256)
+def _is_usual(name: str) -> bool:
+    return name.lower() not in UNUSUAL and name.isprintable()
 
 
 def _begin_second(now: int) -> None:

@@ -195,27 +195,26 @@ class Service:
             raise InvalidParameters(f"A batch has at most {limit} calls.", status=400)
         reply.alone = False
         ids = sorted(entries)
-        turn = asyncio.Semaphore(self._settings.batch_concurrency)
+        answers: dict[str, Any] = dict.fromkeys(ids)
+        waiting = iter(ids)
 
-        async def answer(id: str) -> dict[str, Any]:
-            async with turn:
-                return await self._entry(codec, entries[id], caller, reply)
+        async def work() -> None:
+            for id in waiting:
+                answers[id] = await self._entry(codec, entries[id], caller, reply)
 
         try:
             if self._settings.batch_concurrency == 1:
-                answers = [await answer(id) for id in ids]
+                await work()
             else:
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(answer(id), name="toto-aio batch") for id in ids]
-                answers = [task.result() for task in tasks]
+                    for _ in range(min(self._settings.batch_concurrency, len(ids))):
+                        group.create_task(work(), name="toto-aio batch")
             try:
-                body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
+                body = codec.encode(_envelope("batch", answers, caller))
             except Exception:  # an answer that cannot be sent is an error of its own call alone
-                answers = [
-                    self._sendable(codec, answer, entries[id], reply)
-                    for id, answer in zip(ids, answers, strict=True)
-                ]
-                body = codec.encode(_envelope("batch", dict(zip(ids, answers, strict=True)), caller))
+                for id, answer in answers.items():
+                    answers[id] = self._sendable(codec, answer, entries[id], reply)
+                body = codec.encode(_envelope("batch", answers, caller))
             return reply.response(body, codec.content_type)
         finally:
             if reply.lasts:

@@ -13,11 +13,11 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec.structs import replace
 
 from toto_aio.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.codecs import encode_msgpack

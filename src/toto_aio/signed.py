@@ -35,4 +35,4 @@ def sign_answer(scheme: Scheme, request: View, caller: Caller, body: bytes) -> s
     """The signature of the final bytes of an answer; None if there is no session that signs it."""
     if caller.session is None or not caller.signs or request.method == hdrs.METH_HEAD:
         return None
-    return scheme.sign(signed_request(request, b""), caller.session.signer, body)
+    return scheme.sign(caller.signed or signed_request(request, b""), caller.session.signer, body)

@@ -13,8 +13,9 @@ import base64
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from toto_aio.exceptions import InvalidHMAC
 
@@ -24,8 +25,7 @@ MAX_NONCE = 128
 """Characters of a nonce."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
+class SignedRequest(Struct, frozen=True):
     """What a scheme may look at of a request: ``target`` is the path with the query, as it was sent.
 
     ``signature``, ``timestamp`` and ``nonce`` are None if they did not come with it.
@@ -41,8 +41,7 @@ class SignedRequest:
     nonce: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(Struct, frozen=True):
     """The session that signs: its id, its user's id ("" if anonymous) and its key (b"" without one)."""
 
     session_id: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from aiohttp import WSCloseCode, hdrs, web
@@ -145,10 +146,7 @@ class Sockets:
             **texts,  # type: ignore[arg-type]
         )
 
-        async def verify(session: Any) -> None:
-            if self._callers.keyed:
-                await self._callers.verify(request, session)
-
+        verify = partial(self._callers.verify, request) if self._callers.keyed else None
         socket.session = await Caller(self._callers.sessions, session_id, verify).retrieve()
         return True
 

@@ -219,11 +219,6 @@ class Socket:
             pass
         except Exception as exc:
             self._send_error(format, exc, call, id)
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            self._send_error(format, _Cancelled(exc), call, id)
         finally:
             if reply.callbacks is not None:
                 self.watching.discard(reply)
@@ -260,10 +255,6 @@ class Socket:
         task = asyncio.create_task(work, name=f"toto-aio socket {name}")
         self._helpers.add(task)
         task.add_done_callback(self._helpers.discard)
-
-
-class _Cancelled(Exception):
-    """A call awaited what was cancelled; it was not cancelled itself."""
 
 
 def _is_utf8(data: bytes) -> bool:

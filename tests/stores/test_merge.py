@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from toto_aio.exceptions import Unavailable
-from toto_aio.stores.merge import MOST, Merged
+from toto_aio.stores.merge import AT_ONCE, MOST, PATIENCE, Merged
 from toto_aio.stores.sql import in_list
 
 
@@ -40,18 +40,33 @@ async def test_one_query_for_those_who_ask_together() -> None:
     assert table.asked == [["a", "b", "unknown"], ["c"]]
 
 
-async def test_who_asks_while_a_query_is_under_way() -> None:
-    """The next query does not wait for it."""
+async def test_who_asks_while_queries_are_under_way() -> None:
+    """The next queries do not wait for them until there are enough; then the others ask together."""
     table = Table()
     table.may_answer.clear()
     merged = Merged(table.read)
-    first = asyncio.create_task(merged.get("a"))
-    await asyncio.sleep(0.01)
-    second = asyncio.create_task(merged.get("a"))
-    await asyncio.sleep(0.01)
-    assert table.asked == [["a"], ["a"]]
+    asking = []
+    for key in ("a", "a", "b", "c", "d"):
+        asking.append(asyncio.create_task(merged.get(key)))
+        await asyncio.sleep(0.001)
+    assert table.asked == [["a"], ["a"]] and AT_ONCE == 2
     table.may_answer.set()
-    assert [await first, await second] == ["A", "A"]
+    assert await asyncio.gather(*asking) == ["A", "A", "B", "C", "D"]
+    assert table.asked == [["a"], ["a"], ["b", "c", "d"]]
+
+
+async def test_who_is_slow_is_in_nobodys_way() -> None:
+    """Those who wait for slow queries ask by themselves after a moment, and again after each further one."""
+    table = Table()
+    table.may_answer.clear()
+    merged = Merged(table.read)
+    asking = []
+    for key in ("a", "b", "c", "d"):
+        asking.append(asyncio.create_task(merged.get(key)))
+        await asyncio.sleep(2 * PATIENCE)
+    assert table.asked == [["a"], ["b"], ["c"], ["d"]]
+    table.may_answer.set()
+    assert await asyncio.gather(*asking) == ["A", "B", "C", "D"]
 
 
 async def test_many_keys() -> None:
@@ -105,18 +120,21 @@ async def test_an_error_reaches_all(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_the_end_waits_for_queries() -> None:
-    """``finish`` returns when none is under way."""
+    """``finish`` returns when none is under way, and nobody waits for one."""
     table = Table()
     table.may_answer.clear()
     merged = Merged(table.read)
-    asking = asyncio.create_task(merged.get("a"))
-    await asyncio.sleep(0.01)
+    asking = []
+    for key in ("a", "b", "c"):
+        asking.append(asyncio.create_task(merged.get(key)))
+        await asyncio.sleep(0.001)
     finishing = asyncio.create_task(merged.finish())
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.001)
+    assert table.asked == [["a"], ["b"], ["c"]]
     assert not finishing.done()
     table.may_answer.set()
     await asyncio.wait_for(finishing, 1)
-    assert await asking == "A"
+    assert await asyncio.gather(*asking) == ["A", "B", "C"]
 
 
 @pytest.mark.parametrize(("count", "places"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])

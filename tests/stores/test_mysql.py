@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import aiomysql  # type: ignore[import-untyped]
 import asyncmy
 import pytest
+from msgspec.structs import replace
 
 from tests.servers import Server, mysql
 from tests.stores.test_sql import GRACE, NOW, failing, frozen, opened, operations, run, session, told

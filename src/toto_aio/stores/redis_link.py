@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -48,12 +49,14 @@ class Link:
 
     async def read(self, *command: Argument) -> Any:
         """The reply to a command that changes nothing, sent again if the connection ends meanwhile."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+        start = time.monotonic()
+        line = self._line
         try:
+            if line is not None and line.is_open:  # as in ``call``, which is a coroutine more
+                return await line.send(command)
             return await self.call(*command)
         except ConnectionError:
-            async with asyncio.timeout_at(start + OPERATION_LIMIT):
+            async with asyncio.timeout(start + OPERATION_LIMIT - time.monotonic()):
                 return await self.call(*command)
 
     def post(self, *command: Argument) -> None:
