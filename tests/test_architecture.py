@@ -16,8 +16,8 @@ FLOORS: dict[str, int] = {
     for floor, names in enumerate(
         (
             "exceptions models methods deadlines calls readers view",
-            "codecs calllog heads",
-            "settings passwords signing arguments stores brokers frames fast_request",
+            "codecs calllog",
+            "settings passwords signing arguments stores brokers frames",
             "accounts proxies inbox outbox",
             "throttle subscription",
             "sessions events",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(slots=True)
-class Call:
+
+class Call(Struct):
     """One call of a method: its name and parameters as they came, and whether by GET or HEAD."""
 
     name: Any
@@ -28,16 +28,14 @@ class Call:
         return self._transaction_id
 
 
-@dataclass(frozen=True, slots=True)
-class RawAnswer:
+class RawAnswer(Struct, frozen=True):
     """An answer that is not put into an envelope."""
 
     body: bytes
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(Struct, frozen=True):
     """An answer that sends the client elsewhere."""
 
     url: str

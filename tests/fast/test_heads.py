@@ -13,7 +13,7 @@ from aiohttp.http import HttpProcessingError, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toto_aio.heads import STRUCTURE, changes
+from toto_aio.fast.heads import STRUCTURE, changes
 
 KNOWN = [
     b"POST /service HTTP/1.1",

@@ -1,82 +1,21 @@
-"""The fast path: a call whose head and body come in one read is answered past aiohttp's request and router.
-
-Everything else, and whatever is unusual about a call, is left to aiohttp: this is its own connection, which
-takes some requests out of its queue. It leans on what is private in aiohttp, so it serves with the versions
-that it was tried with, and with others nothing is taken out.
-"""
+"""A connection whose plain calls are answered here, and whose other requests aiohttp answers."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import sys
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, cast
 
-import aiohttp
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
-from toto_aio.codecs import Codec
-from toto_aio.fast_request import FastRequest
+from toto_aio.fast.path import Served
+from toto_aio.fast.request import FastRequest
 from toto_aio.response import UNREAD, WholeResponse
-from toto_aio.view import View
 
-logger = logging.getLogger(__name__)
-
-KNOWN = ("3.14.",)
-"""The versions of aiohttp that this was tried with."""
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
-Answer = Callable[[View, Codec | None, bytes, str | None], Coroutine[Any, Any, web.StreamResponse]]
-
-
-@dataclass(slots=True)
-class FastPath:
-    """What a service answers so: POST to its root, and to plain paths below it."""
-
-    answer: Answer
-    codec: Callable[[Any], Codec | None]
-    root: web.AbstractRoute
-    below: web.AbstractRoute
-    path: re.Pattern[str]
-    """What it answers; its group is the path below the root."""
-    routes: frozenset[web.AbstractRoute]
-    """All routes of the service."""
-    max_body_size: int
-    ended: bool = False
-    """Whether clients are being told to leave, which is left to aiohttp."""
-
-
-FAST_PATH: web.AppKey[FastPath] = web.AppKey("toto_aio_fast_path", FastPath)
-"""Where an app has it."""
-
-
-def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callable[[], RequestHandler]:
-    """What makes the protocol of each connection to the server of an app: aiohttp's own unless ``fast``."""
-    path = app[FAST_PATH]
-    posts = {route for route in app.router.routes() if route.method in (hdrs.METH_POST, hdrs.METH_ANY)}
-    # Who looks at requests and responses gets aiohttp's, and a path that is somebody else's stays that.
-    if not fast or app.middlewares or app.on_response_prepare or posts - path.routes:
-        return server
-    if not aiohttp.__version__.startswith(KNOWN):
-        logger.warning("fast_path is off: it was never tried with aiohttp %s", aiohttp.__version__)
-        return server
-    served = Served(app, server, path)
-    return lambda: FastHandler(served, server, loop=server._loop, **server._kwargs)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What the connections of a server share."""
-
-    app: web.Application
-    server: web.Server
-    path: FastPath
 
 
 class FastHandler(RequestHandler):

@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from toto_aio.codecs import Codec
-from toto_aio.heads import LONGEST, Changes, changes
+from toto_aio.fast.heads import LONGEST, Changes, changes
 
 
 class Connection(Protocol):
