@@ -17,7 +17,7 @@ from toto_aio.accounts import Accounts
 from toto_aio.brokers import open_broker
 from toto_aio.callers import Callers
 from toto_aio.cookies import SessionCookie
-from toto_aio.cors import cors
+from toto_aio.cors import Cors
 from toto_aio.deadlines import Deadlines
 from toto_aio.dispatch import Dispatcher, finish
 from toto_aio.events import EventManager
@@ -66,7 +66,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     origins = Origins(settings.allow_origin, proxies)
     cookie = SessionCookie(settings, origins) if settings.use_cookies else None
     callers = Callers(scheme, cookie)
-    service = Service(settings, callers, proxies, scheme, cookie)
+    cors = Cors(origins, credentials=settings.use_cookies) if settings.allow_origin else None
+    service = Service(settings, callers, proxies, scheme, cookie, cors)
     sockets = None
     if settings.use_web_sockets:
         sockets = Sockets(settings, callers, origins, proxies, service.readers)
@@ -82,8 +83,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     service.add_routes(app, sockets)  # last, as the root may be /
     app[LASTING] = lambda: 0 if sockets is None else len(sockets)
     app[DRAINING] = health.drain
-    if settings.allow_origin:
-        app.on_response_prepare.append(cors(origins, credentials=settings.use_cookies))
+    if cors is not None:
+        app.on_response_prepare.append(cors.add_headers)
     app[LIFE] = life = Life(settings, methods, callers, service, sockets, health, metrics)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import hdrs, web
 
 from toto_aio.origins import ANY, Origins
 from toto_aio.signed import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
+from toto_aio.view import View
 
 ALLOWED_HEADERS = ", ".join(("content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER))
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
@@ -15,28 +14,33 @@ MAX_AGE = "600"
 """Seconds for which a browser may remember what it was told."""
 
 
-def cors(
-    origins: Origins, *, credentials: bool
-) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """What adds the headers to each response: for ``Application.on_response_prepare``.
+class Cors:
+    """The headers of each response. ``credentials``: pages of the origins may use a cookie."""
 
-    There it reaches errors and streams too. ``credentials``: pages of the origins may use a cookie.
-    """
+    def __init__(self, origins: Origins, *, credentials: bool) -> None:
+        self._origins = origins
+        self._credentials = credentials
 
-    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        headers = response.headers
-        if not origins.any:
-            headers.add(hdrs.VARY, hdrs.ORIGIN)
+    def headers(self, request: View) -> dict[str, str]:
+        """What the response to a request says to browsers."""
+        found: dict[str, str] = {} if self._origins.any else {hdrs.VARY: hdrs.ORIGIN}
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None or not origins.allows(origin):
-            return
-        headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = ANY if origins.any else origin
-        if credentials:
-            headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = HMAC_HEADER
+        if origin is None or not self._origins.allows(origin):
+            return found
+        found[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = ANY if self._origins.any else origin
+        if self._credentials:
+            found[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        found[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = HMAC_HEADER
         if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
-            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOWED_METHODS
-            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ALLOWED_HEADERS
-            headers[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE
+            found[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOWED_METHODS
+            found[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ALLOWED_HEADERS
+            found[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE
+        return found
 
-    return add_headers
+    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add them: for ``Application.on_response_prepare``, where that reaches errors and streams too."""
+        for name, value in self.headers(request).items():
+            if name == hdrs.VARY:
+                response.headers.add(name, value)
+            else:
+                response.headers[name] = value

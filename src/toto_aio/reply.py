@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from toto_aio.caller import Caller
 from toto_aio.codecs import JSON
 from toto_aio.cookies import SessionCookie
+from toto_aio.cors import Cors
 from toto_aio.proxies import TrustedProxies
 from toto_aio.readers import SlowReaders
 from toto_aio.response import Cookie, is_observed, respond
@@ -84,7 +85,13 @@ class Surroundings:
     proxies: TrustedProxies
     scheme: Scheme | None
     cookie: SessionCookie | None
+    cors: Cors | None
     observed: bool | None = None
+
+    @property
+    def signals(self) -> frozenset[Any]:
+        """What the app sends responses to that is the service's own."""
+        return frozenset() if self.cors is None else frozenset({self.cors.add_headers})
 
 
 class HTTPReply:
@@ -179,9 +186,16 @@ class HTTPReply:
             if readers.timer is None:
                 readers.start()
         if shared.observed is None:
-            shared.observed = is_observed(self.request)
+            shared.observed = is_observed(self.request, shared.signals)
         return respond(
-            self.view, body, content_type, status, self._headers, self._cookies, observed=shared.observed
+            self.view,
+            body,
+            content_type,
+            status,
+            self._headers,
+            self._cookies,
+            added=None if shared.cors is None else shared.cors.headers(self.view),
+            observed=shared.observed,
         )
 
     def redirect(self, url: str, status: int) -> web.Response:

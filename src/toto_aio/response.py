@@ -33,9 +33,10 @@ def respond(
     headers: Mapping[str, str] | None = None,
     cookies: Sequence[Cookie] | None = None,
     *,
+    added: Mapping[str, str] | None = None,
     observed: bool = True,
 ) -> web.StreamResponse:
-    """The response with this body.
+    """The response with this body. ``added`` are headers that a signal adds to what aiohttp sends.
 
     Making, preparing and writing aiohttp's ``Response`` is a third of the cost of a short call. Here the
     common case has its bytes made at once: HTTP/1.1 kept alive, a small body, no cookies, no HEAD, and
@@ -50,14 +51,16 @@ def respond(
         and request.keep_alive
         and request.version == HttpVersion11
         and request.method != hdrs.METH_HEAD
+        and not (added and headers and _clash(headers, added))
     ):
+        sent = {**(headers or {}), **added} if added else headers
         head = _head(status, content_type)
-        more = _lines(headers) if headers else b""
+        more = _lines(sent) if sent else b""
         if head is not None and more is not None:
             if (now := int(time())) != _second:
                 _begin_second(now)
             whole = b"%b%d\r\n%b%b%b" % (head, length, more, _headers, body)
-            return WholeResponse(status, content_type, headers, whole)
+            return WholeResponse(status, content_type, sent, whole)
     response = web.Response(body=body, status=status, headers={hdrs.CONTENT_TYPE: content_type})
     response.headers.update(headers or {})
     for name, value, attributes in cookies or ():
@@ -65,12 +68,12 @@ def respond(
     return response
 
 
-def is_observed(request: web.Request) -> bool:
-    """Whether a middleware or signal of an app sees the responses to such a request.
+def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool:
+    """Whether a middleware or signal of an app, but for those that are ``own``, sees the responses.
 
     It is the same for all requests of a service, as aiohttp freezes its apps at their start.
     """
-    return any(app.on_response_prepare or app.middlewares for app in request.match_info.apps)
+    return any(set(app.on_response_prepare) - own or app.middlewares for app in request.match_info.apps)
 
 
 class WholeResponse(web.StreamResponse):
@@ -142,6 +145,11 @@ def _lines(headers: Mapping[str, str]) -> bytes | None:
 @lru_cache(maxsize=256)
 def _is_usual(name: str) -> bool:
     return name.lower() not in UNUSUAL and name.isprintable()
+
+
+def _clash(some: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    """Whether a header is in both."""
+    return bool({name.lower() for name in some} & {name.lower() for name in others})
 
 
 def _begin_second(now: int) -> None:

@@ -14,7 +14,7 @@ from toto_aio.callers import Callers
 from toto_aio.calls import OWN_BYTES, Call, ClientLeftError, RawAnswer, Redirect
 from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.cookies import SessionCookie
-from toto_aio.cors import ALLOWED_METHODS
+from toto_aio.cors import ALLOWED_METHODS, Cors
 from toto_aio.dispatch import Dispatcher, wire_error
 from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
 from toto_aio.fast import FAST_PATH, FastPath
@@ -40,6 +40,7 @@ class Service:
         proxies: TrustedProxies,
         scheme: Scheme | None,
         cookie: SessionCookie | None,
+        cors: Cors | None,
     ) -> None:
         enabled = {
             "application/json": True,
@@ -49,7 +50,7 @@ class Service:
         self.watch = ConnectionWatch()
         self.readers = SlowReaders()
         self._callers = callers
-        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, cookie)
+        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, cookie, cors)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._settings = settings
         self._by_url = settings.method_select != "parameter"
@@ -78,7 +79,14 @@ class Service:
             f"{re.escape(root)}/([\\w./-]*)" if not root else f"{re.escape(root)}(?:/([\\w./-]*))?", re.ASCII
         )
         app[FAST_PATH] = FastPath(
-            self.post, self.codec, at_root, below, plain, frozenset(routes), self._settings.max_body_size
+            self.post,
+            self.codec,
+            at_root,
+            below,
+            plain,
+            frozenset(routes),
+            self._surroundings.signals,
+            self._settings.max_body_size,
         )
 
     async def _post(self, request: web.Request) -> web.StreamResponse:

@@ -61,6 +61,12 @@ async def dressed(handler: Handler, parameters: Any) -> str:
     return "dressed"
 
 
+async def varies(handler: Handler, parameters: Any) -> str:
+    """With a header that CORS has too."""
+    handler.set_header("vary", "Accept")
+    return "varies"
+
+
 async def moved(handler: Handler, parameters: Any) -> None:
     """Elsewhere."""
     handler.redirect("/elsewhere")
@@ -114,7 +120,8 @@ async def tasks(handler: Handler, parameters: Any) -> Any:
 
 
 METHODS = {
-    name: globals()[name] for name in "echo slow fails teapot dressed moved raw stream seen tasks".split()
+    name: globals()[name]
+    for name in "echo slow fails teapot dressed varies moved raw stream seen tasks".split()
 }
 
 
@@ -319,6 +326,33 @@ async def test_same_bytes(pieces: list[bytes]) -> None:
             said.append(comparable(await talk(port, [*pieces, LAST])))
     assert said[0]
     assert said[1] == said[0]
+
+
+@pytest.mark.parametrize("allowed", ["*", "http://x"])
+async def test_pages_of_other_origins(allowed: str, answered: list[bytes]) -> None:
+    """The service's own signal does not keep a call from being taken, and browsers are told the same."""
+    pieces = [
+        call("echo"),
+        call("echo", "Origin: http://x"),
+        call("echo", "Origin: http://y"),
+        call("dressed", "Origin: http://x"),
+        call("varies", "Origin: http://x"),
+        call("fails", "Origin: http://x"),
+        call("teapot", "Origin: http://x"),
+        call("stream", "Origin: http://x"),
+        b"OPTIONS /service HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n"
+        b"Access-Control-Request-Method: POST\r\n\r\n",
+        LAST,
+    ]
+    said = []
+    for fast in (False, True):
+        async with running(fast=fast, allow_origin=[allowed]) as (_, port):
+            said.append(comparable(await talk(port, pieces)))
+    assert said[1] == said[0]
+    assert len(answered) == 8
+    assert said[0].count(b"Vary: Origin") == (0 if allowed == "*" else 10)
+    assert said[0].lower().count(b"vary: accept") == 1
+    assert said[0].count(b"Access-Control-Allow-Origin: ") == (8 if allowed == "*" else 7)
 
 
 async def test_taken(answered: list[bytes]) -> None:
@@ -564,5 +598,3 @@ async def test_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     assert [record.getMessage() for record in caplog.records if record.name == "toto_aio.fast"] == [
         "fast_path is off: it was never tried with aiohttp 4.0.0"
     ]
-    async with running(fast=True, allow_origin=["*"]) as (runner, port):
-        assert b"Access-Control-Allow-Origin" in await talk(port, [call("echo", "Origin: http://x"), LAST])

@@ -7,6 +7,7 @@ what happens to servers: an end, a kill, a freeze, and a new start on the same p
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -153,9 +154,19 @@ def run(command: Sequence[str], user: str | None = None) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on, to be opened and closed and opened again.
+
+    Nobody else is given it meanwhile: not by the system, nor another of pytest's processes.
+    """
+    for port in itertools.islice(_PORTS, 1_000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# The system's own choice begins at 32768, see /proc/sys/net/ipv4/ip_local_port_range.
+_PORTS = itertools.cycle(range(12_000 + 1_000 * _WORKER, 13_000 + 1_000 * _WORKER))
 
 
 def accepts(port: int) -> bool:

@@ -30,7 +30,7 @@ def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callab
     path = app[FAST_PATH]
     posts = {route for route in app.router.routes() if route.method in (hdrs.METH_POST, hdrs.METH_ANY)}
     # Who looks at requests and responses gets aiohttp's, and a path that is somebody else's stays that.
-    if not fast or app.middlewares or app.on_response_prepare or posts - path.routes:
+    if not fast or app.middlewares or set(app.on_response_prepare) - path.signals or posts - path.routes:
         return server
     if not aiohttp.__version__.startswith(KNOWN):
         logger.warning("fast_path is off: it was never tried with aiohttp %s", aiohttp.__version__)

@@ -27,6 +27,8 @@ class FastPath:
     """What it answers; its group is the path below the root."""
     routes: frozenset[web.AbstractRoute]
     """All routes of the service."""
+    signals: frozenset[Any]
+    """What hears of responses and is the service's own: the answers given here heed it by themselves."""
     max_body_size: int
     ended: bool = False
     """Whether clients are being told to leave, which is left to aiohttp."""
