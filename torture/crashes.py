@@ -40,7 +40,7 @@ from pathlib import Path
 import uvloop
 
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
-from torture.login_timing import Failure, progress
+from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, Service, Victim, free_port, is_free, serving, until
 from toto_aio.processes.generation import FIRST_PAUSE, LONGEST_PAUSE, STABLE
 
@@ -94,20 +94,13 @@ class Run:
 
 
 def main() -> None:
-    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the services on the way out, and TERM raises none by itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    try:
-        runs = measure(**vars(read_options()))
-    except Failure as exc:
-        sys.exit(f"crashes: {exc}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    print(table(*runs))
-    print()
-    passed, said = verdict(*runs)
-    print(said)
-    sys.exit(0 if passed else 1)
+    """Run the drill."""
+    run_drill(
+        "crashes",
+        lambda: measure(**vars(read_options())),
+        lambda runs: table(*runs),
+        lambda runs: verdict(*runs),
+    )
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -33,7 +33,7 @@ from typing import Any
 import uvloop
 from tests.servers import Server, postgresql, redis
 
-from torture.login_timing import Failure, progress
+from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, free_port, serving, until, victims
 from torture.states import (
     ANSWERED,
@@ -172,20 +172,8 @@ def states(limit: float) -> dict[str, State]:
 
 
 def main() -> None:
-    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the services on the way out, and TERM raises none by itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    try:
-        results = measure(plan(), read_options().clients)
-    except Failure as exc:
-        sys.exit(f"drain: {exc}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    print(table(results))
-    print()
-    passed, said = verdict(results)
-    print(said)
-    sys.exit(0 if passed else 1)
+    """Run the drill."""
+    run_drill("drain", lambda: measure(plan(), read_options().clients), table, verdict)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

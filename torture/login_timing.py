@@ -29,14 +29,10 @@ import hashlib
 import http.client
 import json
 import math
-import os
 import random
 import secrets
 import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -46,8 +42,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from torture.drill import Failure, progress, run_drill
+from torture.services import START_LIMIT, serving
 from toto_aio.models import Account
 from toto_aio.passwords import TOTO_PREFIX, Passwords
 from toto_aio.stores import open_store
@@ -60,10 +57,6 @@ USERS = 100
 """Names of each kind, so that no kind is one lucky name."""
 WARM_UP = 3
 """Rounds before those that count."""
-START_LIMIT = 30.0
-"""Seconds that a service has to come up."""
-STOP_LIMIT = 10.0
-"""Seconds that a service has to end before it is killed."""
 PASSWORD = "wrong horse battery"  # noqa: S105  # it opens no account
 RIGHT = "correct horse battery"
 REFUSAL = b'{"error":{"code":1005,"value":"Invalid user ID or password"}}'
@@ -97,10 +90,6 @@ SERVICES: dict[str, tuple[Sequence[str], str]] = {
 """The kinds of logins that are timed on each service, and the leak of a control."""
 
 
-class Failure(Exception):
-    """Nothing was measured that could be relied on; the message is for the user."""
-
-
 Times = dict[str, list[int]]
 """Nanoseconds of the logins of each kind."""
 
@@ -124,21 +113,8 @@ class Pair:
 
 
 def main() -> None:
-    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the services on the way out, and TERM raises none by itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    try:
-        times = measure(read_options().rounds)
-    except Failure as exc:
-        sys.exit(f"login_timing: {exc}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    pairs = [pair for service, of_service in times.items() for pair in compare(service, of_service)]
-    print(table(pairs))
-    print()
-    passed, said = verdict(pairs)
-    print(said)
-    sys.exit(0 if passed else 1)
+    """Run the drill."""
+    run_drill("login_timing", lambda: compared(measure(read_options().rounds)), table, verdict)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -205,44 +181,15 @@ def running(leak: str, directory: Path, database: Path) -> Iterator[Callable[[st
     """A service on a copy of a database, as long as the block lasts: logs a user in, and times that."""
     directory.mkdir()
     shutil.copy(database, directory / "toto.db")
-    arguments = ["--port=0", "--database=sqlite:///toto.db", "--login-attempts=1000000"]
+    options = ["--database=sqlite:///toto.db", "--login-attempts=1000000"]
     if leak:
         (directory / "control.py").write_text(LEAK.format(leak=leak))
-        arguments.append("--startup-function=control.start")
-    # An option from the caller's environment would make it another service than the one to be measured.
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("TOTO_AIO_")}
-    log = directory / "stderr"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(  # noqa: S603  # this package
-            [sys.executable, "-m", "toto_aio", "serve", *arguments],
-            cwd=directory,
-            env=environ,
-            stdout=stderr,
-            stderr=stderr,
-        )
-    try:
-        where = urlsplit(wait_for_url(process, log))
-        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=START_LIMIT)
-        with closing(connection):
-            yield partial(log_in, connection, f"{where.path}/account/login")
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that a service says it listens on."""
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text().splitlines():
-            if line.startswith("Serving on "):
-                return line.removeprefix("Serving on ")
-        time.sleep(0.02)
-    raise Failure(f"the service did not start:\n{log.read_text()}")
+        options.append("--startup-function=control.start")
+    with (
+        serving(directory, {}, *options) as service,
+        closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=START_LIMIT)) as connection,
+    ):
+        yield partial(log_in, connection, "/service/account/login")
 
 
 def log_in(connection: http.client.HTTPConnection, path: str, user_id: str) -> int:
@@ -256,6 +203,11 @@ def log_in(connection: http.client.HTTPConnection, path: str, user_id: str) -> i
     if response.status != 200 or answer != REFUSAL:
         raise Failure(f"the service answered {response.status} {answer!r}, not {REFUSAL!r}")
     return spent
+
+
+def compared(times: Mapping[str, Times]) -> list[Pair]:
+    """Every pair of kinds, service by service."""
+    return [pair for service, of_service in times.items() for pair in compare(service, of_service)]
 
 
 def compare(service: str, times: Times) -> list[Pair]:
@@ -318,11 +270,6 @@ def table(pairs: Sequence[Pair]) -> str:
 def median_ms(times: Sequence[int]) -> float:
     """The median of some nanoseconds, in milliseconds."""
     return statistics.median(times) / 1e6
-
-
-def progress(line: str) -> None:
-    """Say on stderr what is being done; the table and the verdict alone go to stdout."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

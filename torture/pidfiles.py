@@ -38,7 +38,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torture.login_timing import Failure, progress
+from torture.drill import Failure, progress, run_drill
 from torture.services import Victim, environment
 from torture.stale import KINDS
 from torture.strangers import Forked, Stranger, stranger_with
@@ -91,24 +91,17 @@ class Figures:
 
 
 def main() -> None:
-    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the processes on the way out, and TERM raises none by itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    """Run the drill, in a namespace of its own if there can be one."""
     options = read_options()
-    try:
-        if not options.inside and (command := namespace()):
-            program = [sys.executable, "-m", "torture.pidfiles", INSIDE, *sys.argv[1:]]
-            sys.exit(subprocess.call([*command, *program]))  # noqa: S603  # this program
-        figures = measure(options.files, options.rounds, inside=options.inside)
-    except (Failure, TimeoutError) as exc:
-        sys.exit(f"pidfiles: {exc}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    print(table(figures))
-    print()
-    passed, said = verdict(figures)
-    print(said)
-    sys.exit(0 if passed else 1)
+    if not options.inside and (command := namespace()):
+        program = [sys.executable, "-m", "torture.pidfiles", INSIDE, *sys.argv[1:]]
+        sys.exit(subprocess.call([*command, *program]))  # noqa: S603  # this program
+    run_drill(
+        "pidfiles",
+        lambda: measure(options.files, options.rounds, inside=options.inside),
+        table,
+        verdict,
+    )
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -42,7 +42,7 @@ import aiohttp
 import uvloop
 
 from torture.clients import AFTER_A_FAILURE, ECHO, Load, check_echo, connect, echo_request
-from torture.login_timing import Failure, progress
+from torture.drill import progress, run_drill
 from torture.services import SERVE, Service, serving, until
 
 SOCKETS = 10
@@ -117,20 +117,8 @@ class Run:
 
 
 def main() -> None:
-    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the services on the way out, and TERM raises none by itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    try:
-        runs = measure(read_options())
-    except Failure as exc:
-        sys.exit(f"restarts: {exc}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    print(table(runs))
-    print()
-    passed, said = verdict(runs)
-    print(said)
-    sys.exit(0 if passed else 1)
+    """Run the drill."""
+    run_drill("restarts", lambda: measure(read_options()), table, verdict)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Size:

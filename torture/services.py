@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.login_timing import Failure
+from torture.drill import Failure
 
 START_LIMIT = 60.0
 """Seconds that a service has to come up, on a machine that is busy."""
@@ -57,9 +57,13 @@ class Service:
 def serving(
     folder: Path, methods: Mapping[str, str], *options: str, command: Sequence[str] = SERVE
 ) -> Iterator[Service]:
-    """A service of these methods, as long as the block lasts. Raises ``Failure`` if it does not start."""
-    (folder / "methods").mkdir(parents=True, exist_ok=True)
-    (folder / "methods" / "__init__.py").touch()
+    """A service of these methods, or of the built-in ones, as long as the block lasts.
+
+    Raises ``Failure`` if it does not start.
+    """
+    if methods:
+        (folder / "methods").mkdir(parents=True, exist_ok=True)
+        (folder / "methods" / "__init__.py").touch()
     for name, code in methods.items():
         (folder / "methods" / f"{name}.py").write_text(code)
     log = folder / "stderr"

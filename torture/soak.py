@@ -20,9 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import signal
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -34,7 +32,7 @@ from pathlib import Path
 
 import uvloop
 
-from torture.login_timing import Failure, progress
+from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, Service, serving
 from torture.visitors import ACCOUNT, KINDS, METHODS, Crowd
 
@@ -93,21 +91,8 @@ class Run:
 
 
 def main() -> None:
-    """Run the drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the services on the way out, and TERM raises none by itself.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    options = read_options()
-    try:
-        runs = uvloop.run(measure(options.minutes * 60))
-    except Failure as exc:
-        sys.exit(f"soak: {exc}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    print(table(runs))
-    print()
-    passed, said = verdict(runs)
-    print(said)
-    sys.exit(0 if passed else 1)
+    """Run the drill."""
+    run_drill("soak", lambda: uvloop.run(measure(read_options().minutes * 60)), table, verdict)
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 from urllib.parse import urlsplit
 
-from torture.login_timing import Failure
+from torture.drill import Failure
 from toto_aio.client import Client
 from toto_aio.exceptions import TotoException
 

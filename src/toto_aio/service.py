@@ -79,22 +79,21 @@ class Service:
             f"{re.escape(root)}/([\\w./-]*)" if not root else f"{re.escape(root)}(?:/([\\w./-]*))?", re.ASCII
         )
         app[FAST_PATH] = FastPath(
-            self.post,
-            self.codec,
-            at_root,
-            below,
-            plain,
-            frozenset(routes),
-            self._surroundings.signals,
-            self._settings.max_body_size,
+            answer=self.post,
+            codec=self.codec,
+            root=at_root,
+            below=below,
+            path=plain,
+            routes=frozenset(routes),
+            signals=self._surroundings.signals,
+            max_body_size=self._settings.max_body_size,
         )
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         settings = self._settings
         codec = self.codec(request)
         try:
-            transport = request.transport
-            if transport is not None and transport.get_write_buffer_size() > UNREAD:
+            if _is_behind(request):
                 await request.writer.drain()
             # Most bodies came with their head, and are read without a coroutine.
             body = body_at_hand(request)
@@ -139,8 +138,7 @@ class Service:
         call = self._call(request.match_info.get("path"), {"parameters": parameters})
         call.by_get = True
         try:
-            transport = request.transport
-            if transport is not None and transport.get_write_buffer_size() > UNREAD:
+            if _is_behind(request):
                 await request.writer.drain()
             caller = reply.caller = self._callers.of(request, b"")
         except InvalidParameters as exc:
@@ -162,7 +160,7 @@ class Service:
             if type(result) in OWN_BYTES:
                 return await self._own_answer(result, reply)
             content_type = reply.content_type
-            envelope = {"result": result}
+            envelope = {"result": result}  # as by ``_envelope``, which is a call more
             if caller.session is not None:
                 envelope["session"] = caller.session.describe()
             chosen = codec  # unless the method has chosen another
@@ -282,6 +280,12 @@ class Service:
             except Exception as unsendable:
                 exc = unsendable
         return wire_error(exc, call, reply.address, debug=self._settings.debug).as_dict()
+
+
+def _is_behind(request: web.Request) -> bool:
+    """Whether the client has not read its earlier answers: it gets no more work done until it has."""
+    transport = request.transport
+    return transport is not None and transport.get_write_buffer_size() > UNREAD
 
 
 CLIENT_LEFT = 499

@@ -98,9 +98,11 @@ class FastHandler(RequestHandler):
 
         If it is about to wait for one, let it: who is fast would be answered the long way again and again.
         """
-        if self._late:
+        if not data:
+            self._leave(data)  # aiohttp tells itself to go on with what it has
+        elif self._late:
             self._late += data
-        elif not data or self._request_in_progress or self._messages:
+        elif self._request_in_progress or self._messages:
             self._leave(data)
         else:
             self._late = data
