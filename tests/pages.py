@@ -46,7 +46,7 @@ from typing import Any
 import aiohttp
 from markdown_it import MarkdownIt
 
-from tests.servers import accepts, free_port
+from tests.servers import free_port
 from toto_aio.settings import read_settings
 
 ROOT = Path(__file__).parent.parent
@@ -168,10 +168,10 @@ class Reader:
             )
         deadline = time.monotonic() + 20
         self._services[0] = process
-        while not (listens := [port for port in ports if accepts(port)]):
+        while not (serving := [port for port in ports if answers(port)]):
             assert process.poll() is None and time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.02)
-        self._services[listens[0]] = self._services.pop(0)
+        self._services[serving[0]] = self._services.pop(0)
 
     def serve_files(self) -> None:
         """Serve the page's own files, if it has started no service itself."""
@@ -222,6 +222,14 @@ class Reader:
         found = re.fullmatch(pattern, re.sub(r"\s", "", got), re.DOTALL)
         assert found, f"the page says\n{written}\nbut it is\n{got}"
         self.session = found.groupdict().get("session") or self.session
+
+
+def answers(port: int) -> bool:
+    """Whether a request there is answered: a service that cannot start has listened for a moment too."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(b"OPTIONS * HTTP/1.0\r\n\r\n")
+        return bool(connection.recv(1))
+    return False
 
 
 def run_shell(reader: Reader, code: str) -> None:
