@@ -15,7 +15,7 @@ FLOORS: dict[str, int] = {
     name: floor
     for floor, names in enumerate(
         (
-            "exceptions models methods deadlines calls readers view",
+            "exceptions models methods deadlines calls readers view drain",
             "codecs calllog",
             "settings passwords signing arguments stores brokers frames",
             "accounts proxies inbox outbox",

@@ -71,7 +71,8 @@ async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None
     service = await serve(METHODS, allow_origin=allowed)
     response = await service.client.post(path, json={}, headers={"Origin": origin} if origin else {})
     assert response.headers.get("Access-Control-Allow-Origin") == answer
-    assert response.headers.get("Access-Control-Expose-Headers") == ("x-toto-hmac" if answer else None)
+    exposed = "x-toto-hmac, Retry-After" if answer else None
+    assert response.headers.get("Access-Control-Expose-Headers") == exposed
     assert response.headers.get("Vary") == (None if "*" in allowed else "Origin")
     assert "Access-Control-Allow-Credentials" not in response.headers
     assert "Access-Control-Allow-Methods" not in response.headers

@@ -20,6 +20,7 @@ from toto_aio.cookies import SessionCookie
 from toto_aio.cors import Cors
 from toto_aio.deadlines import Deadlines
 from toto_aio.dispatch import Dispatcher, finish
+from toto_aio.drain import DRAIN, Drain
 from toto_aio.events import EventManager
 from toto_aio.exceptions import Unavailable
 from toto_aio.handler import Connection, Resources
@@ -27,7 +28,6 @@ from toto_aio.health import Health, own_path
 from toto_aio.origins import Origins
 from toto_aio.parts import Parts
 from toto_aio.passwords import Passwords
-from toto_aio.processes.serving import DRAINING, LASTING
 from toto_aio.proxies import TrustedProxies
 from toto_aio.registry import Method, find_methods
 from toto_aio.service import Service
@@ -67,11 +67,13 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     cookie = SessionCookie(settings, origins) if settings.use_cookies else None
     callers = Callers(scheme, cookie)
     cors = Cors(origins, credentials=settings.use_cookies) if settings.allow_origin else None
-    service = Service(settings, callers, proxies, scheme, cookie, cors)
+    app[DRAIN] = drain = Drain()
+    service = Service(settings, callers, proxies, scheme, cookie, cors, drain)
     sockets = None
     if settings.use_web_sockets:
         sockets = Sockets(settings, callers, origins, proxies, service.readers)
-    health = Health()
+        drain.lasting = sockets.__len__
+    health = Health(drain)
     if settings.health not in ("", "off"):
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     metrics = None
@@ -81,11 +83,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         if sockets is not None:
             metrics.watch_sockets(sockets)
     service.add_routes(app, sockets)  # last, as the root may be /
-    app[LASTING] = lambda: 0 if sockets is None else len(sockets)
-    app[DRAINING] = health.drain
-    if cors is not None:
-        app.on_response_prepare.append(cors.add_headers)
-    app[LIFE] = life = Life(settings, methods, callers, service, sockets, health, metrics)
+    app.on_response_prepare.extend(service.signals)
+    app[LIFE] = life = Life(settings, methods, callers, service, sockets, health, metrics, drain)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
     return app
@@ -106,6 +105,7 @@ class Life:
         sockets: Sockets | None,
         health: Health,
         metrics: Metrics | None,
+        drain: Drain,
     ) -> None:
         self._settings = settings
         self._methods = methods
@@ -114,6 +114,7 @@ class Life:
         self._sockets = sockets
         self._health = health
         self._metrics = metrics
+        self._drain = drain
         self._parts = Parts() if metrics is None else metrics.parts
         self._before = _load_function("before_handler", settings.before_handler)
         self._after = _load_function("after_handler", settings.after_handler)
@@ -184,7 +185,7 @@ class Life:
 
     async def stop(self, app: web.Application) -> None:
         """Answer what waits and close the sockets, so that the server need not wait for them."""
-        self._health.drain()
+        self._drain.begun = True
         await self._service.dispatch.close()
         if self._sockets is not None:
             await self._sockets.close()

@@ -9,6 +9,7 @@ from toto_aio.signed import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP
 from toto_aio.view import View
 
 ALLOWED_HEADERS = ", ".join(("content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER))
+EXPOSED_HEADERS = f"{HMAC_HEADER}, {hdrs.RETRY_AFTER}"
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
 MAX_AGE = "600"
 """Seconds for which a browser may remember what it was told."""
@@ -30,7 +31,7 @@ class Cors:
         found[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = ANY if self._origins.any else origin
         if self._credentials:
             found[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        found[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = HMAC_HEADER
+        found[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
         if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
             found[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOWED_METHODS
             found[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ALLOWED_HEADERS

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Collection
 from aiohttp import web
 
 from toto_aio.brokers import Broker
+from toto_aio.drain import Drain
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.stores import Store
@@ -30,11 +31,11 @@ NOBODY = ""
 class Health:
     """The checks of one app. Parts are watched from ``watch`` to ``close``."""
 
-    def __init__(self) -> None:
+    def __init__(self, drain: Drain) -> None:
         self._database: Store | None = None
         self._sessions: Store | None = None
         self._broker: Broker | None = None
-        self._is_draining = False
+        self._drain = drain
         self._look: asyncio.Task[dict[str, str]] | None = None
         self._looked = 0.0
         self._unwell: set[str] = set()
@@ -48,10 +49,6 @@ class Health:
         """Look at these parts from now on."""
         self._database, self._sessions, self._broker = database, sessions, broker
 
-    def drain(self) -> None:
-        """The process is about to end: be ready no more."""
-        self._is_draining = True
-
     async def close(self) -> None:
         """Look no more."""
         if self._look is not None:
@@ -62,8 +59,8 @@ class Health:
         return _answer({"status": "ok"})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        parts = {} if self._is_draining else await self._parts()
-        if self._is_draining:  # maybe since a moment ago
+        parts = {} if self._drain.begun else await self._parts()
+        if self._drain.begun:  # maybe since a moment ago
             return _answer({"status": "draining"}, 503)
         if all(state == "ok" for state in parts.values()):
             return _answer({"status": "ok", **parts})

@@ -14,6 +14,7 @@ from toto_aio.caller import Caller
 from toto_aio.codecs import JSON
 from toto_aio.cookies import SessionCookie
 from toto_aio.cors import Cors
+from toto_aio.drain import Drain
 from toto_aio.proxies import TrustedProxies
 from toto_aio.readers import SlowReaders
 from toto_aio.response import Cookie, is_observed, respond
@@ -86,12 +87,14 @@ class Surroundings:
     scheme: Scheme | None
     cookie: SessionCookie | None
     cors: Cors | None
+    drain: Drain
     observed: bool | None = None
 
     @property
     def signals(self) -> frozenset[Any]:
         """What the app sends responses to that is the service's own."""
-        return frozenset() if self.cors is None else frozenset({self.cors.add_headers})
+        cors = set() if self.cors is None else {self.cors.add_headers}
+        return frozenset({self.drain.send_away, *cors})
 
 
 class HTTPReply:
@@ -195,7 +198,7 @@ class HTTPReply:
             self._headers,
             self._cookies,
             added=None if shared.cors is None else shared.cors.headers(self.view),
-            observed=shared.observed,
+            observed=shared.observed or shared.drain.begun,
         )
 
     def redirect(self, url: str, status: int) -> web.Response:

@@ -16,6 +16,7 @@ from toto_aio.codecs import CODECS, JSON, Codec
 from toto_aio.cookies import SessionCookie
 from toto_aio.cors import ALLOWED_METHODS, Cors
 from toto_aio.dispatch import Dispatcher, wire_error
+from toto_aio.drain import Drain
 from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
 from toto_aio.fast import FAST_PATH, FastPath
 from toto_aio.proxies import TrustedProxies
@@ -41,6 +42,7 @@ class Service:
         scheme: Scheme | None,
         cookie: SessionCookie | None,
         cors: Cors | None,
+        drain: Drain,
     ) -> None:
         enabled = {
             "application/json": True,
@@ -50,11 +52,16 @@ class Service:
         self.watch = ConnectionWatch()
         self.readers = SlowReaders()
         self._callers = callers
-        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, cookie, cors)
+        self._surroundings = Surroundings(self.watch, self.readers, proxies, scheme, cookie, cors, drain)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._settings = settings
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
+
+    @property
+    def signals(self) -> frozenset[Any]:
+        """What the app has to send its responses to, ``on_response_prepare``."""
+        return self._surroundings.signals
 
     def add_routes(self, app: web.Application, sockets: Sockets | None) -> None:
         """Serve the root and everything below it, with the sockets' path between the two."""
@@ -85,7 +92,7 @@ class Service:
             below=below,
             path=plain,
             routes=frozenset(routes),
-            signals=self._surroundings.signals,
+            signals=self.signals,
             max_body_size=self._settings.max_body_size,
         )
 

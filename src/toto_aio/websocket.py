@@ -205,7 +205,7 @@ class Socket:
         reply = SocketReply(self, format)
         try:
             result = await self._dispatch(call, caller, reply)
-            if isinstance(result, OWN_BYTES):
+            if type(result) in OWN_BYTES:
                 raise InvalidParameters(f"'{call.method}' answers with bytes of its own: call it by HTTP.")
             if id is not None:
                 answer = {"id": id, "result": result}

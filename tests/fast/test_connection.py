@@ -21,11 +21,11 @@ from aiohttp import web
 
 from tests.support import FastRunner, eventually
 from toto_aio import create_app
+from toto_aio.drain import DRAIN
 from toto_aio.exceptions import TotoException
 from toto_aio.fast import FAST_PATH, FastHandler, protocols
 from toto_aio.handler import Handler
 from toto_aio.invocation import asynchronous, cancellable, raw_response, safe
-from toto_aio.processes.drain import Drain
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="untouched")
 
@@ -510,22 +510,23 @@ async def test_shutdown() -> None:
 async def test_drain(answered: list[bytes]) -> None:
     """From the moment that the server is to end, each answer tells its client to go."""
     async with running(fast=True) as (runner, port):
-        drain = Drain(runner._server)
+        assert runner._server is not None
+        drain = runner.app[DRAIN]
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for reader, writer in clients:
             writer.write(CALL)
             assert b"Connection" not in await reader.read(1000)
         clients[0][1].write(call("slow"))
         await asyncio.sleep(0.02)
-        runner.app[FAST_PATH].ended = True
-        run = asyncio.create_task(drain.run(3, lambda: 0))
+        drain.begun = True
+        waiting = asyncio.create_task(drain.wait(runner._server, 3))
         await asyncio.sleep(0)
         clients[1][1].write(CALL)
         for reader, writer in clients:
             assert b"Connection: close" in await asyncio.wait_for(reader.read(), 5)
             writer.close()
-        await asyncio.wait_for(run, 1)
-    assert len(answered) == 3
+        await asyncio.wait_for(waiting, 1)
+    assert len(answered) == 4
 
 
 async def test_slow_reader(answered: list[bytes]) -> None:

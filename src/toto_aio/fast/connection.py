@@ -50,7 +50,7 @@ class FastHandler(RequestHandler):
         if waiter is None or self._late or self._messages:
             self._wait_for_aiohttp(data)
             return
-        if transport is None or self._close or self._served.path.ended:
+        if transport is None or self._close:
             self._leave(data)  # it is about to end
             return
         if transport.get_write_buffer_size() > UNREAD:

@@ -15,7 +15,7 @@ from toto_aio.view import View
 Answer = Callable[[View, Codec | None, bytes, str | None], Coroutine[Any, Any, web.StreamResponse]]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FastPath:
     """What a service answers so: POST to its root, and to plain paths below it."""
 
@@ -30,8 +30,6 @@ class FastPath:
     signals: frozenset[Any]
     """What hears of responses and is the service's own: the answers given here heed it by themselves."""
     max_body_size: int
-    ended: bool = False
-    """Whether clients are being told to leave, which is left to aiohttp."""
 
 
 FAST_PATH: web.AppKey[FastPath] = web.AppKey("toto_aio_fast_path", FastPath)

@@ -36,13 +36,13 @@ class FastRequest:
         "codec",
         "head",
         "headers",
-        "keep_alive",
         "length",
         "path",
         "transport",
     )
     method = hdrs.METH_POST
     version = HttpVersion11
+    keep_alive = True
 
     def __init__(
         self,
@@ -54,7 +54,6 @@ class FastRequest:
     ) -> None:
         self.headers = headers
         self.transport = connection.transport
-        self.keep_alive = True
         self.path = path
         self.codec = codec
         self.body = self.head = b""
@@ -121,12 +120,6 @@ class FastRequest:
             raw = ((name, new.get(name.decode().lower(), value)) for name, value in self._told.raw_headers)
             self._told, self._changes = self._told._replace(headers=self.headers, raw_headers=tuple(raw)), {}
         return self._told
-
-    @_message.setter
-    def _message(self, message: Any) -> None:
-        """The end of the server has the answer say that the connection closes."""
-        self._told = message
-        self.keep_alive = not message.should_close
 
     def _cancel(self, exc: BaseException) -> None:
         """aiohttp lets the reading of a body fail when a client leaves; this one has been read."""

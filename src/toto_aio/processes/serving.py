@@ -15,10 +15,10 @@ from types import FrameType
 
 from aiohttp import web
 
-from toto_aio.fast import FAST_PATH, protocols
+from toto_aio.drain import DRAIN
+from toto_aio.fast import protocols
 from toto_aio.logs import AccessLog
 from toto_aio.processes.acceptor import Acceptor
-from toto_aio.processes.drain import Drain
 from toto_aio.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,10 +27,6 @@ KEEP_ALIVE = 75.0
 """Seconds that an idle connection is kept, which also bounds how long a head may take to arrive."""
 DRAIN_LIMIT = 3.0
 """Seconds that clients have, at the end, to send one request more on a connection that they keep open."""
-LASTING: web.AppKey[Callable[[], int]] = web.AppKey("toto_aio_lasting")
-"""How many connections of an app stay until they are told to end: its WebSockets."""
-DRAINING: web.AppKey[Callable[[], None]] = web.AppKey("toto_aio_draining")
-"""Tells an app that its process is about to end, before anything else is done about it."""
 
 
 def serve_until_told(
@@ -73,7 +69,6 @@ async def _serve(
     await runner.setup()
     try:
         assert runner.server is not None
-        drain = Drain(runner.server)
         fast = settings.fast_path and not settings.access_log
         acceptor = Acceptor(sockets, protocols(app, runner.server, fast=fast))
         # What the start has made lives as long as the process: the collector need not look at it again.
@@ -81,11 +76,10 @@ async def _serve(
         gc.freeze()
         ready()
         await end.told.wait()
-        app[DRAINING]()
-        app[FAST_PATH].ended = True
+        app[DRAIN].begun = True
         await acceptor.close()
         leaving()
-        await drain.run(0 if end.is_hurried else drain_limit, app[LASTING])
+        await app[DRAIN].wait(runner.server, 0 if end.is_hurried else drain_limit)
     finally:
         await runner.cleanup()
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from toto_aio import create_app
-from toto_aio.processes.drain import Drain
+from toto_aio.drain import DRAIN, Drain
 
 
 @dataclass
@@ -20,14 +20,16 @@ class Draining:
     """A service that can be drained, a client, and how long it took."""
 
     drain: Drain
+    server: web.Server
     client: aiohttp.ClientSession
     url: str
 
-    async def run(self, limit: float = 5, lasting: int = 0) -> float:
+    async def run(self, limit: float = 5) -> float:
         """Drain; the seconds that it took."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        await self.drain.run(limit, lambda: lasting)
+        self.drain.begun = True
+        await self.drain.wait(self.server, limit)
         return loop.time() - begin
 
     async def call(self, path: str = "", method: str = "echo") -> str | None:
@@ -48,11 +50,15 @@ async def draining() -> AsyncIterator[Draining]:
         await asyncio.sleep(0.5)
         return parameters
 
-    methods = {"echo": echo, "slow": slow}
-    runner = web.AppRunner(create_app(method_module=methods, database="memory://"))
+    async def gone(handler: object, parameters: object) -> object:
+        raise web.HTTPGone
+
+    methods = {"echo": echo, "slow": slow, "gone": gone}
+    app = create_app(method_module=methods, database="memory://")
+    runner = web.AppRunner(app)
     async with serving(runner) as url, aiohttp.ClientSession() as client:
         assert runner.server is not None
-        yield Draining(Drain(runner.server), client, url)
+        yield Draining(app[DRAIN], runner.server, client, url)
 
 
 @asynccontextmanager
@@ -97,7 +103,21 @@ async def test_an_idle_connection(draining: Draining) -> None:
     assert 0.2 <= await draining.run(0.2) < 1
 
 
-async def test_lasting_connections(draining: Draining) -> None:
-    """Those that end in another way are not waited for."""
+async def test_sockets(draining: Draining) -> None:
+    """They end in another way and are not waited for, those that are opened meanwhile too."""
+    async with draining.client.ws_connect(draining.url + "/websocket") as socket:
+        assert await draining.run() < 1
+        async with draining.client.ws_connect(draining.url + "/websocket") as another:
+            assert await draining.run() < 1
+            for frames in (socket, another):
+                await frames.send_json({"id": 1, "method": "echo", "parameters": {"a": 1}})
+                assert await frames.receive_json() == {"id": 1, "result": {"a": 1}}
+
+
+async def test_a_method_that_answers_in_aiohttps_words(draining: Draining) -> None:
+    """Its client is sent away by its answer as well."""
     assert await draining.call() is None
-    assert await draining.run(lasting=1) < 1
+    drained = asyncio.create_task(draining.run())
+    await asyncio.sleep(0)
+    assert await draining.call(method="gone") == "close"
+    assert await drained < 2
