@@ -68,9 +68,10 @@ async def test_with_methods(tmp_path: Path) -> None:
     ],
 )
 async def test_a_broken_module_ends_the_start(tmp_path: Path, text: str, reason: str) -> None:
-    """Its own traceback is shown, with its file, and its name."""
+    """Its own traceback is shown, with its file, and its name, before anybody could connect."""
     write(tmp_path, methods__hello=HELLO, methods__deeper__broken=text)
-    said = await failing(tmp_path, *SERVE, "--port=0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # to listen there would be another error
+        said = await failing(tmp_path, *SERVE, f"--port={taken.getsockname()[1]}")
     assert "Traceback (most recent call last)" in said
     assert f'{tmp_path}/methods/deeper/broken.py", line 1' in said
     assert reason in said

@@ -77,11 +77,12 @@ def run(command: str, settings: Settings, sources: Sources) -> None:
 
 def _serve_alone(settings: Settings) -> None:
     _prepare(settings)
+    app = create_app(settings)  # nobody is to connect to a service whose methods cannot be imported
     (place,) = places(settings, 1)
     listener = listen(place)
     state = {"addresses": [listener.url(settings.root)], "processes": 1, "failure": None}
     try:
-        serve_until_told(settings, create_app(settings), listener.sockets, partial(_announce, state))
+        serve_until_told(settings, app, listener.sockets, partial(_announce, state))
     finally:
         listener.close()
 
