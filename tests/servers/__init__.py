@@ -156,7 +156,8 @@ def run(command: Sequence[str], user: str | None = None) -> None:
 def free_port() -> int:
     """A port that nobody listens on, to be opened and closed and opened again.
 
-    Nobody else is given it meanwhile: not by the system, nor another of pytest's processes.
+    Nobody else is given it meanwhile: not by the system, nor another of pytest's processes. Runs of the tests
+    at the same time begin at different ones.
     """
     for port in itertools.islice(_PORTS, 1_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -166,7 +167,9 @@ def free_port() -> int:
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 # The system's own choice begins at 32768, see /proc/sys/net/ipv4/ip_local_port_range.
-_PORTS = itertools.cycle(range(12_000 + 1_000 * _WORKER, 13_000 + 1_000 * _WORKER))
+_RANGE = range(12_000 + 1_000 * _WORKER, 13_000 + 1_000 * _WORKER)
+_START = os.getpid() % len(_RANGE)
+_PORTS: Iterator[int] = itertools.cycle((*_RANGE[_START:], *_RANGE[:_START]))
 
 
 def accepts(port: int) -> bool:
