@@ -537,13 +537,15 @@ async def test_shutdown(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     polite, deaf = await connect(service), await connect(service)
     await ask(polite, "listen", {"name": "e"})
     await ask(deaf, "echo")
-    deaf._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+    transport: Any = deaf._response.connection.transport  # type: ignore[union-attr]
+    transport.pause_reading()
     started = time.monotonic()
     closing = asyncio.create_task(service.client.server.close())
     assert await end(polite) == 1001
     await closing
     assert time.monotonic() - started < 5
     assert "ERROR" not in caplog.text
+    transport.resume_reading()
 
 
 async def test_what_is_no_socket(serve: Serve) -> None:
