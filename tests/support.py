@@ -25,8 +25,6 @@ ENCODINGS: list[Any] = [
     pytest.param("application/msgpack", msgpack.packb, msgpack.unpackb, id="msgpack"),
 ]
 """Each content type with how a client writes and reads it."""
-GRACE = 1.0
-"""Seconds that what has a limit may take beyond it, on a machine that is busy."""
 
 Client = TestClient[web.Request, Any]
 Serve = Callable[..., Awaitable["Service"]]

@@ -47,7 +47,7 @@ async def draining() -> AsyncIterator[Draining]:
         return parameters
 
     async def slow(handler: object, parameters: object) -> object:
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.5)
         return parameters
 
     async def gone(handler: object, parameters: object) -> object:
@@ -84,7 +84,7 @@ async def test_a_call_in_flight(draining: Draining) -> None:
     """Its answer sends the client away too: after the drain there would be nobody for the next request."""
     slow = asyncio.create_task(draining.call(method="slow"))
     await asyncio.sleep(0.2)
-    assert await draining.run(0.1) < 1
+    assert await draining.run(0.1) < 0.3
     assert await slow == "close"
 
 

@@ -18,8 +18,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.servers import Server, mysql
-from tests.stores.test_sql import NOW, failing, frozen, opened, operations, run, session, told
-from tests.support import GRACE, Serve
+from tests.stores.test_sql import GRACE, NOW, failing, frozen, opened, operations, run, session, told
+from tests.support import Serve
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account

@@ -11,8 +11,8 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from tests.servers import Server, postgresql
-from tests.stores.test_sql import failing, frozen, opened, operations, run, session, told
-from tests.support import GRACE, Serve
+from tests.stores.test_sql import GRACE, failing, frozen, opened, operations, run, session, told
+from tests.support import Serve
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account

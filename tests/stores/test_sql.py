@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from tests.conftest import server_module
 from tests.servers import Server
-from tests.support import GRACE
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
@@ -27,6 +26,8 @@ from toto_aio.stores import Store, open_store, pool, sql
 KINDS = ("postgresql", "mysql")
 PERSISTENT = ("sqlite", *KINDS)
 NOW = float(int(time.time()))
+GRACE = 0.25
+"""Seconds that a failure may take beyond its limit."""
 
 
 @pytest.fixture(scope="module", params=KINDS)
