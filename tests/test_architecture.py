@@ -16,7 +16,7 @@ FLOORS: dict[str, int] = {
     for floor, names in enumerate(
         (
             "exceptions models methods deadlines calls readers view drain",
-            "codecs calllog",
+            "codecs calllog stream watch",
             "settings passwords signing arguments stores brokers frames",
             "accounts proxies inbox outbox",
             "throttle subscription",

@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
             metrics.watch_sockets(sockets)
     service.add_routes(app, sockets)  # last, as the root may be /
     app.on_response_prepare.extend(service.signals)
-    app[LIFE] = life = Life(settings, methods, callers, service, sockets, health, metrics, drain)
+    app[LIFE] = life = Life(settings, methods, callers, service, sockets, health, metrics)
     app.cleanup_ctx.append(life.run)
     app.on_shutdown.append(life.stop)
     return app
@@ -105,7 +105,6 @@ class Life:
         sockets: Sockets | None,
         health: Health,
         metrics: Metrics | None,
-        drain: Drain,
     ) -> None:
         self._settings = settings
         self._methods = methods
@@ -114,7 +113,6 @@ class Life:
         self._sockets = sockets
         self._health = health
         self._metrics = metrics
-        self._drain = drain
         self._parts = Parts() if metrics is None else metrics.parts
         self._before = _load_function("before_handler", settings.before_handler)
         self._after = _load_function("after_handler", settings.after_handler)
@@ -185,7 +183,7 @@ class Life:
 
     async def stop(self, app: web.Application) -> None:
         """Answer what waits and close the sockets, so that the server need not wait for them."""
-        self._drain.begun = True
+        app[DRAIN].begun = True
         await self._service.dispatch.close()
         if self._sockets is not None:
             await self._sockets.close()

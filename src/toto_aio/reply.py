@@ -1,9 +1,7 @@
-"""The HTTP response that is being made for a request: its head, and its stream when a method sends pieces."""
+"""The HTTP response that is being made for a request."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,61 +18,11 @@ from toto_aio.readers import SlowReaders
 from toto_aio.response import Cookie, is_observed, respond
 from toto_aio.signed import HMAC_HEADER, sign_answer
 from toto_aio.signing import Scheme
+from toto_aio.stream import Stream
 from toto_aio.view import View, web_request
+from toto_aio.watch import ConnectionWatch, has_left
 
 Response = TypeVar("Response", bound=web.StreamResponse)
-
-STREAM_LIMIT = 8 * 1024 * 1024
-"""Bytes that may wait for a slow client before ``respond_raw`` refuses more."""
-STREAM_LOW_WATER = 64 * 1024
-"""Bytes below which ``drain`` goes on."""
-WATCH_INTERVAL = 0.2
-"""Seconds between two looks for clients that have left."""
-
-
-class ConnectionWatch:
-    """Notices clients that leave while their answer is being waited for.
-
-    aiohttp tells a handler only by cancelling it, and only if the whole server is set to do so; a look at
-    the transports of those who wait costs less than a task for each request, and uses public names alone.
-    """
-
-    def __init__(self) -> None:
-        self._callbacks: dict[HTTPReply, list[Callable[[], None]]] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    def add(self, reply: HTTPReply, callback: Callable[[], None]) -> None:
-        """Call back once if the client that waits for ``reply`` leaves before ``discard``."""
-        self._callbacks.setdefault(reply, []).append(callback)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="toto-aio connection watch")
-
-    def client_left(self, reply: HTTPReply) -> None:
-        """Call back for a client that has left."""
-        for callback in self._callbacks.pop(reply, ()):
-            callback()
-
-    def discard(self, reply: HTTPReply) -> None:
-        """Watch for a client no more."""
-        self._callbacks.pop(reply, None)
-
-    async def close(self) -> None:
-        """Watch nothing any more."""
-        self._callbacks.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while self._callbacks:
-            await asyncio.sleep(WATCH_INTERVAL)
-            for reply in [reply for reply in self._callbacks if _has_left(reply.view)]:
-                self.client_left(reply)
-        self._task = None
-
-
-def _has_left(view: View) -> bool:
-    return view.transport is None or view.transport.is_closing()
 
 
 @dataclass(slots=True)
@@ -190,6 +138,7 @@ class HTTPReply:
                 readers.start()
         if shared.observed is None:
             shared.observed = is_observed(self.request, shared.signals)
+        observed = shared.observed or shared.drain.begun
         return respond(
             self.view,
             body,
@@ -197,8 +146,8 @@ class HTTPReply:
             status,
             self._headers,
             self._cookies,
-            added=None if shared.cors is None else shared.cors.headers(self.view),
-            observed=shared.observed or shared.drain.begun,
+            added=None if observed or shared.cors is None else shared.cors.headers(self.view),
+            observed=observed,
         )
 
     def redirect(self, url: str, status: int) -> web.Response:
@@ -217,7 +166,7 @@ class HTTPReply:
 
     def client_left(self) -> None:
         """Tell who watches for it, if the client has left."""
-        if self._watched and _has_left(self.view):
+        if self._watched and has_left(self.view):
             self._surroundings.watch.client_left(self)
 
     def close(self) -> None:
@@ -248,75 +197,3 @@ class HTTPReply:
             raise RuntimeError(
                 "The head has gone out: set status, headers and cookies before the first piece"
             )
-
-
-class Stream:
-    """Pieces on their way to the client, written by a task of their own while the method goes on."""
-
-    def __init__(self, request: web.Request, response: web.StreamResponse, readers: SlowReaders) -> None:
-        self._request = request
-        self._response = response
-        self._readers = readers
-        self._pieces: deque[bytes] = deque()
-        self._size = 0
-        self._ended = False
-        self._moved = asyncio.Event()
-        self._task = asyncio.create_task(self._pump(), name="toto-aio stream")
-
-    def write(self, piece: bytes) -> None:
-        """Add a piece; ``BufferError`` if more than ``STREAM_LIMIT`` bytes wait."""
-        if self._task.done():
-            return  # the client has left
-        if self._size + len(piece) > STREAM_LIMIT and self._size:
-            raise BufferError("Too much waits for the client: await handler.drain() between the pieces")
-        self._pieces.append(piece)
-        self._size += len(piece)
-        self._moved.set()
-
-    async def drain(self) -> None:
-        """Wait until little is left to be written, or the client has left."""
-        while self._size > STREAM_LOW_WATER and not self._task.done():
-            await self._wait()
-
-    async def end(self) -> web.StreamResponse:
-        """Wait until all is written."""
-        self._ended = True
-        self._moved.set()
-        await self._task
-        return self._response
-
-    def abort(self) -> web.StreamResponse:
-        """Write no more and cut the connection."""
-        self.close()
-        if self._request.transport is not None:
-            self._request.transport.abort()
-        return self._response
-
-    def close(self) -> None:
-        """End the task, whatever is left."""
-        self._task.cancel()
-
-    async def _pump(self) -> None:
-        try:
-            await self._response.prepare(self._request)
-            while self._pieces or not self._ended:
-                if not self._pieces:
-                    await self._wait()
-                    continue
-                piece = self._pieces.popleft()
-                if self._request.transport is not None:
-                    self._readers.add(self._request.transport)
-                await self._response.write(piece)
-                self._size -= len(piece)
-                self._moved.set()
-            await self._response.write_eof()
-        except ConnectionError:
-            pass  # the client has left; on_connection_close tells the method
-        finally:
-            self._pieces.clear()
-            self._size = 0
-            self._moved.set()
-
-    async def _wait(self) -> None:
-        self._moved.clear()
-        await self._moved.wait()

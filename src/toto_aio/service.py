@@ -21,12 +21,13 @@ from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoExceptio
 from toto_aio.fast import FAST_PATH, FastPath
 from toto_aio.proxies import TrustedProxies
 from toto_aio.readers import SlowReaders
-from toto_aio.reply import ConnectionWatch, HTTPReply, Surroundings
+from toto_aio.reply import HTTPReply, Surroundings
 from toto_aio.response import UNREAD
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.signing import Scheme
 from toto_aio.sockets import Sockets
 from toto_aio.view import View
+from toto_aio.watch import ConnectionWatch
 
 
 class Service:
