@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.servers import redis
+from tests.support.servers import redis
 
 from benchmarks.figures import Goal, Report, markdown, ratio, spread
 from benchmarks.harness import (
@@ -47,12 +47,12 @@ from benchmarks.harness import (
 )
 from benchmarks.sessions import ECHO as WITH_SESSION
 from benchmarks.sockets import more_files
-from toto_aio.accounts import Accounts
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions
 from toto_aio.brokers.redis import RedisBroker
-from toto_aio.events import EventManager
+from toto_aio.events.manager import EventManager
 from toto_aio.models import Account
-from toto_aio.passwords import Passwords
-from toto_aio.sessions import Sessions
 from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 

@@ -121,7 +121,7 @@ def run(options: argparse.Namespace, kinds: tuple[str, ...] = KINDS) -> Report:
 
 def measure(kind: str, cycles: int, seconds: int) -> Mapping[str, list[float]]:
     """The CPU microseconds per request of the services on a database of this kind."""
-    module = importlib.import_module(f"tests.servers.{kind}")
+    module = importlib.import_module(f"tests.support.servers.{kind}")
     with tempfile.TemporaryDirectory() as folder:
         with pinned(two_cores()[1]):
             database = module.server().__enter__()
@@ -155,10 +155,10 @@ def measure(kind: str, cycles: int, seconds: int) -> Mapping[str, list[float]]:
 
 async def make_sessions(url: str, count: int = SESSIONS) -> list[str]:
     """The ids of new sessions of one user."""
-    from toto_aio.accounts import Accounts
+    from toto_aio.auth.accounts import Accounts
+    from toto_aio.auth.passwords import Passwords
+    from toto_aio.auth.sessions import Sessions
     from toto_aio.models import Account
-    from toto_aio.passwords import Passwords
-    from toto_aio.sessions import Sessions
     from toto_aio.settings import Settings
     from toto_aio.stores import open_store
 

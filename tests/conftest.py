@@ -12,16 +12,17 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
-from tests.servers import Server
-from tests.support import FastServer, PlainServer, Serve, Service
+from tests.support.servers import Server
+from tests.support.service import FastServer, PlainServer, Serve, Service
 from toto_aio import create_app
 from toto_aio.registry import find_methods
 
 BOTH_PATHS = frozenset(
     f"tests.{name}"
     for name in (
-        "test_service test_forms test_limits test_codecs test_handler test_dispatch test_reply test_signed"
-        " test_session_scheme test_cookies test_cors test_time_limits"
+        "http.test_service http.test_forms http.test_limits http.test_reply http.test_signatures"
+        " http.test_session_scheme http.test_cookies http.test_cors http.test_time_limits"
+        " test_codecs dispatch.test_handler dispatch.test_dispatcher"
         " methods.test_account methods.test_account_sessions methods.test_client_error"
     ).split()
 )
@@ -72,11 +73,11 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 def server_module(kind: str) -> Any:
     """What the tests know of a kind of server."""
-    return importlib.import_module(f"tests.servers.{kind}")
+    return importlib.import_module(f"tests.support.servers.{kind}")
 
 
 SERVER_KINDS: tuple[str, ...] = ("mongodb", "redis", "postgresql", "mysql")
-"""The kinds of servers that a store can be on: the modules of ``tests.servers``."""
+"""The kinds of servers that a store can be on: the modules of ``tests.support.servers``."""
 
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS])

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
-from tests.support import Serve
+from tests.support.service import Serve
 from toto_aio import Handler, Settings, create_app
-from toto_aio.events import EventManager
+from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore

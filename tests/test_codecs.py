@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.support import shown
+from tests.support.service import shown
 from toto_aio.codecs import CODECS, MAX_DEPTH, Codec
 from toto_aio.exceptions import InvalidParameters
 

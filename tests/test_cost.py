@@ -17,7 +17,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from tests.support import FastRunner
+from tests.support.service import FastRunner
 from toto_aio import create_app
 
 CALLS = 100

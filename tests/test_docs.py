@@ -1,4 +1,4 @@
-"""The site is built without a warning, and every code block of every page is run, as tests/pages.py says."""
+"""The site builds without a warning, and the code blocks of its pages run, as tests/support/pages.py says."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ import pytest
 
 import toto_aio
 from tests.conftest import server_module
-from tests.pages import NAME, ROOT, Block, Reader, blocks
+from tests.support import ROOT
+from tests.support.pages import NAME, Block, Reader, blocks
 from toto_aio import exceptions
 from toto_aio.settings import SettingsError, describe_options
 from toto_aio.signing import SCHEMES, SignedRequest, Signer, hmac_sha256, request_message
 
 if TYPE_CHECKING:
-    from tests.browser import Browser
+    from tests.support.browser import Browser
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.support.browser"]
 
 DOCS = ROOT / "docs"
 PROTOCOL = DOCS / "protocol.md"
-ELSEWHERE = {"deploy.md": "tests/test_deploy.py", "processes.md": "tests/processes/test_page.py"}
+ELSEWHERE = {
+    "deploy.md": "tests/server/test_deploy.py",
+    "processes.md": "tests/monitoring/test_multiprocess.py",
+}
 """Pages whose commands another test runs, once there is that test: here their Python and options are read."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import toto_aio.methods
-from tests.support import Serve, shown
+from tests.support.service import Serve, shown
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.support import ROOT
 from toto_aio import Handler, TotoException
-from toto_aio.calls import RawAnswer, Redirect
 from toto_aio.client import Client
+from toto_aio.dispatch.call import RawAnswer, Redirect
 from toto_aio.exceptions import NotAuthorized, TimedOut
 from toto_aio.invocation import (
     anonymous_session,
@@ -29,7 +30,7 @@ from toto_aio.methods.account import create, login, logout
 from toto_aio.settings import SettingsError
 from toto_aio.testing import InProcess, Serve, calling, serving
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 Parameters = dict[str, Any]
 
 STRICT = """

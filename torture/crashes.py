@@ -42,7 +42,7 @@ import uvloop
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
 from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, Service, Victim, free_port, is_free, serving, until
-from toto_aio.processes.generation import FIRST_PAUSE, LONGEST_PAUSE, STABLE
+from toto_aio.server.generation import FIRST_PAUSE, LONGEST_PAUSE, STABLE
 
 CLIENTS = 20
 CALL_SECONDS = 0.005

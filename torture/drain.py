@@ -31,7 +31,7 @@ from types import ModuleType
 from typing import Any
 
 import uvloop
-from tests.servers import Server, postgresql, redis
+from tests.support.servers import Server, postgresql, redis
 
 from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, free_port, serving, until, victims

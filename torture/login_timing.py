@@ -45,8 +45,8 @@ from pathlib import Path
 
 from torture.drill import Failure, progress, run_drill
 from torture.services import START_LIMIT, serving
+from toto_aio.auth.passwords import TOTO_PREFIX, Passwords
 from toto_aio.models import Account
-from toto_aio.passwords import TOTO_PREFIX, Passwords
 from toto_aio.stores import open_store
 
 SIGNIFICANT = 0.01

@@ -42,8 +42,8 @@ from torture.drill import Failure, progress, run_drill
 from torture.services import Victim, environment
 from torture.stale import KINDS
 from torture.strangers import Forked, Stranger, stranger_with
-from toto_aio.processes import background
-from toto_aio.processes.pidfile import Pidfile
+from toto_aio.server import background
+from toto_aio.server.pidfile import Pidfile
 from toto_aio.settings import Settings
 
 INSIDE = "--inside"

@@ -16,8 +16,8 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from toto_aio.bodies import body_at_hand
-from toto_aio.response import respond
+from toto_aio.http.body import body_at_hand
+from toto_aio.http.response import respond
 
 decoder = msgspec.json.Decoder()
 encoder = msgspec.json.Encoder()

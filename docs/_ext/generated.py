@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from toto_aio.settings import RENAMED, Option, describe_options
+from toto_aio.settings import Option, describe_options
+from toto_aio.settings.declaration import RENAMED
 
 DOCS = Path(__file__).parent.parent
 

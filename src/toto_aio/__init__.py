@@ -1,9 +1,20 @@
 """A service of callable methods with accounts, sessions, signatures and events, on asyncio and aiohttp."""
 
 from toto_aio.app import create_app
+from toto_aio.auth.accounts import UserAccount
+from toto_aio.auth.sessions import UserSession
+from toto_aio.dispatch.handler import Connection, Handler
 from toto_aio.exceptions import TotoException
-from toto_aio.handler import Handler
-from toto_aio.server import TotoServer
+from toto_aio.server.toto_server import TotoServer
 from toto_aio.settings import Settings
 
-__all__ = ["Handler", "Settings", "TotoException", "TotoServer", "create_app"]
+__all__ = [
+    "Connection",
+    "Handler",
+    "Settings",
+    "TotoException",
+    "TotoServer",
+    "UserAccount",
+    "UserSession",
+    "create_app",
+]

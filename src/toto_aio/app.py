@@ -13,32 +13,32 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from toto_aio.accounts import Accounts
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions
 from toto_aio.brokers import open_broker
-from toto_aio.callers import Callers
-from toto_aio.cookies import SessionCookie
-from toto_aio.cors import Cors
-from toto_aio.deadlines import Deadlines
-from toto_aio.dispatch import Dispatcher, finish
-from toto_aio.drain import DRAIN, Drain
-from toto_aio.events import EventManager
+from toto_aio.dispatch.deadlines import Deadlines
+from toto_aio.dispatch.dispatcher import Dispatcher, finish
+from toto_aio.dispatch.handler import Connection, Resources
+from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
-from toto_aio.handler import Connection, Resources
-from toto_aio.health import Health, own_path
-from toto_aio.origins import Origins
+from toto_aio.http.authentication import Callers
+from toto_aio.http.cookies import SessionCookie
+from toto_aio.http.cors import Cors
+from toto_aio.http.drain import DRAIN, Drain
+from toto_aio.http.origins import Origins
+from toto_aio.http.proxies import TrustedProxies
+from toto_aio.http.service import Service
+from toto_aio.monitoring.health import Health, own_path
 from toto_aio.parts import Parts
-from toto_aio.passwords import Passwords
-from toto_aio.proxies import TrustedProxies
 from toto_aio.registry import Method, find_methods
-from toto_aio.service import Service
-from toto_aio.sessions import Sessions
 from toto_aio.settings import Settings, SettingsError, read_settings
 from toto_aio.signing import SCHEMES, Scheme
-from toto_aio.sockets import Sockets
 from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.websocket.endpoint import Sockets
 
 if TYPE_CHECKING:
-    from toto_aio.metrics.page import Metrics
+    from toto_aio.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ LIFE = web.AppKey("toto_aio.life", Life)
 
 def _load_metrics() -> type[Metrics]:
     try:
-        from toto_aio.metrics.page import Metrics
+        from toto_aio.monitoring.metrics import Metrics
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "prometheus_client":
             raise

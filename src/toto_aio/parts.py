@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from toto_aio.dispatch import Dispatcher
-from toto_aio.events import EventManager
-from toto_aio.sessions import Sessions
+from toto_aio.auth.sessions import Sessions
+from toto_aio.dispatch.dispatcher import Dispatcher
+from toto_aio.events.manager import EventManager
 from toto_aio.stores import Store
 
 

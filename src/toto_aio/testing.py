@@ -25,16 +25,16 @@ import msgspec
 from aiohttp import web
 
 import toto_aio.methods
-from toto_aio.accounts import normal_user_id
 from toto_aio.app import LIFE, Life, create_app
-from toto_aio.caller import Caller
-from toto_aio.calls import Call, RawAnswer, Streamed
+from toto_aio.auth.accounts import normal_user_id
+from toto_aio.auth.caller import Caller
+from toto_aio.auth.sessions import UserSession
 from toto_aio.client import Client
 from toto_aio.codecs import JSON
+from toto_aio.dispatch.call import Call, RawAnswer, Streamed
+from toto_aio.dispatch.handler import Reply
 from toto_aio.exceptions import UserIDExists
-from toto_aio.handler import Reply
 from toto_aio.registry import DEFAULT_PACKAGE, compile_method
-from toto_aio.sessions import UserSession
 from toto_aio.settings import Settings, SettingsError, read_settings
 
 SHUTDOWN_TIMEOUT = 1.0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-import tests.servers.redis
+import tests.support.servers.redis
 from toto_aio.brokers import Broker
 
 
@@ -21,7 +21,7 @@ def redis(request: pytest.FixtureRequest) -> Broker:
     """``redis://``, a database of its own."""
     from toto_aio.brokers.redis import RedisBroker
 
-    return RedisBroker(tests.servers.redis.fresh_url(request.getfixturevalue("servers")("redis")))
+    return RedisBroker(tests.support.servers.redis.fresh_url(request.getfixturevalue("servers")("redis")))
 
 
 BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {"memory": memory, "redis": redis}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import shown
+from tests.support.service import shown
 from toto_aio.brokers import BROKERS, Broker, Receiver, open_broker
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError

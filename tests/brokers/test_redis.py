@@ -14,16 +14,16 @@ import pytest
 import redis.asyncio
 import uvloop
 
-import tests.servers.redis
+import tests.support.servers.redis
 from tests.brokers.test_contract import Inbox
-from tests.servers import Server, free_port
-from tests.stores.test_redis_link import make_certificate
+from tests.support.servers import Server, free_port
+from tests.test_redis_connection import make_certificate
+from toto_aio import redis_connection
 from toto_aio.brokers import Receiver, open_broker
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.redis import CHANNEL, RedisBroker
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
-from toto_aio.stores import redis_link
 
 KIND = "redis"
 """Of the server that is this module's own."""
@@ -32,13 +32,13 @@ KIND = "redis"
 @pytest.fixture
 def url(servers: Callable[[str], Server]) -> str:
     """An empty database on the server of all tests."""
-    return tests.servers.redis.fresh_url(servers("redis"))
+    return tests.support.servers.redis.fresh_url(servers("redis"))
 
 
 @pytest.fixture
 def own_url(own_server: Server) -> str:
     """An empty database on it."""
-    return tests.servers.redis.fresh_url(own_server)
+    return tests.support.servers.redis.fresh_url(own_server)
 
 
 class Process:
@@ -115,7 +115,7 @@ async def test_every_process_hears_an_event(url: str) -> None:
 
 async def test_another_database_has_events_of_its_own(servers: Callable[[str], Server], url: str) -> None:
     """Pub/sub knows no databases, but the channel has the number of one."""
-    other_url = tests.servers.redis.fresh_url(servers("redis"))
+    other_url = tests.support.servers.redis.fresh_url(servers("redis"))
     async with started(url) as [one], started(other_url) as [other]:
         await one.send(b"one")
         await other.send(b"other", broadcast=False)
@@ -273,8 +273,8 @@ async def test_a_start_while_the_server_is_frozen(
     own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends within its limit, two seconds."""
-    assert redis_link.CONNECT_LIMIT == 2
-    monkeypatch.setattr(redis_link, "CONNECT_LIMIT", 0.3)
+    assert redis_connection.CONNECT_LIMIT == 2
+    monkeypatch.setattr(redis_connection, "CONNECT_LIMIT", 0.3)
     own_server.freeze()
     try:
         start = time.monotonic()
@@ -357,8 +357,8 @@ async def test_a_server_that_is_silent(
 ) -> None:
     """A connection that nothing comes over is asked for; it is left if there is no answer."""
     monkeypatch.setattr(redis_broker, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(redis_link, "OPERATION_LIMIT", 0.2)
-    monkeypatch.setattr(redis_link, "CONNECT_LIMIT", 0.2)
+    monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 0.2)
+    monkeypatch.setattr(redis_connection, "CONNECT_LIMIT", 0.2)
     async with started(own_url) as [process]:
         await asyncio.sleep(0.5)
         assert process.interruptions.empty()
@@ -438,7 +438,7 @@ async def test_a_password_that_is_wrong_and_a_user_who_may_not_listen(tmp_path: 
         "eve on >s3cret ~toto:* &toto:* +@all",
     )
     acl.write_text("".join(f"user {user}\n" for user in users))
-    with tests.servers.redis.server(aclfile=str(acl)) as server:
+    with tests.support.servers.redis.server(aclfile=str(acl)) as server:
         for user, reason in (("ada:wrong", "username-password"), ("ada:s3cret", "permissions")):
             with pytest.raises(Unavailable, match=reason) as refused:
                 async with started(f"redis://{user}@127.0.0.1:{server.port}/0"):
@@ -455,7 +455,7 @@ async def test_tls(tmp_path: Path) -> None:
     make_certificate(certificate, key)
     options = {"tls_port": str(free_port()), "tls_auth_clients": "no"}
     files = {"tls_cert_file": str(certificate), "tls_key_file": str(key)}
-    with tests.servers.redis.server(**options, **files):
+    with tests.support.servers.redis.server(**options, **files):
         url = f"rediss://localhost:{options['tls_port']}/1"
         with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
             async with started(url):

@@ -11,7 +11,7 @@ from typing import Any
 import bson
 import pytest
 
-from tests.support import Serve, Service
+from tests.support.service import Serve, Service
 from toto_aio import Handler
 from toto_aio.codecs import CODECS
 from toto_aio.invocation import anonymous_session, authenticated

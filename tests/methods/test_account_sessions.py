@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Serve, Service
+from tests.support.service import Serve, Service
 from toto_aio.invocation import authenticated
 
 ADA = {"user_id": "ada", "password": "correct horse"}

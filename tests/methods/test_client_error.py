@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Serve
+from tests.support.service import Serve
 
 LOGGER = "toto_aio.client"
 

@@ -15,7 +15,6 @@ import uvloop
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.servers import Server, free_port
 from tests.stores.operations import (
     all_fail,
     cancelled_anywhere,
@@ -25,6 +24,7 @@ from tests.stores.operations import (
     write_until_killed,
 )
 from tests.stores.test_contract import make_session
+from tests.support.servers import Server, free_port
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError

@@ -17,15 +17,16 @@ import asyncmy
 import pytest
 from msgspec.structs import replace
 
-from tests.servers import Server, mysql
-from tests.stores.test_sql import GRACE, NOW, failing, frozen, opened, operations, run, session, told
-from tests.support import Serve
+from tests.stores.sql.test_store import GRACE, NOW, failing, frozen, opened, operations, run, session, told
+from tests.support.servers import Server, mysql
+from tests.support.service import Serve
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
-from toto_aio.stores import open_store, pool
+from toto_aio.stores import open_store
 from toto_aio.stores.mysql import connect_arguments, in_hexadecimal
+from toto_aio.stores.sql import pool
 
 LIBRARIES = {"mysql": asyncmy, "mysql+aiomysql": aiomysql}
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import SERVER_KINDS, server_module
-from tests.servers import Server
-from tests.support import Serve, Service
+from tests.support.servers import Server
+from tests.support.service import Serve, Service
 from toto_aio.invocation import authenticated, cancellable
 
 LIMIT = 6.0

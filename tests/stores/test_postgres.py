@@ -10,15 +10,16 @@ from collections.abc import Callable
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from tests.servers import Server, postgresql
-from tests.stores.test_sql import GRACE, failing, frozen, opened, operations, run, session, told
-from tests.support import Serve
+from tests.stores.sql.test_store import GRACE, failing, frozen, opened, operations, run, session, told
+from tests.support.servers import Server, postgresql
+from tests.support.service import Serve
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
-from toto_aio.stores import open_store, pool
+from toto_aio.stores import open_store
 from toto_aio.stores.postgres import data_source, numbered
+from toto_aio.stores.sql import pool
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import argon2
 import pytest
 
-from toto_aio.accounts import Accounts
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions
 from toto_aio.models import Account
-from toto_aio.passwords import Passwords
-from toto_aio.sessions import Sessions
 from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 
@@ -25,11 +25,11 @@ import sys
 
 import argon2
 
-from toto_aio.accounts import Accounts
+from toto_aio.auth.accounts import Accounts
 from toto_aio.exceptions import InvalidSessionID, UserIDExists
 from toto_aio.models import Account
-from toto_aio.passwords import Passwords
-from toto_aio.sessions import Sessions
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions
 from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 

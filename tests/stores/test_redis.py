@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis, Sentinel
 
-import tests.servers.redis
-from tests.servers import Server, free_port
+import tests.support.servers.redis
 from tests.stores.operations import opened, operations
 from tests.stores.test_contract import make_session
+from tests.support.servers import Server, free_port
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
@@ -116,7 +116,7 @@ async def test_a_user_and_a_password(admin: Any, url: str) -> None:
 async def test_a_database_that_does_not_exist(own_server: Server) -> None:
     """A number that the server does not have is told."""
     with pytest.raises(Unavailable, match="out of range"):
-        await open_store(f"redis://127.0.0.1:{own_server.port}/{tests.servers.redis.DATABASES}")
+        await open_store(f"redis://127.0.0.1:{own_server.port}/{tests.support.servers.redis.DATABASES}")
 
 
 # Ready clients, and the client of methods
@@ -267,8 +267,8 @@ async def test_a_redis_that_can_lose_accounts(
     caplog: pytest.LogCaptureFixture, option: dict[str, str], advice: str
 ) -> None:
     """It is said once, as soon as there are accounts; sessions alone may be lost."""
-    with tests.servers.redis.server(**option) as server:
-        async with opened(tests.servers.redis.fresh_url(server)) as store:
+    with tests.support.servers.redis.server(**option) as server:
+        async with opened(tests.support.servers.redis.fresh_url(server)) as store:
             await store.add_session(make_session("k"))
             assert caplog.messages == []
             await store.add_account(Account("ada", None))

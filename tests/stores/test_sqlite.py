@@ -17,13 +17,13 @@ import aiosqlite
 import argon2
 import pytest
 
-from tests.support import Serve
+from tests.support.service import Serve
 from toto_aio import Handler
-from toto_aio.accounts import Accounts
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
-from toto_aio.passwords import Passwords
-from toto_aio.sessions import Sessions
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.stores import Store, open_store, sqlite
 from toto_aio.stores.memory import MemoryStore

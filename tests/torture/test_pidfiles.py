@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from torture.pidfiles import REUSED, Figures, Row, read_options, verdict
 from torture.stale import KINDS
 from torture.strangers import Stranger
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
 
 
 def test_options() -> None:

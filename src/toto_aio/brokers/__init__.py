@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from toto_aio.settings import SettingsError
-from toto_aio.stores import without_password
+from toto_aio.settings.urls import without_password
 
 
 @dataclass(frozen=True, slots=True)

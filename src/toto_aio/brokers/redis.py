@@ -23,12 +23,13 @@ from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from toto_aio import redis_connection
 from toto_aio.brokers import Receiver
 from toto_aio.exceptions import Unavailable
+from toto_aio.redis_connection import ERRORS, Argument, Link
 from toto_aio.settings import SettingsError
-from toto_aio.stores import redis_link, without_password
+from toto_aio.settings.urls import without_password
 from toto_aio.stores.redis import connection_pool
-from toto_aio.stores.redis_link import ERRORS, Argument, Link
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class RedisBroker:
         """A new connection that hears the channel; the link is open as well then."""
         connection = _connection(self._pool)
         try:
-            async with asyncio.timeout(redis_link.CONNECT_LIMIT):
+            async with asyncio.timeout(redis_connection.CONNECT_LIMIT):
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_command("SUBSCRIBE", self._channel, check_health=False)
                 await connection.read_response(disconnect_on_error=False)
@@ -218,7 +219,7 @@ def _pool(url: str) -> ConnectionPool:
         if parts.path in ("", "/") or parts.hostname or set(parse_qs(parts.query)) - {"db"}:
             raise ValueError
         options: dict[str, Any] = {**parse_url(url), "retry": Retry(NoBackoff(), 0)}
-        return ConnectionPool(**options, socket_timeout=redis_link.OPERATION_LIMIT)
+        return ConnectionPool(**options, socket_timeout=redis_connection.OPERATION_LIMIT)
     except ValueError:
         raise SettingsError(
             f"events: cannot open {without_password(url)!r}; write unix:///path/of/redis.sock?db=0"

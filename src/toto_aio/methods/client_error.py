@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from toto_aio.handler import Handler
+from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import requires
 
 logger = logging.getLogger("toto_aio.client")

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
+from toto_aio.settings.urls import without_password
 
 
 class AccountStore(Protocol):
@@ -135,14 +136,6 @@ async def open_store(database: Any) -> Store:
         known = ", ".join(f"{name}://" for name in STORES)
         raise SettingsError(f"database: cannot open {without_password(database)!r}; write one of {known}")
     return cast(Store, await _load(STORES[scheme]).open(database))
-
-
-def without_password(url: str) -> str:
-    """As much of a URL as can be shown."""
-    if not set(url) & set("@?"):
-        return url
-    scheme, separator, _ = url.partition("://")
-    return f"{scheme}://***" if separator and scheme.replace("+", "").isalnum() else "***"
 
 
 def _load(path: str) -> Any:

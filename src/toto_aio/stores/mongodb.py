@@ -23,8 +23,8 @@ from toto_aio.codecs import encode_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
-from toto_aio.stores import without_password
-from toto_aio.stores.merge import Merged
+from toto_aio.settings.urls import without_password
+from toto_aio.stores.coalesce import Merged
 
 CONNECT_LIMIT = 2.0
 """Seconds in which a server has to be found, and a connection to be made."""

@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from toto_aio.settings import SettingsError
-from toto_aio.stores import pool, without_password
-from toto_aio.stores.pool import Client, Lender, Operations, Pool, Verdict
-from toto_aio.stores.sql import Dialect, Row, Run, SQLStore
+from toto_aio.settings.urls import without_password
+from toto_aio.stores.sql import pool
+from toto_aio.stores.sql.dialect import Dialect
+from toto_aio.stores.sql.driver import Row, Run
+from toto_aio.stores.sql.pool import Client, Lender, Operations, Pool, Verdict
+from toto_aio.stores.sql.store import SQLStore
 
 T = TypeVar("T")
 

@@ -13,10 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg  # type: ignore[import-untyped]
 
 from toto_aio.settings import SettingsError
-from toto_aio.stores import pool, without_password
-from toto_aio.stores.pool import Client, Lender, Operations, Pool, Verdict
-from toto_aio.stores.sql import Dialect, Row, Run, SQLStore
-from toto_aio.stores.tasks import Tasks
+from toto_aio.settings.urls import without_password
+from toto_aio.stores.sql import pool
+from toto_aio.stores.sql.dialect import Dialect
+from toto_aio.stores.sql.driver import Row, Run
+from toto_aio.stores.sql.pool import Client, Lender, Operations, Pool, Verdict
+from toto_aio.stores.sql.store import SQLStore
+from toto_aio.tasks import Tasks
 
 POSTGRESQL = Dialect(
     key='text COLLATE "C"',

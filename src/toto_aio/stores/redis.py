@@ -23,13 +23,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
+from toto_aio.redis_connection import ERRORS, Argument, Link
 from toto_aio.settings import SettingsError
-from toto_aio.stores import redis_layout as layout
-from toto_aio.stores import redis_link, without_password
-from toto_aio.stores.redis_layout import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
-from toto_aio.stores.redis_link import ERRORS, Argument, Link
+from toto_aio.settings.urls import without_password
+from toto_aio.stores import redis_records as records
+from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
 
 logger = logging.getLogger(__name__)
 
@@ -89,11 +90,11 @@ class RedisStore:
     async def get_account(self, user_id: str) -> Account | None:
         async with _limited():
             value = await self._account(user_id)
-            return None if value is None else layout.unpack_account(user_id, value)
+            return None if value is None else records.unpack_account(user_id, value)
 
     async def add_account(self, account: Account) -> None:
         self._warn()
-        value = layout.pack_account(account)
+        value = records.pack_account(account)
         async with _limited():
             if not await self._link.call("SET", ACCOUNT + account.user_id, value, "NX"):
                 raise UserIDExists
@@ -101,7 +102,7 @@ class RedisStore:
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         async with _limited():
             while (value := await self._account(user_id)) is not None:
-                account = layout.unpack_account(user_id, value)
+                account = records.unpack_account(user_id, value)
                 account.values.update(changes)
                 if await self._replace(value, account):
                     return True
@@ -110,7 +111,7 @@ class RedisStore:
     async def replace_password(self, user_id: str, old: str, new: str) -> bool:
         async with _limited():
             while (value := await self._account(user_id)) is not None:
-                account = layout.unpack_account(user_id, value)
+                account = records.unpack_account(user_id, value)
                 if account.password != old:
                     return False
                 account.password = new
@@ -123,22 +124,22 @@ class RedisStore:
             value = await self._link.read("GET", SESSION + key)
         except ERRORS as exc:
             raise Unavailable from exc
-        session = None if value is None else layout.unpack_session(key, value)
+        session = None if value is None else records.unpack_session(key, value)
         return session if session is not None and session.expires > time.time() else None
 
     async def add_session(self, session: Session) -> None:
         ttl = session.expires - time.time()
         if ttl > 0:
-            value = layout.pack_session(session)
+            value = records.pack_session(session)
             async with _limited():
                 await self._note(session.user_id, session.key, session.expires)
                 await self._link.call("SET", SESSION + session.key, value, "PX", milliseconds(ttl))
 
     async def save_session(self, session: Session) -> bool:
-        versions = (layout.pack_version(version) for version in (session.version, session.version + 1))
+        versions = (records.pack_version(version) for version in (session.version, session.version + 1))
         async with _limited():
             key = SESSION + session.key
-            return bool(await self._run(layout.SAVE, key, *versions, session.state, time.time()))
+            return bool(await self._run(records.SAVE, key, *versions, session.state, time.time()))
 
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
         async with _limited():
@@ -147,8 +148,10 @@ class RedisStore:
                 return False
             await self._note(session.user_id, key, expires)
             now = time.time()
-            times = layout.pack_times(expires, seen)
-            return bool(await self._run(layout.TOUCH, SESSION + key, now, times, milliseconds(expires - now)))
+            times = records.pack_times(expires, seen)
+            return bool(
+                await self._run(records.TOUCH, SESSION + key, now, times, milliseconds(expires - now))
+            )
 
     async def list_sessions(self, user_id: str) -> list[Session]:
         async with _limited():
@@ -159,10 +162,10 @@ class RedisStore:
 
     async def remove_session(self, key: str) -> bool:
         async with _limited():
-            value = await self._run(layout.REMOVE, SESSION + key)
+            value = await self._run(records.REMOVE, SESSION + key)
         if value is None:
             return False
-        session = layout.unpack_session(key, value)
+        session = records.unpack_session(key, value)
         if session.user_id:
             # Should this be lost, the key is in nobody's way, and goes when the session would have expired.
             self._link.post("ZREM", INDEX + session.user_id, key)
@@ -175,7 +178,7 @@ class RedisStore:
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         async with _limited():
-            return int(await self._run(layout.INCREMENT, COUNTER + key, by, milliseconds(ttl)))
+            return int(await self._run(records.INCREMENT, COUNTER + key, by, milliseconds(ttl)))
 
     async def add_once(self, key: str, ttl: float) -> bool:
         async with _limited():
@@ -193,15 +196,15 @@ class RedisStore:
 
     async def _replace(self, value: bytes, account: Account) -> bool:
         account.version += 1
-        packed = layout.pack_account(account)
-        return bool(await self._run(layout.REPLACE, ACCOUNT + account.user_id, value, packed))
+        packed = records.pack_account(account)
+        return bool(await self._run(records.REPLACE, ACCOUNT + account.user_id, value, packed))
 
     async def _note(self, user_id: str, key: str, expires: float) -> None:
         """Have a session in the index of its account. The anonymous ones, which would all meet, have none."""
         now = time.time()
         if user_id and expires > now:
             life = milliseconds(expires - now + INDEX_MARGIN)
-            await self._run(layout.NOTE, INDEX + user_id, key, expires, life, now)
+            await self._run(records.NOTE, INDEX + user_id, key, expires, life, now)
 
     async def _session_keys(self, user_id: str) -> list[str]:
         """The keys of an account's sessions, or among others those of all that are anonymous."""
@@ -225,7 +228,7 @@ class RedisStore:
 
     async def _begin(self, name: str) -> None:
         try:
-            async with asyncio.timeout(redis_link.OPERATION_LIMIT):
+            async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
                 await self._link.read("PING")
                 self._risks = await self._find_risks()
         except ERRORS as exc:
@@ -265,8 +268,8 @@ def connection_pool(url: str) -> ConnectionPool:
             raise ValueError
         pool = ConnectionPool(
             **options,
-            socket_timeout=redis_link.OPERATION_LIMIT,
-            socket_connect_timeout=redis_link.CONNECT_LIMIT,
+            socket_timeout=redis_connection.OPERATION_LIMIT,
+            socket_connect_timeout=redis_connection.CONNECT_LIMIT,
             retry=Retry(NoBackoff(), 0),  # a command that is sent again may count twice
             # With these, redis-py does not look whether a connection has ended while it was idle.
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
@@ -291,7 +294,7 @@ def _template(pool: ConnectionPool) -> AbstractConnection:
 async def _limited() -> AsyncIterator[None]:
     """A time limit for all that is inside, and ``Unavailable`` for what goes wrong there."""
     try:
-        async with asyncio.timeout(redis_link.OPERATION_LIMIT):
+        async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
             yield
     except ERRORS as exc:
         raise Unavailable from exc

@@ -19,8 +19,11 @@ import aiosqlite
 
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
-from toto_aio.stores import without_password
-from toto_aio.stores.sql import Dialect, DuplicateKeyError, Row, Run, SQLStore, create_schema
+from toto_aio.settings.urls import without_password
+from toto_aio.stores.sql.dialect import Dialect
+from toto_aio.stores.sql.driver import DuplicateKeyError, Row, Run
+from toto_aio.stores.sql.schema import create_schema
+from toto_aio.stores.sql.store import SQLStore
 
 SQLITE = Dialect(
     key="TEXT",

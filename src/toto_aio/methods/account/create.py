@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.accounts import account_values, require_text
-from toto_aio.handler import Handler
+from toto_aio.auth.accounts import account_values, require_text
+from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import requires
 
 

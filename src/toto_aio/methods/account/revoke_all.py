@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.handler import Handler
+from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import authenticated
 
 

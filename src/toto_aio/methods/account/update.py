@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.accounts import account_values, normal_user_id
+from toto_aio.auth.accounts import account_values, normal_user_id
+from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
-from toto_aio.handler import Handler
 from toto_aio.invocation import authenticated
 
 

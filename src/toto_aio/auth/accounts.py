@@ -1,0 +1,185 @@
+"""The rules of accounts: what a user id and a password must be, how a password is checked and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from toto_aio.auth.passwords import MAX_BYTES, Passwords
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID
+from toto_aio.models import Account
+from toto_aio.stores import AccountStore
+
+MAX_USER_ID = 255
+"""The most bytes that a user id may have in UTF-8."""
+
+
+class Accounts:
+    """The accounts of a service: rules over an ``AccountStore``. Clients may set the values in ``fields``."""
+
+    def __init__(
+        self,
+        store: AccountStore,
+        passwords: Passwords,
+        *,
+        fields: Iterable[str] = (),
+        password_min_length: int = 8,
+    ) -> None:
+        self.fields = frozenset(fields)
+        self._store = store
+        self._passwords = passwords
+        self._password_min_length = password_min_length
+
+    async def create(self, user_id: str, password: str | None, /, **values: Any) -> UserAccount:
+        """Make an account; without a password (None) nobody can log in to it with one.
+
+        Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password of a wrong
+        length.
+        """
+        user_id = normal_user_id(user_id)
+        if not user_id or not user_id.isprintable():
+            raise InvalidUserID
+        hashed = None if password is None else await self._hash("password", password)
+        account = Account(user_id, hashed, values)
+        await self._store.add_account(account)
+        return UserAccount(self._store, account)
+
+    async def get(self, user_id: str) -> UserAccount | None:
+        """The account of ``user_id``, or None."""
+        account = await self._store.get_account(normal_user_id(user_id))
+        return None if account is None else UserAccount(self._store, account)
+
+    async def verify(self, user_id: str, password: str | None) -> Account:
+        """The account if the password is right, else ``InvalidCredentials``; an outdated hash is replaced."""
+        user_id = normal_user_id(user_id)
+        password = require_text("password", password)
+        account = await self._store.get_account(user_id)
+        if not await self._passwords.verify(password, account.password if account else None):
+            raise InvalidCredentials
+        assert account is not None and account.password is not None
+        if self._passwords.needs_rehash(account.password):
+            hashed = await self._passwords.hash(password)
+            if not await self._store.replace_password(user_id, account.password, hashed):
+                return await self.verify(user_id, password)  # another login or a change came first
+            account.password = hashed
+        return account
+
+    async def is_current(self, account: Account) -> bool:
+        """Whether the account's password is still the one that ``verify`` saw."""
+        now = await self._store.get_account(account.user_id)
+        return now is not None and now.password == account.password
+
+    async def change_password(self, user_id: str, password: str, new_password: str) -> Account:
+        """Set a new password if ``password`` is the current one, else ``InvalidCredentials``."""
+        hashed = await self._hash("new_password", new_password)
+        account = await self.verify(user_id, password)
+        assert account.password is not None
+        if not await self._store.replace_password(account.user_id, account.password, hashed):
+            raise InvalidCredentials  # another change came first, and ``password`` is the current one no more
+        account.password = hashed
+        return account
+
+    async def _hash(self, name: str, password: str) -> str:
+        require_text(name, password)
+        if not self._password_min_length <= len(password.encode()) <= MAX_BYTES:
+            raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
+        return await self._passwords.hash(password)
+
+
+class UserAccount(MutableMapping[str, Any]):
+    """An account as a method sees it: a mapping of its values, in which a missing key reads as None.
+
+    Changes stay here until ``save``. ``user_id`` can be read but not set, and the password's hash is not
+    among the values.
+    """
+
+    def __init__(self, store: AccountStore, account: Account) -> None:
+        self._user_id = account.user_id
+        self._store = store
+        self._values = account.values
+        self._changes: dict[str, Any] = {}
+
+    @property
+    def user_id(self) -> str:
+        """Whose account it is."""
+        return self._user_id
+
+    async def load(self, *names: str) -> None:
+        """Read the values of these names anew, or all; what was set to them and not saved is dropped."""
+        account = await self._store.get_account(self.user_id)
+        values = {} if account is None else account.values
+        for name in names or {**self._values, **self._changes, **values}:
+            self._changes.pop(name, None)
+            if name in values:
+                self._values[name] = values[name]
+            else:
+                self._values.pop(name, None)
+
+    async def save(self) -> None:
+        """Write what was set, and keep what others wrote to other names."""
+        changes = dict(self._changes)
+        if not changes:
+            return
+        if not await self._store.update_account(self.user_id, changes):
+            raise InvalidUserID("The account is gone.")
+        self._values.update(changes)
+        for name, value in changes.items():
+            if self._changes.get(name) is value:  # else it was set anew while the save was under way
+                del self._changes[name]
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "user_id":
+            return self.user_id
+        return self._changes.get(name, self._values.get(name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a name, or ``default`` if there is none."""
+        return self[name] if name in self else default
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in RESERVED:
+            raise KeyError(f"{name!r} cannot be set through an account's values")
+        self._changes[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        self[name] = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({"user_id": None, **self._values, **self._changes})
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name == "user_id" or name in self._changes or name in self._values
+
+
+RESERVED = frozenset({"user_id", "password", "new_password", "session_id"})
+"""Names that a value beside an account cannot have."""
+
+
+def normal_user_id(user_id: object) -> str:
+    """A user id as it is stored, in lower case; ``InvalidParameters`` if it is no string or too long."""
+    text = require_text("user_id", user_id).lower()
+    if len(text.encode()) > MAX_USER_ID:
+        raise InvalidParameters(f"user_id must have at most {MAX_USER_ID} bytes.")
+    return text
+
+
+def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
+    """The values that a client may set; ``InvalidParameters`` names those that it may not."""
+    values = {name: value for name, value in parameters.items() if name not in RESERVED}
+    if unknown := values.keys() - allowed:
+        raise InvalidParameters(f"Unknown account fields: {', '.join(sorted(unknown))}")
+    return values
+
+
+def require_text(name: str, value: object) -> str:
+    """A string that can be written as UTF-8; ``InvalidParameters`` for anything else."""
+    if not isinstance(value, str):
+        raise InvalidParameters(f"{name} must be a string.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        raise InvalidParameters(f"{name} must be valid Unicode.") from None
+    return value

@@ -1,0 +1,106 @@
+"""Who makes the calls of a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.exceptions import InvalidCredentials
+from toto_aio.models import Client
+from toto_aio.signing import SignedRequest
+
+Verify = Callable[[UserSession], Awaitable[None] | None]
+"""Raises ``InvalidHMAC``, at once or when what it returns is awaited, if the session may not be used."""
+
+
+class Caller:
+    """Who makes the calls of a request: the session id they showed, and the session once it is asked for.
+
+    The calls of a batch share one, so that a login serves the calls behind it.
+    """
+
+    session: UserSession | None = None
+    signs = True
+    signed: SignedRequest | None = None
+    """What a signature scheme may look at of the request, if that was looked at before the call."""
+    left = False
+    """Whether the session was ended by one of the calls."""
+    _verified = True
+    _lock: asyncio.Lock | None = None
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        session_id: str | None,
+        verify: Verify | None,
+        *,
+        by_cookie: bool = False,
+    ) -> None:
+        self.by_cookie = by_cookie
+        self._sessions = sessions
+        self._session_id = session_id
+        self._verify = verify
+
+    async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
+        """The session of ``session_id``, by default of the id that the request showed; loaded once.
+
+        None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
+        wrong signature, which is not looked at unless ``signed``; a session that was loaded so is verified
+        when it is asked for again.
+        """
+        async with self._turn():
+            if self.session is not None and session_id in (None, self.session.session_id):
+                if signed and not self._verified:
+                    await self._check(self.session)
+                    self._verified = True
+                return self.session
+            wanted = self._session_id if session_id is None else session_id
+            if wanted is None:
+                return None
+            session = await self._sessions.load(wanted)
+            if session is not None and signed:
+                await self._check(session)
+            self.session, self._verified = session, signed
+            if session is None and wanted == self._session_id:
+                self._session_id = None
+            return session
+
+    async def create(
+        self, user_id: str | None, password: str | None, client: Client, *, verify_password: bool
+    ) -> UserSession:
+        """A new session: anonymous without a user id, else after a look at the password, or without."""
+        async with self._turn():
+            if user_id is None:
+                self.session = await self._sessions.create(client=client)
+            elif verify_password:
+                self.session = await self._sessions.log_in(user_id, password, client)
+            else:
+                account = await self._sessions.accounts.get(user_id)
+                if account is None:
+                    raise InvalidCredentials
+                self.session = await self._sessions.create(account.user_id, client)
+            self._verified = True
+            return self.session
+
+    async def _check(self, session: UserSession) -> None:
+        if self._verify is not None and (rest := self._verify(session)) is not None:
+            await rest
+
+    def _turn(self) -> asyncio.Lock:
+        if self._lock is None:  # most calls need none
+            self._lock = asyncio.Lock()
+        return self._lock
+
+    async def leave(self) -> None:
+        """End the session, if there is one."""
+        session = await self.retrieve()
+        if session is not None:
+            await self._sessions.end(session)
+        self.left = True
+        self.session = self._session_id = None
+
+    def leave_out_cookie(self) -> None:
+        """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
+        if self.by_cookie:
+            self._session_id = None

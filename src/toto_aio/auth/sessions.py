@@ -1,0 +1,349 @@
+"""The rules of sessions: ids, life-time and renewal, and saving without losing what others wrote.
+
+A session id is 32 random bytes that only its client holds; the store knows it by its SHA-256, so that
+who reads the database cannot take over a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec.structs import replace
+
+from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
+from toto_aio.auth.throttle import Throttle
+from toto_aio.codecs import encode_msgpack
+from toto_aio.exceptions import InvalidSessionID, Unavailable
+from toto_aio.models import Client, Session
+from toto_aio.settings import Settings
+from toto_aio.signing import Signer
+from toto_aio.stores import SessionStore
+
+MAX_SESSION_ID = 256
+"""Characters; a longer id was never given out and is not looked up."""
+MAX_AGENT = 200
+"""Characters that are kept of the name that a client's program gives itself."""
+NOBODY = Client()
+SAVE_LIMIT = 5.0
+"""Seconds for which a save competes with others before it gives up."""
+
+T = TypeVar("T")
+
+
+class Sessions:
+    """The sessions of a service: rules over a ``SessionStore``."""
+
+    def __init__(
+        self, store: SessionStore, accounts: Accounts, settings: Settings, *, keyed: bool = False
+    ) -> None:
+        self.store = store
+        self.accounts = accounts
+        self.throttle = Throttle(store, settings.login_attempts)
+        self.on_end: Callable[[dict[str, str]], Awaitable[None]] | None = None
+        """Told of each end: of the ``key`` that has ended, or the ``user_id`` and the one key to ``keep``."""
+        self._keyed = keyed
+        self._max_ttl = settings.session_max_ttl
+        self._lives = {
+            False: (settings.session_ttl, settings.session_renew),
+            True: (settings.anon_session_ttl, settings.anon_session_renew),
+        }
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def log_in(self, user_id: str, password: str | None, client: Client) -> UserSession:
+        """A new session if the password is right, else ``InvalidCredentials``. Raises ``TooManyAttempts``."""
+        async with self.throttle.attempt(normal_user_id(user_id), client.address):
+            account = await self.accounts.verify(user_id, password)
+        session = await self.create(account.user_id, client)
+        if not await self.accounts.is_current(account):
+            # A change of the password meanwhile has ended all sessions but this one; or it was hashed anew.
+            try:
+                await self.accounts.verify(user_id, password)
+            except BaseException:
+                await self.end(session)
+                raise
+        return session
+
+    async def create(self, user_id: str = "", client: Client = NOBODY) -> UserSession:
+        """A new session with an id that nobody chose; anonymous without a user id."""
+        session_id = secrets.token_urlsafe(32)
+        now = time.time()
+        ttl, _ = self._lives[not user_id]
+        key = secrets.token_bytes(32) if self._keyed else b""
+        expires = now + min(ttl, self._max_ttl)
+        record = Session(
+            _key(session_id),
+            user_id,
+            now,
+            expires,
+            _EMPTY,
+            signing_key=key,
+            seen=now,
+            address=client.address,
+            agent=client.agent[:MAX_AGENT],
+        )
+        await self.store.add_session(record)
+        return UserSession(self, session_id, record, is_new=True)
+
+    async def load(self, session_id: str) -> UserSession | None:
+        """The session of an id, renewed when it is due, or None if it is unknown, ended or expired."""
+        if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
+            return None
+        record = await self.store.get_session(_key(session_id))
+        if record is None:
+            return None
+        session = UserSession(self, session_id, record)
+        ttl, renew = self._lives[not record.user_id]
+        now = time.time()
+        if record.expires - now < (renew or ttl * 0.99):
+            expires = min(now + ttl, record.created + self._max_ttl)
+            if expires > record.expires:
+                if not await self.store.touch_session(record.key, expires, now):
+                    return None
+                record.expires, record.seen = expires, now
+                session.renewed = True
+        return session
+
+    async def end(self, session: UserSession) -> None:
+        """End a session; a save that is under way comes too late."""
+        await self.store.remove_session(session.record.key)
+        await self._tell({"key": session.record.key})
+
+    async def end_others(self, session: UserSession) -> int:
+        """End the other sessions of a session's user; how many there were."""
+        if not session.user_id:
+            return 0  # anonymous sessions are nobody's, or rather strangers'
+        ended = await self.store.remove_sessions(session.user_id, keep=session.record.key)
+        if ended:
+            await self._tell({"user_id": session.user_id, "keep": session.record.key})
+        return ended
+
+    async def end_one(self, session: UserSession, handle: str) -> bool:
+        """End the session of a session's user that has this handle; False if there is none."""
+        for record in await self.store.list_sessions(session.user_id):
+            if _handle(record.key) == handle:
+                ended = await self.store.remove_session(record.key)
+                await self._tell({"key": record.key})
+                return ended
+        return False
+
+    async def describe_all(self, session: UserSession) -> list[dict[str, Any]]:
+        """What a session's user may know of all their sessions, the oldest first."""
+        return [
+            {
+                "handle": _handle(record.key),
+                "created": record.created,
+                "seen": record.seen,
+                "expires": record.expires,
+                "address": record.address,
+                "agent": record.agent,
+                "current": record.key == session.record.key,
+            }
+            for record in await self.store.list_sessions(session.user_id)
+        ]
+
+    async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
+        """Write a session's changed keys and what ``change`` does, as one step; what ``change`` returned.
+
+        Optimistic: a write counts only onto the version that was read, else it is tried again on the
+        newer one. The tasks of this process queue for a session, so that only processes compete.
+        Raises ``InvalidSessionID`` if the session has ended.
+        """
+        key = session.record.key
+        lock = self._locks.get(key)
+        if lock is None:
+            self._locks[key] = lock = asyncio.Lock()
+        try:
+            # Also of the wait for the others: behind a database that is away each of them would add its own.
+            async with asyncio.timeout(SAVE_LIMIT) as limit, lock:
+                record = session.record
+                before = _pack(session.state)
+                changed, removed = _difference(_unpack(record.state), _unpack(before))
+                changes = _pack(changed)  # what ``change`` does to them in vain must not be done twice
+                deadline = time.monotonic() + SAVE_LIMIT
+                while True:
+                    state = _apply(_unpack(record.state), _unpack(changes), removed)
+                    result = change(state)
+                    written = replace(record, state=_pack(state))
+                    if await self.store.save_session(written):
+                        written.version += 1
+                        session.settle(written, _unpack(before))
+                        return result
+                    if time.monotonic() > deadline:
+                        raise Unavailable("The session is being changed too often.")
+                    await asyncio.sleep(random.uniform(0, 0.005))  # noqa: S311  # jitter, not a secret
+                    record = await self._read(key)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # of ``change``
+            raise Unavailable from exc
+
+    async def refresh(self, session: UserSession) -> None:
+        """Read a session anew; what was changed and not saved is dropped."""
+        session.reset(await self._read(session.record.key))
+
+    async def _tell(self, end: dict[str, str]) -> None:
+        if self.on_end is not None:
+            await self.on_end(end)
+
+    async def _read(self, key: str) -> Session:
+        record = await self.store.get_session(key)
+        if record is None:
+            raise InvalidSessionID
+        return record
+
+
+class UserSession:
+    """A session as a method sees it: ``handler.session``, with the keys of its ``state`` as its own.
+
+    A missing key reads as None. Changes stay here until ``save``. It is no ``Mapping``, whose ``update``
+    would be another.
+    """
+
+    def __init__(self, sessions: Sessions, session_id: str, record: Session, *, is_new: bool = False) -> None:
+        self.is_new = is_new
+        """Whether it was made in this request."""
+        self.renewed = False
+        """Whether it lives longer since this request."""
+        self.session_id = session_id
+        self.record = record
+        self._sessions = sessions
+        self._state: dict[str, Any] | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Whose session it is; "" if it is anonymous."""
+        return self.record.user_id
+
+    @property
+    def expires(self) -> float:
+        """When it ends if it is not renewed, in Unix seconds."""
+        return self.record.expires
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What is kept in the session: plain data under string keys."""
+        if self._state is None:
+            self._state = _unpack(self.record.state)
+        return self._state
+
+    async def save(self) -> None:
+        """Write the changed keys; what another request wrote to other keys meanwhile is kept.
+
+        Raises ``InvalidSessionID`` if the session has ended, ``TypeError`` for what is not plain data.
+        """
+        await self._sessions.save(self, lambda state: None)
+
+    save_state = save
+
+    async def update(self, change: Callable[[dict[str, Any]], T]) -> T:
+        """Change the stored state in one step: ``await session.update(lambda state: ...)``.
+
+        ``change`` is called with the newest state, once more whenever another writer came first; what it
+        returned last is returned. Unsaved changes are written with it.
+        """
+        return await self._sessions.save(self, change)
+
+    async def refresh(self) -> None:
+        """Read the session anew and drop unsaved changes; ``InvalidSessionID`` if it has ended."""
+        await self._sessions.refresh(self)
+
+    async def get_account(self) -> UserAccount | None:
+        """The account of the session's user; None for an anonymous session, or if the account is gone."""
+        return await self._sessions.accounts.get(self.user_id) if self.user_id else None
+
+    def describe(self) -> dict[str, Any]:
+        """The session as it stands in an answer; its key, if it has one, when it was made just now."""
+        described = {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
+        if self.is_new and self.record.signing_key:
+            described["key"] = base64.b64encode(self.record.signing_key).decode()
+        return described
+
+    @property
+    def handle(self) -> str:
+        """What names it to its user, who may see it where the id must not be seen."""
+        return _handle(self.record.key)
+
+    @property
+    def signer(self) -> Signer:
+        """What a signature scheme may know of it."""
+        return Signer(self.session_id, self.user_id, self.record.signing_key)
+
+    def settle(self, record: Session, before: dict[str, Any]) -> None:
+        """Take over what is stored now; what has changed since ``before`` stays as an unsaved change."""
+        changed, removed = _difference(before, self.state)
+        self.reset(record)
+        _apply(self.state, changed, removed)
+
+    def reset(self, record: Session) -> None:
+        """Take over what is stored now, and drop all else."""
+        state = _unpack(record.state)
+        self.record = record
+        self.state.clear()
+        self.state.update(state)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.state.get(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a key, or ``default``."""
+        return self.state.get(name, default)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.state[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.state[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.state)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.state
+
+
+def _key(session_id: str) -> str:
+    return hashlib.sha256(session_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def _handle(key: str) -> str:
+    return key[:16]
+
+
+def _pack(state: dict[str, Any]) -> bytes:
+    if not all(isinstance(name, str) for name in state):
+        raise TypeError("The keys of a session's state must be strings.")
+    return encode_msgpack(state)
+
+
+def _unpack(state: bytes) -> dict[str, Any]:
+    return _decoder.decode(state)
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """Which keys of ``new`` differ from ``old``, and which are gone. As bytes: 1 and True differ."""
+    changed = {
+        name: value
+        for name, value in new.items()
+        if name not in old or encode_msgpack(old[name]) != encode_msgpack(value)
+    }
+    return changed, old.keys() - new.keys()
+
+
+def _apply(state: dict[str, Any], changed: dict[str, Any], removed: set[str]) -> dict[str, Any]:
+    for name in removed:
+        state.pop(name, None)
+    state.update(changed)
+    return state
+
+
+_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_EMPTY = encode_msgpack({})

@@ -1,0 +1,80 @@
+"""The body of a request: read whole, within a limit, and understood by its content type."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from toto_aio.exceptions import InvalidParameters
+from toto_aio.http.forms import FORMS
+from toto_aio.http.request import View
+
+
+class BrokenBodyError(InvalidParameters):
+    """A body that does not come whole, after which nothing can be read from its connection."""
+
+
+def body_at_hand(request: web.Request) -> bytes:
+    """The body, if all of it came with its head; else b""."""
+    content = request.content
+    try:
+        return content.read_nowait() if content.is_eof() else b""
+    except Exception:  # what is wrong with it, read_body says
+        return b""
+
+
+async def read_body(request: web.Request, begun: bytes, limit: int, seconds: float) -> bytes:
+    """The body, of which ``begun`` was read already.
+
+    It is counted here: an app that embeds this one has a limit of its own on ``request.read``. Raises
+    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for one that unpacks
+    to more (413), is broken (400) or has not come within the ``seconds`` (408).
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_within(request, begun, limit)
+    except TimeoutError as exc:
+        raise BrokenBodyError(f"The body must come within {seconds:g} seconds.", status=408) from exc
+
+
+async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
+    if (request.content_length or 0) > limit:
+        raise _too_large(request, limit)
+    pieces = bytearray(begun)
+    try:
+        while piece := await request.content.readany():
+            pieces += piece
+            if len(pieces) > limit:
+                raise _too_large(request, limit)
+    except web.RequestPayloadError as exc:
+        raise BrokenBodyError(f"The body is broken: {exc}", status=400) from exc
+    if not pieces and request.body_exists:
+        pieces += await request.read()  # a middleware of the embedding app has read it already
+    if len(pieces) > limit:
+        raise _too_large(request, limit)
+    return bytes(pieces)
+
+
+def _too_large(request: web.Request, limit: int) -> InvalidParameters:
+    text = f"The body must have at most {limit} bytes."
+    if hdrs.CONTENT_ENCODING not in request.headers:
+        return InvalidParameters(text, status=413)
+    # To find the next request aiohttp would go on unpacking this one, for ten seconds.
+    request.protocol.close()
+    request.content.feed_eof()
+    return BrokenBodyError(text, status=413)
+
+
+async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:
+    """The parameters in a form. Raises ``InvalidParameters``: 415 for another content type, 400."""
+    content_type = essence(request)
+    if content_type not in FORMS:
+        raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
+    return await FORMS[content_type](request, body)
+
+
+def essence(request: View) -> str:
+    """The content type without its parameters, in lower case."""
+    return request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()

@@ -1,0 +1,72 @@
+"""Sessions in a browser's cookie, and which requests may use it.
+
+A browser sends cookies with whatever any page makes it send. So the cookie counts only for a request that a
+page of the service, or of an allowed origin, has made (OWASP: verifying the origin with standard headers).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from aiohttp import hdrs
+
+from toto_aio.auth.caller import Caller
+from toto_aio.http.origins import Origins
+from toto_aio.http.request import View
+from toto_aio.http.response import Cookie
+from toto_aio.settings import Settings, SettingsError
+
+NAME = "toto-session"
+
+
+class SessionCookie:
+    """The cookie that holds a session's id, out of reach of the page's scripts.
+
+    Its prefix makes a browser refuse one that another host or an unencrypted page has set (RFC 6265bis).
+    Raises ``SettingsError`` for settings that would make it unsafe.
+    """
+
+    def __init__(self, settings: Settings, origins: Origins) -> None:
+        if origins.any or "null" in origins.allowed:  # which any page can be, in a sandboxed frame
+            raise SettingsError("allow_origin: with use_cookies name the origins, others let any page in")
+        prefix = "__Secure-" if settings.cookie_domain else "__Host-"
+        self.name = f"{prefix}{NAME}" if settings.secure_cookies else NAME
+        self._origins = origins
+        self._attributes = {
+            "path": "/",
+            "secure": settings.secure_cookies,
+            "httponly": True,
+            "samesite": "Lax",
+            "domain": settings.cookie_domain or None,
+        }
+
+    def read(self, request: View) -> str | None:
+        """The session id that a request shows in the cookie, if it may use it.
+
+        A GET need not say where it comes from; it counts for methods that only read.
+        """
+        if hdrs.COOKIE not in request.headers:
+            return None
+        trusted = self._origins.trusts(request)
+        if trusted is None:
+            trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
+        return request.cookies.get(self.name) if trusted else None
+
+    def write(self, request: View, caller: Caller) -> Cookie | None:
+        """The cookie to be set for what has become of the caller's session, if anything has.
+
+        A page of a foreign origin logs nobody in: it could make somebody act as somebody else.
+        """
+        session = caller.session
+        if session is None:
+            changed = caller.left and caller.by_cookie
+        else:
+            renewed = session.renewed and session.session_id == self.read(request)
+            changed = session.is_new or renewed
+        if not changed or self._origins.trusts(request) is False:
+            return None
+        if session is None:
+            return self.name, "", {**self._attributes, "max_age": 0}
+        left = max(0, math.ceil(session.expires - time.time()))
+        return self.name, session.session_id, {**self._attributes, "max_age": left}

@@ -1,0 +1,47 @@
+"""Which pages of other origins may call the service from a browser (the Fetch standard's CORS protocol)."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from toto_aio.http.origins import ANY, Origins
+from toto_aio.http.request import View
+from toto_aio.http.signatures import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
+
+ALLOWED_HEADERS = ", ".join(("content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER))
+EXPOSED_HEADERS = f"{HMAC_HEADER}, {hdrs.RETRY_AFTER}"
+ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
+MAX_AGE = "600"
+"""Seconds for which a browser may remember what it was told."""
+
+
+class Cors:
+    """The headers of each response. ``credentials``: pages of the origins may use a cookie."""
+
+    def __init__(self, origins: Origins, *, credentials: bool) -> None:
+        self._origins = origins
+        self._credentials = credentials
+
+    def headers(self, request: View) -> dict[str, str]:
+        """What the response to a request says to browsers."""
+        found: dict[str, str] = {} if self._origins.any else {hdrs.VARY: hdrs.ORIGIN}
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or not self._origins.allows(origin):
+            return found
+        found[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = ANY if self._origins.any else origin
+        if self._credentials:
+            found[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        found[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
+        if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+            found[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOWED_METHODS
+            found[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ALLOWED_HEADERS
+            found[hdrs.ACCESS_CONTROL_MAX_AGE] = MAX_AGE
+        return found
+
+    async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add them: for ``Application.on_response_prepare``, where that reaches errors and streams too."""
+        for name, value in self.headers(request).items():
+            if name == hdrs.VARY:
+                response.headers.add(name, value)
+            else:
+                response.headers[name] = value

@@ -1,0 +1,215 @@
+"""A connection whose plain calls are answered here, and whose other requests aiohttp answers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, cast
+
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_urldispatcher import UrlMappingMatchInfo
+
+from toto_aio.http.fast.path import Served
+from toto_aio.http.fast.request import FastRequest
+from toto_aio.http.response import UNREAD, WholeResponse
+
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+class FastHandler(RequestHandler):
+    """A connection. While a call runs it is busy for aiohttp too, which queues what comes meanwhile."""
+
+    __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")
+
+    def __init__(self, served: Served, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._served = served
+        self._own_task: asyncio.Task[None] | None = None
+        self._request: FastRequest | None = None  # the last one, if it is a pattern for the next
+        self._is_between = True  # two requests, and not within one, is where the parser stands
+        self._late = b""  # what came while aiohttp was about to wait for it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self._own_task = self._task_handler
+        # A request may be made when the client has left, and has these still.
+        _ = self.peername, self.sockname, self.ssl_context
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End. What refers to this is let go, for it to be freed at once."""
+        super().connection_lost(exc)
+        self._request = self._own_task = None
+        self._late = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is known, or what aiohttp has read and is plain; leave the rest to aiohttp."""
+        waiter, transport = self._waiter, self.transport
+        if waiter is None or self._late or self._messages:
+            self._wait_for_aiohttp(data)
+            return
+        if transport is None or self._close:
+            self._leave(data)  # it is about to end
+            return
+        if transport.get_write_buffer_size() > UNREAD:
+            self._leave(data)  # who does not read gets no more work done
+            return
+        request = self._request
+        self._waiter = None  # so that aiohttp may read, but does not begin
+        if request is not None:
+            if len(data) == request.length and data[: request.body_at] == request.head:
+                # The parser has read these very bytes before, and says the same of them every time.
+                request.body = data[request.body_at :]
+            else:
+                self._request = request = request.like(data, self._served.path.max_body_size)
+        if request is not None:
+            self._request_count += 1
+        else:
+            request = self._read(data)
+            if request is None:
+                self._wait(waiter)
+                return
+        self._request_in_progress = True
+        self._current_request = request  # type: ignore[assignment]
+        self._served.server.requests_count += 1
+        # An eager task may be done already.
+        task = asyncio.Task(self._call(request, waiter), loop=self._loop, name="toto-aio call", **EAGER)
+        if self._request_in_progress:
+            self._task_handler = task  # for whom aiohttp waits at the end, and whom it cancels
+
+    def make_request(self, message: Any, path: str | None) -> web.Request:
+        """aiohttp's request of a message, with the match that the router would have found."""
+        served, loop = self._served, self._loop
+        payload = StreamReader(self, 1, loop=loop)
+        payload.feed_eof()
+        make: Any = served.server.request_factory
+        request = make(message, payload, self, StreamWriter(self, loop), self._own_task)
+        route = served.path.root if path is None else served.path.below
+        match = UrlMappingMatchInfo({} if path is None else {"path": path}, route)
+        match.add_app(served.app)
+        match.freeze()
+        request._match_info = match
+        return cast(web.Request, request)
+
+    def _wait_for_aiohttp(self, data: bytes) -> None:
+        """Leave the data to aiohttp if it is busy with a request.
+
+        If it is about to wait for one, let it: who is fast would be answered the long way again and again.
+        """
+        if not data:
+            self._leave(data)  # aiohttp tells itself to go on with what it has
+        elif self._late:
+            self._late += data
+        elif self._request_in_progress or self._messages:
+            self._leave(data)
+        else:
+            self._late = data
+            self._loop.call_soon(self._take_late)
+
+    def _take_late(self) -> None:
+        data, self._late = self._late, b""
+        if self._waiter is None:
+            self._leave(data)
+        else:
+            self.data_received(data)
+
+    def _leave(self, data: bytes) -> None:
+        self._request, self._is_between = None, False
+        super().data_received(data)
+
+    def _read(self, data: bytes) -> FastRequest | None:
+        """Let aiohttp read. The request, out of the queue again, if it is one to be answered here."""
+        was_between = self._is_between
+        self._leave(data)
+        if len(self._messages) != 1 or self._upgraded:
+            return None
+        message: Any = self._messages[0][0]
+        payload = self._messages[0][1]
+        path = self._served.path
+        if (
+            type(payload) is not StreamReader  # there is no body, or something is wrong
+            or not payload._eof
+            or len(payload._buffer) != 1
+            or len(body := payload._buffer[0]) > path.max_body_size
+            or message.method != hdrs.METH_POST
+            or message.version != HttpVersion11
+            or message.should_close
+            or message.chunked
+            or (found := path.path.fullmatch(message.path)) is None
+            or hdrs.EXPECT in message.headers
+            or hdrs.UPGRADE in message.headers
+            or hdrs.CONTENT_ENCODING in message.headers
+        ):
+            return None
+        request = FastRequest(self, message, message.headers, found[1], None)
+        request.codec = path.codec(request)
+        if request.codec is None or self._parser is None:
+            return None
+        self._messages.clear()
+        self._parser.message_consumed()
+        request.body = body
+        at = data.find(b"\r\n\r\n") + 4
+        self._is_between = at + len(body) == len(data)
+        if was_between and self._is_between:
+            request.head, request.body_at, request.length = data[:at], at, len(data)
+            self._request = request
+        return request
+
+    async def _call(self, request: FastRequest, waiter: asyncio.Future[None]) -> None:
+        """Answer, and leave the connection to aiohttp's own task as if that had done it."""
+        body, request.body = request.body, b""
+        stays = False
+        try:
+            response = await self._served.path.answer(request, request.codec, body, request.path)
+            if type(response) is WholeResponse and self.transport is not None:
+                self.transport.write(response.whole)
+                stays = True
+            else:
+                stays = await self._finish(request, response)
+        except Exception as exc:
+            stays = await self._finish(request, None, exc)
+        finally:
+            self._current_request = None
+            self._request_in_progress = False
+            if self._handler_waiter is not None and not self._handler_waiter.done():
+                self._handler_waiter.set_result(None)
+            if self._manager is not None:
+                self._task_handler = self._own_task
+            if not stays or self._close or self._force_close:
+                waiter.cancel()
+                if self.transport is not None:
+                    self.transport.close()
+            else:
+                self._waiter = waiter
+                if self._messages:
+                    self._wait(waiter)
+                if request._request is not None:
+                    self._request = None  # a request of aiohttp's was made, for one call alone
+                self._next_keepalive_close_time = close = self._loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = self._loop.call_at(close, self._process_keepalive)
+
+    def _wait(self, waiter: asyncio.Future[None]) -> None:
+        """Let aiohttp's own task wait, or take what is there for it."""
+        self._waiter = waiter
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
+
+    async def _finish(self, request: FastRequest, response: Any, failure: Exception | None = None) -> bool:
+        """Have aiohttp send another response, or the answer to a failure; whether the connection stays."""
+
+        async def outcome(request: Any) -> Any:
+            if failure is not None:
+                raise failure
+            return response
+
+        try:
+            sent, left = await self._handle_request(request.web_request(), None, outcome)
+        except ConnectionError:
+            return False
+        except Exception as exc:
+            self.log_exception("Unhandled exception", exc_info=exc)
+            return False
+        return bool(sent.keep_alive) and not left

@@ -1,0 +1,125 @@
+"""A request on the fast path: what the service looks at; aiohttp's request is made when it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from aiohttp import HttpVersion11, hdrs, web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from toto_aio.codecs import Codec
+from toto_aio.http.fast.heads import LONGEST, Changes, changes
+
+
+class Connection(Protocol):
+    """Where a request has come from."""
+
+    transport: asyncio.Transport | None
+
+    def make_request(self, message: Any, path: str | None) -> web.Request:
+        """aiohttp's request of a message to ``path`` below the root."""
+
+
+class FastRequest:
+    """A ``View`` of a request. It serves for all whose head is the same, one after the other."""
+
+    __slots__ = (
+        "_changes",
+        "_connection",
+        "_lines",
+        "_request",
+        "_told",
+        "body",
+        "body_at",
+        "codec",
+        "head",
+        "headers",
+        "length",
+        "path",
+        "transport",
+    )
+    method = hdrs.METH_POST
+    version = HttpVersion11
+    keep_alive = True
+
+    def __init__(
+        self,
+        connection: Connection,
+        message: Any,
+        headers: CIMultiDictProxy[str],
+        path: str | None,
+        codec: Codec | None,
+    ) -> None:
+        self.headers = headers
+        self.transport = connection.transport
+        self.path = path
+        self.codec = codec
+        self.body = self.head = b""
+        self.body_at = self.length = 0
+        """Bytes of the head, and with the body, when it can be the pattern for those that follow."""
+        self._lines: list[bytes] | None = None
+        self._changes: Changes = {}
+        self._told = message
+        self._connection = connection
+        self._request: web.Request | None = None
+
+    def like(self, data: bytes, max_body_size: int) -> FastRequest | None:
+        """The request that these bytes are, if that can be told by this one."""
+        at = data.find(b"\r\n\r\n") + 4
+        size = len(data) - at
+        if not 4 < at <= LONGEST or not 0 < size <= max_body_size:
+            return None
+        head = data[:at]
+        lines = head.split(b"\r\n")
+        if self._lines is None:
+            self._lines = self.head.split(b"\r\n")
+        found = changes(self._lines, self.headers, lines)
+        if found is None:
+            return None
+        headers = CIMultiDict(self.headers)
+        own_size = self.length - self.body_at
+        for header, value in found.items():
+            headers[header] = value.decode()
+            if header == hdrs.CONTENT_LENGTH:
+                own_size = size if value == b"%d" % size else 0
+        if own_size != size:
+            return None
+        request = FastRequest(self._connection, self._told, CIMultiDictProxy(headers), self.path, self.codec)
+        request.head, request.body, request.body_at, request.length = head, data[at:], at, len(data)
+        request._lines, request._changes = lines, {**self._changes, **found}
+        return request
+
+    @property
+    def raw_path(self) -> str:
+        return str(self._told.path)
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        return self.web_request().cookies
+
+    @property
+    def scheme(self) -> str:
+        return self.web_request().scheme
+
+    @property
+    def remote(self) -> str | None:
+        return self.web_request().remote
+
+    def web_request(self) -> web.Request:
+        """aiohttp's request, as a method finds it: the body has been read."""
+        if self._request is None:
+            self._request = self._connection.make_request(self._message, self.path)
+        return self._request
+
+    @property
+    def _message(self) -> Any:
+        if self._changes:
+            new = {str(header).lower(): value for header, value in self._changes.items()}
+            raw = ((name, new.get(name.decode().lower(), value)) for name, value in self._told.raw_headers)
+            self._told, self._changes = self._told._replace(headers=self.headers, raw_headers=tuple(raw)), {}
+        return self._told
+
+    def _cancel(self, exc: BaseException) -> None:
+        """aiohttp lets the reading of a body fail when a client leaves; this one has been read."""

@@ -1,0 +1,155 @@
+"""The measures of an app, and the text in which Prometheus reads them.
+
+In one process each app has measures of its own. The workers of a master count in files that they share
+(prometheus_client's multiprocess mode), whichever of them is asked shows the sums.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from toto_aio.monitoring.multiprocess import FOLDER, locked
+from toto_aio.settings import SettingsError
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
+"""The upper bounds by which times are counted."""
+TRIES = 20
+"""How often the files are read in all, if processes come or go meanwhile."""
+PAUSE = 0.01
+"""Seconds in between."""
+
+
+class Measures:
+    """All that is measured."""
+
+    def __init__(self, registry: CollectorRegistry | None) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry, multiprocess_mode="livesum")
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=SECONDS)
+
+        self.calls = counter(
+            "toto_calls", "Calls by method, and ok or the code of their error", "method", "code"
+        )
+        self.call_seconds = histogram("toto_call_seconds", "Time of calls, but those that wait", "method")
+        self.sessions_created = counter("toto_sessions_created", "Sessions that were made")
+        self.sessions_ended = counter("toto_sessions_ended", "Sessions that were ended before their time")
+        self.logins = counter("toto_login_attempts", "Looks at a password: right, wrong, refused", "outcome")
+        self.store_seconds = histogram("toto_store_seconds", "Time of operations on a database", "store")
+        self.store_failures = counter("toto_store_failures", "Operations that found it out of reach", "store")
+        self.pool = gauge("toto_pool_connections", "Connections of a pool: used or idle", "pool", "state")
+        self.pool_limit = gauge("toto_pool_limit", "The most connections of a pool", "pool")
+        self.sockets = gauge("toto_sockets", "Open WebSockets")
+        self.socket_bytes = gauge("toto_socket_waiting_bytes", "What waits to be sent over WebSockets")
+        self.events_sent = counter("toto_events_sent", "Events that were sent")
+        self.events_received = counter("toto_events_received", "Events that came, to each process")
+        self.events_waiting = gauge("toto_events_waiting", "Events that wait for those who subscribed")
+        self.events_dropped = counter("toto_events_dropped", "Events that a subscriber was too slow for")
+        self.events_missed = counter("toto_events_missed", "Events that did not come, counted by subscriber")
+        self.subscriptions = gauge("toto_subscriptions", "Subscriptions and handlers of events that persist")
+        self.processes = gauge("toto_processes", "Processes that serve")
+
+
+class ProcessMeasures:
+    """What prometheus_client measures of a process by itself, as sums over those that count together."""
+
+    def __init__(self) -> None:
+        self._collector = ProcessCollector(registry=None)
+        gauges = {
+            "process_resident_memory_bytes": "Resident memory size in bytes.",
+            "process_open_fds": "Number of open file descriptors.",
+        }
+        self._gauges = {
+            name: Gauge(name, text, registry=None, multiprocess_mode="livesum")
+            for name, text in gauges.items()
+        }
+        self._cpu = Counter(
+            "process_cpu_seconds", "Total user and system CPU time spent in seconds.", registry=None
+        )
+        self._spent = 0.0
+
+    def sample(self) -> None:
+        """Measure now."""
+        for family in self._collector.collect():
+            value = family.samples[0].value
+            if family.name in self._gauges:
+                self._gauges[family.name].set(value)
+            elif family.name == "process_cpu_seconds":
+                self._cpu.inc(max(0.0, value - self._spent))
+                self._spent = value
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Where an app writes its measures, and what it reads out of them."""
+
+    measures: Measures
+    text: Callable[[], bytes]
+    """All measures in Prometheus' text format. Not for the event loop: it takes milliseconds.
+
+    Raises ``UnreadableError``.
+    """
+    sample: Callable[[], None] = lambda: None
+    """Measures the process, where nothing else does."""
+    is_shared: bool = False
+    """Whether other processes read it."""
+
+
+class UnreadableError(Exception):
+    """The measures cannot be read now."""
+
+
+def open_book() -> Book:
+    """A book for an app. Raises ``SettingsError``."""
+    if values.ValueClass._multiprocess:
+        return _shared_book()
+    registry = CollectorRegistry()
+    # What the methods measure on their own is there too, and what prometheus_client knows of the process.
+    return Book(Measures(registry), lambda: generate_latest(registry) + generate_latest(REGISTRY))
+
+
+@cache
+def _shared_book() -> Book:
+    """The one of this process: a value of a name is one value in its file, however many apps there are."""
+    folder = os.environ[FOLDER]
+    if not os.path.isdir(folder):
+        raise SettingsError(
+            f"metrics: {FOLDER} names {folder!r}, which is no folder: make it, or leave it out"
+        )
+    return Book(Measures(None), lambda: _read(folder), ProcessMeasures().sample, is_shared=True)
+
+
+def _read(folder: str) -> bytes:
+    """What all processes have counted."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    for _ in range(TRIES):
+        with locked(folder, alone=False) as is_ours:
+            try:
+                if is_ours:
+                    return generate_latest(registry)
+            except (FileNotFoundError, RuntimeError, struct.error):  # a file is being made
+                pass
+        time.sleep(PAUSE)
+    raise UnreadableError("the processes come and go too fast to be measured")

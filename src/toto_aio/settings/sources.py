@@ -1,0 +1,104 @@
+"""Where options come from: keyword arguments, a file, the environment and the command line.
+
+Each overrides the one before. ``read_settings`` puts them together and says in one line what is wrong with
+them.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from toto_aio.settings.declaration import FIELDS, OPTIONS, Settings, SettingsError, unknown_option
+
+ENVIRONMENT_PREFIX = "TOTO_AIO_"
+
+
+def read_settings(
+    options: Mapping[str, Any],
+    file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    arguments: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings from keyword ``options``, a file, the environment and the command line's ``arguments``.
+
+    Each overrides the one before. Raises ``SettingsError`` with one line that says what to write, and
+    where the wrong option stands.
+    """
+    values = {name: _convert(name, name, value) for name, value in options.items()}
+    if file is not None:
+        for name, value in read_file(file).items():
+            values[name] = _convert(f"{file}: {name}", name, value)
+    for variable, text in (environ or {}).items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            values[name] = _convert(variable, name, text, text=True)
+    for name, text in (arguments or {}).items():
+        values[name] = _convert(f"--{name}", name, text, text=True)
+    return Settings(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the settings of a program come from, to be read again and again."""
+
+    options: Mapping[str, Any]
+    file: str | os.PathLike[str] | None
+    arguments: Mapping[str, str]
+
+    def read(self) -> Settings:
+        """The settings as they are now. Raises ``SettingsError``."""
+        return read_settings(self.options, self.file, os.environ, self.arguments)
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The options of a file: TOML if its name ends so, else Toto's ``name = <Python literal>`` lines.
+
+    Nothing of either is executed. Raises ``SettingsError``.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return tomllib.loads(text) if Path(path).suffix == ".toml" else _read_literals(text)
+    except OSError as exc:
+        raise SettingsError(f"{path}: {exc.strerror}") from exc
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
+        raise SettingsError(f"{path}: {exc or 'nested too deeply'}") from exc
+
+
+def _read_literals(text: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for node in ast.parse(text).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    values[name] = ast.literal_eval(value)
+                except (ValueError, TypeError):
+                    raise ValueError(f"line {node.lineno}: {name}: write a plain value") from None
+            case _:
+                raise ValueError(f"line {node.lineno}: write name = value")
+    return values
+
+
+def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
+    option = OPTIONS.get(name)
+    if option is None:
+        raise SettingsError(unknown_option(place, name))
+    if option.type == list[str] and isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, FIELDS[name].type, strict=not text)
+    except msgspec.ValidationError as exc:
+        expected = f"write one of {', '.join(option.choices)}" if option.choices else _explain(exc)
+        raise SettingsError(f"{place}: {expected}, not {value!r}") from exc
+
+
+def _explain(exc: msgspec.ValidationError) -> str:
+    """msgspec's words, as in ``expected int >= 0``, without what it found and where."""
+    return str(exc).partition(", got")[0].partition(" - at")[0].replace("`", "").lower()

@@ -1,0 +1,69 @@
+"""The tables of a database, and how one of an older version is brought to the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from toto_aio.settings import SettingsError
+from toto_aio.stores.sql.dialect import Dialect
+from toto_aio.stores.sql.driver import Driver, Run
+
+
+def _create_tables(d: Dialect) -> Sequence[str]:
+    return [
+        *d.table(
+            "toto_accounts",
+            f"""user_id {d.key} NOT NULL PRIMARY KEY, password {d.key}, extra {d.text} NOT NULL,
+            version {d.integer} NOT NULL""",
+        ),
+        *d.table(
+            "toto_sessions",
+            f"""session_key {d.key} NOT NULL PRIMARY KEY, user_id {d.key} NOT NULL,
+            created {d.real} NOT NULL, expires {d.real} NOT NULL, state {d.blob} NOT NULL,
+            version {d.integer} NOT NULL, signing_key {d.blob} NOT NULL,
+            seen {d.real} NOT NULL, address {d.text} NOT NULL, agent {d.text} NOT NULL""",
+            "user_id",
+            "expires",
+        ),
+        *d.table(
+            "toto_counters",
+            f"""counter_key {d.key} NOT NULL PRIMARY KEY, count {d.integer} NOT NULL,
+            expires {d.real} NOT NULL""",
+            "expires",
+        ),
+    ]
+
+
+MIGRATIONS: tuple[Callable[[Dialect], Sequence[str]], ...] = (_create_tables,)
+"""Step n brings a database of version n to n + 1; a new one has version 0. A step may run twice if the
+server ends in the middle of it, so what it makes is made if it is missing."""
+
+
+async def create_schema(driver: Driver, dialect: Dialect) -> None:
+    """Bring a database to the newest version, whoever else is about to; ``SettingsError`` if it is newer."""
+    if await _version(driver.fetch, dialect) < len(MIGRATIONS):
+        await driver.create_schema(partial(_migrate, dialect))
+
+
+async def _migrate(dialect: Dialect, run: Run) -> None:
+    if not await run(dialect.has_schema):
+        await run(f"CREATE TABLE toto_schema (version {dialect.integer} NOT NULL) {dialect.table_options}")
+    if not await run("SELECT version FROM toto_schema"):
+        await run("INSERT INTO toto_schema (version) VALUES (0)")
+    version = await _version(run, dialect)
+    for number, step in enumerate(MIGRATIONS[version:], version + 1):
+        for statement in step(dialect):
+            await run(statement)
+        await run("UPDATE toto_schema SET version = ?", number)
+
+
+async def _version(run: Run, dialect: Dialect) -> int:
+    rows = await run("SELECT version FROM toto_schema") if await run(dialect.has_schema) else []
+    version = int(rows[0][0]) if rows else 0
+    if version > len(MIGRATIONS):
+        raise SettingsError(
+            f"database: its tables are of version {version} and this toto-aio knows up to {len(MIGRATIONS)}; "
+            "install the newer one again: pip install --upgrade toto-aio"
+        )
+    return version

@@ -1,0 +1,157 @@
+"""Accounts and sessions in an SQL database: every statement once, whatever the database.
+
+A database adds a ``Driver`` that sends statements, and a ``Dialect`` that says how its SQL differs. A
+statement is written with ``?`` and stands alone: none needs a transaction, so that nothing is left
+open when a call is cancelled between two of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from toto_aio.codecs import encode_json
+from toto_aio.exceptions import Unavailable, UserIDExists
+from toto_aio.models import Account, Session
+from toto_aio.stores.coalesce import Merged
+from toto_aio.stores.sql.dialect import Dialect
+from toto_aio.stores.sql.driver import Driver, DuplicateKeyError, Row
+from toto_aio.stores.sql.pool import Pool
+from toto_aio.stores.sql.schema import create_schema
+
+GET_ACCOUNT = "SELECT user_id, password, extra, version FROM toto_accounts WHERE user_id = ?"
+ADD_ACCOUNT = "INSERT INTO toto_accounts (user_id, password, extra, version) VALUES (?, ?, ?, ?)"
+UPDATE_ACCOUNT = """UPDATE toto_accounts SET extra = ?, version = version + 1
+    WHERE user_id = ? AND version = ?"""
+REPLACE_PASSWORD = """UPDATE toto_accounts SET password = ?, version = version + 1
+    WHERE user_id = ? AND password = ?"""
+_SESSION = "session_key, user_id, created, expires, state, version, signing_key, seen, address, agent"
+GET_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE expires > ? AND session_key"
+ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SAVE_SESSION = """UPDATE toto_sessions SET state = ?, version = version + 1
+    WHERE session_key = ? AND version = ? AND expires > ?"""
+TOUCH_SESSION = "UPDATE toto_sessions SET expires = ?, seen = ? WHERE session_key = ? AND expires > ?"
+LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
+REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ? AND expires > ?"
+REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ? AND expires > ?"
+
+
+class SQLStore:
+    """The contract of a store over a driver. ``db`` is what the driver offers to methods.
+
+    ``pool`` has the store's own connections, if there are several.
+    """
+
+    def __init__(self, driver: Driver, dialect: Dialect, db: Any, pool: Pool[Any] | None = None) -> None:
+        self.db = db
+        self.pool = pool
+        self._driver = driver
+        self._dialect = dialect
+        self._sessions = Merged(self._read_sessions)
+        self._increment = dialect.increment()
+        self._sweeps = dialect.sweeps()
+
+    async def prepare(self, where: str) -> None:
+        """Bring the database ``where`` to the newest version; if that fails the store is closed."""
+        try:
+            await create_schema(self._driver, self._dialect)
+        except BaseException as exc:
+            await self.close()
+            if isinstance(exc, Unavailable):
+                raise Unavailable(f"Cannot open the database {where}: {exc.__cause__ or exc}") from exc
+            raise
+
+    async def close(self) -> None:
+        await self._driver.close()
+        await self._sessions.finish()
+
+    async def get_account(self, user_id: str) -> Account | None:
+        rows = await self._driver.fetch(GET_ACCOUNT, user_id)
+        return _account(rows[0]) if rows else None
+
+    async def add_account(self, account: Account) -> None:
+        extra = _pack_values(account.values)
+        try:
+            await self._driver.execute(ADD_ACCOUNT, account.user_id, account.password, extra, account.version)
+        except DuplicateKeyError as exc:
+            raise UserIDExists from exc
+
+    async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
+        for _ in range(100):  # another writer came first: look again
+            account = await self.get_account(user_id)
+            if account is None:
+                return False
+            extra = _pack_values({**account.values, **changes})
+            if await self._driver.execute(UPDATE_ACCOUNT, extra, user_id, account.version):
+                return True
+        raise Unavailable
+
+    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+        return await self._driver.execute(REPLACE_PASSWORD, new, user_id, old) == 1
+
+    async def get_session(self, key: str) -> Session | None:
+        row = await self._sessions.get(key)
+        return None if row is None else Session(*row)
+
+    async def add_session(self, session: Session) -> None:
+        await self._driver.execute(
+            ADD_SESSION,
+            session.key,
+            session.user_id,
+            session.created,
+            session.expires,
+            session.state,
+            session.version,
+            session.signing_key,
+            session.seen,
+            session.address,
+            session.agent,
+        )
+
+    async def save_session(self, session: Session) -> bool:
+        saved = await self._driver.execute(
+            SAVE_SESSION, session.state, session.key, session.version, time.time()
+        )
+        return saved == 1
+
+    async def touch_session(self, key: str, expires: float, seen: float) -> bool:
+        return await self._driver.execute(TOUCH_SESSION, expires, seen, key, time.time()) == 1
+
+    async def list_sessions(self, user_id: str) -> list[Session]:
+        return [Session(*row) for row in await self._driver.fetch(LIST_SESSIONS, user_id, time.time())]
+
+    async def remove_session(self, key: str) -> bool:
+        return await self._driver.execute(REMOVE_SESSION, key, time.time()) == 1
+
+    async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
+        return await self._driver.execute(REMOVE_SESSIONS, user_id, keep or "", time.time())
+
+    async def increment(self, key: str, ttl: float, by: int = 1) -> int:
+        now = time.time()
+        ends = now + ttl
+        rows = await self._driver.change(self._increment, key, by, ends, by, now, now, ends)
+        return int(rows[0][0])
+
+    async def add_once(self, key: str, ttl: float) -> bool:
+        return await self.increment(key, ttl) == 1
+
+    async def sweep(self) -> int:
+        now = time.time()
+        return sum([await self._driver.execute(statement, now) for statement in self._sweeps])
+
+    async def _read_sessions(self, keys: Sequence[str]) -> Mapping[str, Row]:
+        is_one, values = self._dialect.any_of(keys)
+        rows = await self._driver.fetch(f"{GET_SESSIONS} {is_one}", time.time(), *values)
+        return {row[0]: row for row in rows}
+
+
+def _account(row: Row) -> Account:
+    user_id, password, extra, version = row
+    return Account(user_id, password, msgspec.json.decode(extra), version)
+
+
+def _pack_values(values: Mapping[str, Any]) -> str:
+    return encode_json(values).decode()

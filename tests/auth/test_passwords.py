@@ -1,0 +1,247 @@
+"""Passwords: hashed with argon2id, Toto's hashes understood, and never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+from contextlib import closing
+from typing import Any
+
+import argon2
+import pytest
+
+from toto_aio.auth.passwords import MAX_BYTES, Passwords
+
+
+def quick() -> closing[Passwords]:
+    """Passwords whose hashes cost next to nothing, closed at the end."""
+    return closing(Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
+
+
+def toto_hash(password: bytes, salt: str, iterations: int | None = None) -> str:
+    """A hash as Toto made it: PBKDF2-HMAC-SHA1 (RFC 8018) by hand, its 24 bytes in base64 with ``./``."""
+    head = f"$p5k2${'' if iterations is None else f'{iterations:x}'}${salt}"
+    key = b""
+    for block in (1, 2):  # of 20 bytes each
+        digest = hmac.digest(password, head.encode() + block.to_bytes(4, "big"), "sha1")
+        total = int.from_bytes(digest, "big")
+        for _ in range((400 if iterations is None else iterations) - 1):
+            digest = hmac.digest(password, digest, "sha1")
+            total ^= int.from_bytes(digest, "big")
+        key += total.to_bytes(20, "big")
+    text = base64.b64encode(key[:24]).decode().replace("+", ".")
+    return f"{head}${text}"
+
+
+async def test_the_right_password_and_no_other() -> None:
+    """A password verifies against its own hash, and what is nearly it does not."""
+    with quick() as passwords:
+        stored = await passwords.hash("correct horse")
+        assert await passwords.verify("correct horse", stored)
+        for wrong in ("", "correct horsf", "Correct horse", "correct horse ", "correct horse\0", "correct"):
+            assert not await passwords.verify(wrong, stored)
+
+
+async def test_hashes_are_argon2id_of_the_promised_parameters() -> None:
+    """A new hash is argon2id with m=19456, t=2, p=1, and argon2 itself verifies it."""
+    with closing(Passwords()) as passwords:
+        stored = await passwords.hash("correct horse")
+        assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+        assert argon2.PasswordHasher().verify(stored, "correct horse")
+
+
+async def test_each_hash_has_a_salt_of_its_own() -> None:
+    """The same password gives another hash each time."""
+    with quick() as passwords:
+        assert await passwords.hash("correct horse") != await passwords.hash("correct horse")
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["p\u00e4ssw\u00f6rd", "\U0001f600" * 8, "nul\0in the middle", "\0" * 8, "x" * MAX_BYTES, " " * 8],
+)
+async def test_any_text_can_be_a_password(password: str) -> None:
+    """Text beyond ASCII, with NULs, and of the greatest length is hashed whole."""
+    with quick() as passwords:
+        stored = await passwords.hash(password)
+        assert await passwords.verify(password, stored)
+        assert not await passwords.verify(password[:-1], stored)
+        assert not await passwords.verify(password + "\0", stored)
+
+
+async def test_a_nul_does_not_end_a_password() -> None:
+    """What stands behind a NUL counts."""
+    with quick() as passwords:
+        stored = await passwords.hash("correct\0horse")
+        for wrong in ("correct", "correct\0", "correct\0house", "correcthorse", "correct horse"):
+            assert not await passwords.verify(wrong, stored)
+
+
+async def test_no_account_has_no_password() -> None:
+    """For an unknown user every password is wrong."""
+    with quick() as passwords:
+        assert not await passwords.verify("correct horse", None)
+        assert not await passwords.verify("", None)
+
+
+async def test_a_password_that_is_too_long_is_wrong() -> None:
+    """A password of more than 1,024 bytes is wrong, even where it, or its beginning, was hashed."""
+    with quick() as passwords:
+        too_long = "x" * (MAX_BYTES + 1)
+        assert not await passwords.verify(too_long, await passwords.hash(too_long))
+        assert not await passwords.verify(too_long, await passwords.hash(too_long[:MAX_BYTES]))
+        assert not await passwords.verify(too_long, toto_hash(too_long.encode(), "saltsalt", 2))
+        assert not await passwords.verify(too_long, toto_hash(too_long[:MAX_BYTES].encode(), "saltsalt", 2))
+        assert not await passwords.verify("x" * 1_000_000, None)
+
+
+async def test_text_that_is_no_unicode_is_a_wrong_password() -> None:
+    """Half a character is a wrong password and nothing worse."""
+    with quick() as passwords:
+        assert not await passwords.verify("\ud800 horse", await passwords.hash("correct horse"))
+        assert not await passwords.verify("\ud800 horse", None)
+
+
+async def test_needs_rehash() -> None:
+    """A hash of other parameters is to be replaced, and so is Toto's; one of the same is not."""
+    with quick() as passwords, closing(Passwords()) as stronger:
+        stored = await passwords.hash("correct horse")
+        assert not passwords.needs_rehash(stored)
+        assert stronger.needs_rehash(stored)
+        assert passwords.needs_rehash(await stronger.hash("correct horse"))
+        assert passwords.needs_rehash(toto_hash(b"correct horse", "saltsalt"))
+        assert await stronger.verify("correct horse", stored)  # until then it is understood
+
+
+@pytest.mark.parametrize(
+    ("password", "stored"),
+    [
+        ("cloadm", "$p5k2$$exec$r1EWMCMk7Rlv3L/RNcFXviDefYa0hlql"),
+        ("gnu", "$p5k2$c$u9HvcT4d$Sd1gwSVCLZYAuqZ25piRnbBEoAesaa/g"),
+        ("dcl", "$p5k2$d$tUsch7fU$nqDkaxMDOFBeJsTSfABsyn.PYUXilHwL"),
+        ("\u0399\u03c9\u03b1\u03bd\u03bd\u03b7\u03c2", "$p5k2$$KosHgqNo$9mjN8gqjt02hDoP0c2J0ABtLIwtot8cQ"),
+    ],
+)
+async def test_the_vectors_of_totos_library(password: str, stored: str) -> None:
+    """The hashes in the tests of PBKDF2.py, which Toto carried with it, verify."""
+    with quick() as passwords:
+        assert await passwords.verify(password, stored)
+        assert not await passwords.verify(password + "x", stored)
+        assert not await passwords.verify(password, stored[:-1] + ("A" if stored[-1] != "A" else "B"))
+
+
+@pytest.mark.parametrize("iterations", [None, 1, 15, 16, 400, 1000])
+@pytest.mark.parametrize("salt", ["8charslt", "", "./ABCxyz", "s" * 40])
+async def test_hashes_of_toto_verify(iterations: int | None, salt: str) -> None:
+    """A hash made by hand as Toto's are verifies, with hexadecimal iterations, or none for 400."""
+    with quick() as passwords:
+        stored = toto_hash("p\u00e4ssword".encode(), salt, iterations)
+        assert await passwords.verify("p\u00e4ssword", stored)
+        assert not await passwords.verify("password", stored)
+        assert not await passwords.verify("", stored)
+
+
+async def test_empty_iterations_mean_400() -> None:
+    """No iterations and 190, which is 400, are as many; but each is part of what salts the hash."""
+    with quick() as passwords:
+        none, named = toto_hash(b"correct horse", "saltsalt"), toto_hash(b"correct horse", "saltsalt", 400)
+        assert named.startswith("$p5k2$190$")
+        assert none.rpartition("$")[2] != named.rpartition("$")[2]
+        assert await passwords.verify("correct horse", none)
+        assert not await passwords.verify("correct horse", none.replace("$p5k2$$", "$p5k2$190$"))
+
+
+ARGON2 = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$t5QLzMlfSPLMezb1X/hRw1bKTTpryM1JhqBpLyqseOw"
+"""That of "correct horse"."""
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "$",
+        "plain text",
+        "correct horse",
+        "\u00e9",
+        "\ud800",
+        "\0",
+        "$2b$12$abcdefghijklmnopqrstuv",
+        "$argon2",
+        "$argon2id$",
+        "$argon2id$\u00e9",
+        "$argon2id$\0",
+        "$argon2id$v=19$m=1,t=1,p=1$a$b",
+        ARGON2[:-3],
+        ARGON2 + "\u00e9",
+        ARGON2 + "\ud800",
+        ARGON2.replace("$m=8", "$m=4294967295"),
+        ARGON2.replace("t=1", "t=0"),
+        ARGON2.replace("v=19", "v=1"),
+        ARGON2.replace("argon2id", "argon2xx"),
+        "$p5k2$",
+        "$p5k2$$",
+        "$p5k2$$$",
+        "$p5k2$$salt",
+        "$p5k2$$salt$",
+        "$p5k2$zz$saltsalt$" + "." * 32,
+        "$p5k2$0$saltsalt$" + "." * 32,
+        "$p5k2$-1$saltsalt$" + "." * 32,
+        "$p5k2$1.5$saltsalt$" + "." * 32,
+        "$p5k2$ffffffffffffffffffff$saltsalt$" + "." * 32,
+        "$p5k2$$saltsalt$\u00e9",
+        "$p5k2$$saltsalt$\ud800",
+        "$p5k2$$\ud800$" + "." * 32,
+        "$p5k2$\u0661$saltsalt$" + "." * 32,
+    ],
+    ids=ascii,
+)
+async def test_a_malformed_hash_fits_nothing(stored: str) -> None:
+    """What is no hash verifies no password, and raises nothing."""
+    with quick() as passwords:
+        assert not await passwords.verify("correct horse", stored)
+        assert not await passwords.verify("", stored)
+
+
+def slow() -> closing[Passwords]:
+    """Passwords of which each costs a tenth of a second, in which an idle loop turns thousands of times."""
+    return closing(Passwords(argon2.PasswordHasher(time_cost=8, memory_cost=19456, parallelism=1)))
+
+
+async def turns_of_the_loop(work: asyncio.Task[Any]) -> int:
+    """How often the loop turns until the work is done; work on the loop itself is done in one turn."""
+    turns = 0
+    while not work.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return turns
+
+
+@pytest.mark.parametrize("kind", ["none", "argon2", "toto"])
+async def test_the_loop_goes_on_while_a_password_is_verified(kind: str) -> None:
+    """Other work goes on in the same loop, whichever hash is looked at."""
+    with slow() as passwords:
+        stored = {
+            "none": None,
+            "argon2": await passwords.hash("correct horse"),
+            "toto": toto_hash(b"correct horse", "saltsalt"),
+        }[kind]
+        verifying = asyncio.create_task(passwords.verify("correct horse", stored))
+        assert await turns_of_the_loop(verifying) > 10
+        assert await verifying is (stored is not None)
+
+
+async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:
+    """Hashing does not hold up the loop either."""
+    with slow() as passwords:
+        assert await turns_of_the_loop(asyncio.create_task(passwords.hash("correct horse"))) > 10
+
+
+async def test_many_at_once() -> None:
+    """A burst of logins is worked off, each with its own answer."""
+    with quick() as passwords:
+        stored = [await passwords.hash(f"password {number}") for number in range(5)]
+        answers = await asyncio.gather(
+            *(passwords.verify(f"password {number % 7}", stored[number % 5]) for number in range(70))
+        )
+        assert answers == [number % 7 == number % 5 for number in range(70)]

@@ -1,0 +1,1052 @@
+"""The rules of sessions: ids, life-time, saving without losing what others wrote, and who calls."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import string
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import argon2
+import pytest
+from msgspec.structs import replace
+
+from tests.support.service import shown
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.caller import Caller
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
+from toto_aio.models import Account, Client, Session
+from toto_aio.settings import Settings
+from toto_aio.stores import Store
+from toto_aio.stores.memory import MemoryStore
+
+MakeSessions = Callable[..., Sessions]
+
+PASSWORD = "correct horse"
+SOON = 5.0
+"""Seconds that a test may take between two looks at the clock."""
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    """Hashes that cost little."""
+    passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    yield passwords
+    passwords.close()
+
+
+@pytest.fixture
+def make_sessions(store: Store, passwords: Passwords) -> MakeSessions:
+    """The sessions in the store under settings: ``make_sessions(session_ttl=10)``."""
+    return lambda **options: Sessions(store, Accounts(store, passwords), Settings(**options))
+
+
+@pytest.fixture
+def sessions(make_sessions: MakeSessions) -> Sessions:
+    """The sessions in the store under the default settings."""
+    return make_sessions()
+
+
+class Held:
+    """Lets the first call of some of a store's operations wait for ``go``; ``reached``: it is there."""
+
+    def __init__(self, store: Any, *operations: str) -> None:
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+        for name in operations:
+            setattr(store, name, self._hold(getattr(store, name)))
+
+    def _hold(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        async def held(*args: Any, **kwargs: Any) -> Any:
+            if not self.reached.is_set():
+                self.reached.set()
+                await self.go.wait()
+            return await operation(*args, **kwargs)
+
+        return held
+
+
+def changes_of_accounts(store: Any) -> list[str]:
+    """The operations of a store that change an account which is there."""
+    others = ("_", "get_", "add_", "open", "close", "sweep")
+    names = [name for name in dir(store) if not name.startswith(others) and "session" not in name]
+    return [name for name in names if callable(getattr(store, name))]
+
+
+class Counted:
+    """Counts the calls of a store's operation."""
+
+    def __init__(self, store: Any, operation: str) -> None:
+        self.calls = 0
+        original = getattr(store, operation)
+
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return await original(*args, **kwargs)
+
+        setattr(store, operation, counted)
+
+
+async def stored(store: Store, user_id: str = "ada") -> Session:
+    """The one session of a user, as it is stored."""
+    [session] = await store.list_sessions(user_id)
+    return session
+
+
+async def load(sessions: Sessions, session_id: str) -> UserSession:
+    """A session that must be there."""
+    session = await sessions.load(session_id)
+    assert session is not None
+    return session
+
+
+async def state_of(sessions: Sessions, session: UserSession) -> dict[str, Any]:
+    """What is stored of a session's state, as another request reads it."""
+    return (await load(sessions, session.session_id)).state
+
+
+# Ids
+
+
+async def test_a_new_session(sessions: Sessions) -> None:
+    """It is the user's, empty, lives as long as the settings say, and can be loaded by its id."""
+    session = await sessions.create("ada")
+    assert (session.user_id, session.state) == ("ada", {})
+    assert 0 <= time.time() + 30 * 86400 - session.expires < SOON
+    loaded = await load(sessions, session.session_id)
+    assert (loaded.session_id, loaded.user_id, loaded.state) == (session.session_id, "ada", {})
+    assert session.describe() == {
+        "session_id": session.session_id,
+        "expires": session.expires,
+        "user_id": "ada",
+    }
+
+
+async def test_an_anonymous_session(sessions: Sessions) -> None:
+    """Its user id is empty, and it lives for a day."""
+    session = await sessions.create()
+    assert session.user_id == ""
+    assert 0 <= time.time() + 86400 - session.expires < SOON
+    assert (await load(sessions, session.session_id)).user_id == ""
+
+
+async def test_ids_cannot_be_guessed(sessions: Sessions) -> None:
+    """Each has 32 random bytes that no other session has, in letters that any header can carry."""
+    ids = [(await sessions.create("ada")).session_id for _ in range(200)]
+    assert len(set(ids)) == 200
+    for session_id in ids:
+        assert set(session_id) <= set(string.ascii_letters + string.digits + "-_")
+        assert len(base64.urlsafe_b64decode(session_id + "=")) == 32
+    for length in (4, 8):  # neither the time nor a counter stands in front or behind
+        assert len({session_id[:length] for session_id in ids}) > 195
+        assert len({session_id[-length:] for session_id in ids}) > 195
+
+
+async def test_ids_are_hashed_at_rest(store: Store, sessions: Sessions) -> None:
+    """The store knows a session by the SHA-256 of its id alone, and that opens nothing."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    await session.save()
+    record = await stored(store)
+    assert record.key == hashlib.sha256(session.session_id.encode()).hexdigest()
+    assert session.session_id not in repr(record)
+    assert await store.get_session(session.session_id) is None
+    assert await sessions.load(record.key) is None
+
+
+async def test_every_login_has_an_id_of_its_own(sessions: Sessions) -> None:
+    """A second login leaves the first session as it is."""
+    await sessions.accounts.create("ada", PASSWORD)
+    first, second = (
+        await sessions.log_in("Ada", PASSWORD, Client("127.0.0.1")),
+        await sessions.log_in("ada", PASSWORD, Client("127.0.0.1")),
+    )
+    assert first.session_id != second.session_id
+    for session in (first, second):
+        assert (await load(sessions, session.session_id)).user_id == "ada"
+
+
+@pytest.mark.parametrize(
+    "session_id",
+    ["", "x", "x" * 43, "x" * 256, "x" * 257, "x" * 1_000_000, "é", "\ud800", "\x00", " "],
+    ids=len,
+)
+async def test_unknown_ids(sessions: Sessions, session_id: str) -> None:
+    """They have no session, whatever they look like, and make none."""
+    await sessions.create("ada")
+    assert await sessions.load(session_id) is None
+    assert await sessions.load(session_id) is None
+
+
+@pytest.mark.parametrize("session_id", ["", "x" * 257])
+async def test_ids_of_impossible_length(store: Store, sessions: Sessions, session_id: str) -> None:
+    """The store is not asked for what it cannot have."""
+    reads = Counted(store, "get_session")
+    assert await sessions.load(session_id) is None
+    assert reads.calls == 0
+
+
+@pytest.mark.parametrize("session_id", [{"$gt": ""}, ["x"], [], 0, 1, True, False, b"x", 1.5], ids=shown)
+async def test_ids_that_are_no_text(store: Store, sessions: Sessions, session_id: Any) -> None:
+    """What a client may send in place of an id has no session, and never reaches the store."""
+    reads = Counted(store, "get_session")
+    assert await sessions.load(session_id) is None
+    assert await Caller(sessions, None, None).retrieve(session_id) is None
+    assert reads.calls == 0
+
+
+async def test_an_ended_session(store: Store, sessions: Sessions) -> None:
+    """It cannot be loaded any more; the user's others can."""
+    session, other = await sessions.create("ada"), await sessions.create("ada")
+    await sessions.end(session)
+    assert await sessions.load(session.session_id) is None
+    assert await sessions.load(other.session_id) is not None
+    await sessions.end(session)
+
+
+async def test_the_others_are_ended(sessions: Sessions) -> None:
+    """All sessions of the user but the one; those of other users stay."""
+    session = await sessions.create("ada")
+    others = [await sessions.create("ada") for _ in range(3)]
+    eve, anonymous = await sessions.create("eve"), await sessions.create()
+    assert await sessions.end_others(session) == 3
+    for other in others:
+        assert await sessions.load(other.session_id) is None
+    for kept in (session, eve, anonymous):
+        assert await sessions.load(kept.session_id) is not None
+
+
+async def test_an_anonymous_session_has_no_others(sessions: Sessions) -> None:
+    """Anonymous sessions belong to nobody, so that one cannot end those of strangers."""
+    session, stranger = await sessions.create(), await sessions.create()
+    assert await sessions.end_others(session) == 0
+    assert await sessions.load(stranger.session_id) is not None
+
+
+async def test_an_expired_session(store: Store, sessions: Sessions) -> None:
+    """It is as if there were none, and loading it does not bring it back."""
+    session = await sessions.create("ada")
+    await store.touch_session(session.record.key, time.time() - 1, time.time())
+    assert await sessions.load(session.session_id) is None
+    assert await store.list_sessions("ada") == []
+
+
+# Renewal
+
+
+async def test_a_fresh_session_is_not_written(store: Store, make_sessions: MakeSessions) -> None:
+    """Renewing does not cost a write on every request."""
+    for options in ({}, {"session_renew": 600}, {"session_ttl": 1e9}, {"session_max_ttl": 60}):
+        sessions = make_sessions(**options)
+        session = await sessions.create("ada")
+        writes = Counted(store, "touch_session")
+        for _ in range(3):
+            assert (await load(sessions, session.session_id)).expires == session.expires
+        assert writes.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("user_id", "options", "left", "life"),
+    [
+        ("ada", {"session_ttl": 1000}, 995, None),
+        ("ada", {"session_ttl": 1000}, 985, 1000),
+        ("ada", {"session_ttl": 1000}, 20, 1000),
+        ("ada", {"session_ttl": 1000, "session_renew": 100}, 120, None),
+        ("ada", {"session_ttl": 1000, "session_renew": 100}, 80, 1000),
+        ("ada", {"session_ttl": 1000, "session_renew": 5000}, 980, 1000),
+        ("ada", {"session_ttl": 1000, "session_renew": 900, "anon_session_renew": 10}, 500, 1000),
+        ("", {"anon_session_ttl": 1000}, 995, None),
+        ("", {"anon_session_ttl": 1000}, 985, 1000),
+        ("", {"anon_session_ttl": 1000, "session_ttl": 9000}, 20, 1000),
+        ("", {"anon_session_ttl": 1000, "anon_session_renew": 100}, 120, None),
+        ("", {"anon_session_ttl": 1000, "anon_session_renew": 100, "session_renew": 900}, 500, None),
+        ("", {"anon_session_ttl": 1000, "anon_session_renew": 100}, 80, 1000),
+    ],
+)
+async def test_renewal(
+    store: Store,
+    make_sessions: MakeSessions,
+    user_id: str,
+    options: dict[str, float],
+    left: float,
+    life: float | None,
+) -> None:
+    """With 0 after a hundredth of its life, else with less than so much left; for anonymous ones apart."""
+    sessions = make_sessions(**options)
+    session = await sessions.create(user_id)
+    before = time.time() + left
+    await store.touch_session(session.record.key, before, time.time())
+    loaded = await load(sessions, session.session_id)
+    record = await stored(store, user_id)
+    assert record.expires == loaded.expires
+    assert record.version == 1
+    if life is None:
+        assert loaded.expires == pytest.approx(before, abs=0.001)
+    else:
+        assert 0 <= time.time() + life - loaded.expires < SOON
+
+
+async def test_a_session_ends_at_last(store: Store, make_sessions: MakeSessions) -> None:
+    """However often it is used it lives no longer than ``session_max_ttl``."""
+    sessions = make_sessions(session_ttl=1000, session_max_ttl=5000)
+    session = await sessions.create("ada")
+    now = time.time()
+    record = replace(await stored(store), created=now - 4500, expires=now + 10)
+    await store.remove_session(record.key)
+    await store.add_session(record)
+    loaded = await load(sessions, session.session_id)
+    assert loaded.expires == pytest.approx(record.created + 5000, abs=0.001)
+    assert (await stored(store)).expires == loaded.expires
+    writes = Counted(store, "touch_session")
+    assert (await load(sessions, session.session_id)).expires == loaded.expires
+    assert writes.calls == 0
+
+
+async def test_no_session_is_made_to_live_longer(make_sessions: MakeSessions) -> None:
+    """``session_max_ttl`` counts from the first moment, for anonymous sessions too."""
+    sessions = make_sessions(session_ttl=1000, anon_session_ttl=1000, session_max_ttl=100)
+    for user_id in ("ada", ""):
+        session = await sessions.create(user_id)
+        assert 0 <= time.time() + 100 - session.expires < SOON
+
+
+async def test_a_shorter_life_is_not_applied_backwards(store: Store, make_sessions: MakeSessions) -> None:
+    """A session that was made under a longer life keeps it."""
+    session = await make_sessions(session_ttl=5000).create("ada")
+    loaded = await load(make_sessions(session_ttl=1000), session.session_id)
+    assert loaded.expires == (await stored(store)).expires == session.expires
+
+
+async def test_a_renewal_revives_nothing(store: Store, make_sessions: MakeSessions) -> None:
+    """A session that ends while it is being renewed has ended."""
+    sessions = make_sessions(session_ttl=1000)
+    session = await sessions.create("ada")
+    await store.touch_session(session.record.key, time.time() + 10, time.time())
+    renewal = Held(store, "touch_session")
+    loading = asyncio.create_task(sessions.load(session.session_id))
+    await renewal.reached.wait()
+    await sessions.end(session)
+    renewal.go.set()
+    assert await loading is None
+    assert await store.list_sessions("ada") == []
+
+
+async def test_a_save_does_not_undo_a_renewal(store: Store, make_sessions: MakeSessions) -> None:
+    """A long request saves after another has renewed the session: the session lives on."""
+    sessions = make_sessions(session_ttl=1000)
+    session = await sessions.create("ada")
+    await store.touch_session(session.record.key, time.time() + 995, time.time())
+    long = await load(sessions, session.session_id)
+    renewed = time.time() + 1000
+    await store.touch_session(session.record.key, renewed, time.time())
+    long["a"] = 1
+    await long.save()
+    assert (await stored(store)).expires == pytest.approx(renewed, abs=0.001)
+
+
+# A session as a method sees it
+
+
+async def test_dictionary_access(sessions: Sessions) -> None:
+    """A session reads like its state, and a missing key as None."""
+    session = await sessions.create("ada")
+    session["a"], session["b"] = 1, None
+    assert (session["a"], session["b"], session["missing"]) == (1, None, None)
+    assert (session.get("a"), session.get("missing"), session.get("missing", 5), session.get("b", 5)) == (
+        1,
+        None,
+        5,
+        None,
+    )
+    assert "a" in session and "missing" not in session
+    assert sorted(session) == ["a", "b"]
+    assert session.state == {"a": 1, "b": None}
+    del session["a"]
+    assert session.state == {"b": None}
+
+
+async def test_whose_session_it_is_can_only_be_read(sessions: Sessions) -> None:
+    """A method cannot make itself another user, or live longer, by an assignment."""
+    session: Any = await sessions.create("ada")
+    for name in ("user_id", "expires", "state"):
+        with pytest.raises(AttributeError):
+            setattr(session, name, "eve")
+
+
+async def test_changes_stay_here_until_they_are_saved(sessions: Sessions) -> None:
+    """Another request sees them after ``save``, and after ``save_state``, which is the same."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    assert await state_of(sessions, session) == {}
+    await session.save()
+    assert await state_of(sessions, session) == {"a": 1}
+    session.state["b"] = 2
+    await session.save_state()
+    assert await state_of(sessions, session) == {"a": 1, "b": 2}
+
+
+STATE: dict[str, Any] = {
+    "text": "grüße 🦊 \x00 \n",
+    "bytes": bytes(range(256)),
+    "large": 2**63 - 1,
+    "small": -(2**63),
+    "real": 0.1,
+    "whole": 2.0,
+    "true": True,
+    "none": None,
+    "list": [1, [2, {"a": [b"x"]}]],
+    "dict": {"dotted.name": {"$gt": ""}, "": 1},
+    "": "no name",
+    "$set": "name",
+    "a.b": "name",
+}
+
+
+async def test_state_of_every_plain_kind(sessions: Sessions) -> None:
+    """It comes back as it went in, each value of its own type."""
+    session = await sessions.create("ada")
+    session.state.update(STATE)
+    await session.save()
+    state = await state_of(sessions, session)
+    assert state == STATE
+    assert [type(state[name]) for name in STATE] == [type(value) for value in STATE.values()]
+
+
+async def test_a_save_writes_changed_keys_alone(sessions: Sessions) -> None:
+    """What another request wrote to other keys is kept, and seen here after the save."""
+    session = await sessions.create("ada")
+    session.state.update({"mine": 0, "theirs": 0, "removed": 0})
+    await session.save()
+    one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
+    assert two["theirs"] == 0  # it has read them, which is no change
+    one["theirs"], one["new"] = 1, 1
+    del one["removed"]
+    await one.save()
+    two["mine"] = 2
+    await two.save()
+    assert two.state == {"mine": 2, "theirs": 1, "new": 1}
+    assert await state_of(sessions, session) == {"mine": 2, "theirs": 1, "new": 1}
+
+
+async def test_saves_at_once_keep_each_other(sessions: Sessions) -> None:
+    """Ten requests save a key each at the same time: ten keys."""
+    session = await sessions.create("ada")
+    loaded = [await load(sessions, session.session_id) for _ in range(10)]
+    for n, other in enumerate(loaded):
+        other[f"k{n}"] = n
+    await asyncio.gather(*(other.save() for other in loaded))
+    assert await state_of(sessions, session) == {f"k{n}": n for n in range(10)}
+
+
+async def test_servers_that_save_at_once_keep_each_other(make_sessions: MakeSessions) -> None:
+    """So do ten servers, which do not know of each other."""
+    session = await make_sessions().create("ada")
+    loaded = [await load(make_sessions(), session.session_id) for _ in range(10)]
+    for n, other in enumerate(loaded):
+        other[f"k{n}"] = n
+    await asyncio.gather(*(other.save() for other in loaded))
+    assert await state_of(make_sessions(), session) == {f"k{n}": n for n in range(10)}
+
+
+async def test_the_last_save_of_a_key_counts(sessions: Sessions) -> None:
+    """Of two requests that set the same key the later one has its way."""
+    session = await sessions.create("ada")
+    one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
+    one["a"], two["a"] = 1, 2
+    await one.save()
+    await two.save()
+    assert await state_of(sessions, session) == {"a": 2}
+
+
+async def test_a_deleted_key_is_removed(sessions: Sessions) -> None:
+    """It stays removed, also when another request saves other keys that had read it."""
+    session = await sessions.create("ada")
+    session.state.update({"a": 1, "b": 1})
+    await session.save()
+    one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
+    assert two["a"] == 1
+    del one["a"]
+    await one.save()
+    two["b"] = 2
+    await two.save()
+    assert await state_of(sessions, session) == {"b": 2}
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        ([1], lambda value: value.append(2), [1, 2]),
+        ({"a": {"b": [1]}}, lambda value: value["a"]["b"].clear(), {"a": {"b": []}}),
+        ({"a": 1}, lambda value: value.update(a=True), {"a": True}),
+        ({"a": 1}, lambda value: value.update(a=1.0), {"a": 1.0}),
+        ([0.0], lambda value: value.__setitem__(0, -0.0), [-0.0]),
+    ],
+)
+async def test_a_nested_change_is_noticed(
+    sessions: Sessions, before: Any, change: Callable[[Any], None], after: Any
+) -> None:
+    """It is enough to change a value where it stands, even to one that Python holds equal."""
+    session = await sessions.create("ada")
+    session["value"] = before
+    await session.save()
+    loaded = await load(sessions, session.session_id)
+    change(loaded["value"])
+    await loaded.save()
+    assert repr((await state_of(sessions, session))["value"]) == repr(after)
+
+
+async def test_a_saved_value_can_be_changed_again(sessions: Sessions) -> None:
+    """The value that was handed over is the session's own afterwards, not a link to what was saved."""
+    session = await sessions.create("ada")
+    session["list"] = [1]
+    await session.save()
+    session["list"].append(2)
+    assert await state_of(sessions, session) == {"list": [1]}
+    await session.save()
+    assert await state_of(sessions, session) == {"list": [1, 2]}
+
+
+async def test_changes_during_a_save_are_not_lost(store: Store, sessions: Sessions) -> None:
+    """What is set, deleted or changed inside while a save is under way is written by the next one."""
+    session = await sessions.create("ada")
+    session.state.update({"a": 1, "gone": 1, "list": [1]})
+    writing = Held(store, "save_session")
+    save = asyncio.create_task(session.save())
+    await writing.reached.wait()
+    session["b"] = 2
+    session["list"].append(2)
+    del session["gone"]
+    writing.go.set()
+    await save
+    assert session.state == {"a": 1, "b": 2, "list": [1, 2]}
+    assert await state_of(sessions, session) == {"a": 1, "gone": 1, "list": [1]}
+    await session.save()
+    assert await state_of(sessions, session) == {"a": 1, "b": 2, "list": [1, 2]}
+
+
+async def test_saves_of_one_request_at_once(sessions: Sessions) -> None:
+    """Tasks of one request may save the session that they share."""
+    session = await sessions.create("ada")
+
+    async def work(n: int) -> None:
+        session[f"k{n}"] = n
+        await session.save()
+
+    await asyncio.gather(*(work(n) for n in range(10)))
+    assert session.state == await state_of(sessions, session) == {f"k{n}": n for n in range(10)}
+
+
+async def test_a_cancelled_save(store: Store, sessions: Sessions) -> None:
+    """A request that is cut off in its save leaves the session usable, for itself and for others."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    writing = Held(store, "save_session")
+    save = asyncio.create_task(session.save())
+    await writing.reached.wait()
+    save.cancel()
+    await asyncio.gather(save, return_exceptions=True)
+    other = await load(sessions, session.session_id)
+    other["b"] = 2
+    await asyncio.wait_for(other.save(), SOON)
+    await asyncio.wait_for(session.save(), SOON)
+    assert await state_of(sessions, session) == {"a": 1, "b": 2}
+
+
+# Update and refresh
+
+
+async def test_a_hundred_updates_at_once(sessions: Sessions) -> None:
+    """Each is a step of its own: no two see the same number."""
+    session = await sessions.create("ada")
+    loaded = [await load(sessions, session.session_id) for _ in range(100)]
+
+    def add(state: dict[str, Any]) -> int:
+        state["n"] = state.get("n", 0) + 1
+        return int(state["n"])
+
+    seen = await asyncio.gather(*(other.update(add) for other in loaded))
+    assert sorted(seen) == list(range(1, 101))
+    assert await state_of(sessions, session) == {"n": 100}
+
+
+async def test_twenty_updates_of_servers_at_once(make_sessions: MakeSessions) -> None:
+    """The same holds for servers that do not know of each other."""
+    session = await make_sessions().create("ada")
+    loaded = [await load(make_sessions(), session.session_id) for _ in range(20)]
+
+    def add(state: dict[str, Any]) -> int:
+        state["n"] = state.get("n", 0) + 1
+        return int(state["n"])
+
+    seen = await asyncio.gather(*(other.update(add) for other in loaded))
+    assert sorted(seen) == list(range(1, 21))
+
+
+async def test_update_returns_what_its_function_returned(sessions: Sessions) -> None:
+    """The change is in the session at once, and stored."""
+    session = await sessions.create("ada")
+    session["stack"] = [1, 2]
+    await session.save()
+    assert await session.update(lambda state: state["stack"].pop()) == 2
+    assert session.state == await state_of(sessions, session) == {"stack": [1]}
+    assert await session.update(lambda state: state.pop("stack")) == [1]
+    assert session.state == await state_of(sessions, session) == {}
+    assert await session.update(lambda state: dict(state)) == {}
+
+
+async def test_update_is_called_again_on_a_conflict(sessions: Sessions) -> None:
+    """When another came first, the function sees what that one wrote, and its last value is returned."""
+    session = await sessions.create("ada")
+    one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
+    one["n"] = 5
+    await one.save()
+    seen = []
+
+    def add(state: dict[str, Any]) -> int:
+        seen.append(dict(state))
+        state["n"] = state.get("n", 0) + 1
+        return int(state["n"])
+
+    assert await two.update(add) == 6
+    assert seen == [{}, {"n": 5}]
+    assert two.state == await state_of(sessions, session) == {"n": 6}
+
+
+async def test_update_writes_unsaved_changes(sessions: Sessions) -> None:
+    """They are in the state that the function gets, over what others wrote."""
+    session = await sessions.create("ada")
+    other = await load(sessions, session.session_id)
+    other.state.update({"a": 1, "b": 1})
+    await other.save()
+    session["a"] = 2
+    assert await session.update(lambda state: dict(state)) == {"a": 2, "b": 1}
+    assert session.state == await state_of(sessions, session) == {"a": 2, "b": 1}
+
+
+async def test_update_of_an_unsaved_value(sessions: Sessions) -> None:
+    """A value that was set and not saved can be changed inside: it counts once, here and in the store."""
+    session = await sessions.create("ada")
+    session["list"] = [1]
+    await session.update(lambda state: state["list"].append(2))
+    assert await state_of(sessions, session) == {"list": [1, 2]}
+    assert session.state == {"list": [1, 2]}
+    await session.save()
+    assert await state_of(sessions, session) == {"list": [1, 2]}
+
+
+async def test_update_of_an_unsaved_value_on_a_conflict(sessions: Sessions) -> None:
+    """What the function did in vain is not done a second time."""
+    session = await sessions.create("ada")
+    other = await load(sessions, session.session_id)
+    other["other"] = 1
+    await other.save()
+    session["list"] = [1]
+    await session.update(lambda state: state["list"].append(2))
+    assert await state_of(sessions, session) == {"list": [1, 2], "other": 1}
+    assert session.state == {"list": [1, 2], "other": 1}
+
+
+async def test_update_that_fails(store: Store, sessions: Sessions) -> None:
+    """What its function raises comes out, and nothing has changed, here or in the store."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    await session.save()
+    before = await stored(store)
+
+    def fail(state: dict[str, Any]) -> None:
+        state["a"] = 2
+        raise KeyError("a")
+
+    with pytest.raises(KeyError):
+        await session.update(fail)
+    assert await stored(store) == before
+    assert session.state == {"a": 1}
+    await session.update(lambda state: state.update(a=3))
+    assert await state_of(sessions, session) == {"a": 3}
+
+
+async def test_refresh(sessions: Sessions) -> None:
+    """It reads what others wrote, and drops what was not saved; the state stays the same object."""
+    session = await sessions.create("ada")
+    session.state.update({"a": 1, "list": [1]})
+    await session.save()
+    state = session.state
+    other = await load(sessions, session.session_id)
+    other["b"] = 2
+    del other["a"]
+    await other.save()
+    session["unsaved"] = 1
+    session["list"].append(2)
+    await session.refresh()
+    assert session.state == {"list": [1], "b": 2}
+    assert session.state is state
+    await session.save()
+    assert await state_of(sessions, session) == {"list": [1], "b": 2}
+
+
+async def test_refresh_reads_the_expiry(store: Store, sessions: Sessions) -> None:
+    """Whoever renewed the session meanwhile, it is known here then."""
+    session = await sessions.create("ada")
+    later = float(int(session.expires) + 100)
+    await store.touch_session(session.record.key, later, time.time())
+    await session.refresh()
+    assert session.expires == later
+
+
+# What cannot be saved
+
+
+@pytest.mark.parametrize("operation", ["save", "save_state", "update"])
+async def test_an_ended_session_cannot_be_saved(store: Store, sessions: Sessions, operation: str) -> None:
+    """The error is 1007, and the save revives nothing."""
+    session = await sessions.create("ada")
+    await sessions.end(await load(sessions, session.session_id))
+    session["a"] = 1
+    with pytest.raises(InvalidSessionID) as refused:
+        await (session.update(lambda state: None) if operation == "update" else getattr(session, operation)())
+    assert refused.value.as_dict() == {"code": 1007, "value": "Invalid session ID."}
+    assert await sessions.load(session.session_id) is None
+    assert await store.list_sessions("ada") == []
+
+
+async def test_an_ended_session_cannot_be_refreshed(sessions: Sessions) -> None:
+    """The error is 1007; what the session held can still be read."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    await session.save()
+    await sessions.end(session)
+    with pytest.raises(InvalidSessionID):
+        await session.refresh()
+    assert session["a"] == 1
+
+
+async def test_an_end_during_a_save(store: Store, sessions: Sessions) -> None:
+    """A save that is under way when the session ends comes too late."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    writing = Held(store, "save_session")
+    save = asyncio.create_task(session.save())
+    await writing.reached.wait()
+    await sessions.end(session)
+    writing.go.set()
+    with pytest.raises(InvalidSessionID):
+        await save
+    assert await store.list_sessions("ada") == []
+
+
+async def test_an_expiry_during_a_save(store: Store, sessions: Sessions) -> None:
+    """The same holds for a session that expires meanwhile."""
+    session = await sessions.create("ada")
+    await store.touch_session(session.record.key, time.time() - 1, time.time())
+    session["a"] = 1
+    with pytest.raises(InvalidSessionID):
+        await session.save()
+    assert await store.list_sessions("ada") == []
+
+
+@pytest.mark.parametrize("value", [object(), print, {"a": [object()]}, 1j, type], ids=shown)
+async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: Any) -> None:
+    """It is a ``TypeError``, and nothing of the save is stored; without it the next save works."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    await session.save()
+    before = await stored(store)
+    session["a"], session["b"] = 2, value
+    with pytest.raises(TypeError):
+        await session.save()
+    assert await stored(store) == before
+    assert (session["a"], session["b"]) == (2, value)
+    del session["b"]
+    await session.save()
+    assert await state_of(sessions, session) == {"a": 2}
+
+
+@pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=shown)
+async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any) -> None:
+    """The keys of the state are strings, else it is a ``TypeError`` and nothing is stored."""
+    session = await sessions.create("ada")
+    before = await stored(store)
+    session.state[key] = 1
+    with pytest.raises(TypeError):
+        await session.save()
+    with pytest.raises(TypeError):
+        await session.update(lambda state: None)
+    assert await stored(store) == before
+
+
+@pytest.mark.parametrize("value", [object(), 2**70, "lone \ud800 surrogate"], ids=shown)
+async def test_an_update_that_sets_what_cannot_be_written(
+    store: Store, sessions: Sessions, value: Any
+) -> None:
+    """An error comes out, nothing is stored, and the session is as it was."""
+    session = await sessions.create("ada")
+    before = await stored(store)
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        await session.update(lambda state: state.update(a=1, b=value))
+    assert await stored(store) == before
+    assert session.state == {}
+    await session.update(lambda state: state.update(a=1))
+    assert await state_of(sessions, session) == {"a": 1}
+
+
+async def test_refresh_drops_what_cannot_be_saved(sessions: Sessions) -> None:
+    """It is the way back after a save that failed."""
+    session = await sessions.create("ada")
+    session["a"] = 1
+    await session.save()
+    session["b"] = object()
+    with pytest.raises(TypeError):
+        await session.save()
+    await session.refresh()
+    assert session.state == {"a": 1}
+
+
+# Accounts and logins
+
+
+async def test_the_account_of_a_session(sessions: Sessions) -> None:
+    """It is the user's, with its values."""
+    await sessions.accounts.create("Ada", PASSWORD, name="Ada")
+    session = await sessions.log_in("ADA", PASSWORD, Client("127.0.0.1"))
+    account = await session.get_account()
+    assert account is not None
+    assert dict(account) == {"user_id": "ada", "name": "Ada"}
+
+
+async def test_sessions_without_an_account(store: Store, sessions: Sessions) -> None:
+    """An anonymous session has none, and the database is not asked; nor has one whose account is gone."""
+    reads = Counted(store, "get_account")
+    assert await (await sessions.create()).get_account() is None
+    assert reads.calls == 0
+    assert await (await sessions.create("gone")).get_account() is None
+
+
+@pytest.mark.parametrize(
+    ("user_id", "password"), [("ada", "wrong"), ("ada", ""), ("eve", PASSWORD), ("", "")]
+)
+async def test_a_failed_login(store: Store, sessions: Sessions, user_id: str, password: str) -> None:
+    """It makes no session."""
+    await sessions.accounts.create("ada", PASSWORD)
+    with pytest.raises(InvalidCredentials):
+        await sessions.log_in(user_id, password, Client("127.0.0.1"))
+    for user in ("ada", "eve", ""):
+        assert await store.list_sessions(user) == []
+
+
+async def test_a_login_at_once_with_a_password_change(store: Store, sessions: Sessions) -> None:
+    """A session that is made with the old password while that is changed does not outlive the change."""
+    await sessions.accounts.create("ada", PASSWORD)
+    adding = Held(store, "add_session")
+    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, Client("127.0.0.1")))
+    await adding.reached.wait()  # the old password was right; its session is about to be made
+    await sessions.accounts.change_password("ada", PASSWORD, "battery staple")
+    kept = await sessions.create("ada")
+    await sessions.end_others(kept)
+    adding.go.set()
+    with pytest.raises(InvalidCredentials):
+        await login
+    assert (await stored(store)).key == kept.record.key
+
+
+async def test_a_login_before_a_password_change(store: Store, sessions: Sessions) -> None:
+    """A session that was made just before the change is ended by it, however late it is handed out."""
+    await sessions.accounts.create("ada", PASSWORD)
+    looking = Counted(store, "get_account")
+    session = await sessions.log_in("ada", PASSWORD, Client("127.0.0.1"))
+    assert looking.calls == 2  # once for the password, and once more when the session was there
+    await sessions.accounts.change_password("ada", PASSWORD, "battery staple")
+    await sessions.end_others(await sessions.create("ada"))
+    assert await sessions.load(session.session_id) is None
+
+
+async def test_two_logins_that_replace_an_old_hash(store: Store, sessions: Sessions) -> None:
+    """Both have the right password and both succeed, though each stores a hash of its own."""
+    await store.add_account(Account("ada", "$p5k2$$exec$r1EWMCMk7Rlv3L/RNcFXviDefYa0hlql"))
+    replacing = Held(store, *changes_of_accounts(store))
+    first = asyncio.create_task(sessions.log_in("ada", "cloadm", Client("127.0.0.1")))
+    await replacing.reached.wait()
+    adding = Held(store, "add_session")
+    second = asyncio.create_task(sessions.log_in("ada", "cloadm", Client("127.0.0.1")))
+    await adding.reached.wait()  # the second has replaced the hash, and its session is about to be made
+    replacing.go.set()
+    await first
+    adding.go.set()
+    await second
+    for session in (await first, await second):
+        assert await sessions.load(session.session_id) is not None
+
+
+async def test_other_changes_do_not_disturb_a_login(store: Store, sessions: Sessions) -> None:
+    """Only the password counts: an account whose values change meanwhile can be logged in to."""
+    await sessions.accounts.create("ada", PASSWORD)
+    adding = Held(store, "add_session")
+    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, Client("127.0.0.1")))
+    await adding.reached.wait()
+    await store.update_account("ada", {"name": "Ada"})
+    adding.go.set()
+    assert (await login).user_id == "ada"
+
+
+# Who calls
+
+
+async def test_a_caller_loads_the_session_once(store: Store, sessions: Sessions) -> None:
+    """However often and however much at once it is asked for, the store is asked one time."""
+    session = await sessions.create("ada")
+    caller = Caller(sessions, session.session_id, None)
+    reads = Counted(store, "get_session")
+    found = await asyncio.gather(*(caller.retrieve() for _ in range(10)))
+    found += [await caller.retrieve(), await caller.retrieve(session.session_id)]
+    assert caller.session is not None
+    assert all(one is caller.session for one in found)
+    assert reads.calls == 1
+
+
+@pytest.mark.parametrize("session_id", ["unknown", "x" * 43])
+async def test_an_unknown_id_is_looked_up_once(store: Store, sessions: Sessions, session_id: str) -> None:
+    """It has no session, and the store is asked one time."""
+    caller = Caller(sessions, session_id, None)
+    reads = Counted(store, "get_session")
+    assert await asyncio.gather(*(caller.retrieve() for _ in range(10))) == [None] * 10
+    assert await caller.retrieve() is None
+    assert caller.session is None
+    assert reads.calls == 1
+
+
+async def test_a_caller_without_an_id(store: Store, sessions: Sessions) -> None:
+    """There is no session, and the store is not asked."""
+    reads = Counted(store, "get_session")
+    assert await Caller(sessions, None, None).retrieve() is None
+    assert reads.calls == 0
+
+
+async def test_another_id(sessions: Sessions) -> None:
+    """A method may ask for the session of an id that it names; a wrong one has none."""
+    own, other = await sessions.create("ada"), await sessions.create("eve")
+    caller = Caller(sessions, own.session_id, None)
+    await caller.retrieve()
+    found = await caller.retrieve(other.session_id)
+    assert found is not None
+    assert found.user_id == "eve"
+    assert caller.session is found
+    assert await caller.retrieve("wrong") is None
+    assert await caller.retrieve("") is None
+
+
+async def test_a_signature_is_verified_where_the_session_is_loaded(sessions: Sessions) -> None:
+    """A wrong one is an error each time, and leaves no session."""
+    session = await sessions.create("ada")
+    verified = []
+
+    async def refuse(session: UserSession) -> None:
+        verified.append(session.user_id)
+        raise InvalidHMAC
+
+    caller = Caller(sessions, session.session_id, refuse)
+    for _ in range(2):
+        with pytest.raises(InvalidHMAC):
+            await caller.retrieve()
+        assert caller.session is None
+    with pytest.raises(InvalidHMAC):
+        await caller.leave()
+    assert verified == ["ada"] * 3
+    assert await sessions.load(session.session_id) is not None
+
+
+async def test_a_caller_makes_sessions(sessions: Sessions) -> None:
+    """Anonymous without a user id, with a look at the password, or without; it is the caller's then."""
+    await sessions.accounts.create("ada", PASSWORD)
+    caller = Caller(sessions, None, None)
+    anonymous = await caller.create(None, None, Client("127.0.0.1"), verify_password=True)
+    assert (anonymous.user_id, caller.session) == ("", anonymous)
+    logged_in = await caller.create("Ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
+    assert (logged_in.user_id, caller.session) == ("ada", logged_in)
+    trusted = await caller.create("ADA", None, Client("127.0.0.1"), verify_password=False)
+    assert (trusted.user_id, caller.session) == ("ada", trusted)
+    assert await caller.retrieve() is trusted
+
+
+@pytest.mark.parametrize(
+    ("user_id", "password", "verify_password"),
+    [
+        ("ada", "wrong", True),
+        ("eve", PASSWORD, True),
+        ("eve", None, False),
+        ("", "", True),
+        ("", None, False),
+    ],
+)
+async def test_a_caller_that_fails_to_log_in(
+    sessions: Sessions, user_id: str, password: str | None, verify_password: bool
+) -> None:
+    """The session that was there stays the caller's."""
+    await sessions.accounts.create("ada", PASSWORD)
+    session = await sessions.create("ada")
+    caller = Caller(sessions, session.session_id, None)
+    await caller.retrieve()
+    with pytest.raises(InvalidCredentials):
+        await caller.create(user_id, password, Client("127.0.0.1"), verify_password=verify_password)
+    assert caller.session is not None
+    assert caller.session.session_id == session.session_id
+
+
+async def test_a_login_while_the_old_session_is_loaded(store: Store, sessions: Sessions) -> None:
+    """Calls of a batch may run at once: the session that was made is the one that stays."""
+    old = await sessions.create("ada")
+    caller = Caller(sessions, old.session_id, None)
+    reading = Held(store, "get_session")
+    retrieval = asyncio.create_task(caller.retrieve())
+    await reading.reached.wait()
+    login = asyncio.create_task(caller.create(None, None, Client("127.0.0.1"), verify_password=True))
+    await asyncio.wait({login}, timeout=0.05)
+    reading.go.set()
+    await retrieval
+    made = await login
+    assert caller.session is made
+
+
+async def test_a_caller_leaves(store: Store, sessions: Sessions) -> None:
+    """The session is ended in the store, and the caller has none any more; to leave again is no error."""
+    session, other = await sessions.create("ada"), await sessions.create("ada")
+    caller = Caller(sessions, session.session_id, None)
+    for _ in range(2):
+        await caller.leave()
+        assert caller.session is None
+        assert await caller.retrieve() is None
+    assert await sessions.load(session.session_id) is None
+    assert await sessions.load(other.session_id) is not None
+
+
+async def test_a_caller_leaves_what_it_made(sessions: Sessions) -> None:
+    """After a login it is the new session that ends."""
+    await sessions.accounts.create("ada", PASSWORD)
+    caller = Caller(sessions, None, None)
+    session = await caller.create("ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
+    await caller.leave()
+    assert caller.session is None
+    assert await sessions.load(session.session_id) is None
+
+
+async def test_nobody_leaves(sessions: Sessions) -> None:
+    """Without a session, or with one that has ended, there is nothing to do."""
+    await Caller(sessions, None, None).leave()
+    await Caller(sessions, "unknown", None).leave()
+
+
+async def test_accounts_and_sessions_in_two_stores(store: Store, passwords: Passwords) -> None:
+    """Accounts may be kept elsewhere than sessions."""
+    accounts = MemoryStore()
+    sessions = Sessions(store, Accounts(accounts, passwords), Settings())
+    await sessions.accounts.create("ada", PASSWORD, name="Ada")
+    session = await sessions.log_in("ada", PASSWORD, Client("127.0.0.1"))
+    account = await session.get_account()
+    assert account is not None
+    assert account["name"] == "Ada"
+    assert await store.get_account("ada") is None
+    assert await accounts.list_sessions("ada") == []
+    assert (await load(sessions, session.session_id)).user_id == "ada"

@@ -1,0 +1,214 @@
+"""``toto-aio check``: each setting that is unsafe is named, and the safe ones are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.support import ROOT
+from tests.support.servers import Server, free_port
+from tests.support.servers import redis as redis_server
+from toto_aio.cli.check import RULES, Finding, Seen, check
+from toto_aio.cli.main import main
+from toto_aio.settings import Settings, SettingsError, read_settings
+
+PAGE = ROOT / "docs" / "check.md"
+SAFE: dict[str, Any] = {"unix_socket": "/run/notes/socket", "trusted_proxies": ["unix"], "signing": "off"}
+PORT = {**SAFE, "unix_socket": "", "trusted_proxies": ["127.0.0.1"]}
+UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
+    ("debug", "unexpected errors", {"debug": True}),
+    ("host", "unencrypted", {**PORT, "host": "0.0.0.0", "trusted_proxies": []}),  # noqa: S104
+    ("host", "unencrypted", {**PORT, "host": "192.0.2.1", "trusted_proxies": []}),
+    ("host", "unencrypted", {**PORT, "host": "notes.example", "trusted_proxies": []}),
+    ("trusted_proxies", "the proxy's address", {"trusted_proxies": []}),
+    ("trusted_proxies", "the proxy's address", {"trusted_proxies": ["127.0.0.1"]}),
+    ("trusted_proxies", "the proxy's address", {**PORT, "trusted_proxies": []}),
+    ("trusted_proxies", "the proxy's address", {**PORT, "host": "localhost", "trusted_proxies": ["unix"]}),
+    ("trusted_proxies", "claim any address", {**PORT, "trusted_proxies": ["0.0.0.0/0"]}),
+    ("trusted_proxies", "claim any address", {"trusted_proxies": ["unix", "::/0"]}),
+    ("secure_cookies", "unencrypted", {"use_cookies": True, "secure_cookies": False}),
+    ("database", "gone when the process ends", {"database": "memory://"}),
+    ("database", "gone when the process ends", {"database": "memory"}),
+    ("session_store", "logged out", {"session_store": "memory://"}),
+    ("signing", "no secret", {"signing": "user_id"}),
+    ("events", "one of the processes", {"processes": 2}),
+    ("events", "one of the processes", {"processes": 0, "events": "memory"}),
+    ("host", "all addresses", {**PORT, "host": "0.0.0.0"}),  # noqa: S104
+    ("host", "all addresses", {**PORT, "host": "::", "trusted_proxies": ["10.0.0.5"]}),
+    ("host", "all addresses", {**PORT, "host": ""}),
+    ("allow_origin", "every page", {"allow_origin": ["https://app.example", "*"]}),
+    ("get_methods", "a link or a picture", {"get_methods": "all"}),
+    ("password_min_length", "short passwords", {"password_min_length": 7}),
+    ("login_attempts", "so many guesses", {"login_attempts": 101}),
+    ("metrics_clients", "which methods", {"metrics": True, "metrics_clients": ["0.0.0.0/0"]}),
+    ("autoreload", "half-written", {"autoreload": True}),
+]
+STORED = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
+REDIS: list[tuple[str, dict[str, str]]] = [
+    ("writes nothing to the disk", {"appendonly": "no"}),
+    ("drops accounts", {"maxmemory-policy": "allkeys-lru"}),
+    ("writes snapshots alone", {"appendonly": "no", "save": "3600 1"}),
+    ("answers before", {"appendfsync": "everysec"}),
+    ("drops sessions", {"maxmemory-policy": "volatile-lru"}),
+]
+
+
+async def found(**options: Any) -> list[Finding]:
+    """What is found in these settings."""
+    return await check(read_settings({**SAFE, **options}))
+
+
+@pytest.mark.parametrize(("setting", "danger", "options"), UNSAFE, ids=str)
+async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, Any]) -> None:
+    """It is named, alone, with why and what to write."""
+    (finding,) = await found(**options)
+    assert finding.rule.setting == setting
+    assert danger in finding.rule.danger
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        PORT,
+        {**PORT, "host": "localhost", "trusted_proxies": ["::1"]},
+        {**PORT, "host": "::1"},
+        {**PORT, "host": "10.0.0.4", "trusted_proxies": ["10.0.0.0/8"]},
+        {"signing": "session"},
+        {"secure_cookies": False},
+        {"use_cookies": True, "allow_origin": ["https://app.example"]},
+        {"processes": 4, "events": "off"},
+        {"processes": 4, "events": "redis://localhost/0"},
+        {"database": "postgresql://localhost/notes", "session_store": "redis://localhost/0"},
+        {"metrics": True, "metrics_clients": ["10.0.0.0/8"]},
+        {"login_attempts": 100, "password_min_length": 12},
+    ],
+    ids=str,
+)
+async def test_safe_settings(options: dict[str, Any]) -> None:
+    """Nothing is said of them, and no database is opened."""
+    assert await found(**options) == []
+
+
+async def test_what_the_start_would_refuse() -> None:
+    """It is told as the start tells it."""
+    with pytest.raises(SettingsError, match="trusted_proxies: write addresses"):
+        await found(trusted_proxies=["nginx"])
+
+
+def test_every_rule_has_a_case() -> None:
+    """No rule is without a test above or below."""
+    tested = {(setting, danger) for setting, danger, _ in UNSAFE}
+    tested |= {("database", danger) for danger, _ in REDIS} | {("database", "could not ask")}
+    untested = {
+        rule
+        for rule in RULES
+        if not any(rule.setting == setting and danger in rule.danger for setting, danger in tested)
+    }
+    assert not untested
+    assert {rule.setting for rule in RULES} <= set(Settings.__struct_fields__)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A Redis whose configuration may be changed."""
+    with redis_server.server() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Redis]:
+    """Its administrator."""
+    async with Redis(port=server.port) as client:
+        for name, value in STORED.items():
+            await client.config_set(name, value)
+        yield client
+
+
+@pytest.mark.parametrize(("danger", "options"), REDIS, ids=str)
+async def test_accounts_in_redis(server: Server, client: Redis, danger: str, options: dict[str, str]) -> None:
+    """The server is asked how it is configured, and what loses accounts is named."""
+    for name, value in options.items():
+        await client.config_set(name, value)
+    (finding,) = await found(database=redis_server.fresh_url(server))
+    assert danger in finding.rule.danger
+    assert await found(session_store=redis_server.fresh_url(server)) == []
+
+
+async def test_accounts_in_a_redis_that_keeps_them(server: Server, client: Redis) -> None:
+    """There is nothing to say of it."""
+    assert await found(database=redis_server.fresh_url(server)) == []
+
+
+async def test_a_redis_that_does_not_tell(server: Server, client: Redis) -> None:
+    """Who may not ask is told so, and what to look at."""
+    await client.acl_setuser(
+        "guest", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"]
+    )
+    (finding,) = await found(database=f"redis://guest:secret@127.0.0.1:{server.port}/0")
+    assert "could not ask" in str(finding)
+    assert "permission" in str(finding)
+    assert finding.rule.gravity == "warning"
+
+
+async def test_a_redis_out_of_reach() -> None:
+    """It is said, without the password."""
+    (finding,) = await found(database=f"redis://guest:secret@127.0.0.1:{free_port()}/0")
+    assert "could not ask" in str(finding)
+    assert "Cannot open the database redis://***" in str(finding)
+    assert "secret" not in str(finding)
+
+
+def test_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The grave come first, and make the status 1."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "toto.toml"
+    file.write_text('trusted_proxies = ["unix"]\nunix_socket = "socket"\nlogin_attempts = 1000')
+    monkeypatch.setenv("TOTO_AIO_DEBUG", "true")
+    status, said = run(capsys, str(file), "--signing=off")
+    assert status == 1
+    lines = said.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "grave",
+        "    leave it out",
+        "warning",
+        "    leave it out",
+        "1 grave, 1 to think about",
+    ]
+    monkeypatch.delenv("TOTO_AIO_DEBUG")
+    assert run(capsys, str(file), "--signing=off")[0] == 0
+    status, said = run(capsys, str(file), "--signing=off", "--login-attempts=10")
+    assert status == 0
+    assert said.startswith("Nothing unsafe. Looked at: debug, host, ")
+    assert [path.name for path in tmp_path.iterdir()] == ["toto.toml"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str]:
+    """The status of the command, and what it prints."""
+    with pytest.raises(SystemExit) as caught:
+        main(["check", *arguments])
+    return caught.value.code, capsys.readouterr().out
+
+
+def test_the_order() -> None:
+    """The grave rules stand before the others, so that they are told first."""
+    assert [rule.gravity for rule in RULES] == sorted(rule.gravity for rule in RULES)
+
+
+def test_the_page() -> None:
+    """The page has the same table."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert rows == [(rule.setting, rule.gravity, rule.danger, rule.advice) for rule in RULES]
+
+
+def test_objects_in_place_of_text() -> None:
+    """A program that hands over its database ready is checked for the rest."""
+    seen = Seen(read_settings({**SAFE, "database": object(), "signing": object(), "events": object()}))
+    assert not any(rule.applies(seen) for rule in RULES)

@@ -1,0 +1,235 @@
+"""The command line, as who runs a service types it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toto_aio import TotoServer
+from toto_aio.cli.main import main
+from toto_aio.settings import describe_options
+from toto_aio.settings.declaration import RENAMED
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
+
+
+def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**ENVIRONMENT, "COLUMNS": "1000", **environment},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line with which ``toto-aio`` ends for these arguments, without its name."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    line = caught.value.code  # what sys.exit prints on stderr, with status 1
+    assert isinstance(line, str)
+    assert "\n" not in line
+    assert capsys.readouterr() == ("", "")
+    assert line.startswith("toto-aio: ")
+    return line.removeprefix("toto-aio: ")
+
+
+def started_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Let this process be a script that was started with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["/srv/run.py", *arguments])
+    for name in os.environ.keys() - ENVIRONMENT.keys():
+        monkeypatch.delenv(name)
+
+
+def test_version(tmp_path: Path) -> None:
+    """``--version`` prints the version and nothing else."""
+    done = run("-m", "toto_aio", "--version", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split()[-1] == importlib.metadata.version("toto-aio")
+    assert done.stdout.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    """``--help`` says what there is to run."""
+    done = run("-m", "toto_aio", "--help", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "serve" in done.stdout
+
+
+def test_help_lists_every_option(tmp_path: Path) -> None:
+    """``serve --help`` has each option with its description and default, under its group."""
+    done = run("-m", "toto_aio", "serve", "--help", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    group = ""
+    for option in describe_options():
+        if option.group != group:
+            group = option.group
+            del lines[: lines.index(f"{group}:") + 1]
+        flag = f"--{option.name.replace('_', '-')}"
+        index = next(index for index, line in enumerate(lines) if line.startswith(flag + " "))
+        assert not any(line.endswith(":") for line in lines[:index]), f"{flag} is not in {group}"
+        shown = " ".join(lines[index : index + 2]).lower()
+        assert " ".join(option.description.split()).lower() in shown
+        if option.default not in (None, "", []):
+            assert f"(default {option.default})".lower() in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_of_a_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script with ``TotoServer`` lists the options too."""
+    started_with(monkeypatch, "--help")
+    with pytest.raises(SystemExit) as caught:
+        TotoServer()
+    assert caught.value.code == 0
+    listed = capsys.readouterr().out
+    assert all(f"--{option.name.replace('_', '-')}" in listed for option in describe_options())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("serve", "--session-tll=5"), ("serve", "--port=nine"), ("serve", "missing.toml"), ("nonsense",), ()],
+    ids=" ".join,
+)
+def test_a_wrong_option_ends_the_start_with_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The status is not 0, and there is exactly one line, on stderr."""
+    done = run("-m", "toto_aio", *arguments, folder=tmp_path)
+    assert done.returncode not in (0, None)
+    assert done.stdout == ""
+    assert done.stderr.startswith("toto-aio: ")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--session-tll", "--session_tll"])
+def test_an_unknown_option_gets_a_suggestion(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    """What was typed is named, with the option that is alike."""
+    for arguments in ((f"{flag}=5",), (flag, "5"), (flag,)):
+        said = complaint(capsys, "serve", *arguments)
+        assert said.startswith("--session")
+        assert "did you mean session_ttl?" in said
+
+
+def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    """The beginning of an option is an unknown one: a new option never changes what a command means."""
+    assert "no such option" in complaint(capsys, "serve", "--por=1")
+
+
+@pytest.mark.parametrize("name", sorted(RENAMED))
+def test_options_of_toto_that_have_another_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """An old name gets the new one, with hyphens and with underscores."""
+    assert complaint(capsys, "serve", f"--{name}=x").endswith(f": {RENAMED[name]}")
+    assert complaint(capsys, "serve", f"--{name.replace('_', '-')}=x").endswith(f": {RENAMED[name]}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--port=70000",), "<= 65535"),
+        (("--port", "70000"), "<= 65535"),
+        (("--port",), "--port"),
+        (("--method-select=body",), "both, url, parameter"),
+        (("--method_select=body",), "both, url, parameter"),
+        (("--debug=maybe",), "bool"),
+        (("--session_ttl=-1",), "> 0"),
+        (("one.toml", "two.toml"), "two.toml"),
+        (("missing.toml",), "missing.toml: No such file or directory"),
+        (("--", "--port"), "--port: No such file or directory"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], expected: str
+) -> None:
+    """A wrong value is named with what to write."""
+    assert expected in complaint(capsys, "serve", *arguments)
+
+
+def test_wrong_variables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is no option, or has a wrong value, ends the start too."""
+    monkeypatch.setenv("TOTO_AIO_PORT", "nine")
+    assert complaint(capsys, "serve") == "TOTO_AIO_PORT: expected int, not 'nine'"
+    monkeypatch.delenv("TOTO_AIO_PORT")
+    monkeypatch.setenv("TOTO_AIO_PORTT", "9")
+    assert complaint(capsys, "serve") == "TOTO_AIO_PORTT: no such option; did you mean port?"
+
+
+def test_an_option_in_a_file_is_named_with_the_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file's options are checked like all others."""
+    file = tmp_path / "toto.toml"
+    file.write_text("prt = 9000")
+    assert complaint(capsys, "serve", str(file)).startswith(f"{file}: prt: no such option")
+
+
+def test_a_script_reads_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hyphens and underscores are alike, a value may stand apart, and a boolean needs none."""
+    started_with(
+        monkeypatch,
+        "--port=1",
+        "--session_ttl=2",
+        "--anon-session-ttl",
+        "3",
+        "--debug",
+        "--bson_enabled=false",
+    )
+    settings = TotoServer().settings
+    assert (settings.port, settings.session_ttl, settings.anon_session_ttl) == (1, 2, 3)
+    assert (settings.debug, settings.bson_enabled, settings.msgpack_enabled) == (True, False, True)
+    started_with(monkeypatch, "--debug", "--port", "1", "--account_fields=a_b,c-d", "--root=/a_b-c")
+    settings = TotoServer().settings
+    assert (settings.debug, settings.port) == (True, 1)
+    assert (settings.account_fields, settings.root) == (["a_b", "c-d"], "/a_b-c")
+
+
+def test_each_source_overrides_the_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keyword arguments, file, environment, command line."""
+    file = tmp_path / "toto.toml"
+    file.write_text("port = 2\nthreads = 2\nbatch_limit = 2")
+    started_with(monkeypatch, "--port=4")
+    monkeypatch.setenv("TOTO_AIO_PORT", "3")
+    monkeypatch.setenv("TOTO_AIO_THREADS", "3")
+    settings = TotoServer(file, port=1, threads=1, batch_limit=1, max_body_size=1).settings
+    assert (settings.port, settings.threads, settings.batch_limit, settings.max_body_size) == (4, 3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "expected"),
+    [
+        (("--session-tll=5",), {}, "did you mean session_ttl?"),
+        (("file.toml",), {}, "file.toml"),
+        ((), {"session_tll": 5}, "session_tll: no such option; did you mean session_ttl?"),
+        ((), {"port": "9000"}, "port: expected int, not '9000'"),
+        ((), {"conf_file": "missing.toml"}, "missing.toml: No such file or directory"),
+    ],
+    ids=str,
+)
+def test_a_script_with_a_wrong_option(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    options: dict[str, str],
+    expected: str,
+) -> None:
+    """``TotoServer`` ends the process with one line that begins with the script's name."""
+    started_with(monkeypatch, *arguments)
+    with pytest.raises(SystemExit) as caught:
+        TotoServer(**options)
+    line = caught.value.code
+    assert isinstance(line, str)
+    assert "\n" not in line
+    assert line.startswith("run.py: ")
+    assert expected in line
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,157 @@
+"""``toto-aio methods``: what a service serves, as its author has written it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_main import run
+from tests.support.programs import failing, write
+from toto_aio.cli.methods import list_methods
+from toto_aio.invocation import (
+    anonymous_session,
+    authenticated,
+    authenticated_with_parameter,
+    default_parameters,
+    jsonp,
+    optionally_authenticated,
+    requires,
+    safe,
+)
+from toto_aio.settings import SettingsError, read_settings
+
+NOTES = '''
+"""Notes."""
+from toto_aio.invocation import authenticated, default_parameters, requires
+
+
+@authenticated
+@requires("text", "color")
+@default_parameters({"color": "red"})
+async def invoke(handler, parameters):
+    """Add a note of the ``user``.
+
+    It is kept in the session.
+    """
+'''
+
+
+def listed(methods: dict[str, Any], **options: Any) -> list[list[str]]:
+    """The cells of the table, without its heading."""
+    lines = list_methods(read_settings({"method_module": methods, **options})).splitlines()
+    heading = lines[0]
+    starts = [heading.index(name) for name in ("METHOD", "CALLER", "BY", "PARAMETERS", "WHAT IT DOES")]
+    ends = [*starts[1:], None]
+    return [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines[1:]]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """The methods of the package in this folder, in the order of their names, aligned."""
+    write(
+        tmp_path,
+        methods__notes__add=NOTES,
+        methods__hello='async def invoke(handler, parameters):\n    """Greet."""',
+    )
+    (tmp_path / "methods" / "__init__.py").write_text("from toto_aio.methods import client_error")
+    done = run("-m", "toto_aio", "methods", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "METHOD        CALLER     BY    PARAMETERS                 WHAT IT DOES",
+        "client_error  anybody    POST  client_error, client_type  Log client_error if client_type is "
+        "browser_js; answers whether it was logged.",
+        "hello         anybody    POST                             Greet.",
+        "notes.add     logged in  POST  text, color='red'          Add a note of the user.",
+    ]
+
+
+def test_the_options(tmp_path: Path) -> None:
+    """The package is that of the settings, and ``--json`` has all there is to know."""
+    write(tmp_path, notes__add=NOTES)
+    (tmp_path / "toto.toml").write_text('method_module = "notes"\nget_methods = "all"\nmethod_timeout = 5')
+    done = run("-m", "toto_aio", "methods", "toto.toml", "--json", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (method,) = json.loads(done.stdout)
+    assert method.pop("documentation").startswith(
+        "Add a note of the ``user``.\n\nIt is kept in the session.\n\n*"
+    )
+    assert method == {
+        "method": "add",
+        "caller": "authenticated",
+        "get": True,
+        "required": ["text", "color"],
+        "defaults": {"color": "red"},
+        "timeout": 5.0,
+    }
+
+
+async def test_a_broken_module(tmp_path: Path) -> None:
+    """Its traceback is shown, as by ``serve``."""
+    write(tmp_path, methods__broken="import nothing_of_this_name")
+    said = await failing(tmp_path, "-m", "toto_aio", "methods")
+    assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in said
+    assert "while importing the methods of 'methods.broken'" in said
+    assert 'methods/broken.py", line 1' in said
+
+
+async def test_no_such_package(tmp_path: Path) -> None:
+    """It is one line, as by ``serve``."""
+    said = await failing(tmp_path, "-m", "toto_aio", "methods", "--method-module=nothing_here")
+    assert said == "toto-aio: method_module: there is no module 'nothing_here' on the import path\n"
+
+
+async def invoke(handler: Any, parameters: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("decorate", "caller"),
+    [
+        (optionally_authenticated, "anybody, with their session"),
+        (anonymous_session, "anybody, in a session"),
+        (authenticated, "logged in"),
+        (authenticated_with_parameter, "logged in by session_id"),
+        (safe, "anybody"),
+    ],
+)
+def test_who_may_call(decorate: Any, caller: str) -> None:
+    """Each guard in words."""
+
+    async def invoke(handler: Any, parameters: Any) -> None: ...
+
+    assert listed({"method": decorate(invoke)})[0][:2] == ["method", caller]
+
+
+def test_what_is_not_documented() -> None:
+    """The lines of decorators are not taken for what the author wrote."""
+
+    @jsonp
+    @requires("b", "a")
+    async def bare(handler: Any, parameters: Any) -> None: ...
+
+    @default_parameters({"limit": 10})
+    async def limited(handler: Any, parameters: Any) -> None: ...
+
+    assert listed({"z": bare, "a": limited, "b.c": invoke}) == [
+        ["a", "anybody", "POST", "limit=10", ""],
+        ["b.c", "anybody", "POST", "", ""],
+        ["z", "anybody", "GET, POST", "b, a", ""],
+    ]
+    assert listed({"a": limited}, get_methods="all")[0][2] == "GET, POST"
+
+
+def test_defaults_that_are_no_json() -> None:
+    """They are shown as Python writes them."""
+
+    @default_parameters({"when": object})
+    async def invoke(handler: Any, parameters: Any) -> None: ...
+
+    settings = read_settings({"method_module": {"method": invoke}})
+    assert json.loads(list_methods(settings, as_json=True))[0]["defaults"] == {"when": "<class 'object'>"}
+
+
+def test_no_methods() -> None:
+    """It is said as at a start."""
+    with pytest.raises(SettingsError, match="no module there defines invoke"):
+        list_methods(read_settings({"method_module": {}}))

@@ -1,0 +1,566 @@
+"""The client, against services that are served for it, honest and dishonest ones."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+
+import toto_aio.methods
+from tests.support import ROOT
+from toto_aio import Handler, TotoException, create_app
+from toto_aio.client import Client, Session, UnreadableAnswerError
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidHMAC,
+    InvalidResponseHMAC,
+    MethodNotFound,
+    NotAuthorized,
+    TooManyAttempts,
+)
+from toto_aio.invocation import (
+    anonymous_session,
+    authenticated,
+    authenticated_with_parameter,
+    raw_response,
+    safe,
+)
+from toto_aio.registry import find_methods
+from toto_aio.testing import serving
+
+Parameters = dict[str, Any]
+PASSWORD = "correct horse"
+SCHEMES = ["user_id", "session", "off"]
+
+
+async def echo(handler: Handler, parameters: Parameters) -> Any:
+    """Answer with the parameters."""
+    return parameters
+
+
+@safe
+@authenticated
+async def who(handler: Handler, parameters: Parameters) -> Any:
+    """Answer with the session's user, and what came."""
+    assert handler.session is not None
+    return [handler.session.user_id, parameters]
+
+
+@anonymous_session
+async def visit(handler: Handler, parameters: Parameters) -> Any:
+    """Count the visits of a session."""
+    assert handler.session is not None
+    return await handler.session.update(lambda state: state.update(n=state.get("n", 0) + 1) or state["n"])
+
+
+@authenticated_with_parameter
+async def by_parameter(handler: Handler, parameters: Parameters) -> Any:
+    """Answer with the user of the session that a parameter names."""
+    assert handler.session is not None
+    return handler.session.user_id
+
+
+@raw_response
+@authenticated
+async def picture(handler: Handler, parameters: Parameters) -> Any:
+    """Answer with bytes."""
+    handler.response_type = "image/png"
+    return b"\x89PNG"
+
+
+async def elsewhere(handler: Handler, parameters: Parameters) -> Any:
+    """Send the client away."""
+    handler.redirect("http://other.example/")
+
+
+async def refuse(handler: Handler, parameters: Parameters) -> Any:
+    """Fail with an error of its own."""
+    raise TotoException(2001, {"why": "é"})
+
+
+async def slow(handler: Handler, parameters: Parameters) -> Any:
+    """Take a while."""
+    await asyncio.sleep(parameters.get("seconds", 5))
+    return "slept"
+
+
+async def push(handler: Handler, parameters: Parameters) -> Any:
+    """Send messages over the socket."""
+    for number in range(parameters["count"]):
+        handler.send_message({"result": number})
+    return "pushed"
+
+
+METHODS: dict[str, Any] = {
+    **{name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()},
+    **{
+        function.__name__: function
+        for function in (echo, who, visit, by_parameter, picture, elsewhere, refuse, slow, push)
+    },
+}
+
+
+def session_of(client: Client) -> Session:
+    """The session that a client must have."""
+    assert client.session is not None
+    return client.session
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack", "bson"])
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_a_user(signing: str, encoding: str) -> None:
+    """An account is made, calls are made in its session, and after the logout no more."""
+    async with serving(METHODS, signing=signing, encoding=encoding) as client:
+        assert await client.call("echo", {"ä": [1, None, 0.5]}) == {"ä": [1, None, 0.5]}
+        with pytest.raises(NotAuthorized):
+            await client.call("who")
+        await client.create_account("Ädä", PASSWORD)
+        first = session_of(client)
+        assert first.user_id == "ädä"
+        assert bool(first.key) == (signing == "session")
+        assert await client.call("who", {"x": "é"}) == ["ädä", {"x": "é"}]
+        assert await client.get("who", {"x": "é &", "y": [1, 2]}) == ["ädä", {"x": "é &", "y": ["1", "2"]}]
+        await client.logout()
+        with pytest.raises(NotAuthorized):
+            await client.call("who")
+        await client.login("ÄDÄ", PASSWORD)
+        assert session_of(client).session_id != first.session_id
+        assert await client.call("who") == ["ädä", {}]
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_several_users(signing: str) -> None:
+    """Each client has its session; one that was kept works in another client."""
+    async with serving(METHODS, signing=signing) as ada:
+        bob = ada.another()
+        await ada.create_account("ada", PASSWORD)
+        await bob.create_account("bob", PASSWORD)
+        assert [(await client.call("who"))[0] for client in (ada, bob)] == ["ada", "bob"]
+        kept = session_of(ada)
+        assert kept.session_id not in repr(kept)
+        assert not kept.key or kept.key not in repr(kept)
+        async with Client(ada.url, signing=signing, session=kept) as later:
+            assert (await later.call("who"))[0] == "ada"
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_a_new_password(signing: str) -> None:
+    """It gives a new session, which the client goes on with, and ends the others."""
+    async with serving(METHODS, signing=signing) as client:
+        await client.create_account("ada", PASSWORD)
+        other = client.another()
+        await other.login("ada", PASSWORD)
+        before = session_of(client)
+        await client.call("account.update", {"password": PASSWORD, "new_password": "battery staple"})
+        assert session_of(client).session_id != before.session_id
+        assert await client.call("who") == ["ada", {}]
+        with pytest.raises(NotAuthorized):
+            await other.call("who")
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_an_anonymous_session(signing: str) -> None:
+    """It is taken over from the answer, and kept."""
+    async with serving(METHODS, signing=signing) as client:
+        assert [await client.call("visit") for _ in range(3)] == [1, 2, 3]
+        assert session_of(client).user_id == ""
+        assert await client.another().call("visit") == 1
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_a_session_as_a_parameter(signing: str) -> None:
+    """It is not signed, and the client does not take it for its own."""
+    async with serving(METHODS, signing=signing) as ada:
+        bob = ada.another()
+        await ada.create_account("ada", PASSWORD)
+        session_id = session_of(ada).session_id
+        assert await bob.call("by_parameter", {"session_id": session_id}) == "ada"
+        assert bob.session is None
+        call = {"method": "by_parameter", "parameters": {"session_id": session_id}}
+        assert await bob.batch({"a": call}) == {"a": "ada"}
+        assert bob.session is None
+        assert await ada.call("by_parameter", {"session_id": session_id}) == "ada"
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_batch(signing: str) -> None:
+    """Results and errors by their ids; a login in it counts from then on."""
+    async with serving(METHODS, signing=signing) as client:
+        account = {"user_id": "ada", "password": PASSWORD}
+        answers = await client.batch(
+            {
+                "b": {"method": "who"},
+                "a": {"method": "account.create", "parameters": account},
+                "c": {"method": "refuse"},
+            }
+        )
+        assert list(answers) == ["b", "a", "c"]
+        assert answers["b"] == ["ada", {}]
+        assert isinstance(answers["c"], TotoException)
+        assert (answers["c"].code, answers["c"].value) == (2001, {"why": "é"})
+        assert await client.call("who") == ["ada", {}]
+
+
+async def test_errors() -> None:
+    """Each is an exception with code and value, of its code's class if it has one."""
+    async with serving(METHODS, login_attempts=1) as client:
+        with pytest.raises(TotoException, match="2001") as error:
+            await client.call("refuse")
+        assert error.value.value == {"why": "é"}
+        with pytest.raises(MethodNotFound, match=r"no\.such"):
+            await client.call("no.such")
+        with pytest.raises(MethodNotFound):
+            await client.get("echo")
+        await client.create_account("ada", PASSWORD)
+        with pytest.raises(InvalidCredentials):
+            await client.login("ada", "wrong")
+        with pytest.raises(TooManyAttempts) as refused:
+            await client.login("ada", "wrong")
+        assert refused.value.retry_after > 0
+        with pytest.raises(TypeError):
+            await client.call("echo", {"x": object()})
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_bytes_of_a_method_s_own(signing: str) -> None:
+    """``fetch`` gives them, verified, and follows no redirection; ``call`` says so."""
+    async with serving(METHODS, signing=signing) as client:
+        with pytest.raises(NotAuthorized):
+            await client.fetch("picture")
+        await client.create_account("ada", PASSWORD)
+        answer = await client.fetch("picture")
+        assert (answer.status, answer.content_type, answer.body) == (200, "image/png", b"\x89PNG")
+        with pytest.raises(UnreadableAnswerError, match="fetch"):
+            await client.call("picture")
+        away = await client.fetch("elsewhere")
+        assert (away.status, away.headers["Location"]) == (302, "http://other.example/")
+
+
+@pytest.mark.parametrize("options", [{"method_select": "url"}, {"method_select": "parameter"}, {"root": "/"}])
+async def test_where_a_service_is(options: dict[str, str]) -> None:
+    """However a service wants its methods named, and wherever it is."""
+    methods = {**METHODS, "a.b": echo}
+    async with serving(methods, signing="session", **options) as client:
+        await client.create_account("ada", PASSWORD)
+        assert await client.call("a.b", {"x": 1}) == {"x": 1}
+        if options.get("method_select") != "parameter":
+            assert await client.get("who") == ["ada", {}]
+        if options.get("method_select") != "url":
+            assert await client.batch({"a": {"method": "echo"}}) == {"a": {}}
+        async with client.socket() as socket:
+            assert await socket.call("who") == ["ada", {}]
+    async with serving({"é?%": echo}) as client:
+        assert await client.call("é?%") == {}
+
+
+Change = Callable[[web.Request, web.Response], None]
+
+
+@asynccontextmanager
+async def dishonest(change: Change, **options: Any) -> AsyncIterator[Client]:
+    """A client of a service behind somebody who changes its answers."""
+
+    @web.middleware
+    async def middle(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        response = await handler(request)
+        assert isinstance(response, web.Response)
+        change(request, response)
+        return response
+
+    parent = web.Application(middlewares=[middle])
+    parent.add_subapp("/api", create_app(database="memory://", method_module=METHODS, **options))
+    async with TestServer(parent) as server, Client(server.make_url("/api/service"), **options) as client:
+        yield client
+
+
+def cut(request: web.Request, response: web.Response) -> None:
+    """Change a letter."""
+    response.body = response.body.replace(b"ada", b"eve")  # type: ignore[union-attr]
+
+
+def strip(request: web.Request, response: web.Response) -> None:
+    """Take the signature away."""
+    response.headers.popall("x-toto-hmac", None)
+
+
+def garble(request: web.Request, response: web.Response) -> None:
+    """Put another signature in its place."""
+    response.headers["x-toto-hmac"] = "ö"
+
+
+@pytest.mark.parametrize("signing", ["user_id", "session"])
+@pytest.mark.parametrize("change", [cut, strip, garble])
+async def test_a_changed_answer(signing: str, change: Change) -> None:
+    """It is refused, if somebody's session has made it."""
+    changes: list[Change] = []
+
+    def sometimes(request: web.Request, response: web.Response) -> None:
+        for change in changes:
+            change(request, response)
+
+    async with dishonest(sometimes, signing=signing) as client:
+        await client.create_account("ada", PASSWORD)
+        assert (await client.call("who"))[0] == "ada"
+        changes.append(change)
+        before = client.session
+        with pytest.raises(InvalidResponseHMAC):
+            await client.call("who")
+        with pytest.raises(InvalidResponseHMAC):
+            await client.batch({"a": {"method": "who"}})
+        assert client.session == before
+        if change is not garble:  # this call asks for no session, so that nobody signs for it
+            assert await client.call("echo") == {}
+
+
+async def test_an_answer_to_another_request() -> None:
+    """An answer that was kept and is sent again has another nonce."""
+    kept: list[Any] = []
+
+    def replay(request: web.Request, response: web.Response) -> None:
+        kept.append((response.body, response.headers["x-toto-hmac"]))
+        response.body, response.headers["x-toto-hmac"] = kept[min(len(kept) - 1, 1)]
+
+    async with dishonest(replay, signing="session") as client:
+        await client.create_account("ada", PASSWORD)
+        assert await client.call("who") == ["ada", {}]
+        with pytest.raises(InvalidResponseHMAC):
+            await client.call("who")
+
+
+async def test_a_service_that_signs_otherwise() -> None:
+    """Each side notices."""
+    async with serving(METHODS, signing="session") as service:
+        await service.create_account("ada", PASSWORD)
+        async with Client(service.url, signing="off", session=service.session) as unsigned:
+            with pytest.raises(InvalidHMAC):
+                await unsigned.call("who")
+    async with serving(METHODS, signing="off") as service:
+        async with Client(service.url) as client:
+            with pytest.raises(InvalidResponseHMAC, match="signing"):
+                await client.create_account("ada", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (502, "text/html", b"<h1>Bad Gateway</h1>"),
+        (200, "application/json", b"{"),
+        (200, "application/json", b"[" * 100_000),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b'{"batch": {}}'),
+        (200, "application/json", b'{"error": "no"}'),
+        (200, "application/json", b'{"result": 1, "session": {}}'),
+        (200, "application/json", b'{"result": 1, "session": {"session_id": "x", "key": "x"}}'),
+        (200, "application/bson", b"x"),
+        (200, "application/msgpack", b""),
+    ],
+)
+async def test_what_is_no_service(status: int, content_type: str, body: bytes) -> None:
+    """It is said so."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, content_type=content_type, body=body)
+
+    app = web.Application()
+    app.router.add_post("/service/{path:.*}", answer)
+    async with TestServer(app) as server, Client(server.make_url("/service")) as client:
+        with pytest.raises(UnreadableAnswerError):
+            await client.call("hello")
+
+
+async def test_a_batch_that_is_not_answered() -> None:
+    """A call without an answer is no result."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"batch": {"b": {"result": 1}}})
+
+    app = web.Application()
+    app.router.add_post("/service", answer)
+    async with TestServer(app) as server, Client(server.make_url("/service/")) as client:
+        with pytest.raises(UnreadableAnswerError):
+            await client.batch({"a": {"method": "hello"}})
+
+
+async def test_a_service_that_is_away_or_slow() -> None:
+    """A call ends."""
+    async with Client(f"http://127.0.0.1:{unused_port()}/service") as client:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await client.call("hello")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            async with client.socket():
+                pass
+    async with serving(METHODS) as service, Client(service.url, timeout=0.25) as client:
+        with pytest.raises(TimeoutError):
+            await client.call("slow", {"seconds": 0.6})
+        async with client.socket() as socket:
+            with pytest.raises(TimeoutError):
+                await socket.call("slow", {"seconds": 0.6})
+            with pytest.raises(TimeoutError):
+                await socket.receive()
+            assert await socket.call("echo") == {}
+
+
+async def test_a_client_that_is_not_open() -> None:
+    """It says what to write; so do wrong options."""
+    client = Client("http://127.0.0.1:1/service")
+    with pytest.raises(RuntimeError, match="async with Client"):
+        await client.call("hello")
+    with pytest.raises(ValueError, match="one of user_id, session, off"):
+        Client("http://127.0.0.1:1", signing="hmac")
+    with pytest.raises(ValueError, match="json, msgpack or bson"):
+        Client("http://127.0.0.1:1", encoding="xml")
+    await client.close()
+
+
+async def test_the_documentation() -> None:
+    """Its pieces of code do what they say."""
+    text = (ROOT / "docs" / "client.md").read_text()
+    blocks = re.findall(r"^```python\n(?!# )(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+
+    @safe
+    async def hello(handler: Handler, parameters: Parameters) -> Any:
+        return {"hello": parameters["name"]}
+
+    async with serving({**METHODS, "hello": hello, "count": visit}) as client:
+        names = {"client": client, "Client": Client}
+        for block in blocks:
+            code = compile(block, "docs/client.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            await eval(code, names)  # noqa: S307  # our own documentation
+
+
+async def test_somebody_elses_connections() -> None:
+    """They are used, and stay open."""
+    async with serving(METHODS) as service, aiohttp.ClientSession() as http:
+        async with Client(service.url, http=http) as client:
+            assert await client.call("echo") == {}
+        assert not http.closed
+        assert await client.call("echo") == {}
+
+
+async def test_an_answer_that_comes_late() -> None:
+    """It does not bring a session back that the client has left."""
+
+    @authenticated
+    async def wait(handler: Handler, parameters: Parameters) -> Any:
+        return await slow(handler, {"seconds": 0.2})
+
+    async with serving({**METHODS, "wait": wait}) as client:
+        await client.create_account("ada", PASSWORD)
+        late = asyncio.create_task(client.call("wait"))
+        await asyncio.sleep(0.05)
+        await client.create_account("bob", PASSWORD)
+        assert await late == "slept"
+        assert session_of(client).user_id == "bob"
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack", "bson"])
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_a_socket(signing: str, encoding: str) -> None:
+    """Calls in the client's session, and messages between them."""
+    async with serving(METHODS, signing=signing, encoding=encoding) as client:
+        await client.create_account("ada", PASSWORD)
+        async with client.socket() as socket:
+            answers = await asyncio.gather(*[socket.call("who", {"n": n}) for n in range(40)])
+            assert answers == [["ada", {"n": n}] for n in range(40)]
+            assert await socket.call("push", {"count": 2}) == "pushed"
+            assert [await socket.receive(), await socket.receive()] == [{"result": 0}, {"result": 1}]
+            await socket.send("push", {"count": 1})
+            assert await socket.receive() == {"result": 0}
+            with pytest.raises(TotoException, match="2001"):
+                await socket.call("refuse")
+            await client.logout()
+            assert [message async for message in socket] == []
+            assert socket.close_code == 1008
+            for waiting in (socket.call("who"), socket.receive(), socket.send("who")):
+                with pytest.raises(ConnectionError, match="1008"):
+                    await waiting
+
+
+@pytest.mark.parametrize("signing", SCHEMES)
+async def test_a_login_over_a_socket(signing: str) -> None:
+    """Its session is the client's from then on, and one in a parameter is not."""
+    async with serving(METHODS, signing=signing) as client, client.socket() as socket:
+        await socket.call("account.create", {"user_id": "ada", "password": PASSWORD})
+        assert await socket.call("who") == ["ada", {}]
+        assert await client.call("who") == ["ada", {}]
+        other = client.another()
+        await other.create_account("bob", PASSWORD)
+        named = {"session_id": session_of(other).session_id}
+        assert await socket.call("by_parameter", named) == "bob"
+        assert await client.call("who") == ["ada", {}]
+        await client.login("ada", PASSWORD)
+        now = client.session
+        assert await socket.call("who") == ["ada", {}]
+        assert client.session == now
+        assert socket.close_code is None
+
+
+async def test_a_socket_that_is_refused() -> None:
+    """A session that is unknown opens none if it cannot sign."""
+    async with serving(METHODS, signing="session") as client:
+        await client.create_account("ada", PASSWORD)
+        client.session = Session(session_of(client).session_id, "ada", key="AAAA")
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            async with client.socket():
+                pass
+
+
+async def test_a_socket_elsewhere() -> None:
+    """At ``socket_path``."""
+    async with serving(METHODS, socket_path="/ws") as client, client.socket("/ws") as socket:
+        assert await socket.call("echo") == {}
+
+
+async def test_messages_that_nobody_reads() -> None:
+    """The oldest are dropped and counted, and calls go on."""
+    async with serving(METHODS) as client, client.socket() as socket:
+        assert await socket.call("push", {"count": 1002}) == "pushed"
+        assert await socket.call("echo") == {}
+        assert socket.dropped == 2
+        assert await socket.receive() == {"result": 2}
+
+
+@pytest.mark.parametrize("frame", ["{", "[" * 100_000])
+async def test_a_socket_that_sends_nonsense(frame: str) -> None:
+    """What waits ends, and says why."""
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        await response.receive()
+        await response.send_str('{"id": ["call 1"], "result": 1}')
+        await response.send_str(frame)
+        async for _ in response:
+            pass
+        return response
+
+    app = web.Application()
+    app.router.add_get("/service/websocket", serve)
+    async with TestServer(app) as server, Client(server.make_url("/service")) as client:
+        async with client.socket() as socket:
+            with pytest.raises(ConnectionError, match="cannot be read"):
+                await socket.call("hello")
+            assert await socket.receive() == {"id": ["call 1"], "result": 1}
+
+
+async def test_a_service_that_ends() -> None:
+    """A call that waits on a socket ends with it."""
+    async with AsyncExitStack() as later:
+        async with serving(METHODS) as service:
+            client = await later.enter_async_context(Client(service.url))
+            socket = await later.enter_async_context(client.socket())
+            waiting = asyncio.create_task(socket.call("slow", {"seconds": 30}))
+            await asyncio.sleep(0.05)
+        with pytest.raises(ConnectionError, match="1001"):
+            await waiting

@@ -1,0 +1,116 @@
+"""Time limits that share a timer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from toto_aio.dispatch.deadlines import PRECISION, Deadline, Deadlines
+
+
+@pytest.fixture
+async def deadlines() -> Deadlines:
+    """The limits of the test's loop."""
+    return Deadlines(asyncio.get_running_loop())
+
+
+async def test_what_takes_too_long(deadlines: Deadlines) -> None:
+    """It is cancelled and raises TimeoutError, at most a moment too late."""
+    started = time.monotonic()
+    limit = Deadline(deadlines, 0.05)
+    with pytest.raises(TimeoutError), limit:
+        await asyncio.sleep(30)
+    assert limit.expired
+    assert 0.05 <= time.monotonic() - started < 0.05 + 2 * PRECISION + 0.2
+
+
+async def test_what_is_done_in_time(deadlines: Deadlines) -> None:
+    """Nothing happens, then or later."""
+    with Deadline(deadlines, 0.05) as limit:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05 + 2 * PRECISION)
+    assert not limit.expired
+
+
+async def test_many_at_once(deadlines: Deadlines) -> None:
+    """Each has a limit of its own, whatever the others have."""
+
+    async def work(limit: float, takes: float) -> bool:
+        try:
+            with Deadline(deadlines, limit):
+                await asyncio.sleep(takes)
+        except TimeoutError:
+            return False
+        return True
+
+    outcomes = await asyncio.gather(
+        *(work(0.05, 5) for _ in range(50)),
+        *(work(0.3, 0.01) for _ in range(50)),
+        *(work(0.05, 0) for _ in range(50)),
+        *(work(5, 0.4) for _ in range(50)),
+    )
+    assert outcomes == [False] * 50 + [True] * 150
+
+
+async def test_a_cancellation_from_elsewhere(deadlines: Deadlines) -> None:
+    """It stays a cancellation."""
+
+    async def work() -> None:
+        with Deadline(deadlines, 5):
+            await asyncio.sleep(30)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_at_the_limit(deadlines: Deadlines) -> None:
+    """Of both at once the cancellation from elsewhere wins, as in asyncio.timeout."""
+
+    async def work() -> None:
+        with Deadline(deadlines, 5) as limit:
+            task = asyncio.current_task()
+            assert task is not None
+            limit.expire()
+            task.cancel()
+            assert task.cancelling() == 2
+            await asyncio.sleep(30)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(work())
+
+
+async def test_an_error_of_the_work(deadlines: Deadlines) -> None:
+    """What the work raises comes out, after a time-out that it has answered with it too."""
+    with pytest.raises(KeyError), Deadline(deadlines, 5):
+        raise KeyError
+    with pytest.raises(KeyError), Deadline(deadlines, 0.01):
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            raise KeyError from None
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_nested_limits(deadlines: Deadlines) -> None:
+    """The inner one ends the inner work alone."""
+    with Deadline(deadlines, 5):
+        with pytest.raises(TimeoutError), Deadline(deadlines, 0.01):
+            await asyncio.sleep(30)
+        await asyncio.sleep(0.01)
+
+
+async def test_no_timer_is_left(deadlines: Deadlines) -> None:
+    """When nothing runs nothing is looked for, and closing ends the last look."""
+    with Deadline(deadlines, 5):
+        pass
+    await asyncio.sleep(2 * PRECISION)
+    assert deadlines.timer is None
+    with Deadline(deadlines, 5):
+        deadlines.close()

@@ -1,0 +1,139 @@
+"""The examples and the README, followed as a newcomer follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.support import ROOT
+from tests.support.running import serving
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    """The code of a language in a text."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def bash(script: str, folder: Path) -> str:
+    """What a script prints."""
+    finished = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def load(path: Path) -> ModuleType:
+    """The module of a file."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_first_service_of_the_readme(tmp_path: Path) -> None:
+    """The first block makes a service, the second calls it."""
+    first, second = blocks("sh")[:2]
+    make, command, rest = first.partition("python -m toto_aio serve")
+    assert command
+    assert rest == "\n"
+    assert len(first.splitlines()) <= 15
+    bash(make, tmp_path)
+    with serving(["-m", "toto_aio", "serve", "--port=0"], tmp_path) as url:
+        answer = bash(second.replace("http://127.0.0.1:8888/service", url), tmp_path)
+        assert json.loads(answer) == {"result": {"hello": "Ada"}}
+        assert (tmp_path / "toto.db").exists()
+
+
+def test_the_tour_of_the_readme(tmp_path: Path) -> None:
+    """The curl lines of the tour, one after the other, on the service of `make run`."""
+    shutil.copytree(ROOT / "examples" / "hello", tmp_path, dirs_exist_ok=True)
+    tour = README[README.index("## A tour") : README.index("## Methods")]
+    script = "\necho; echo ---\n".join(blocks("sh", tour))
+    with serving(["-m", "toto_aio", "serve", "--port=0"], tmp_path) as url:
+        call, account, count, signed, batch = bash(
+            script.replace("http://127.0.0.1:8888/service", url), tmp_path
+        ).split("---\n")
+    assert call.strip() == '{"result":{"hello":"Ada"}}' * 2
+    assert json.loads(account)["result"]["user_id"] == "ada"
+    assert json.loads(count)["result"] == 1
+    head, _, body = signed.strip().replace("\r", "").partition("\n\n")
+    assert "x-toto-hmac: " in head
+    assert json.loads(body)["result"] == 2
+    answers = json.loads(batch)["batch"]
+    assert (answers["2"]["result"], answers["3"]["error"]["code"]) == (1, 1001)
+
+
+async def test_the_code_of_the_readme(tmp_path: Path) -> None:
+    """Each piece of Python compiles, and names what exists."""
+    for number, code in enumerate(blocks("python")):
+        compile(code, f"README block {number}", "exec")
+        for module, names in re.findall(r"^from (toto_aio\S*) import (.+)$", code, re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(importlib.import_module(module), name), (module, name)
+
+
+def test_embedded(tmp_path: Path) -> None:
+    """The application and the service in it both answer."""
+
+    async def call() -> tuple[str, Any]:
+        application = load(ROOT / "examples" / "embedded" / "service.py").make_application()
+        async with TestClient(TestServer(application)) as client:
+            page = await (await client.get("/")).text()
+            return page, await (await client.post("/api/service/add", json={"a": 1, "b": 2})).json()
+
+    page, answer = asyncio.run(call())
+    assert "/api/service" in page
+    assert answer == {"result": 3}
+
+
+def test_embedded_as_a_script(tmp_path: Path) -> None:
+    """The script serves where its argument says."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serving([str(ROOT / "examples" / "embedded" / "service.py"), str(port)], tmp_path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
+            assert b"/api/service" in response.read()
+
+
+def test_accounts(tmp_path: Path) -> None:
+    """The client makes an account, counts with signed calls, and is refused after its logout."""
+    shutil.copytree(ROOT / "examples" / "hello", tmp_path, dirs_exist_ok=True)
+    client = ROOT / "examples" / "accounts" / "client.py"
+    with serving(["-m", "toto_aio", "serve", "--port=0"], tmp_path) as url:
+        finished = subprocess.run(
+            [sys.executable, str(client), url], capture_output=True, text=True, timeout=30, check=True
+        )
+        assert "counted [1, 2, 3]" in finished.stdout
+        assert "refused" in finished.stdout
+        signing = load(client).Client(url)
+        signing.call("account.create", user_id="eve", password="correct horse")
+        signing.sign = lambda body: "nonsense"
+        try:
+            signing.call("count")
+        except RuntimeError as error:
+            assert "1008" in str(error)
+        else:
+            raise AssertionError("a wrong signature was accepted")

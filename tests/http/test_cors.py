@@ -1,0 +1,103 @@
+"""Pages of other origins, as a browser asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.support.service import Serve
+from toto_aio import Handler, TotoException, create_app
+from toto_aio.settings import SettingsError
+
+Parameters = dict[str, Any]
+PAGE = "https://app.example"
+FOREIGN = "https://evil.example"
+
+
+async def echo(handler: Handler, parameters: Parameters) -> Any:
+    """Answer with the parameters."""
+    return parameters
+
+
+async def fail(handler: Handler, parameters: Parameters) -> Any:
+    """Fail."""
+    raise TotoException(2001, "x")
+
+
+async def stream(handler: Handler, parameters: Parameters) -> None:
+    """Answer in pieces."""
+    handler.respond_raw(b"one", "text/plain", finish=False)
+
+
+async def away(handler: Handler, parameters: Parameters) -> None:
+    """Answer in aiohttp's words."""
+    raise web.HTTPNotFound
+
+
+METHODS = {"echo": echo, "fail": fail, "stream": stream, "away": away}
+CORS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Allow-Headers")
+
+
+async def test_without_the_option(serve: Serve) -> None:
+    """No page of another origin may read an answer."""
+    service = await serve(METHODS)
+    for verb in ("POST", "OPTIONS"):
+        headers = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+        response = await service.client.request(verb, "/service/echo", headers=headers)
+        assert not set(response.headers) & {*CORS, "Vary"}
+
+
+@pytest.mark.parametrize(
+    "path", [f"/service/{name}" for name in METHODS] + ["/service/nothing", "/elsewhere"]
+)
+@pytest.mark.parametrize(
+    ("allowed", "origin", "answer"),
+    [
+        ([PAGE, "http://localhost:3000"], PAGE, PAGE),
+        (f"{PAGE},http://localhost:3000", "http://localhost:3000", "http://localhost:3000"),
+        ([PAGE], FOREIGN, None),
+        ([PAGE], "https://app.example.evil.example", None),
+        ([PAGE], "null", None),
+        ([PAGE], None, None),
+        ("*", FOREIGN, "*"),
+        (["*"], "null", "*"),
+        ("*", None, None),
+    ],
+)
+async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None, answer: str | None) -> None:
+    """Every answer says which page may read it: errors and streams too."""
+    service = await serve(METHODS, allow_origin=allowed)
+    response = await service.client.post(path, json={}, headers={"Origin": origin} if origin else {})
+    assert response.headers.get("Access-Control-Allow-Origin") == answer
+    exposed = "x-toto-hmac, Retry-After" if answer else None
+    assert response.headers.get("Access-Control-Expose-Headers") == exposed
+    assert response.headers.get("Vary") == (None if "*" in allowed else "Origin")
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    assert "Access-Control-Allow-Methods" not in response.headers
+
+
+async def test_pre_flight(serve: Serve) -> None:
+    """A browser asks first whether it may send the headers of a signed call."""
+    service = await serve(METHODS, allow_origin=[PAGE])
+    asked = "content-type,x-toto-hmac,x-toto-nonce,x-toto-session-id,x-toto-timestamp"
+    headers = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
+    response = await service.client.options("/service/echo", headers=headers)
+    assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (204, PAGE)
+    assert set(asked.split(",")) <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
+    assert "POST" in response.headers["Access-Control-Allow-Methods"].split(", ")
+    assert int(response.headers["Access-Control-Max-Age"]) > 0
+    response = await service.client.options("/service/echo", headers={**headers, "Origin": FOREIGN})
+    assert not set(response.headers) & set(CORS)
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://", "", "https://a b"])
+def test_what_is_no_origin(origin: str) -> None:
+    """A wrong entry stops the start in one line."""
+    with pytest.raises(SettingsError, match="allow_origin"):
+        create_app(method_module=METHODS, allow_origin=[origin])

@@ -1,0 +1,123 @@
+"""An end that drops no request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from toto_aio import create_app
+from toto_aio.http.drain import DRAIN, Drain
+
+
+@dataclass
+class Draining:
+    """A service that can be drained, a client, and how long it took."""
+
+    drain: Drain
+    server: web.Server
+    client: aiohttp.ClientSession
+    url: str
+
+    async def run(self, limit: float = 5) -> float:
+        """Drain; the seconds that it took."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        self.drain.begun = True
+        await self.drain.wait(self.server, limit)
+        return loop.time() - begin
+
+    async def call(self, path: str = "", method: str = "echo") -> str | None:
+        """The header ``Connection`` of the answer to a call."""
+        async with self.client.post(self.url + path, json={"method": method}) as response:
+            await response.read()
+            return response.headers.get("Connection")
+
+
+@pytest.fixture
+async def draining() -> AsyncIterator[Draining]:
+    """A service with a method."""
+
+    async def echo(handler: object, parameters: object) -> object:
+        return parameters
+
+    async def slow(handler: object, parameters: object) -> object:
+        await asyncio.sleep(0.5)
+        return parameters
+
+    async def gone(handler: object, parameters: object) -> object:
+        raise web.HTTPGone
+
+    methods = {"echo": echo, "slow": slow, "gone": gone}
+    app = create_app(method_module=methods, database="memory://")
+    runner = web.AppRunner(app)
+    async with serving(runner) as url, aiohttp.ClientSession() as client:
+        assert runner.server is not None
+        yield Draining(app[DRAIN], runner.server, client, url)
+
+
+@asynccontextmanager
+async def serving(runner: web.AppRunner) -> AsyncIterator[str]:
+    """The address of what a runner serves."""
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/service"
+    await runner.cleanup()
+
+
+async def test_a_connection_that_is_kept_alive(draining: Draining) -> None:
+    """It gets one answer more, which sends it away; then the drain is over."""
+    assert await draining.call() is None
+    drained = asyncio.create_task(draining.run())
+    await asyncio.sleep(0.1)
+    assert not drained.done()
+    assert await draining.call() == "close"
+    assert await drained < 2
+
+
+async def test_a_call_in_flight(draining: Draining) -> None:
+    """Its answer sends the client away too: after the drain there would be nobody for the next request."""
+    slow = asyncio.create_task(draining.call(method="slow"))
+    await asyncio.sleep(0.2)
+    assert await draining.run(0.1) < 0.3
+    assert await slow == "close"
+
+
+async def test_what_aiohttp_answers(draining: Draining) -> None:
+    """Answers that are not a service's say the same."""
+    assert await draining.call() is None
+    drained = asyncio.create_task(draining.run())
+    await asyncio.sleep(0)
+    assert await draining.call("/no/such/path") == "close"
+    assert await drained < 2
+
+
+async def test_an_idle_connection(draining: Draining) -> None:
+    """Who sends nothing is waited for no longer than said."""
+    assert await draining.call() is None
+    assert 0.2 <= await draining.run(0.2) < 1
+
+
+async def test_sockets(draining: Draining) -> None:
+    """They end in another way and are not waited for, those that are opened meanwhile too."""
+    async with draining.client.ws_connect(draining.url + "/websocket") as socket:
+        assert await draining.run() < 1
+        async with draining.client.ws_connect(draining.url + "/websocket") as another:
+            assert await draining.run() < 1
+            for frames in (socket, another):
+                await frames.send_json({"id": 1, "method": "echo", "parameters": {"a": 1}})
+                assert await frames.receive_json() == {"id": 1, "result": {"a": 1}}
+
+
+async def test_a_method_that_answers_in_aiohttps_words(draining: Draining) -> None:
+    """Its client is sent away by its answer as well."""
+    assert await draining.call() is None
+    drained = asyncio.create_task(draining.run())
+    await asyncio.sleep(0)
+    assert await draining.call(method="gone") == "close"
+    assert await drained < 2

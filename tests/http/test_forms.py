@@ -1,0 +1,102 @@
+"""Forms, as a browser posts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.service import Serve
+from toto_aio.invocation import raw_response
+
+
+async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
+    """Answer with the parameters."""
+    return parameters
+
+
+async def test_urlencoded(serve: Serve) -> None:
+    """Each field is the list of its values, and the answer is JSON."""
+    service = await serve({"echo": echo})
+    response = await service.post("/echo", data="a=1&a=2&b=%C3%A9&c=", headers=FORM)
+    assert response.content_type == "application/json"
+    assert await response.json() == {"result": {"a": ["1", "2"], "b": ["é"], "c": [""]}}
+    assert await (await service.post("/echo", data="", headers=FORM)).json() == {"result": {}}
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("body", [b"a=%FF", b'{"a": 1}', b"&".join(b"a=1" for _ in range(1001))])
+async def test_bad_forms(serve: Serve, body: bytes) -> None:
+    """Broken UTF-8, too many fields, and JSON under a form's content type are 400."""
+    service = await serve({"echo": echo})
+    response = await service.post("/echo", data=body, headers=FORM)
+    assert response.status == 400
+    assert (await response.json())["error"]["value"].startswith("Not a form: ")
+
+
+async def test_multipart(serve: Serve) -> None:
+    """Fields and files come apart; files bring their name, type and bytes."""
+    content = bytes(range(256)) * 300 + b"\r\n--x\r\n"
+
+    @raw_response
+    async def upload(handler: Any, parameters: dict[str, Any]) -> Any:
+        handler.response_type = parameters["files"]["f"][0]["content_type"]
+        assert parameters["arguments"] == {"a": ["1", "é"]}
+        assert parameters["files"]["f"][0]["filename"] == "x.bin"
+        return parameters["files"]["f"][0]["body"]
+
+    service = await serve({"upload": upload})
+    form = aiohttp.FormData()
+    form.add_field("a", "1")
+    form.add_field("a", "é")
+    form.add_field("f", content, filename="x.bin", content_type="image/x")
+    form.add_field("f", b"", filename="y.bin")
+    response = await service.post("/upload", data=form)
+    assert response.content_type == "image/x"
+    assert await response.read() == content
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"--x\r\n\r\n--x--"),
+        ("multipart/form-data; boundary=x", b"nothing of the kind"),
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1'),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n"),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken\r\n\r\n1\r\n--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--x--\r\n',
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=a\r\n"
+            b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\n1\r\n--y--\r\n--x--\r\n",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
+            b"Content-Transfer-Encoding: nonsense\r\n\r\n!\r\n--x--\r\n",
+        ),
+    ],
+)
+async def test_bad_multipart(serve: Serve, content_type: str, body: bytes, caplog: Any) -> None:
+    """What is no sound multipart is 400, and the next request is served."""
+    service = await serve({"echo": echo})
+    response = await service.post("/echo", data=body, headers={"content-type": content_type})
+    assert response.status == 400, await response.text()
+    assert (await response.json())["error"]["code"] == 1003
+    assert not caplog.records
+    assert await service.result("echo", {"x": 1}) == {"x": 1}
+
+
+async def test_a_form_names_its_method_in_the_url(serve: Serve) -> None:
+    """The fields of a form are parameters, whatever their names."""
+    service = await serve({"echo": echo})
+    response = await service.post(data="method=echo", headers=FORM)
+    assert (await response.json())["error"]["code"] == 1002
+    response = await service.post("/echo", data="method=x&parameters=y&batch=z", headers=FORM)
+    assert await response.json() == {"result": {"method": ["x"], "parameters": ["y"], "batch": ["z"]}}

@@ -1,0 +1,322 @@
+"""The scheme ``session`` over HTTP, with the client of docs/signatures.md."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import ROOT
+from tests.support.service import ENCODINGS, Serve, Service
+from toto_aio import Handler
+from toto_aio.invocation import anonymous_session, authenticated, authenticated_with_parameter, safe
+from toto_aio.signing import SignedRequest, message, request_message
+
+Parameters = dict[str, Any]
+JSON = "application/json"
+PASSWORD = "correct horse"
+
+
+def documented() -> Any:
+    """The code of the documentation."""
+    text = (ROOT / "docs" / "signatures.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102  # our own documentation
+    return SimpleNamespace(**names)
+
+
+client = documented()
+
+
+@safe
+@authenticated
+async def who(handler: Handler, parameters: Parameters) -> Any:
+    """Answer with the session's user."""
+    assert handler.session is not None
+    return handler.session.user_id
+
+
+async def log_in(service: Service, user_id: str = "ada") -> tuple[str, str]:
+    """A new account; the id and the key of its session."""
+    result = await service.result("account.create", {"user_id": user_id, "password": PASSWORD})
+    assert len(base64.b64decode(result["key"])) == 32
+    return result["session_id"], result["key"]
+
+
+async def post(service: Service, headers: dict[str, str], body: bytes) -> aiohttp.ClientResponse:
+    """A request as it is."""
+    return await service.client.post("/service", data=body, headers=headers)
+
+
+BODY = b'{"method":"who"}'
+INVALID = {"error": {"code": 1008, "value": "Invalid HMAC"}}
+
+
+@pytest.mark.parametrize(("content_type", "encode", "decode"), ENCODINGS)
+@pytest.mark.parametrize("database", ["memory", "sqlite"])
+async def test_a_signed_call(
+    serve: Serve,
+    tmp_path: Path,
+    database: str,
+    content_type: str,
+    encode: Callable[[Any], bytes],
+    decode: Callable[[bytes], Any],
+) -> None:
+    """It is accepted once, its answer is signed over its nonce, and the key is not handed out again."""
+    url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
+    service = await serve({"who": who}, signing="session", database=url)
+    session, key = await log_in(service)
+    body = encode({"method": "who", "parameters": {"x": "é"}})
+    headers = client.signed_headers(session, key, "POST", "/service", content_type, body)
+    response = await post(service, headers, body)
+    raw = await response.read()
+    assert decode(raw)["result"] == "ada"
+    assert "key" not in decode(raw)["session"]
+    signature = response.headers["x-toto-hmac"]
+    assert client.answer_is_genuine(session, key, headers["x-toto-nonce"], raw, signature)
+    assert not client.answer_is_genuine(session, key, "other", raw, signature)
+    assert not client.answer_is_genuine(session, key, headers["x-toto-nonce"], raw + b" ", signature)
+    replayed = await post(service, headers, body)
+    assert decode(await replayed.read()) == INVALID
+    assert "x-toto-hmac" not in replayed.headers
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x-toto-hmac": None},
+        {"x-toto-timestamp": None},
+        {"x-toto-nonce": None},
+        {"x-toto-hmac": "x"},
+        {"x-toto-nonce": "other"},
+        {"x-toto-nonce": ""},
+        {"x-toto-timestamp": "0"},
+        {"x-toto-timestamp": "99999999999999999999"},
+        {"x-toto-timestamp": "1e9"},
+        {"x-toto-timestamp": "-1"},
+        {"content-type": "application/json; charset=utf-8"},
+    ],
+    ids=str,
+)
+async def test_whatever_is_changed(serve: Serve, change: dict[str, str | None]) -> None:
+    """A request of which a part is missing or other than what was signed is refused."""
+    service = await serve({"who": who}, signing="session")
+    headers = client.signed_headers(*await log_in(service), "POST", "/service", JSON, BODY)
+    changed = {name: value for name, value in {**headers, **change}.items() if value is not None}
+    assert await (await post(service, changed, BODY)).json() == INVALID
+    assert (await (await post(service, headers, BODY)).json())["result"] == "ada"
+
+
+async def test_whatever_else_is_changed(serve: Serve) -> None:
+    """Another body, path, query, method or session is another request."""
+    service = await serve({"who": who}, signing="session")
+    session, key = await log_in(service)
+    other, other_key = await log_in(service, "bob")
+
+    def headers(*, session: str = session, key: str = key, target: str = "/service") -> dict[str, str]:
+        return dict(client.signed_headers(session, key, "POST", target, JSON, BODY))
+
+    assert await (await post(service, headers(), BODY + b" ")).json() == INVALID
+    assert await (await service.client.post("/service/", data=BODY, headers=headers())).json() == INVALID
+    assert await (await service.client.post("/service?x=1", data=BODY, headers=headers())).json() == INVALID
+    assert (
+        await (await service.client.get("/service/who", headers=headers(target="/service/who"))).json()
+        == INVALID
+    )
+    assert await (await post(service, headers(session=other), BODY)).json() == INVALID
+    assert await (await post(service, headers(key=other_key), BODY)).json() == INVALID
+    assert await (await post(service, {**headers(), "x-toto-session-id": other}, BODY)).json() == INVALID
+    assert (await (await post(service, headers(session=other, key=other_key), BODY)).json())[
+        "result"
+    ] == "bob"
+
+
+@pytest.mark.parametrize(("skew", "accepted"), [(-290, True), (290, True), (-310, False), (310, False)])
+async def test_clock_skew(serve: Serve, monkeypatch: pytest.MonkeyPatch, skew: int, accepted: bool) -> None:
+    """Five minutes of difference are tolerated, either way."""
+    service = await serve({"who": who}, signing="session")
+    session, key = await log_in(service)
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now + skew)
+        headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
+    answer = await (await post(service, headers, BODY)).json()
+    assert ("result" in answer) is accepted
+
+
+async def test_get(serve: Serve) -> None:
+    """A GET is signed as well, with its query."""
+    service = await serve({"who": who}, signing="session")
+    session, key = await log_in(service)
+    path = "/service/who?x=%C3%A9"
+    headers = client.signed_headers(session, key, "GET", path, JSON, b"")
+    response = await service.client.get("/service/who?x=é", headers=headers)
+    raw = await response.read()
+    assert json.loads(raw)["result"] == "ada"
+    assert client.answer_is_genuine(
+        session, key, headers["x-toto-nonce"], raw, response.headers["x-toto-hmac"]
+    )
+
+
+async def test_a_nonce_counts_once_in_all_processes(serve: Serve, tmp_path: Path) -> None:
+    """Of many copies of a request one is served, whichever of two services on one database they reach."""
+    url = f"sqlite:///{tmp_path}/toto.db"
+    services = [await serve({"who": who}, signing="session", database=url) for _ in range(2)]
+    session, key = await log_in(services[0])
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
+    copies = await asyncio.gather(*(post(services[n % 2], headers, BODY) for n in range(20)))
+    answers = [await copy.json() for copy in copies]
+    assert sum("result" in answer for answer in answers) == 1
+    assert sum(answer == INVALID for answer in answers) == 19
+
+
+async def test_a_batch(serve: Serve) -> None:
+    """It is one request: signed with its own session, or its answer with the one that it made."""
+    service = await serve({"who": who}, signing="session")
+    session, key = await log_in(service)
+    body = json.dumps({"batch": {"a": {"method": "who"}, "b": {"method": "who"}}}).encode()
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    answer = await (await post(service, headers, body)).json()
+    assert [entry["result"] for entry in answer["batch"].values()] == ["ada", "ada"]
+    login = {"method": "account.login", "parameters": {"user_id": "ada", "password": PASSWORD}}
+    body = json.dumps({"batch": {"a": login, "b": {"method": "who"}}}).encode()
+    response = await post(service, {"content-type": JSON}, body)
+    raw = await response.read()
+    made = json.loads(raw)["batch"]["a"]["result"]
+    assert json.loads(raw)["batch"]["b"]["result"] == "ada"
+    assert client.answer_is_genuine(made["session_id"], made["key"], "", raw, response.headers["x-toto-hmac"])
+
+
+async def test_anonymous_sessions(serve: Serve) -> None:
+    """They have keys and are signed too."""
+
+    @anonymous_session
+    async def visit(handler: Handler, parameters: Parameters) -> Any:
+        assert handler.session is not None
+        return handler.session.user_id
+
+    service = await serve({"visit": visit}, signing="session")
+    response = await service.post("/visit")
+    raw = await response.read()
+    made = json.loads(raw)["session"]
+    session, key = made["session_id"], made["key"]
+    assert client.answer_is_genuine(session, key, "", raw, response.headers["x-toto-hmac"])
+    body = b'{"method":"visit"}'
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    answer = await (await post(service, headers, body)).json()
+    assert (answer["result"], answer["session"]["session_id"]) == ("", session)
+    unsigned = {"content-type": JSON, "x-toto-session-id": session}
+    assert await (await post(service, unsigned, body)).json() == INVALID
+
+
+async def test_a_new_password_gives_a_new_key(serve: Serve) -> None:
+    """The old session and its key are gone."""
+    service = await serve({"who": who}, signing="session")
+    session, key = await log_in(service)
+    parameters = {"password": PASSWORD, "new_password": "battery staple"}
+    body = json.dumps({"method": "account.update", "parameters": parameters}).encode()
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    result = (await (await post(service, headers, body)).json())["result"]
+    assert result["key"] != key
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
+    assert (await (await post(service, headers, BODY)).json())["error"]["code"] == 1004
+    headers = client.signed_headers(result["session_id"], result["key"], "POST", "/service", JSON, BODY)
+    assert (await (await post(service, headers, BODY)).json())["result"] == "ada"
+
+
+async def test_what_is_not_signed(serve: Serve) -> None:
+    """A method that takes the session's id as a parameter, and calls without a session."""
+    service = await serve(
+        {"by_parameter": authenticated_with_parameter(lambda handler, parameters: handler.session.user_id)},
+        signing="session",
+    )
+    session, _ = await log_in(service)
+    response = await service.post("/by_parameter", json={"session_id": session})
+    assert (await response.json())["result"] == "ada"
+    assert "x-toto-hmac" not in response.headers
+    assert (await service.call("nothing"))["error"]["code"] == 1001
+
+
+async def test_sessions_from_before(serve: Serve, tmp_path: Path) -> None:
+    """A session that was made without a key cannot sign, and is refused."""
+    url = f"sqlite:///{tmp_path}/toto.db"
+    session = await (await serve({"who": who}, database=url)).create("ada")
+    service = await serve({"who": who}, signing="session", database=url)
+    key = base64.b64encode(b"").decode()
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
+    assert await (await post(service, headers, BODY)).json() == INVALID
+
+
+texts = st.text(max_size=8)
+
+
+@given(st.lists(texts, max_size=8), st.lists(texts, max_size=8))
+def test_no_two_lists_give_one_message(one: list[str], other: list[str]) -> None:
+    """The lengths keep the parts apart, however they are cut."""
+    try:
+        encoded = message(*one), message(*other)
+    except UnicodeEncodeError:
+        return
+    assert (encoded[0] == encoded[1]) == (one == other)
+
+
+requests = st.builds(
+    SignedRequest,
+    st.binary(max_size=4),
+    st.none(),
+    *[st.text("aP:1/?", max_size=4) for _ in range(4)],
+    st.text("1:", max_size=3),
+    st.text("1:a", max_size=3),
+)
+
+
+@given(requests, requests)
+def test_no_two_requests_give_one_message(one: SignedRequest, other: SignedRequest) -> None:
+    """Whatever differs, the message does."""
+    assert (request_message(one) == request_message(other)) == (one == other)
+
+
+async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
+    """What a parameter has loaded in a batch, unsigned, is signed for or refused by the calls behind it."""
+
+    async def fetch(handler: Handler, parameters: Parameters) -> Any:
+        session = await handler.retrieve_session(parameters["id"])
+        return None if session is None else session.user_id
+
+    by_parameter = authenticated_with_parameter(lambda handler, parameters: handler.session.user_id)
+    service = await serve({"by_parameter": by_parameter, "fetch": fetch, "who": who}, signing="session")
+    session, key = await log_in(service)
+    entries = {
+        "a": {"method": "by_parameter", "parameters": {"session_id": session}},
+        "b": {"method": "who"},
+        "c": {"method": "fetch", "parameters": {"id": session}},
+    }
+    body = json.dumps({"batch": entries}).encode()
+    batch = (await (await post(service, {"content-type": JSON}, body)).json())["batch"]
+    assert batch == {"a": {"result": "ada"}, "b": INVALID, "c": INVALID}
+    assert await service.call("fetch", {"id": session}) == INVALID
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    batch = (await (await post(service, headers, body)).json())["batch"]
+    assert [batch[id] for id in "abc"] == [{"result": "ada"}] * 3
+    other, _ = await log_in(service, "bob")
+    entries = {
+        "a": {"method": "who"},
+        "b": {"method": "fetch", "parameters": {"id": other}},
+        "c": {"method": "who"},
+    }
+    body = json.dumps({"batch": entries}).encode()
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    batch = (await (await post(service, headers, body)).json())["batch"]
+    assert batch == {"a": {"result": "ada"}, "b": INVALID, "c": {"result": "ada"}}

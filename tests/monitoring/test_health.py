@@ -1,0 +1,246 @@
+"""The checks of health, as a load balancer asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpClient
+
+import tests.support.servers.redis
+from tests.support.programs import HELLO, serving, write
+from tests.support.servers import Server
+from tests.support.service import Client, Serve, Service
+from toto_aio import create_app, redis_connection
+from toto_aio.exceptions import Unavailable
+from toto_aio.models import Session
+from toto_aio.settings import SettingsError
+from toto_aio.stores.memory import MemoryStore
+
+WELL = {"status": "ok", "database": "ok", "sessions": "ok", "events": "ok"}
+
+
+async def echo(handler: Any, parameters: Any) -> Any:
+    """The parameters."""
+    return parameters
+
+
+async def ready(client: Client, path: str = "/health/ready") -> tuple[int, Any]:
+    """The status and the answer of the check."""
+    response = await client.get(path)
+    assert response.headers["Cache-Control"] == "no-store"
+    return response.status, json.loads(await response.text())
+
+
+async def until(client: Client, status: int, state: Any) -> None:
+    """Ask until this is the answer."""
+    deadline = time.monotonic() + 5
+    while (answer := await ready(client)) != (status, state):
+        assert time.monotonic() < deadline, answer
+        await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    """A Redis of the test's own, to be killed and frozen."""
+    with tests.support.servers.redis.server() as server:
+        yield server
+
+
+async def test_well(serve: Serve) -> None:
+    """A service that can answer is alive and ready, by GET and HEAD, next to its root and not below it."""
+    client = (await serve()).client
+    assert await ready(client) == (200, WELL)
+    assert await ready(client, "/health/live") == (200, {"status": "ok"})
+    response = await client.head("/health/ready")
+    assert (response.status, await response.read()) == (200, b"")
+    assert (await client.post("/health/ready")).status == 405
+    assert (await (await client.get("/service/health/ready")).json())["error"]["code"] == 1001
+    assert (await client.get("/health")).status == 404
+
+
+async def test_without_events(serve: Serve) -> None:
+    """A part that there is not is not spoken of."""
+    client = (await serve(events="off")).client
+    assert await ready(client) == (200, {"status": "ok", "database": "ok", "sessions": "ok"})
+
+
+async def test_every_database(serve: Serve, store_url: str) -> None:
+    """Each kind of database can be asked."""
+    assert await ready((await serve(database=store_url)).client) == (200, WELL)
+
+
+async def test_what_is_not_well(serve: Serve, redis: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """It is named, with nothing that is not for strangers; the log says why, once, and when it is over."""
+    url = tests.support.servers.redis.fresh_url(redis)
+    client = (await serve(session_store=url, events=url)).client
+    assert await ready(client) == (200, WELL)
+    redis.kill()
+    unwell = {"status": "unavailable", "database": "ok", "sessions": "unavailable", "events": "unavailable"}
+    await until(client, 503, unwell)
+    assert await ready(client, "/health/live") == (200, {"status": "ok"})
+    await asyncio.sleep(1.1)
+    assert await ready(client) == (503, unwell)
+    said = [record.getMessage() for record in caplog.records if record.name == "toto_aio.monitoring.health"]
+    assert len(said) == 2
+    assert all("cannot be reached" in line for line in said)
+    assert any("Connect" in line for line in said), said
+    redis.start()
+    await until(client, 200, WELL)
+    said = [record.getMessage() for record in caplog.records if record.name == "toto_aio.monitoring.health"]
+    assert sorted(said[2:]) == ["the events can be reached again", "the sessions can be reached again"]
+
+
+async def test_frozen(serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is asked within the limit of an operation and says nothing is not well."""
+    monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 0.3)
+    url = tests.support.servers.redis.fresh_url(redis)
+    client = (await serve(database=url, events=url)).client
+    assert (await ready(client))[0] == 200
+    redis.freeze()
+    await asyncio.sleep(1.1)
+    started = time.monotonic()
+    status, state = await ready(client)
+    redis.thaw()
+    assert time.monotonic() - started < 2
+    assert (status, set(state.values())) == (503, {"unavailable"})
+
+
+class Slow(MemoryStore):
+    """Takes its time, counts those who ask, and may break."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.error: Exception | None = None
+
+    async def get_session(self, key: str) -> Session | None:
+        self.asked += 1
+        await asyncio.sleep(0.2)
+        if self.error is not None:
+            raise self.error
+        return await super().get_session(key)
+
+
+async def test_many_who_ask(serve: Serve) -> None:
+    """A thousand probes are one look at the database, one more within a second too, then they are another."""
+    store = Slow()
+    client = (await serve(database=store)).client
+    answers = await asyncio.gather(*(ready(client) for _ in range(1000)))
+    assert [status for status, _ in answers] == [200] * 1000
+    store.error = Unavailable()
+    assert await ready(client) == (200, WELL)
+    assert store.asked == 1
+    await asyncio.sleep(1.1)
+    assert (await ready(client))[0] == 503
+    assert store.asked == 2
+
+
+async def test_who_leaves_takes_nobody_along(serve: Serve) -> None:
+    """A probe that gives up does not end the look that others wait for."""
+    service = await serve(database=Slow())
+    leaving = asyncio.create_task(ready(service.client))
+    staying = asyncio.create_task(ready(service.client))
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    assert await staying == (200, WELL)
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable(), RuntimeError("secret.example:6379"), OSError("secret.example")], ids=repr
+)
+async def test_whatever_a_store_raises(serve: Serve, error: Exception) -> None:
+    """It is not well then, and nobody is told its words."""
+    store = Slow()
+    store.error = error
+    status, state = await ready((await serve(database=store)).client)
+    assert (status, state) == (503, {**WELL, "status": "unavailable", "sessions": "unavailable"})
+
+
+async def test_a_process_that_is_told_to_end(tmp_path: Path) -> None:
+    """It is ready no more, on a connection that it still has, and alive."""
+    write(tmp_path, methods__hello=HELLO)
+    async with serving(tmp_path) as server, aiohttp.ClientSession() as client:
+        url = server.address.removesuffix("/service")
+        async with client.get(f"{url}/health/ready") as response:
+            assert (response.status, await response.json()) == (200, WELL)
+        server.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        async with client.get(f"{url}/health/ready") as response:
+            assert (response.status, await response.json()) == (503, {"status": "draining"})
+        assert await server.process.wait() == 0
+
+
+async def test_an_app_that_ends(aiohttp_client: AiohttpClient) -> None:
+    """Served by somebody else it is ready no more when it is shut down."""
+    app = create_app(method_module={"echo": echo}, database="memory://")
+    client = await aiohttp_client(app)
+    assert (await ready(client))[0] == 200
+    await app.shutdown()
+    assert await ready(client) == (503, {"status": "draining"})
+
+
+async def test_another_path_or_none(serve: Serve) -> None:
+    """``health`` says where the checks are."""
+    client = (await serve(health="status/")).client
+    assert (await ready(client, "/status/ready"))[0] == 200
+    assert (await client.get("/health/ready")).status == 404
+    client = (await serve(health="off")).client
+    assert (await client.get("/health/live")).status == 404
+    for wrong in ("/", "/{x}", "/a?b"):
+        with pytest.raises(SettingsError, match="health: write a path"):
+            create_app(method_module={"echo": echo}, health=wrong)
+
+
+async def test_below_a_prefix(aiohttp_client: AiohttpClient) -> None:
+    """An application that embeds the service keeps its own paths."""
+
+    async def own(request: web.Request) -> web.Response:
+        return web.Response(text="own")
+
+    parent = web.Application()
+    parent.router.add_get("/health/ready", own)
+    parent.add_subapp("/api", create_app(method_module={"echo": echo}, database="memory://", root="/"))
+    client = await aiohttp_client(parent)
+    assert await (await client.get("/health/ready")).text() == "own"
+    assert await ready(client, "/api/health/ready") == (200, WELL)
+    service = Service(client, "/api")
+    assert await service.result("echo", {"a": 1}) == {"a": 1}
+
+
+async def test_a_method_of_that_path(serve: Serve) -> None:
+    """A check that would hide a method is refused at the start, with what to write."""
+    with pytest.raises(SettingsError, match=r"health: /health/live is the method 'health\.live' already"):
+        create_app(method_module={"health.live": echo}, root="/")
+    with pytest.raises(SettingsError, match="health: /service/echo/ready is the method"):
+        create_app(method_module={"echo.ready": echo}, health="/service/echo")
+    service = await serve({"health.live": echo})
+    assert (await service.call("health.live"))["result"] == {}
+    assert await ready(service.client, "/health/live") == (200, {"status": "ok"})
+    create_app(method_module={"health.live": echo}, root="/", method_select="parameter")
+
+
+async def test_a_health_of_the_root(serve: Serve) -> None:
+    """With ``root=/`` methods are called by POST to the same paths, and by URL all around them."""
+    service = await serve({"echo": echo}, root="/")
+    assert await ready(service.client) == (200, WELL)
+    assert (await (await service.client.post("/echo", json={"a": 1})).json())["result"] == {"a": 1}
+    answer = await (await service.client.post("/health/ready", json={"a": 1})).json()
+    assert answer["error"]["code"] == 1001
+
+
+async def test_nothing_is_logged_when_all_is_well(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Probes leave no line."""
+    client = (await serve()).client
+    with caplog.at_level(logging.INFO, "toto_aio"):
+        await ready(client)
+    assert not [record for record in caplog.records if record.name.startswith("toto_aio")]

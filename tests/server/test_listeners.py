@@ -1,0 +1,127 @@
+"""Where a service listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.programs import short
+from toto_aio.server.listeners import Listener, Place, listen, places
+from toto_aio.settings import Settings, SettingsError
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[Listener]:
+    """A listener on a path."""
+    with closing(listen(Place(short(path), "", 0))) as listener:
+        yield listener
+
+
+def can_connect(path: Path) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(short(path))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [8888, 8888, 8888]),
+        ({"port": 9000, "ports": "sequential"}, [9000, 9001, 9002]),
+        ({"port": 0, "ports": "sequential"}, [0, 0, 0]),
+        ({"port": 65533, "ports": "sequential"}, [65533, 65534, 65535]),
+    ],
+    ids=str,
+)
+def test_places(options: dict[str, Any], expected: list[int]) -> None:
+    """All processes share one, or have a port each; free ports are places of their own."""
+    found = places(Settings(**options), 3)
+    assert [place.port for place in found] == expected
+    assert len(set(found)) == (3 if "ports" in options else 1)
+
+
+def test_a_host_with_several_addresses() -> None:
+    """All of them are listened on, at the port that the first got."""
+    with closing(listen(Place("", "localhost", 0))) as listener:
+        ports = {listening.getsockname()[1] for listening in listener.sockets}
+        found = {info[4][0] for info in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
+        assert {listening.getsockname()[0] for listening in listener.sockets} == found
+        assert len(ports) == 1
+        for address in found:
+            socket.create_connection((address, *ports)).close()
+
+
+def test_the_url() -> None:
+    """What people are told can be written into a browser."""
+    with closing(listen(Place("", "127.0.0.1", 0))) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        assert listener.url("/service") == f"http://127.0.0.1:{port}/service"
+    with closing(listen(Place("", "::1", 0))) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        assert listener.url("/a/b/") == f"http://[::1]:{port}/a/b"
+
+
+@pytest.mark.parametrize(
+    "place", [Place("", "256.0.0.1", 0), Place("", "a" * 64, 0), Place("nowhere/socket", "", 0)], ids=str
+)
+def test_a_place_that_cannot_be(place: Place) -> None:
+    """The error names it."""
+    with pytest.raises(SettingsError, match=f"Cannot listen on {place}: "):
+        listen(place)
+
+
+def test_a_port_in_use() -> None:
+    """The error says so, and nothing is left open."""
+    with closing(listen(Place("", "127.0.0.1", 0))) as listener:
+        place = listener.place._replace(port=listener.sockets[0].getsockname()[1])
+        with pytest.raises(SettingsError, match="in use"):
+            listen(place)
+
+
+def test_a_path(tmp_path: Path) -> None:
+    """It can be connected to, and is removed at the end."""
+    with listening(tmp_path / "s") as listener:
+        assert can_connect(tmp_path / "s")
+        assert listener.url("/service") == f"{short(tmp_path / 's')} (path /service)"
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_path_that_somebody_else_has_taken_over(tmp_path: Path) -> None:
+    """It stays theirs."""
+    with listening(tmp_path / "s"):
+        os.unlink(tmp_path / "s")
+        with listening(tmp_path / "s") as other:
+            first, other_file = tmp_path / "s", other.file
+            assert other_file is not None
+    with listening(tmp_path / "s"):
+        os.unlink(tmp_path / "s")
+        first.touch()
+    assert first.exists()
+
+
+def test_a_path_in_use(tmp_path: Path) -> None:
+    """It is not taken over; what is no socket is not removed."""
+    with listening(tmp_path / "s"), pytest.raises(SettingsError, match="in use"):
+        listen(Place(short(tmp_path / "s"), "", 0))
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(SettingsError, match="in use"):
+        listen(Place(short(tmp_path / "file"), "", 0))
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_path_that_was_left_behind(tmp_path: Path) -> None:
+    """A socket on which nobody listens is replaced."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(short(tmp_path / "s"))
+    with listening(tmp_path / "s"):
+        assert can_connect(tmp_path / "s")

@@ -1,0 +1,370 @@
+"""A service in several processes, as who runs it and who calls it see it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.support.programs import SERVE, Server, failing, serving, short, start, write
+from tests.support.service import eventually
+
+TWO = (*SERVE, "--port=0", "--processes=2")
+WHO = """
+import os
+async def invoke(handler, parameters):
+    return os.getpid()
+"""
+
+
+def version_of(number: int) -> str:
+    """A method that returns a number. Each has a length of its own: Python takes a file for unchanged that is
+    written twice within a second and keeps its size."""
+    return f"async def invoke(handler, parameters): return {number}" + "\n" * number
+
+
+async def who(address: str) -> int:
+    """The process that serves a new connection."""
+    async with aiohttp.ClientSession() as client:
+        async with client.post(address, json={"method": "who"}) as response:
+            return int((await response.json())["result"])
+
+
+async def everybody(address: str, number: int = 2) -> set[int]:
+    """The processes that serve: so many."""
+    found: set[int] = set()
+    async with asyncio.timeout(10):
+        while len(found) < number:
+            found.update(await asyncio.gather(*(who(address) for _ in range(8))))
+    assert len(found) == number
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def until_gone(*pids: int) -> None:
+    """Wait until there are no such processes."""
+    await eventually(lambda: not any(map(is_alive, pids)), 12)
+
+
+async def version(server: Server) -> Any:
+    """What the method ``version`` returns."""
+    return (await server.call({"method": "version"})).get("result")
+
+
+async def test_two_processes(tmp_path: Path) -> None:
+    """Both serve the same address, which is said once; TERM ends both, with status 0 and without a word."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO) as server:
+        assert server.lines[-1].endswith(" with 2 processes")
+        workers = await everybody(server.address)
+        assert server.process.pid not in workers
+        said = len(server.lines)
+        assert await server.end() == 0
+        assert server.lines[said:] == []
+        await until_gone(*workers)
+
+
+async def test_one_for_each_cpu(tmp_path: Path) -> None:
+    """``processes=0`` asks how many CPUs this process may use."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *SERVE, "--port=0", "--processes=0") as server:
+        assert len(await everybody(server.address, len(os.sched_getaffinity(0)))) >= 1
+
+
+async def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
+    """The others go on; what was said names the process and how it ended."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO) as server:
+        victim, other = await everybody(server.address)
+        os.kill(victim, signal.SIGKILL)
+        assert await who(server.address) == other
+        assert f"process {victim} ended by SIGKILL" in await server.wait_for("another takes its place")
+        await server.wait_for("serves in place of one that ended")
+        now = await everybody(server.address)
+        assert other in now
+        assert victim not in now
+
+
+async def test_a_worker_that_keeps_dying_is_replaced_ever_more_slowly(tmp_path: Path) -> None:
+    """0, 0.1, 0.2 seconds: a service that cannot live does not take the machine with it."""
+    write(tmp_path, methods__who=WHO, setup=FATAL)
+    async with serving(tmp_path, *TWO, "--startup-function=setup.prepare") as server:
+        await asyncio.sleep(1.1)
+        (tmp_path / "fatal").touch()
+        os.kill(await who(server.address), signal.SIGKILL)
+        for pause in ("in 0 s", "in 0.1 s", "in 0.2 s"):
+            assert (await server.wait_for("another takes its place")).endswith(pause)
+        (tmp_path / "fatal").unlink()
+        await server.wait_for("serves in place of one that ended")
+        await everybody(server.address)
+
+
+FATAL = """
+import os
+def prepare(connection, application):
+    if os.path.exists("fatal"):
+        os._exit(5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files", "said"),
+    [
+        (("--database=sqlite:////nowhere/toto.db",), {}, "/nowhere/toto.db"),
+        (("--signing=nonsense",), {}, "signing: write one of"),
+        (("--database=memory://",), {}, "database: each process would have a memory:// of its own"),
+        (("--session-store=memory://",), {}, "session_store: each process would have a memory:// of its own"),
+        (("--unix-socket=s", "--ports=sequential"), {}, "ports: write ports=shared"),
+        (("--port=65535", "--ports=sequential"), {}, "port: 2 processes need the ports from 65535 on"),
+        (("--startup-function=setup.prepare",), {"setup": FATAL, "fatal": ""}, "ended before it was ready"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+async def test_a_start_that_fails(
+    tmp_path: Path, arguments: tuple[str, ...], files: dict[str, str], said: str
+) -> None:
+    """It ends with one line and status 1, whoever found out, and tries no more."""
+    write(tmp_path, methods__who=WHO, **{name: text for name, text in files.items() if text})
+    if "fatal" in files:
+        (tmp_path / "fatal").touch()
+    whole = await failing(tmp_path, *TWO, *arguments)
+    assert whole.startswith("toto-aio: ")
+    assert said in whole
+    assert whole.count("\n") == 1
+
+
+async def test_a_broken_module_ends_the_start(tmp_path: Path) -> None:
+    """Its traceback is shown once, however many processes have met it."""
+    write(tmp_path, methods__broken="1 / 0")
+    whole = await failing(tmp_path, *TWO)
+    assert whole.count("ZeroDivisionError: division by zero") == 1
+    assert "methods/broken.py" in whole
+
+
+async def test_events_that_reach_one_process_only(tmp_path: Path) -> None:
+    """The start says so, and what to write."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO) as server:
+        assert any("write events=redis://" in line for line in server.lines)
+    async with serving(tmp_path, *TWO, "--events=off") as server:
+        assert not any("events=" in line for line in server.lines)
+
+
+async def test_sequential_ports(tmp_path: Path) -> None:
+    """Each process has a port of its own, as in Toto."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO, "--ports=sequential") as server:
+        one, two = server.addresses
+        assert one != two
+        assert await who(one) != await who(two)
+        assert {await who(one) for _ in range(4)} == {await who(one)}
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    """Both listen on it, and it is gone afterwards."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO, "--unix-socket=s") as server:
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(short(tmp_path / "s"))) as client:
+            async with client.post("http://localhost/service", json={"method": "who"}) as response:
+                assert (await response.json())["result"] > 0
+        assert await server.end() == 0
+    assert not (tmp_path / "s").exists()
+
+
+async def test_a_restart_takes_new_code(tmp_path: Path) -> None:
+    """HUP replaces all processes by new ones; a call that was in flight is answered by the old."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
+    async with serving(tmp_path, *TWO) as server:
+        old = await everybody(server.address)
+        slow = asyncio.create_task(server.call({"method": "slow"}))
+        await server.wait_for("begun")
+        write(tmp_path, methods__version=version_of(2))
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        assert [await version(server) for _ in range(8)] == [2] * 8
+        assert await slow == {"result": 1}
+        await until_gone(*old)
+        assert not await everybody(server.address) & old
+
+
+SLOW = """
+import asyncio, sys
+from methods import version
+async def invoke(handler, parameters):
+    print("begun", file=sys.stderr, flush=True)
+    await asyncio.sleep(1.5)
+    return await version.invoke(handler, parameters)
+"""
+
+
+async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
+    """The old processes stay, the log says why, and the next restart succeeds."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1))
+    async with serving(tmp_path, *TWO) as server:
+        old = await everybody(server.address)
+        write(tmp_path, methods__version="async def invoke(")
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("the restart has failed, the processes from before go on")
+        await server.wait_for("SyntaxError")
+        assert await everybody(server.address) == old
+        assert await version(server) == 1
+        write(tmp_path, methods__version=version_of(3))
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        assert await version(server) == 3
+
+
+async def test_a_restart_takes_new_settings(tmp_path: Path) -> None:
+    """The number of processes and the place to listen on too; a wrong setting leaves all as it is."""
+    write(tmp_path, methods__who=WHO)
+    settings = tmp_path / "toto.toml"
+    settings.write_text("port = 0\nprocesses = 2")
+    async with serving(tmp_path, *SERVE, "toto.toml") as server:
+        before = server.address
+        settings.write_text("port = 0\nprocesses = 1\nroot = '/other'")
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        assert server.address == before.replace("/service", "/other")
+        await everybody(server.address, 1)
+        settings.write_text("processes = 'many'")
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("toto.toml: processes: expected int")
+        assert await who(server.address) > 0
+        settings.write_text("unix_socket = 's'")
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on s ")
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(short(tmp_path / "s"))) as client:
+            async with client.post("http://localhost/service", json={"method": "who"}) as response:
+                assert (await response.json())["result"] > 0
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await who(before)
+
+
+async def test_a_shorter_limit_is_for_the_new_processes(tmp_path: Path) -> None:
+    """The old ones have the time that they were started with, and answer what is in flight."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
+    settings = tmp_path / "toto.toml"
+    settings.write_text("port = 0\nprocesses = 2")
+    async with serving(tmp_path, *SERVE, "toto.toml") as server:
+        slow = asyncio.create_task(server.call({"method": "slow"}))
+        await server.wait_for("begun")
+        settings.write_text("port = 0\nprocesses = 2\nshutdown_timeout = 0.3")
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        assert await slow == {"result": 1}
+
+
+async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
+    """Where the folder is a link that points to a newer one by now, the newer one is served."""
+    for number in (1, 2):
+        write(tmp_path / f"release{number}", methods__version=version_of(number))
+    current = tmp_path / "current"
+    current.symlink_to("release1")
+    async with serving(current, *TWO, PWD=str(current)) as server:
+        assert await version(server) == 1
+        (tmp_path / "new").symlink_to("release2")
+        (tmp_path / "new").replace(current)
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        assert await version(server) == 2
+
+
+async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
+    """By a restart, and by the end; both do not wait for them."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO) as server, aiohttp.ClientSession() as client:
+        async with client.ws_connect(f"{server.address}/websocket") as socket:
+            server.process.send_signal(signal.SIGHUP)
+            assert (await socket.receive(10)).data == 1001
+        await server.wait_for("Serving on ")
+        async with client.ws_connect(f"{server.address}/websocket") as socket:
+            begin = time.monotonic()
+            end = asyncio.create_task(server.end())
+            assert (await socket.receive(10)).data == 1001
+            assert await end == 0
+            assert time.monotonic() - begin < 3
+
+
+async def test_who_comes_while_it_ends_is_refused(tmp_path: Path) -> None:
+    """Nobody waits for a service that is draining: a balancer takes the next one at once."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
+    async with serving(tmp_path, *TWO) as server:
+        slow = asyncio.create_task(server.call({"method": "slow"}))
+        await server.wait_for("begun")
+        end = asyncio.create_task(server.end())
+        await asyncio.sleep(0.5)
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await who(server.address)
+        assert await slow == {"result": 1}
+        assert await end == 0
+
+
+async def test_ctrl_c(tmp_path: Path) -> None:
+    """A terminal sends INT to all processes of a group: calls in flight are answered all the same."""
+    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
+    server = await start(tmp_path, *TWO)
+    await server.wait_for("Serving on ")
+    slow = asyncio.create_task(server.call({"method": "slow"}))
+    await server.wait_for("begun")
+    os.killpg(server.process.pid, signal.SIGINT)
+    assert await slow == {"result": 1}
+    assert await server.process.wait() == 0
+
+
+async def test_workers_end_with_their_master(tmp_path: Path) -> None:
+    """A master that is killed leaves nobody behind, and its port free for the next."""
+    write(tmp_path, methods__who=WHO)
+    async with serving(tmp_path, *TWO) as server:
+        workers = await everybody(server.address)
+        port = server.address.split(":")[2].split("/")[0]
+        assert await server.end(signal.SIGKILL) == -signal.SIGKILL
+        await until_gone(*workers)
+    async with serving(tmp_path, *SERVE, "--processes=2", f"--port={port}") as server:
+        assert await who(server.address) > 0
+
+
+async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    """``shutdown_timeout`` holds even for one whose method holds it up."""
+    stuck = (
+        "import sys, time\nasync def invoke(h, p):\n    print('begun', file=sys.stderr)\n    time.sleep(60)"
+    )
+    write(tmp_path, methods__who=WHO, methods__stuck=stuck)
+    async with serving(tmp_path, *TWO, "--shutdown-timeout=1") as server:
+        workers = await everybody(server.address)
+        call = asyncio.create_task(server.call({"method": "stuck"}))
+        await server.wait_for("begun")
+        begin = time.monotonic()
+        assert await server.end() == 0
+        assert time.monotonic() - begin < 3
+        await until_gone(*workers)
+        with pytest.raises(aiohttp.ClientError):
+            await call
+
+
+async def test_a_script(tmp_path: Path) -> None:
+    """``TotoServer`` in a script does the same, and each process runs the script."""
+    script = (
+        "from toto_aio import TotoServer\nTotoServer(port=0, processes=2, database='sqlite:///x.db').run()"
+    )
+    write(tmp_path, run=script, methods__who=WHO)
+    async with serving(tmp_path, "run.py") as server:
+        old = await everybody(server.address)
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        await until_gone(*old)
+        await everybody(server.address)
+    assert (tmp_path / "x.db").exists()

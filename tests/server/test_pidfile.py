@@ -1,0 +1,133 @@
+"""The pidfile: who holds it, and that nobody else is taken for them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from toto_aio.server.pidfile import AlreadyRunning, Pidfile, find
+from toto_aio.settings import SettingsError
+
+HOLD = """
+import sys
+from pathlib import Path
+from toto_aio.server.pidfile import Pidfile
+pidfile = Pidfile(Path(sys.argv[1]))
+pidfile.tell({"processes": 2})
+print("held", flush=True)
+sys.stdin.read()
+pidfile.close()
+"""
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a pidfile; it gives it up when its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def is_running(path: Path) -> bool:
+    """Whether somebody holds the file."""
+    with find(path) as running:
+        return running is not None
+
+
+def test_a_running_process(tmp_path: Path) -> None:
+    """It is found by its file, with what it has told, and so is its end."""
+    path = tmp_path / "toto.pid"
+    with holding(path) as process:
+        assert path.read_text() == f"{process.pid}\n"
+        with find(path) as running:
+            assert running is not None
+            assert running.pid == process.pid
+            assert running.state() == {"processes": 2}
+            assert not running.ended(0)
+            running.send(signal.SIGTERM)
+            assert running.ended(5)
+            running.send(signal.SIGTERM)  # which reaches nobody
+        assert process.wait(5) == -signal.SIGTERM
+    assert not is_running(path)
+    assert path.exists()
+
+
+def test_it_is_gone_after_a_good_end(tmp_path: Path) -> None:
+    """Nothing is left of it."""
+    with holding(tmp_path / "toto.pid") as process:
+        process.communicate("")
+        assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_one_process_holds_it(tmp_path: Path) -> None:
+    """A second one is told who the first is; when that has been killed, it can hold it."""
+    path = tmp_path / "toto.pid"
+    with holding(path) as process:
+        with pytest.raises(AlreadyRunning, match=f"already running, as process {process.pid} "):
+            Pidfile(path)
+        process.kill()
+        process.wait(5)
+        with closing(Pidfile(path)):
+            assert path.read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "1\n", f"{os.getppid()}\n", "999999999\n", "nonsense", "-1", "x" * 100_000], ids=repr
+)
+def test_what_a_file_says_does_not_matter(tmp_path: Path, content: str) -> None:
+    """A file without a holder is nobody's, whatever stands in it, and blocks no start."""
+    path = tmp_path / "toto.pid"
+    path.write_text(content)
+    (tmp_path / "toto.pid.json").write_text('{"processes": 1}')
+    assert not is_running(path)
+    with closing(Pidfile(path)):
+        assert path.read_text() == f"{os.getpid()}\n"
+        assert [entry.name for entry in tmp_path.iterdir()] == ["toto.pid"]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """Where there is none, nobody runs, and none is made by asking."""
+    assert not is_running(tmp_path / "toto.pid")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be(tmp_path: Path) -> None:
+    """The error names the option and the path."""
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_running(tmp_path / "pipe")
+    for path in (tmp_path / "nowhere" / "toto.pid", tmp_path, tmp_path / "pipe"):
+        with pytest.raises(SettingsError, match=f"pidfile: {path}: "):
+            Pidfile(path)
+
+
+def test_a_file_that_was_removed_by_hand(tmp_path: Path) -> None:
+    """Another process can make its own, which the first leaves alone when it ends."""
+    path = tmp_path / "toto.pid"
+    with holding(path) as first:
+        path.unlink()
+        with holding(path) as second:
+            first.communicate("")
+            assert path.read_text() == f"{second.pid}\n"
+            assert is_running(path)
+
+
+def test_a_state_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The service goes on, and the log says so."""
+    (tmp_path / "toto.pid.new").mkdir()
+    with closing(Pidfile(tmp_path / "toto.pid")) as pidfile:
+        pidfile.tell({"processes": 1})
+    assert "toto.pid.json could not be written" in caplog.text

@@ -1,0 +1,89 @@
+"""``autoreload``, as who writes methods sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from tests.server.test_master import version, version_of
+from tests.support.programs import SERVE, serving, write
+
+RELOADING = (*SERVE, "--port=0", "--autoreload")
+
+
+async def test_a_changed_method(tmp_path: Path) -> None:
+    """It is served, also on a connection that was open before."""
+    write(tmp_path, methods__version=version_of(1))
+    async with serving(tmp_path, *RELOADING) as server, aiohttp.ClientSession() as client:
+
+        async def call() -> int:
+            async with client.post(server.address, json={"method": "version"}) as response:
+                return int((await response.json())["result"])
+
+        assert await call() == 1
+        write(tmp_path, methods__version=version_of(2))
+        await server.wait_for("methods/version.py")
+        await server.wait_for("Serving on ")
+        await asyncio.sleep(0.2)  # in which the connection is closed
+        assert await call() == 2
+
+
+async def test_the_same_length_within_a_second(tmp_path: Path) -> None:
+    """What changes fast is not taken for what was compiled before."""
+    write(tmp_path, methods__version="async def invoke(h, p): return 1")
+    async with serving(tmp_path, *RELOADING) as server:
+        for number in (2, 3, 4):
+            write(tmp_path, methods__version=f"async def invoke(h, p): return {number}")
+            await server.wait_for("Serving on ")
+            assert await version(server) == number
+
+
+async def test_a_syntax_error(tmp_path: Path) -> None:
+    """It is shown, with the file alone and not how it came to be imported; the last good code stays up."""
+    write(tmp_path, methods__version=version_of(1))
+    async with serving(tmp_path, *RELOADING) as server:
+        write(tmp_path, methods__version="async def invoke(")
+        await server.wait_for("the processes from before go on")
+        await server.wait_for("SyntaxError")
+        assert not any("toto_aio/registry.py" in line for line in server.lines)
+        assert await version(server) == 1
+        write(tmp_path, methods__version=version_of(3))
+        await server.wait_for("Serving on ")
+        assert await version(server) == 3
+
+
+async def test_new_methods_settings_and_what_is_of_no_interest(tmp_path: Path) -> None:
+    """A new file and the file of the options count; others do not."""
+    write(tmp_path, methods__version=version_of(1))
+    (tmp_path / "toto.toml").write_text("port = 0")
+    async with serving(tmp_path, *SERVE, "toto.toml", "--autoreload") as server:
+        (tmp_path / "notes.txt").write_text("no code")
+        (tmp_path / "methods" / "version.pyc").write_text("no code")
+        (tmp_path / ".venv").mkdir()
+        (tmp_path / ".venv" / "library.py").touch()
+        write(tmp_path, methods__new=version_of(7))
+        assert "new.py" in await server.wait_for("changed: ")
+        await server.wait_for("Serving on ")
+        assert (await server.call({"method": "new"}))["result"] == 7
+        (tmp_path / "toto.toml").write_text("port = 0\nroot = '/other'")
+        assert (await server.wait_for("changed: ")).endswith("changed: toto.toml")
+        await server.wait_for("/other")
+        assert not any("notes" in line or "pyc" in line or "library" in line for line in server.lines)
+
+
+def test_without_the_library(tmp_path: Path) -> None:
+    """One line says what to install."""
+    code = (
+        "import sys, importlib.util as u; f = u.find_spec; "
+        "u.find_spec = lambda name, *a: None if name == 'watchfiles' else f(name, *a); "
+        "from toto_aio.cli.main import main; main(['serve', '--port=0', '--autoreload'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 1
+    assert done.stderr == "toto-aio: autoreload needs watchfiles: pip install 'toto-aio[autoreload]'\n"

@@ -1,0 +1,228 @@
+"""A headless Chromium for tests, spoken to by the DevTools protocol: fixtures ``browser`` and ``origin``.
+
+A test module that says ``pytest_plugins = ["tests.support.browser"]`` has them. All of them share one
+Chromium, and each page that is opened has cookies of its own:
+
+    page = await browser.open(await origin("localhost", "<p>Hello"))
+    text = await page.run("document.querySelector(selector).textContent", selector="p")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpServer
+
+from tests.support.servers import Server, descendants
+
+LIMIT = 15.0
+"""Seconds that the browser has for anything."""
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # which it cannot have as root
+    "--no-proxy-server",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-crash-reporter",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+
+T = TypeVar("T")
+Origin = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[str]:
+    """The address of the DevTools of a Chromium that all tests share."""
+    server = Server(_command, is_ready=lambda _: len(_devtools(server.directory)) == 2)
+    with server:
+        port, path = _devtools(server.directory)
+        yield f"ws://127.0.0.1:{port}{path}"
+        with _ending(descendants(server.pid)):
+            server.kill()
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """The browser; its pages are closed after the test."""
+    async with Browser(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture
+def origin(aiohttp_server: AiohttpServer) -> Origin:
+    """A new origin with one page: ``await origin("localhost", "<p>Hello")`` is its address, without a slash.
+
+    Each is on a port of its own. Chromium reaches 127.0.0.1 as ``localhost`` and ``any.localhost`` too, and
+    these are different sites. ``headers`` are sent with the page.
+    """
+
+    async def open_origin(
+        host: str = "127.0.0.1", html: str = "", headers: Mapping[str, str] | None = None
+    ) -> str:
+        async def answer(request: web.Request) -> web.Response:
+            text = f"<!doctype html>{html}"
+            return web.Response(text=text, content_type="text/html", headers=headers)
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", answer)
+        server = await aiohttp_server(app)
+        return f"http://{host}:{server.port}"
+
+    return open_origin
+
+
+class Browser:
+    """A connection to a Chromium. All that it opened ends with it: ``async with Browser(url) as browser:``"""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._answers: list[asyncio.Future[dict[str, Any]]] = []
+        self._loads: dict[str, asyncio.Event] = {}
+
+    async def __aenter__(self) -> Browser:
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            self._socket = await stack.enter_async_context(http.ws_connect(self._url, max_msg_size=0))
+            self._reader = asyncio.create_task(self._read(), name="browser")
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+        await self._reader
+
+    async def open(self, url: str, beside: Page | None = None) -> Page:
+        """A page on a URL, with cookies and storage of its own, or those of the page ``beside``."""
+        if beside is None:
+            context = (await self.command("Target.createBrowserContext", disposeOnDetach=True))[
+                "browserContextId"
+            ]
+        else:
+            context = beside.context
+        target = await self.command("Target.createTarget", url="about:blank", browserContextId=context)
+        attached = await self.command("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        page = Page(self, context, attached["sessionId"])
+        await self.command("Page.enable", page.session)
+        await self.command("Page.setLifecycleEventsEnabled", page.session, enabled=True)
+        await page.go(url)
+        return page
+
+    async def command(self, method: str, session: str | None = None, /, **parameters: Any) -> dict[str, Any]:
+        """What a command of DevTools returns. Raises ``RuntimeError`` if it fails, and ``TimeoutError``."""
+        message = {"id": len(self._answers), "method": method, "params": parameters}
+        if session is not None:
+            message["sessionId"] = session
+        answer = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        await self._socket.send_json(message)
+        return await _within_limit(answer, f"answer {method} {parameters}")
+
+    async def loaded(self, loader: str) -> None:
+        """Wait until a document and what it names are there."""
+        await _within_limit(self._loads.setdefault(loader, asyncio.Event()).wait(), "load the page")
+
+    async def _read(self) -> None:
+        async for received in self._socket:
+            message = json.loads(received.data)
+            if "id" in message:
+                answer = self._answers[message["id"]]
+                if answer.done():
+                    pass  # nobody waited so long
+                elif "error" in message:
+                    answer.set_exception(RuntimeError(f"the browser says: {message['error']['message']}"))
+                else:
+                    answer.set_result(message["result"])
+            elif message["method"] == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+                self._loads.setdefault(message["params"]["loaderId"], asyncio.Event()).set()
+        for answer in self._answers:
+            if not answer.done():
+                answer.set_exception(RuntimeError("the browser has left"))
+
+
+class Page:
+    """A page of a browser."""
+
+    def __init__(self, browser: Browser, context: str, session: str) -> None:
+        self.context = context
+        self.session = session
+        self._browser = browser
+
+    async def go(self, url: str) -> None:
+        """Go to a URL, and wait until it is loaded."""
+        started = await self._browser.command("Page.navigate", self.session, url=url)
+        if "errorText" in started:
+            raise RuntimeError(f"the browser cannot open {url}: {started['errorText']}")
+        if "loaderId" in started:  # else it is the same document
+            await self._browser.loaded(started["loaderId"])
+
+    async def run(self, expression: str, **names: Any) -> Any:
+        """The value of a JavaScript expression, which may ``await``; ``names`` are known in it.
+
+        Raises ``RuntimeError`` for what it throws, and ``TimeoutError``.
+        """
+        function = f"(async ({{{', '.join(names)}}}) => ({expression}))({json.dumps(names)})"
+        done = await self._browser.command(
+            "Runtime.evaluate", self.session, expression=function, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in done:
+            thrown = done["exceptionDetails"].get("exception", {})
+            raise RuntimeError(
+                thrown.get("description") or thrown.get("value") or done["exceptionDetails"]["text"]
+            )
+        return done["result"].get("value")
+
+    async def cookies(self) -> list[dict[str, Any]]:
+        """All cookies of the page's context, those too that no script can see."""
+        got = await self._browser.command("Storage.getCookies", browserContextId=self.context)
+        return list(got["cookies"])
+
+
+async def _within_limit(awaitable: Awaitable[T], what: str) -> T:
+    try:
+        async with asyncio.timeout(LIMIT):
+            return await awaitable
+    except TimeoutError as exc:
+        raise TimeoutError(f"the browser did not {what} within {LIMIT:g} s") from exc
+
+
+@contextmanager
+def _ending(pids: Iterable[int]) -> Iterator[None]:
+    """Wait at last until these processes have ended, or they write into a folder that is being removed."""
+    with ExitStack() as stack:
+        ends = []
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                ends.append(os.pidfd_open(pid))
+                stack.callback(os.close, ends[-1])
+        yield
+        for end in ends:
+            select.select([end], [], [], LIMIT)
+
+
+def _command(directory: Path, port: int) -> Sequence[str]:
+    # It must not find the settings of whoever runs the tests, nor leave anything in their folders.
+    profile = f"--user-data-dir={directory / 'profile'}"
+    return ["env", f"HOME={directory}", f"TMPDIR={directory}", "chromium", *FLAGS, profile]
+
+
+def _devtools(directory: Path) -> list[str]:
+    """The port that the browser took and the path of its DevTools, once it has written them down."""
+    with suppress(FileNotFoundError):
+        return (directory / "profile" / "DevToolsActivePort").read_text().split()
+    return []

@@ -1,0 +1,108 @@
+"""A running service, called as a client would call it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import bson
+import msgpack
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from toto_aio.http.fast import protocols
+
+ENCODINGS: list[Any] = [
+    pytest.param("application/json", lambda value: json.dumps(value).encode(), json.loads, id="json"),
+    pytest.param("application/bson", bson.encode, bson.decode, id="bson"),
+    pytest.param("application/msgpack", msgpack.packb, msgpack.unpackb, id="msgpack"),
+]
+"""Each content type with how a client writes and reads it."""
+
+Client = TestClient[web.Request, Any]
+Serve = Callable[..., Awaitable["Service"]]
+
+
+class PlainServer(TestServer):
+    """aiohttp's test server with the default of real ones: a client that leaves cancels nothing."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return await super()._make_runner(**{**options, "handler_cancellation": False})
+
+
+class FastServer(TestServer):
+    """The same with the connections that ``toto-aio serve`` makes."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return FastRunner(self.app, **{**options, "handler_cancellation": False})
+
+
+class FastRunner(web.AppRunner):
+    """A runner whose sites are given the fast path's protocols."""
+
+    @property
+    def server(self) -> Any:
+        """What makes the protocol of a connection."""
+        server = super().server
+        return None if server is None else protocols(self.app, server, fast=True)
+
+
+class Service:
+    """A running service, called as a client would call it."""
+
+    def __init__(self, client: Client, root: str = "/service") -> None:
+        self.client = client
+        self.root = root
+
+    async def post(self, path: str = "", **arguments: Any) -> aiohttp.ClientResponse:
+        """The response to a POST to the root, or below it."""
+        return await self.client.post(f"{self.root}{path}", **arguments)
+
+    async def call(
+        self, method: str, parameters: Any = None, *, session: str | None = None, **headers: str
+    ) -> dict[str, Any]:
+        """The whole answer of a call: result, error, session."""
+        if session is not None:
+            headers["x-toto-session-id"] = session
+        body = {"method": method, "parameters": {} if parameters is None else parameters}
+        response = await self.post(json=body, headers=headers)
+        return await response.json()  # type: ignore[no-any-return]
+
+    async def result(self, method: str, parameters: Any = None, *, session: str | None = None) -> Any:
+        """The result of a call that must succeed."""
+        answer = await self.call(method, parameters, session=session)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    async def create(self, user_id: str = "ada", password: str = "correct horse") -> str:
+        """A new account; the id of its session."""
+        result = await self.result("account.create", {"user_id": user_id, "password": password})
+        return str(result["session_id"])
+
+
+def shown(value: object) -> str:
+    """A value in the id of a test, which is the same in each process that runs tests."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def memory(pid: int) -> int:
+    """Bytes of memory that a process has in use."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024

@@ -1,0 +1,268 @@
+"""The one connection to Redis, and what becomes of it: cancelled callers, a server that freezes or ends."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from redis.asyncio import Redis
+
+import tests.support.servers.redis
+from tests.stores.operations import (
+    all_fail,
+    cancelled_anywhere,
+    opened,
+    operations,
+    serves_again,
+    write_until_killed,
+)
+from tests.stores.test_contract import make_session
+from tests.support.servers import Server, free_port
+from toto_aio import redis_connection
+from toto_aio.exceptions import Unavailable
+from toto_aio.models import Account
+from toto_aio.stores import Store, open_store
+
+KIND = "redis"
+"""Of the server that is this module's own."""
+
+
+class Proxy:
+    """A way to the server that notes what goes along, and closes in place of the next ``cut`` answers."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.sent: list[bytes] = []
+        self.cut = 0
+        self.tasks: list[asyncio.Task[None] | None] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass a connection on."""
+        self.tasks.append(asyncio.current_task())
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        back = asyncio.create_task(self._back(server_reader, writer))
+        with suppress(OSError):
+            while chunk := await reader.read(2**20):
+                self.sent.append(chunk)
+                server_writer.write(chunk)
+        server_writer.close()
+        await back
+
+    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while answer := await reader.read(2**20):
+                if self.cut:
+                    self.cut -= 1
+                    break
+                writer.write(answer)
+        writer.close()
+
+
+@asynccontextmanager
+async def through_proxy(url: str) -> AsyncIterator[tuple[Store, Proxy]]:
+    """A store that reaches its server through a proxy."""
+    address, _, number = url.removeprefix("redis://127.0.0.1:").partition("/")
+    proxy = Proxy(int(address))
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    async with opened(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/{number}") as store:
+        yield store, proxy
+    server.close()
+    await asyncio.gather(*filter(None, proxy.tasks), return_exceptions=True)
+
+
+# What goes over the connection
+
+
+async def test_what_comes_together_goes_in_one_write(url: str) -> None:
+    """The commands of one turn of the loop cost one system call, not one each."""
+    async with through_proxy(url) as (store, proxy):
+        proxy.sent.clear()
+        assert await asyncio.gather(*(store.get_session(f"k{n}") for n in range(100))) == [None] * 100
+        assert len(proxy.sent) == 1
+
+
+async def test_a_read_is_sent_again(url: str) -> None:
+    """Once, if the connection ends before the answer comes."""
+    async with through_proxy(url) as (store, proxy):
+        await store.add_session(make_session("k"))
+        await store.add_account(Account("ada", None))
+        proxy.cut = 1
+        assert await store.get_session("k") == make_session("k")
+        proxy.cut = 1
+        assert await store.get_account("ada") == Account("ada", None)
+        proxy.cut = 2
+        with pytest.raises(Unavailable):
+            await store.get_session("k")
+        assert await store.get_session("k") == make_session("k")
+
+
+async def test_a_write_is_not_sent_again(url: str) -> None:
+    """Nobody knows whether it was done; a second time it would count twice."""
+    async with through_proxy(url) as (store, proxy):
+        assert await store.increment("a", 60) == 1
+        proxy.cut = 1
+        with pytest.raises(Unavailable):
+            await store.increment("a", 60)
+        assert await store.increment("a", 60) == 3
+        await store.add_session(make_session("k"))
+        assert await store.save_session(make_session("k")) is True
+        proxy.cut = 1
+        with pytest.raises(Unavailable):
+            await store.save_session(make_session("k", version=2))
+        assert await store.get_session("k") == make_session("k", version=3)
+
+
+async def test_uvloop(url: str) -> None:
+    """The event loop of ``serve``, whose connections are others."""
+
+    async def work() -> None:
+        async with opened(url) as store:
+            for operation in operations(store).values():
+                await operation()
+            await cancelled_anywhere(store, 30)
+
+    await asyncio.to_thread(uvloop.run, work())
+
+
+async def test_cancelled_operations(url: str) -> None:
+    """Wherever callers are cut off, the others get their own answers."""
+    async with opened(url) as store:
+        await cancelled_anywhere(store, 200)
+
+
+async def test_an_opening_that_is_cancelled(url: str) -> None:
+    """Wherever it is cut off, it leaves no connection behind."""
+    for steps in range(0, 20):
+        opening = asyncio.create_task(open_store(url))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        [outcome] = await asyncio.gather(opening, return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            await outcome.close()
+    async with opened(url) as store:
+        clients = await store.db.client_list()
+        assert len({each["id"] for each in clients if each["db"] == url.rpartition("/")[2]}) <= 2
+
+
+async def test_closing_while_operations_are_under_way(url: str) -> None:
+    """They are told, and so are those that come later."""
+    async with opened(url) as store:
+        under_way = [asyncio.ensure_future(operation()) for operation in operations(store).values()]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(store.close(), 1)
+        outcomes = await asyncio.gather(*under_way, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {Unavailable}
+        await all_fail(store, 0)
+
+
+# A server that fails
+
+
+async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each operation ends in time, on an open connection and on a new one; thawed, the server serves."""
+    monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 0.4)
+    monkeypatch.setattr(redis_connection, "CONNECT_LIMIT", 0.3)
+    async with opened(url) as store:
+        await store.add_session(make_session("kept", "eve"))
+        own_server.freeze()
+        try:
+            await all_fail(store, 0.4)
+            await all_fail(store, 0.4)
+            start = time.monotonic()
+            with pytest.raises(Unavailable, match="Cannot open the database redis://127"):
+                await open_store(url)
+            await asyncio.gather(*(all_fail(store, 0.4) for _ in range(50)))
+            assert time.monotonic() - start < 2
+        finally:
+            own_server.thaw()
+        await serves_again(store)
+        assert await store.get_session("kept") == make_session("kept", "eve")
+
+
+async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) -> None:
+    """It does not wait for an answer."""
+    store = await open_store(url)
+    await store.db.ping()
+    waiting = asyncio.ensure_future(store.get_session("k"))
+    own_server.freeze()
+    try:
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(store.close(), 0.5)
+    finally:
+        own_server.thaw()
+    with suppress(Unavailable):
+        await waiting
+
+
+async def test_a_server_that_is_killed(own_server: Server, url: str) -> None:
+    """All is unavailable at once; started again, it serves and has all that was acknowledged."""
+    async with opened(url) as store:
+        acknowledged = await write_until_killed(store, own_server.kill)
+        try:
+            await all_fail(store, 0)
+        finally:
+            own_server.start()
+        await serves_again(store)
+        found = await asyncio.gather(*map(store.get_account, acknowledged))
+        assert found == [Account(user_id, None) for user_id in acknowledged]
+
+
+async def test_a_server_that_is_no_longer_the_primary(url: str) -> None:
+    """It is left, so that a name that leads to another server now is looked up again."""
+    admin: Any
+    async with opened(url) as store, Redis.from_url(url) as admin:
+        counted = await store.increment("a", 60)
+        before = {each["id"] for each in await admin.client_list()}
+        await admin.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        try:
+            with pytest.raises(Unavailable):
+                await store.increment("a", 60)
+        finally:
+            await admin.execute_command("REPLICAOF", "NO", "ONE")
+        assert await store.increment("a", 60) == counted + 1
+        after = {each["id"] for each in await admin.client_list()}
+        assert (len(after - before), len(before - after)) == (1, 1)
+
+
+async def test_a_restart_while_nobody_asks(own_server: Server, url: str) -> None:
+    """The first operation after it works, also if it writes."""
+    async with opened(url) as store:
+        for end in (own_server.stop, own_server.kill):
+            counted = await store.increment("a", 60)
+            await store.db.ping()
+            end()
+            own_server.start()
+            await asyncio.sleep(0.01)
+            assert await store.increment("a", 60) == counted + 1
+            assert await store.db.ping()
+
+
+async def test_tls(tmp_path: Path) -> None:
+    """``rediss://`` checks the server's certificate against the authority that the URL names."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make_certificate(certificate, key)
+    options = {"tls_port": str(free_port()), "tls_auth_clients": "no"}
+    files = {"tls_cert_file": str(certificate), "tls_key_file": str(key)}
+    with tests.support.servers.redis.server(**options, **files):
+        url = f"rediss://localhost:{options['tls_port']}/1"
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            await open_store(url)
+        async with opened(f"{url}?ssl_ca_certs={certificate}") as store:
+            await store.add_session(make_session("k"))
+            assert await store.get_session("k") == make_session("k")
+            assert await store.db.exists("toto:session:k") == 1
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """A certificate for localhost, signed by itself."""
+    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {key}
+        -out {certificate} -subj /CN=localhost -addext subjectAltName=DNS:localhost"""
+    subprocess.run(command.split(), check=True, capture_output=True)
