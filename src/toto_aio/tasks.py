@@ -1,28 +1,57 @@
-"""Tasks that run beside the calls of a store, and that its end waits for."""
+"""Background tasks that have an owner: whoever starts them waits for their end, or cancels them."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
 class Tasks:
-    """Tasks that nobody waits for until the end."""
+    """The background tasks of one owner. Each is kept until it is done, so that it isn't collected."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine beside what runs now."""
-        task = asyncio.create_task(coroutine)
+    def __len__(self) -> int:
+        """How many are running."""
+        return len(self._tasks)
+
+    def start(
+        self, coroutine: Coroutine[Any, Any, T], name: str, *, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        """Run a coroutine in the background, in a task called ``toto-aio <name>``."""
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(coroutine, name=f"toto-aio {name}", context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def finish(self) -> None:
-        """Wait for those that are running."""
+        """Wait until the running tasks are done."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def cancel(self) -> None:
+        """Cancel the running tasks, and wait until they are gone."""
+        await cancel(*self._tasks)
+
+
+async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel tasks and wait until they are gone; None stands for a task that was never started.
+
+    An exception that a task raises instead of ending is logged.
+    """
+    started = [task for task in tasks if task is not None]
+    for task in started:
+        task.cancel()
+    outcomes = await asyncio.gather(*started, return_exceptions=True)
+    for task, outcome in zip(started, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            logger.error("%s failed", task.get_name(), exc_info=outcome)
