@@ -14,6 +14,7 @@ import pytest
 
 import toto_aio.methods
 from tests.support.service import Serve, shown
+from toto_aio.dispatch.method import Method, compile_method
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
@@ -25,7 +26,7 @@ from toto_aio.invocation import (
     safe,
     timeout,
 )
-from toto_aio.registry import Method, compile_method, find_methods
+from toto_aio.registry import find_methods
 from toto_aio.settings import SettingsError
 
 INVOKE = "async def invoke(handler, parameters):\n    return __name__\n"

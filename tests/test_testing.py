@@ -16,7 +16,7 @@ import pytest
 from tests.support import ROOT
 from toto_aio import Handler, TotoException
 from toto_aio.client import Client
-from toto_aio.dispatch.call import RawAnswer, Redirect
+from toto_aio.dispatch.answers import RawAnswer, Redirect
 from toto_aio.exceptions import NotAuthorized, TimedOut
 from toto_aio.invocation import (
     anonymous_session,

@@ -953,7 +953,7 @@ async def test_a_signature_is_verified_where_the_session_is_loaded(sessions: Ses
             await caller.retrieve()
         assert caller.session is None
     with pytest.raises(InvalidHMAC):
-        await caller.leave()
+        await caller.log_out()
     assert verified == ["ada"] * 3
     assert await sessions.load(session.session_id) is not None
 
@@ -1015,7 +1015,7 @@ async def test_a_caller_leaves(store: Store, sessions: Sessions) -> None:
     session, other = await sessions.create("ada"), await sessions.create("ada")
     caller = Caller(sessions, session.session_id, None)
     for _ in range(2):
-        await caller.leave()
+        await caller.log_out()
         assert caller.session is None
         assert await caller.retrieve() is None
     assert await sessions.load(session.session_id) is None
@@ -1027,15 +1027,15 @@ async def test_a_caller_leaves_what_it_made(sessions: Sessions) -> None:
     await sessions.accounts.create("ada", PASSWORD)
     caller = Caller(sessions, None, None)
     session = await caller.create("ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
-    await caller.leave()
+    await caller.log_out()
     assert caller.session is None
     assert await sessions.load(session.session_id) is None
 
 
 async def test_nobody_leaves(sessions: Sessions) -> None:
     """Without a session, or with one that has ended, there is nothing to do."""
-    await Caller(sessions, None, None).leave()
-    await Caller(sessions, "unknown", None).leave()
+    await Caller(sessions, None, None).log_out()
+    await Caller(sessions, "unknown", None).log_out()
 
 
 async def test_accounts_and_sessions_in_two_stores(store: Store, passwords: Passwords) -> None:

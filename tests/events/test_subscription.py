@@ -12,8 +12,8 @@ from msgspec import Raw
 from tests.events.test_manager import Inbox, event, running, settled
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.codecs import encode_msgpack
-from toto_aio.events.manager import EventManager, Lagged
-from toto_aio.events.subscription import QUEUE_SIZE, Arrival
+from toto_aio.events.manager import EventManager
+from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Lagged
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -471,7 +471,7 @@ async def test_duplicated_headers(serve: Serve) -> None:
     for name in ("x-toto-session-id", "x-toto-hmac"):
         response = await service.client.post("/service/echo", json={}, headers=[(name, "a"), (name, "b")])
         assert response.status == 400
-        assert (await response.json())["error"]["value"] == f"The header {name} stands twice."
+        assert (await response.json())["error"]["value"] == f"The header {name} is repeated."
         response = await service.client.get("/service/read", headers=[(name, "a"), (name, "b")])
         assert response.status == 400
 

@@ -1,4 +1,4 @@
-"""Limits in time: slow bodies, slow readers, idle connections, long methods, and clients that leave."""
+"""Limits in time: slow bodies, slow clients, idle connections, long methods, and clients that leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.server.test_logs import served
 from tests.support.service import Serve, Service, eventually, memory
-from toto_aio.http import readers
+from toto_aio.http import clients
 from toto_aio.invocation import cancellable, error_redirect, timeout
 
 HEAD = (
@@ -69,7 +69,7 @@ async def test_a_body_that_stops(serve: Serve) -> None:
 @pytest.mark.parametrize("form", ["whole", "large", "stream"])
 async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut off, whatever it was being sent, and no task waits for it any more."""
-    monkeypatch.setattr(readers, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(clients, "STALL_POLL_INTERVAL", 0.05)
     calls = 0
     ended = 0
 
@@ -93,7 +93,7 @@ async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch:
     reader._transport.pause_reading()  # type: ignore[attr-defined]
     await asyncio.sleep(0.5)
     assert calls < 300, "it goes on working for a client that takes nothing"
-    monkeypatch.setattr(readers, "STALL_LIMIT", 0.2)
+    monkeypatch.setattr(clients, "STALL_LIMIT", 0.2)
     await asyncio.sleep(0.5)
     reader._transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -104,8 +104,8 @@ async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch:
 
 async def test_a_client_that_reads_slowly(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as it takes something now and then it gets all of it."""
-    monkeypatch.setattr(readers, "STALL_LIMIT", 0.3)
-    monkeypatch.setattr(readers, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(clients, "STALL_LIMIT", 0.3)
+    monkeypatch.setattr(clients, "STALL_POLL_INTERVAL", 0.05)
 
     async def much(handler: Any, parameters: dict[str, Any]) -> str:
         return "x" * 12_000_000

@@ -28,9 +28,10 @@ from tests.support import ROOT
 from tests.support.programs import ENVIRONMENT, SERVE, Server, failing, serving, short, write
 from tests.support.service import Serve, Service, eventually
 from toto_aio import TotoException, create_app
-from toto_aio.app import LIFE
 from toto_aio.dispatch.dispatcher import Dispatcher
+from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, error_redirect
+from toto_aio.lifespan import LIFESPAN
 from toto_aio.monitoring.multiprocess import Tally, locked
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
@@ -173,7 +174,7 @@ async def test_events(serve: Serve) -> None:
     await asyncio.sleep(0.1)
     await service.result("send")
     assert await waiting == 1
-    events = service.client.app[LIFE].resources.events
+    events = service.client.app[LIFESPAN].runtime.events
     assert events is not None
     subscription = events.subscribe("news", size=2)
     before = await scrape(service)
@@ -277,9 +278,9 @@ async def test_off(serve: Serve) -> None:
     """They are off by default: there is no page, and the parts are those that count nothing."""
     service = await serve(METHODS)
     assert (await service.client.get("/metrics")).status == 404
-    life = service.client.app[LIFE]
-    assert type(life.dispatcher({})) is Dispatcher
-    assert type(life.resources.connection.sessions.store).__name__ == "MemoryStore"
+    lifespan = service.client.app[LIFESPAN]
+    assert type(service.client.app[SERVICE]._dispatch) is Dispatcher
+    assert type(lifespan.runtime.connection.sessions.store).__name__ == "MemoryStore"
 
 
 def test_off_imports_nothing() -> None:
@@ -355,7 +356,7 @@ async def test_what_cannot_be_measured(serve: Serve, errors: Callable[[], list[s
     for count in (1, 2):
         await service.result("echo")
         assert (await scrape(service))['toto_calls_total{code="ok",method="echo"}'] == count
-    assert errors() == ["something cannot be measured, and is not looked at any more"]
+    assert errors() == ["a sample failed, and is not taken any more"]
 
 
 SHARED = """
@@ -390,7 +391,9 @@ def test_a_folder_of_another_master(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SHARED]
     environment = {**ENVIRONMENT, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stderr.splitlines()[-1].endswith("which is no folder: make it, or leave it out")
+    assert done.stderr.splitlines()[-1].endswith(
+        "which is not a folder: create it, or unset PROMETHEUS_MULTIPROC_DIR"
+    )
     folder.mkdir()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")

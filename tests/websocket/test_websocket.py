@@ -28,7 +28,7 @@ from toto_aio.invocation import (
     requires,
     timeout,
 )
-from toto_aio.websocket import endpoint, receiver, sender
+from toto_aio.websocket import receiver, sender, session_watch
 
 ADA = {"user_id": "ada", "password": "correct horse"}
 Socket = aiohttp.ClientWebSocketResponse
@@ -441,7 +441,7 @@ async def test_a_logout_over_the_socket(serve: Serve) -> None:
 
 async def test_the_session_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket is closed soon after; one whose session another renews stays."""
-    monkeypatch.setattr(endpoint, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.05)
     service = await serve(METHODS, session_ttl=0.6)
     ada, eve = await service.create(), await service.create("eve")
     socket = await connect(service, **{"x-toto-session-id": ada})
@@ -464,8 +464,8 @@ async def test_an_end_that_nobody_told_of(serve: Serve, monkeypatch: pytest.Monk
     """It is found out by looking."""
     from toto_aio.stores.memory import MemoryStore
 
-    monkeypatch.setattr(endpoint, "LOOK_INTERVAL", 0.02)
-    monkeypatch.setattr(endpoint, "CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(session_watch, "LOOKUP_INTERVAL", 0.1)
     store = MemoryStore()
     service = await serve(METHODS, database=store)
     socket = await connect(service, **{"x-toto-session-id": await service.create()})

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from toto_aio.cli.check import check, report
 from toto_aio.cli.methods import list_methods
 from toto_aio.cli.new import TEMPLATES, make_project
-from toto_aio.registry import import_from_here
+from toto_aio.importer import import_from_here
 from toto_aio.server.toto_server import run
 from toto_aio.settings import SettingsError, Sources
 from toto_aio.settings.command_line import (

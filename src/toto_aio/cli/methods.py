@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from toto_aio.dispatch.method import Method
 from toto_aio.invocation import Guard
-from toto_aio.registry import Method, find_methods
+from toto_aio.registry import find_methods
 from toto_aio.settings import Settings
 
 CALLERS = {

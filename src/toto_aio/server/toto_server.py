@@ -17,7 +17,7 @@ from typing import Any
 import toto_aio
 from toto_aio.app import create_app
 from toto_aio.exceptions import Unavailable
-from toto_aio.registry import import_from_here
+from toto_aio.importer import import_from_here
 from toto_aio.server import background
 from toto_aio.server.listeners import listen, places
 from toto_aio.server.logs import configure_logs

@@ -54,7 +54,7 @@ class Merged(Generic[T]):
             if all(future.done() for futures in waiting.values() for future in futures):
                 continue
             self._under_way += 1
-            self._tasks.start(self._answer(waiting))
+            self._tasks.start(self._answer(waiting), "query")
         if self._waiting and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._send_all)
 

@@ -147,7 +147,7 @@ class ReadyPool:
 
     def drop(self, connection: Any, *, busy: bool) -> None:
         if busy:
-            self._closing.start(pool.close(self._client, connection))
+            self._closing.start(pool.close(self._client, connection), "closing")
         else:
             self._client.abort(connection)
 

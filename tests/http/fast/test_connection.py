@@ -24,7 +24,8 @@ from toto_aio import create_app
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import TotoException
 from toto_aio.http.drain import DRAIN
-from toto_aio.http.fast import FAST_PATH, FastHandler, protocols
+from toto_aio.http.fast import FastHandler, protocols
+from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, cancellable, raw_response, safe
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="untouched")
@@ -88,7 +89,7 @@ async def stream(handler: Handler, parameters: Any) -> None:
 async def seen(handler: Handler, parameters: Any) -> Any:
     """What aiohttp's request says."""
     request = handler.request
-    assert type(request) is web.Request and request.config_dict[FAST_PATH] is request.app[FAST_PATH]
+    assert type(request) is web.Request and request.config_dict[SERVICE] is request.app[SERVICE]
     return [
         request.method,
         request.path_qs,
@@ -597,5 +598,5 @@ async def test_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
             monkeypatch.undo()
         await runner.cleanup()
     assert [record.getMessage() for record in caplog.records if record.name == "toto_aio.http.fast"] == [
-        "fast_path is off: it was never tried with aiohttp 4.0.0"
+        "fast_path is off: it was never tested with aiohttp 4.0.0"
     ]

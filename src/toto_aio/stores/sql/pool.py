@@ -129,7 +129,7 @@ class Pool(Generic[C]):
     def drop(self, connection: C, *, busy: bool) -> None:
         self._take_back(connection)
         if busy and not self._is_closed:
-            self._tasks.start(close(self._client, connection))
+            self._tasks.start(close(self._client, connection), "closing")
             return
         self._client.abort(connection)
         while self._idle:  # what broke one has most likely broken all
@@ -140,7 +140,7 @@ class Pool(Generic[C]):
         for connection in self._lent:  # whose operations fail now
             self._client.abort(connection)
         for connection, _ in self._idle:
-            self._tasks.start(close(self._client, connection))
+            self._tasks.start(close(self._client, connection), "closing")
         self._idle.clear()
         await self._tasks.finish()
 
@@ -155,7 +155,7 @@ class Pool(Generic[C]):
 
     async def _connect(self) -> C:
         self._require_open()
-        connecting = self._tasks.start(self._open())
+        connecting = self._tasks.start(self._open(), "connecting")
         try:
             # Nobody cuts a connection off that is being made: the drivers leave something open then.
             await asyncio.wait([connecting])
