@@ -1,4 +1,4 @@
-"""The documentation site, built by ``make docs`` from Markdown pages and, for the reference, from docstrings."""
+"""The documentation site: Markdown pages, and a reference made from docstrings. ``make docs`` builds it."""
 
 import sys
 from importlib.metadata import version as version_of
@@ -19,8 +19,8 @@ html_copy_source = False
 html_show_copyright = False
 smartquotes = False
 
-# Blocks of text, JSON and HTTP are output and diagrams, which nobody types; of a Python session only the code is
-# copied, without its prompts.
+# Blocks of text, JSON and HTTP are output and diagrams, which nobody types. Of a Python session, only the
+# code is copied, without its prompts.
 copybutton_selector = ":not(.highlight-text, .highlight-json, .highlight-http) > div.highlight > pre"
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
