@@ -289,7 +289,7 @@ def test_no_two_requests_give_one_message(one: SignedRequest, other: SignedReque
 
 
 async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
-    """After a batch loads a session by parameter, unsigned, later calls are refused unless the batch is signed."""
+    """After an unsigned batch loads a session by parameter, its later calls with it are refused."""
 
     async def fetch(handler: Handler, parameters: Parameters) -> Any:
         session = await handler.retrieve_session(parameters["id"])
