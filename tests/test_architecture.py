@@ -1,4 +1,4 @@
-"""The house: imports point down, and importing the package imports no driver."""
+"""The layers: imports point down, and importing the package imports no driver."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FLOORS: dict[str, int] = {
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The rooms that a file imports when it is imported itself."""
+    """The packages that a file imports when it is imported itself."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("toto_aio."):
             yield str(node.module).split(".")[1]
@@ -55,7 +55,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def test_imports_point_down() -> None:
-    """No room imports from a floor above its own; the built-in methods are written like anybody's."""
+    """No package imports from a layer above its own; built-in methods are written like any others."""
     for path in SOURCE.rglob("*.py"):
         room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
         if room != "methods":
@@ -79,7 +79,7 @@ def test_importing_imports_no_driver() -> None:
 
 
 def test_importing_needs_no_fcntl() -> None:
-    """The library can be imported and embedded where Unix's locks are not."""
+    """The library can be imported and embedded where Unix locks do not exist."""
     code = (
         "import sys; sys.modules['fcntl'] = None; import toto_aio; toto_aio.create_app(database='memory://')"
     )
@@ -88,6 +88,6 @@ def test_importing_needs_no_fcntl() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    """A file is read in a sitting."""
+    """A file is short enough to read in one sitting."""
     for path in SOURCE.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path

@@ -167,7 +167,7 @@ async def test_clients_who_leave(serve: Serve) -> None:
 
 
 async def test_events(serve: Serve) -> None:
-    """Events are counted, and so are those that a slow subscriber lost before it left; waits are not timed."""
+    """Events are counted, and so are those that a slow subscriber lost before it left; waits aren't timed."""
     service = await serve(METHODS, metrics=True)
     waiting = asyncio.create_task(service.result("wait"))
     await asyncio.sleep(0.1)

@@ -88,7 +88,7 @@ def origin(aiohttp_server: AiohttpServer) -> Origin:
 
 
 class Browser:
-    """A connection to a Chromium. ``async with Browser(url) as browser:`` closes everything that it opened."""
+    """A connection to a Chromium. ``async with Browser(url) as browser:`` closes all that it opened."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -203,7 +203,7 @@ async def _within_limit(awaitable: Awaitable[T], what: str) -> T:
 
 @contextmanager
 def _ending(pids: Iterable[int]) -> Iterator[None]:
-    """Finally wait for the end of these processes, so that none writes into a folder that is being removed."""
+    """Finally wait for these processes to end, so that none writes into a folder that is being removed."""
     with ExitStack() as stack:
         ends = []
         for pid in pids:
