@@ -128,7 +128,7 @@ async def test_a_call_stays_in_its_task(serve: Serve) -> None:
 
 
 async def test_calls_that_cancel(serve: Serve) -> None:
-    """Calls that cancel their task, immediately or after their end, or what they await, block no later call."""
+    """Calls that cancel their task, immediately or after their end, or an awaitable block no later call."""
     kept: list[asyncio.Task[Any]] = []
 
     async def cancel_itself(handler: Handler, parameters: Parameters) -> str:
