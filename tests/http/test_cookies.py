@@ -276,7 +276,7 @@ async def test_a_made_up_cookie(serve: Serve) -> None:
 
 
 async def test_signed_calls_by_cookie(serve: Serve) -> None:
-    """With signing=session a cookie alone loads nothing."""
+    """With signing=session a cookie is not enough to load a session."""
     browser = await open_browser(serve, signing="session")
     await browser.call("account.login", ADA)
     assert (await browser.call("who"))["error"]["code"] == 1008
