@@ -196,7 +196,7 @@ async def test_events(serve: Serve) -> None:
 
 
 async def test_sessions_and_logins(serve: Serve) -> None:
-    """Sessions created and ended, and the outcome of each password check."""
+    """Sessions created and ended, and the result of each password check."""
     service = await serve(metrics=True, login_attempts=2)
     session = await service.create("ada", "correct horse")
     login = {"user_id": "ada", "password": "correct horse"}
