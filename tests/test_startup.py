@@ -1,4 +1,4 @@
-"""The start of ``serve`` is light: what it imports is counted, and what it takes of the CPU."""
+"""``serve`` starts quickly: its imports are counted, and its CPU time is measured."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 MODULES = 700
-"""It imports about 530, of which aiohttp brings most."""
+"""It imports about 530 modules, most of them for aiohttp."""
 CPU_SECONDS = 2.0
-"""It takes 0.4, and less than 0.5 is promised; a busy machine and the trace of the imports cost some too."""
+"""It takes 0.4, and less than 0.5 is promised; a busy machine and tracing the imports add to that."""
 
 
 def test_the_start_of_serve(tmp_path: Path) -> None:
-    """With its default database it imports few modules and no driver of another, and serves soon."""
+    """With its default database it imports few modules and no other driver, and serves soon."""
     log = tmp_path / "log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(

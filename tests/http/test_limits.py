@@ -1,4 +1,4 @@
-"""Bad input over HTTP: its status and the envelope, and the next request is served."""
+"""Bad input over HTTP: its status and the envelope; the next request is served."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ BAD = [
 async def test_bad_bodies(
     serve: Serve, content_type: str, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each is 400 and 1003 in its own encoding, nothing of it is an internal error, and service goes on."""
+    """Each is 400 and 1003 in its own encoding, none is an internal error, and the service keeps running."""
 
     async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
         return parameters
@@ -92,7 +92,7 @@ async def test_bad_bodies(
 
 @pytest.mark.parametrize("content_type", [JSON, BSON, MSGPACK])
 async def test_what_can_be_read_can_be_written(serve: Serve, content_type: str) -> None:
-    """The deepest and widest that is accepted comes back, alone and from a batch."""
+    """The deepest and widest accepted value comes back, both alone and from a batch."""
     import json
 
     async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
@@ -114,21 +114,21 @@ async def test_what_can_be_read_can_be_written(serve: Serve, content_type: str) 
 
 
 async def test_a_body_that_unpacks_to_much(serve: Serve) -> None:
-    """It is refused when the limit is reached, and the rest of it is not even unpacked."""
+    """It is refused when the limit is reached, and the rest is not even decompressed."""
 
     async def echo(handler: Any, parameters: Any) -> Any:
         return parameters
 
     service = await serve({"echo": echo})
     head = {"content-type": JSON, "content-encoding": "gzip"}
-    for level in (1, 9):  # which make more and less of it than the limit is
+    for level in (1, 9):  # level 1 compresses it to more than the limit, level 9 to less
         bomb = gzip.compress(b'{"a":"' + bytes(300_000_000), level)
         begin = time.process_time()
         response = await service.post("/echo", data=io.BytesIO(bomb), headers=head)
         assert (response.status, response.headers["Connection"]) == (413, "close")
         assert (await response.json())["error"]["code"] == 1003
         await asyncio.sleep(0.3)
-        assert time.process_time() - begin < 0.15  # unpacking it takes twice that
+        assert time.process_time() - begin < 0.15  # decompressing all of it takes twice that
         assert await service.result("echo", {"a": 1}) == {"a": 1}
     small = gzip.compress(b'{"a": "small"}')
     response = await service.post("/echo", data=small, headers=head)
@@ -136,7 +136,7 @@ async def test_a_body_that_unpacks_to_much(serve: Serve) -> None:
 
 
 async def test_broken_transfer_encodings(serve: Serve) -> None:
-    """A body that cannot be unpacked is an error of the request, not of the service."""
+    """A body that cannot be decompressed is an error of the request, not of the service."""
     service = await serve()
     response = await service.post(
         "/client_error", data=b"no gzip", headers={"content-type": JSON, "content-encoding": "gzip"}

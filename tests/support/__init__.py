@@ -1,6 +1,6 @@
-"""What the tests share: running services, programs, servers of databases, a browser."""
+"""What the tests share: running services, programs, database servers, a browser."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-"""The folder of the project."""
+"""The project's folder."""

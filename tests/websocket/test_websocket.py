@@ -1,4 +1,4 @@
-"""Methods called over WebSockets: frames, sessions, events, and how a socket ends."""
+"""Methods called over WebSockets: frames, sessions, events, and how a socket is closed."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ Parameters = dict[str, Any]
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """The parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def nap(handler: Handler, parameters: Parameters) -> float:
-    """An answer after some seconds."""
+    """Return after some seconds."""
     await asyncio.sleep(parameters["seconds"])
     return float(parameters["seconds"])
 
 
 @authenticated
 async def who(handler: Handler, parameters: Parameters) -> str:
-    """The caller's user id."""
+    """Return the caller's user id."""
     assert handler.session is not None
     return handler.session.user_id
 
 
 @anonymous_session
 async def count(handler: Handler, parameters: Parameters) -> int:
-    """How often this session has called."""
+    """Return how often this session has called."""
     assert handler.session is not None
     handler.session["n"] = (handler.session["n"] or 0) + 1
     await handler.session.save()
@@ -82,7 +82,7 @@ async def connect(service: Service, path: str = "/websocket", **headers: str) ->
 
 
 async def ask(socket: Socket, method: str, parameters: Any = None, id: Any = 1) -> dict[str, Any]:
-    """The answer to a call; frames that come before it are an error."""
+    """The response to a call; a frame that arrives before it is an error."""
     await socket.send_json({"id": id, "method": method, "parameters": parameters or {}})
     return await answer(socket)
 
@@ -100,7 +100,7 @@ async def end(socket: Socket) -> int | None:
 
 
 async def test_calls_in_both_encodings(serve: Serve) -> None:
-    """Text is JSON and binary is MessagePack, each answered in kind; any id comes back."""
+    """Text is JSON and binary is MessagePack, each answered in kind; any id is returned."""
     socket = await connect(await serve(METHODS))
     for id in (1, "a", [1, {"b": None}], 0, False):
         assert await ask(socket, "echo", {"a": "ü"}, id) == {"id": id, "result": {"a": "ü"}}
@@ -109,7 +109,7 @@ async def test_calls_in_both_encodings(serve: Serve) -> None:
 
 
 async def test_answers_come_as_the_calls_finish(serve: Serve) -> None:
-    """A slow call holds no quick one up."""
+    """A slow call does not block a quick one."""
     socket = await connect(await serve(METHODS))
     for id, seconds in enumerate((0.3, 0.2, 0.1, 0.0)):
         await socket.send_json({"id": id, "method": "nap", "parameters": {"seconds": seconds}})
@@ -117,7 +117,7 @@ async def test_answers_come_as_the_calls_finish(serve: Serve) -> None:
 
 
 async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While so many run the next frame waits, and all are answered in the end."""
+    """While the maximum is running the next frame waits, and all are answered in the end."""
     running = most = 0
 
     async def work(handler: Handler, parameters: Parameters) -> None:
@@ -135,7 +135,7 @@ async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.Monke
 
 
 async def test_a_frame_without_an_id(serve: Serve) -> None:
-    """It is answered by nothing but what its method sends, errors included."""
+    """It is answered only by what its method sends, even if there is an error."""
 
     async def push(handler: Handler, parameters: Parameters) -> str:
         handler.send_message({"n": 1})
@@ -154,7 +154,7 @@ async def test_a_frame_without_an_id(serve: Serve) -> None:
 
 
 async def test_errors(serve: Serve) -> None:
-    """They are those of HTTP, under the id of their call."""
+    """They are the same as over HTTP, under the id of their call."""
 
     @requires("a")
     async def need(handler: Handler, parameters: Parameters) -> None:
@@ -195,7 +195,7 @@ async def test_errors(serve: Serve) -> None:
 
 @pytest.mark.parametrize("frame", ["{", "[]", "1", '{"a": NaN}', '{"a":' * 100 + "1" + "}" * 100, ""])
 async def test_frames_that_cannot_be_read(serve: Serve, frame: str) -> None:
-    """Each gets an error that names no call, and the next is served."""
+    """Each gets an error that names no call, and the next frame is served."""
     socket = await connect(await serve(METHODS))
     await socket.send_str(frame)
     given = await answer(socket)
@@ -207,14 +207,14 @@ async def test_frames_that_cannot_be_read(serve: Serve, frame: str) -> None:
 
 
 async def test_a_frame_that_is_too_large(serve: Serve) -> None:
-    """The socket is closed with the code that says so."""
+    """The socket is closed with the code for this."""
     socket = await connect(await serve(METHODS, max_body_size=1000))
     await socket.send_json({"id": 1, "method": "echo", "parameters": {"a": "x" * 2000}})
     assert await end(socket) == 1009
 
 
 async def test_asynchronous_methods(serve: Serve) -> None:
-    """They answer when they have something to say, from an event too."""
+    """They respond when they have something to send, also from an event."""
 
     @asynchronous
     async def wait(handler: Handler, parameters: Parameters) -> None:
@@ -231,7 +231,7 @@ async def test_asynchronous_methods(serve: Serve) -> None:
 
 
 async def test_events(serve: Serve) -> None:
-    """Each of them reaches the socket until it is closed, whoever sends it, and no other socket."""
+    """Each event reaches the socket until it is closed, whoever sends it, and no other socket."""
     service = await serve(METHODS)
     socket, other = await connect(service), await connect(service)
     assert (await ask(socket, "listen", {"name": "e"}))["result"] == "listening"
@@ -245,7 +245,7 @@ async def test_events(serve: Serve) -> None:
 
 
 async def test_an_event_handler_can_be_removed(serve: Serve) -> None:
-    """By hand, or with the end of its call."""
+    """Explicitly, or with the end of its call."""
 
     async def brief(handler: Handler, parameters: Parameters) -> None:
         handler.register_event_handler("e", handler.send_message, deregister_on_finish=True)
@@ -259,7 +259,7 @@ async def test_an_event_handler_can_be_removed(serve: Serve) -> None:
 
 
 async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events wait for it in a bounded queue; what is dropped is counted, and others are not held up."""
+    """Events wait for it in a bounded queue; dropped events are counted, and others are not blocked."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 200_000)
     service = await serve(METHODS)
     slow, quick = await connect(service), await connect(service)
@@ -285,7 +285,7 @@ async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: p
 
 
 async def test_too_much_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method that sends without end gets BufferError."""
+    """A method that sends endlessly gets BufferError."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
 
     async def flood(handler: Handler, parameters: Parameters) -> int:
@@ -319,7 +319,7 @@ async def test_send_message_over_http(serve: Serve) -> None:
 
 @pytest.mark.parametrize("way", ["header", "url", "url without a slash", "first frame"])
 async def test_a_session(serve: Serve, way: str) -> None:
-    """It is shown once, and serves all calls of the socket, with its newest state."""
+    """It is shown once, and applies to all calls of the socket, with its newest state."""
     service = await serve(METHODS)
     session = await service.create()
     if way == "header":
@@ -338,7 +338,7 @@ async def test_a_session(serve: Serve, way: str) -> None:
 
 
 async def test_a_login_over_the_socket(serve: Serve) -> None:
-    """It serves the calls behind it; so does an anonymous session."""
+    """It applies to later calls; so does an anonymous session."""
     service = await serve(METHODS)
     await service.create()
     socket = await connect(service)
@@ -352,7 +352,7 @@ async def test_a_login_over_the_socket(serve: Serve) -> None:
 
 
 async def test_unknown_sessions(serve: Serve) -> None:
-    """They are no session, as over HTTP."""
+    """They count as no session, as over HTTP."""
     service = await serve(METHODS)
     for socket in (
         await connect(service, **{"x-toto-session-id": "x" * 43}),
@@ -365,7 +365,7 @@ async def test_unknown_sessions(serve: Serve) -> None:
 
 
 async def test_a_session_by_cookie(serve: Serve) -> None:
-    """It counts for pages of the service itself; a foreign page opens no socket at all."""
+    """It counts for pages of the service itself; a foreign page cannot open a socket at all."""
     service = await serve(METHODS, use_cookies=True)
     session = await service.create()
     cookie = f"__Host-toto-session={session}"
@@ -379,7 +379,7 @@ async def test_a_session_by_cookie(serve: Serve) -> None:
 
 
 async def test_origins(serve: Serve) -> None:
-    """Pages of allowed origins may open endpoint, and programs, which have none."""
+    """Pages of allowed origins may open one, and so may programs, which have no origin."""
     service = await serve(METHODS, allow_origin=["https://app.example"])
     for headers in ({}, {"Origin": "https://app.example"}):
         assert (await ask(await connect(service, **headers), "echo"))["result"] == {}
@@ -418,7 +418,7 @@ async def test_the_session_is_ended_elsewhere(serve: Serve, way: str, events: st
 
 
 async def test_across_services(serve: Serve, servers: Any) -> None:
-    """Through Redis events reach the sockets of another service, and so does the end of a session."""
+    """Through Redis, events reach the sockets of another service, and so does the end of a session."""
     url = server_module("redis").fresh_url(servers("redis"))
     here = await serve(METHODS, database=url, events=url)
     there = await serve(METHODS, database=url, events=url)
@@ -440,7 +440,7 @@ async def test_a_logout_over_the_socket(serve: Serve) -> None:
 
 
 async def test_the_session_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket is closed soon after; one whose session another renews stays."""
+    """The socket is closed soon after; it stays open if another client renews the session."""
     monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.05)
     service = await serve(METHODS, session_ttl=0.6)
     ada, eve = await service.create(), await service.create("eve")
@@ -461,7 +461,7 @@ async def test_the_session_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_an_end_that_nobody_told_of(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is found out by looking."""
+    """It is detected by polling."""
     from toto_aio.stores.memory import MemoryStore
 
     monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.02)
@@ -475,7 +475,7 @@ async def test_an_end_that_nobody_told_of(serve: Serve, monkeypatch: pytest.Monk
     assert await end(socket) == 1008
 
 
-# Its life
+# Opening and closing
 
 
 async def test_methods_at_its_opening_and_closing(serve: Serve) -> None:
@@ -504,7 +504,7 @@ async def test_methods_at_its_opening_and_closing(serve: Serve) -> None:
 
 
 async def test_a_client_that_leaves(serve: Serve) -> None:
-    """Calls that run come to their end; @cancellable ones are cancelled, and those who watch are told."""
+    """Running calls finish; @cancellable ones are cancelled, and watchers are notified."""
     ends: list[str] = []
 
     async def work(handler: Handler, parameters: Parameters) -> None:
@@ -520,7 +520,7 @@ async def test_a_client_that_leaves(serve: Serve) -> None:
 
     @asynchronous
     async def wait(handler: Handler, parameters: Parameters) -> None:
-        """Never answers."""
+        """Never respond."""
 
     service = await serve({"work": work, "leave": leave, "wait": wait})
     socket = await connect(service)
@@ -533,7 +533,7 @@ async def test_a_client_that_leaves(serve: Serve) -> None:
 
 
 async def test_shutdown(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """Sockets are closed with 1001, those that take no part too, within the time that a drain has."""
+    """Sockets are closed with 1001, even those that do not cooperate, within the time limit of a drain."""
     service = await serve({**METHODS})
     polite, deaf = await connect(service), await connect(service)
     await ask(polite, "listen", {"name": "e"})
@@ -550,7 +550,7 @@ async def test_shutdown(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_what_is_no_socket(serve: Serve) -> None:
-    """A GET there says so; a POST is a call; the path can be another, or there is none."""
+    """A GET there gets an error that says so; a POST is a call; the path can be changed or turned off."""
     service = await serve(METHODS)
     response = await service.client.get("/service/websocket")
     assert (response.status, response.headers["Upgrade"]) == (426, "websocket")
@@ -564,7 +564,7 @@ async def test_what_is_no_socket(serve: Serve) -> None:
 
 
 async def test_guesses_over_a_socket(serve: Serve) -> None:
-    """They count with all others."""
+    """They count together with all others."""
     service = await serve(METHODS, login_attempts=3)
     await service.create()
     socket = await connect(service)
@@ -575,7 +575,7 @@ async def test_guesses_over_a_socket(serve: Serve) -> None:
 
 
 async def test_a_session_that_a_parameter_shows(serve: Serve) -> None:
-    """It serves the call that shows it, and no other of the socket."""
+    """It applies to the call that shows it, and to no other call of the socket."""
 
     @authenticated_with_parameter
     async def by_parameter(handler: Handler, parameters: Parameters) -> str:
@@ -590,12 +590,12 @@ async def test_a_session_that_a_parameter_shows(serve: Serve) -> None:
 
 
 async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
-    """So many calls wait that its close is not seen: the end of the connection is."""
+    """So many calls wait that its close frame is not seen, but the end of the connection is."""
     left = 0
 
     @asynchronous
     async def wait(handler: Handler, parameters: Parameters) -> None:
-        """Never answers."""
+        """Never respond."""
 
     async def count_ends(handler: Handler, parameters: Parameters) -> None:
         nonlocal left
@@ -611,7 +611,7 @@ async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
 
 
 async def test_answers_wait_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are not lost: all come when it reads again."""
+    """They are not lost: all arrive when it reads again."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
 
     async def much(handler: Handler, parameters: Parameters) -> str:
@@ -632,21 +632,21 @@ async def test_answers_wait_for_a_slow_client(serve: Serve, monkeypatch: pytest.
 
 
 async def signed_service(serve: Serve) -> tuple[Service, str, str]:
-    """A service that wants signatures, and a session with its key."""
+    """A service that requires signatures, and a session with its key."""
     service = await serve(METHODS, signing="session")
     result = await service.result("account.create", ADA)
     return service, result["session_id"], result["key"]
 
 
 def first_frame(session: str, key: str, path: str = "/service/websocket") -> Parameters:
-    """A first frame that shows a session and is signed."""
+    """A signed first frame that shows a session."""
     headers = client.signed_headers(session, key, "GET", path, "", b"")
     names = {"session_id": "session-id", "timestamp": "timestamp", "nonce": "nonce", "signature": "hmac"}
     return {name: headers[f"x-toto-{header}"] for name, header in names.items()}
 
 
 async def test_a_signed_first_frame(serve: Serve) -> None:
-    """It shows the session; the frames behind it are not signed."""
+    """It shows the session; later frames are not signed."""
     service, session, key = await signed_service(serve)
     socket = await connect(service)
     await socket.send_json({**first_frame(session, key), "id": 0})
@@ -676,7 +676,7 @@ async def test_a_first_frame_that_is_signed_wrongly(serve: Serve, change: Parame
 
 
 async def test_a_first_frame_counts_once(serve: Serve) -> None:
-    """Who has copied it opens nothing."""
+    """A copy of it opens nothing."""
     service, session, key = await signed_service(serve)
     frame = {**first_frame(session, key), "id": 0}
     for code in (None, 1008):
@@ -686,7 +686,7 @@ async def test_a_first_frame_counts_once(serve: Serve) -> None:
 
 
 async def test_a_signed_opening(serve: Serve) -> None:
-    """A program signs the request that opens the socket; an id alone, or in the URL, opens nothing."""
+    """A program signs the request that opens the socket; an id by itself, or in the URL, opens nothing."""
     service, session, key = await signed_service(serve)
     headers = client.signed_headers(session, key, "GET", "/service/websocket", "", b"")
     headers.pop("content-type")
@@ -697,7 +697,7 @@ async def test_a_signed_opening(serve: Serve) -> None:
         assert refused.value.status == 403
 
 
-# Many
+# Many sockets
 
 
 async def test_idle_sockets_cost_little(tmp_path: Path) -> None:
