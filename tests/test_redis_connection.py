@@ -31,7 +31,13 @@ from toto_aio.models import Account
 from toto_aio.stores import Store, open_store
 
 KIND = "redis"
-"""Of the server that is this module's own."""
+"""The kind of server that this module has for itself."""
+
+
+@pytest.fixture
+def url(own_server: Server) -> str:
+    """The URL of an empty database on it."""
+    return tests.support.servers.redis.fresh_url(own_server)
 
 
 class Proxy:

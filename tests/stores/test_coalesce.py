@@ -1,4 +1,4 @@
-"""Reads that are merged: one query for those who ask together, and to each the answer to its own question."""
+"""Coalesced reads: one query for the callers that read together, and to each the value of its key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from toto_aio.exceptions import Unavailable
-from toto_aio.stores.coalesce import AT_ONCE, MOST, PATIENCE, Merged
+from toto_aio.stores.coalesce import MAX_KEYS, MAX_QUERIES, MAX_WAIT, Coalescer
 from toto_aio.stores.sql.dialect import in_list
 
 
@@ -33,10 +33,10 @@ class Table:
 async def test_one_query_for_those_who_ask_together() -> None:
     """Each key is asked for once; who asks later is answered by a query of its own."""
     table = Table()
-    merged = Merged(table.read)
-    answers = await asyncio.gather(*(merged.get(key) for key in ("a", "b", "unknown", "a")))
+    coalescer = Coalescer(table.read)
+    answers = await asyncio.gather(*(coalescer.get(key) for key in ("a", "b", "unknown", "a")))
     assert answers == ["A", "B", None, "A"]
-    assert await merged.get("c") == "C"
+    assert await coalescer.get("c") == "C"
     assert table.asked == [["a", "b", "unknown"], ["c"]]
 
 
@@ -44,12 +44,12 @@ async def test_who_asks_while_queries_are_under_way() -> None:
     """The next queries do not wait for them until there are enough; then the others ask together."""
     table = Table()
     table.may_answer.clear()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     asking = []
     for key in ("a", "a", "b", "c", "d"):
-        asking.append(asyncio.create_task(merged.get(key)))
+        asking.append(asyncio.create_task(coalescer.get(key)))
         await asyncio.sleep(0.001)
-    assert table.asked == [["a"], ["a"]] and AT_ONCE == 2
+    assert table.asked == [["a"], ["a"]] and MAX_QUERIES == 2
     table.may_answer.set()
     assert await asyncio.gather(*asking) == ["A", "A", "B", "C", "D"]
     assert table.asked == [["a"], ["a"], ["b", "c", "d"]]
@@ -59,11 +59,11 @@ async def test_who_is_slow_is_in_nobodys_way() -> None:
     """Those who wait for slow queries ask by themselves after a moment, and again after each further one."""
     table = Table()
     table.may_answer.clear()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     asking = []
     for key in ("a", "b", "c", "d"):
-        asking.append(asyncio.create_task(merged.get(key)))
-        await asyncio.sleep(2 * PATIENCE)
+        asking.append(asyncio.create_task(coalescer.get(key)))
+        await asyncio.sleep(2 * MAX_WAIT)
     assert table.asked == [["a"], ["b"], ["c"], ["d"]]
     table.may_answer.set()
     assert await asyncio.gather(*asking) == ["A", "B", "C", "D"]
@@ -72,18 +72,18 @@ async def test_who_is_slow_is_in_nobodys_way() -> None:
 async def test_many_keys() -> None:
     """No query has more than 64."""
     table = Table()
-    merged = Merged(table.read)
-    answers = await asyncio.gather(*(merged.get(f"k{n}") for n in range(2 * MOST + 1)))
-    assert answers == [f"K{n}" for n in range(2 * MOST + 1)]
-    assert [len(keys) for keys in table.asked] == [MOST, MOST, 1]
+    coalescer = Coalescer(table.read)
+    answers = await asyncio.gather(*(coalescer.get(f"k{n}") for n in range(2 * MAX_KEYS + 1)))
+    assert answers == [f"K{n}" for n in range(2 * MAX_KEYS + 1)]
+    assert [len(keys) for keys in table.asked] == [MAX_KEYS, MAX_KEYS, 1]
 
 
 async def test_who_is_cancelled_disturbs_no_other() -> None:
     """Neither before the query nor while it is under way; for nobody there is no query."""
     table = Table()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     table.may_answer.clear()
-    tasks = [asyncio.create_task(merged.get(key)) for key in ("a", "a", "b", "c")]
+    tasks = [asyncio.create_task(coalescer.get(key)) for key in ("a", "a", "b", "c")]
     await asyncio.sleep(0)
     tasks[3].cancel()
     await asyncio.sleep(0.01)
@@ -97,7 +97,7 @@ async def test_who_is_cancelled_disturbs_no_other() -> None:
         *[asyncio.CancelledError] * 2,
     ]
     assert table.asked == [["a", "b"]]
-    alone = asyncio.create_task(merged.get("d"))
+    alone = asyncio.create_task(coalescer.get("d"))
     await asyncio.sleep(0)
     alone.cancel()
     await asyncio.sleep(0.01)
@@ -107,15 +107,15 @@ async def test_who_is_cancelled_disturbs_no_other() -> None:
 async def test_an_error_reaches_all(caplog: pytest.LogCaptureFixture) -> None:
     """All who asked together, and none who asks afterwards; one who has gone leaves no trace."""
     table = Table()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     table.error = Unavailable()
-    tasks = [asyncio.create_task(merged.get(key)) for key in ("a", "a", "b")]
+    tasks = [asyncio.create_task(coalescer.get(key)) for key in ("a", "a", "b")]
     await asyncio.sleep(0)
     tasks[0].cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(answer) for answer in answers] == [asyncio.CancelledError, Unavailable, Unavailable]
     table.error = None
-    assert await merged.get("a") == "A"
+    assert await coalescer.get("a") == "A"
     assert caplog.records == []
 
 
@@ -123,12 +123,12 @@ async def test_the_end_waits_for_queries() -> None:
     """``finish`` returns when none is under way, and nobody waits for one."""
     table = Table()
     table.may_answer.clear()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     asking = []
     for key in ("a", "b", "c"):
-        asking.append(asyncio.create_task(merged.get(key)))
+        asking.append(asyncio.create_task(coalescer.get(key)))
         await asyncio.sleep(0.001)
-    finishing = asyncio.create_task(merged.finish())
+    finishing = asyncio.create_task(coalescer.finish())
     await asyncio.sleep(0.001)
     assert table.asked == [["a"], ["b"], ["c"]]
     assert not finishing.done()

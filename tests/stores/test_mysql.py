@@ -17,7 +17,17 @@ import asyncmy
 import pytest
 from msgspec.structs import replace
 
-from tests.stores.sql.test_store import GRACE, NOW, failing, frozen, opened, operations, run, session, told
+from tests.stores.sql.test_store import (
+    GRACE,
+    NOW,
+    every_operation,
+    failing,
+    frozen,
+    opened,
+    run,
+    session,
+    told,
+)
 from tests.support.servers import Server, mysql
 from tests.support.service import Serve
 from toto_aio import Handler
@@ -26,7 +36,7 @@ from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
 from toto_aio.stores.mysql import connect_arguments, in_hexadecimal
-from toto_aio.stores.sql import pool
+from toto_aio.stores.sql import operations, pool
 
 LIBRARIES = {"mysql": asyncmy, "mysql+aiomysql": aiomysql}
 
@@ -298,7 +308,7 @@ async def test_a_ready_pool_in_use(any_url: str, monkeypatch: pytest.MonkeyPatch
 
 async def test_a_ready_pool_on_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frozen it is unavailable within the limit; after a restart the first operations work."""
-    monkeypatch.setattr(pool, "OPERATION_LIMIT", 0.3)
+    monkeypatch.setattr(operations, "OPERATION_LIMIT", 0.3)
     with mysql.server() as server:
         url = mysql.fresh_url(server)
         for scheme in LIBRARIES:
@@ -310,5 +320,5 @@ async def test_a_ready_pool_on_a_server_that_restarts(monkeypatch: pytest.Monkey
                 await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
                 server.stop()
                 server.start()
-                for _, call in reversed(operations(store)[4:] + operations(store)[:3]):
+                for _, call in reversed(every_operation(store)[4:] + every_operation(store)[:3]):
                     await call()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from tests.stores.sql.test_store import GRACE, failing, frozen, opened, operations, run, session, told
+from tests.stores.sql.test_store import GRACE, every_operation, failing, frozen, opened, run, session, told
 from tests.support.servers import Server, postgresql
 from tests.support.service import Serve
 from toto_aio import Handler
@@ -19,7 +19,7 @@ from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
 from toto_aio.stores.postgres import data_source, numbered
-from toto_aio.stores.sql import pool
+from toto_aio.stores.sql import operations, pool
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def test_db_is_a_pool_of_its_own(url: str) -> None:
 async def test_all_of_db_in_use(url: str) -> None:
     """Methods that hold every connection of theirs do not keep the store from its work."""
     async with opened(url) as store:
-        held = [await store.db.acquire() for _ in range(pool.SIZE)]
+        held = [await store.db.acquire() for _ in range(pool.MAX_SIZE)]
         await store.add_account(Account("ada", "hash"))
         for connection in held:
             await store.db.release(connection)
@@ -231,7 +231,7 @@ async def test_cancelled_operations_on_a_ready_pool(url: str) -> None:
 
 async def test_a_ready_pool_on_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frozen it is unavailable within the limit; after a restart the first operations work."""
-    monkeypatch.setattr(pool, "OPERATION_LIMIT", 0.3)
+    monkeypatch.setattr(operations, "OPERATION_LIMIT", 0.3)
     monkeypatch.setattr(pool, "CLOSE_LIMIT", 0.2)
     with postgresql.server() as server:
         async with asyncpg.create_pool(postgresql.url(server), min_size=0, max_size=5) as ready:
@@ -242,6 +242,6 @@ async def test_a_ready_pool_on_a_server_that_restarts(monkeypatch: pytest.Monkey
             await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
             server.stop()
             server.start()
-            for _, call in reversed(operations(store)):
+            for _, call in reversed(every_operation(store)):
                 await call()
             await store.close()

@@ -18,9 +18,9 @@ from tests.stores.test_contract import make_session
 from tests.support.servers import Server, free_port
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
+from toto_aio.redis_url import connection_pool
 from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, open_store
-from toto_aio.stores.redis import connection_pool
 
 KIND = "redis"
 """Of the server that is this module's own."""
@@ -60,7 +60,7 @@ async def admin(url: str) -> AsyncIterator[Any]:
 )
 def test_urls(url: str, expected: dict[str, Any]) -> None:
     """What a URL says is how the connections are made."""
-    given = connection_pool(url).connection_kwargs
+    given = connection_pool(url, "database").connection_kwargs
     names = "host port db username password ssl_check_hostname".split()
     assert {name: given[name] for name in names if name in given} == expected
 
@@ -274,7 +274,7 @@ async def test_a_redis_that_can_lose_accounts(
             await store.add_account(Account("ada", None))
             await store.get_account("ada")
             [record] = caplog.records
-            text = f"accounts in Redis can be lost: write {advice} into its configuration"
+            text = f"accounts in Redis can be lost: add {advice} to its configuration"
             assert (record.levelno, record.getMessage()) == (logging.WARNING, text)
 
 
