@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,16 +14,16 @@ import uvloop
 from redis.asyncio import Redis
 
 import tests.support.servers.redis
-from tests.stores.operations import (
+from tests.support.servers import Server, free_port, make_certificate
+from tests.support.stores import (
     all_fail,
     cancelled_anywhere,
+    make_session,
     opened,
     operations,
     serves_again,
     write_until_killed,
 )
-from tests.stores.test_contract import make_session
-from tests.support.servers import Server, free_port
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
@@ -265,10 +264,3 @@ async def test_tls(tmp_path: Path) -> None:
             await store.add_session(make_session("k"))
             assert await store.get_session("k") == make_session("k")
             assert await store.db.exists("toto:session:k") == 1
-
-
-def make_certificate(certificate: Path, key: Path) -> None:
-    """A certificate for localhost, signed by itself."""
-    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {key}
-        -out {certificate} -subj /CN=localhost -addext subjectAltName=DNS:localhost"""
-    subprocess.run(command.split(), check=True, capture_output=True)

@@ -16,8 +16,7 @@ import uvloop
 
 import tests.support.servers.redis
 from tests.brokers.test_contract import Inbox
-from tests.support.servers import Server, free_port
-from tests.test_redis_connection import make_certificate
+from tests.support.servers import Server, free_port, make_certificate
 from toto_aio import redis_connection
 from toto_aio.brokers import Receiver, open_broker
 from toto_aio.brokers import redis as redis_broker

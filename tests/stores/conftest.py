@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import server_module
-from tests.stores.operations import opened
 from tests.support.servers import Server
+from tests.support.stores import opened
 from toto_aio.stores import Store
 
 

@@ -10,14 +10,12 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.structs import replace
 
+from tests.support.stores import LATER, NOW, make_session
 from toto_aio.exceptions import UserIDExists
-from toto_aio.models import Account, Session
+from toto_aio.models import Account
 from toto_aio.stores import Store
 
 T = TypeVar("T")
-
-NOW = float(int(time.time()))
-LATER = NOW + 86400.5
 
 USER_IDS = [
     "abc",
@@ -55,12 +53,6 @@ VALUES: dict[str, Any] = {
     "user": {"user_id": "x", "password": "y", "version": 9},
 }
 """Values of every plain kind, under names that some database gives a meaning."""
-
-
-def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
-    """A session that lives for a day unless told otherwise."""
-    given = {"created": NOW, "expires": LATER, "state": b"state", **fields}
-    return Session(key, user_id, **given)
 
 
 async def at_once(*coroutines: Coroutine[Any, Any, T]) -> list[T | BaseException]:

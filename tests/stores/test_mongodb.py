@@ -15,16 +15,16 @@ import uvloop
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.stores.operations import (
+from tests.support.servers import Server, free_port
+from tests.support.stores import (
     all_fail,
     cancelled_anywhere,
+    make_session,
     opened,
     operations,
     serves_again,
     write_until_killed,
 )
-from tests.stores.test_contract import make_session
-from tests.support.servers import Server, free_port
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError

@@ -17,7 +17,9 @@ import asyncmy
 import pytest
 from msgspec.structs import replace
 
-from tests.stores.sql.test_store import (
+from tests.support.servers import Server, mysql
+from tests.support.service import Serve
+from tests.support.sql_stores import (
     GRACE,
     NOW,
     every_operation,
@@ -28,8 +30,6 @@ from tests.stores.sql.test_store import (
     session,
     told,
 )
-from tests.support.servers import Server, mysql
-from tests.support.service import Serve
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account

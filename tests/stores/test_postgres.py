@@ -10,9 +10,9 @@ from collections.abc import Callable
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from tests.stores.sql.test_store import GRACE, every_operation, failing, frozen, opened, run, session, told
 from tests.support.servers import Server, postgresql
 from tests.support.service import Serve
+from tests.support.sql_stores import GRACE, every_operation, failing, frozen, opened, run, session, told
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account

@@ -13,12 +13,10 @@ import pytest
 from redis.asyncio import Redis, Sentinel
 
 import tests.support.servers.redis
-from tests.stores.operations import opened, operations
-from tests.stores.test_contract import make_session
 from tests.support.servers import Server, free_port
+from tests.support.stores import make_session, opened, operations
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
-from toto_aio.redis_url import connection_pool
 from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, open_store
 
@@ -44,25 +42,6 @@ async def admin(url: str) -> AsyncIterator[Any]:
 
 
 # The URL
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("redis", {}),
-        ("redis://", {}),
-        ("redis://cache", {"host": "cache"}),
-        ("redis://cache:1/2", {"host": "cache", "port": 1, "db": 2}),
-        ("redis://ada:a%40b%2F@cache/", {"username": "ada", "password": "a@b/", "host": "cache"}),
-        ("redis://:secret@[::1]:7/0", {"password": "secret", "host": "::1", "port": 7, "db": 0}),
-        ("rediss://cache?ssl_check_hostname=no", {"host": "cache", "ssl_check_hostname": False}),
-    ],
-)
-def test_urls(url: str, expected: dict[str, Any]) -> None:
-    """What a URL says is how the connections are made."""
-    given = connection_pool(url, "database").connection_kwargs
-    names = "host port db username password ssl_check_hostname".split()
-    assert {name: given[name] for name in names if name in given} == expected
 
 
 @pytest.mark.parametrize(

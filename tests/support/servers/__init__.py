@@ -179,3 +179,10 @@ def accepts(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """A certificate for localhost, signed by itself."""
+    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {key}
+        -out {certificate} -subj /CN=localhost -addext subjectAltName=DNS:localhost"""
+    subprocess.run(command.split(), check=True, capture_output=True)

@@ -68,7 +68,7 @@ async def _version(run: Run, dialect: Dialect) -> int:
     version = int(rows[0][0]) if rows else 0
     if version > len(MIGRATIONS):
         raise SettingsError(
-            f"database: its tables are version {version}, but this toto-aio supports up to {len(MIGRATIONS)}; "
+            f"database: its tables are version {version}, and this toto-aio knows up to {len(MIGRATIONS)}; "
             "install a newer one: pip install --upgrade toto-aio"
         )
     return version

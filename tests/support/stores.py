@@ -9,10 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.stores.test_contract import make_session
 from toto_aio.exceptions import Unavailable
-from toto_aio.models import Account
+from toto_aio.models import Account, Session
 from toto_aio.stores import Store, open_store
+
+NOW = float(int(time.time()))
+LATER = NOW + 86400.5
+
+
+def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
+    """A session that lives for a day unless told otherwise."""
+    given = {"created": NOW, "expires": LATER, "state": b"state", **fields}
+    return Session(key, user_id, **given)
 
 
 @asynccontextmanager
