@@ -13,7 +13,7 @@ from toto_aio.stores.sql.dialect import in_list
 
 
 class Table:
-    """What is read from; it keeps what was asked for, and answers when it may."""
+    """The table that is read. It records the keys of each query, and answers when it may."""
 
     def __init__(self) -> None:
         self.asked: list[Sequence[str]] = []
@@ -22,7 +22,7 @@ class Table:
         self.error: Exception | None = None
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Upper case, for all but the unknown."""
+        """Return the keys in upper case, except ``unknown``."""
         self.asked.append(keys)
         await self.may_answer.wait()
         if self.error is not None:
@@ -30,8 +30,8 @@ class Table:
         return {key: key.upper() for key in keys if key != "unknown"}
 
 
-async def test_one_query_for_those_who_ask_together() -> None:
-    """Each key is asked for once; who asks later is answered by a query of its own."""
+async def test_concurrent_reads_share_a_query() -> None:
+    """Each key is queried once; a later read gets its own query."""
     table = Table()
     coalescer = Coalescer(table.read)
     answers = await asyncio.gather(*(coalescer.get(key) for key in ("a", "b", "unknown", "a")))
@@ -40,8 +40,8 @@ async def test_one_query_for_those_who_ask_together() -> None:
     assert table.asked == [["a", "b", "unknown"], ["c"]]
 
 
-async def test_who_asks_while_queries_are_under_way() -> None:
-    """The next queries do not wait for them until there are enough; then the others ask together."""
+async def test_reads_during_queries() -> None:
+    """Up to ``MAX_QUERIES`` queries run at the same time; further reads then share one."""
     table = Table()
     table.may_answer.clear()
     coalescer = Coalescer(table.read)
@@ -55,8 +55,8 @@ async def test_who_asks_while_queries_are_under_way() -> None:
     assert table.asked == [["a"], ["a"], ["b", "c", "d"]]
 
 
-async def test_who_is_slow_is_in_nobodys_way() -> None:
-    """Those who wait for slow queries ask by themselves after a moment, and again after each further one."""
+async def test_reads_during_slow_queries() -> None:
+    """Reads that wait for slow queries get their own query after ``MAX_WAIT``."""
     table = Table()
     table.may_answer.clear()
     coalescer = Coalescer(table.read)
@@ -70,7 +70,7 @@ async def test_who_is_slow_is_in_nobodys_way() -> None:
 
 
 async def test_many_keys() -> None:
-    """No query has more than 64."""
+    """No query has more than 64 keys."""
     table = Table()
     coalescer = Coalescer(table.read)
     answers = await asyncio.gather(*(coalescer.get(f"k{n}") for n in range(2 * MAX_KEYS + 1)))
@@ -78,8 +78,8 @@ async def test_many_keys() -> None:
     assert [len(keys) for keys in table.asked] == [MAX_KEYS, MAX_KEYS, 1]
 
 
-async def test_who_is_cancelled_disturbs_no_other() -> None:
-    """Neither before the query nor while it is under way; for nobody there is no query."""
+async def test_cancelled_callers() -> None:
+    """A caller is cancelled before the query, or during it; if all are, there is no query."""
     table = Table()
     coalescer = Coalescer(table.read)
     table.may_answer.clear()
@@ -105,7 +105,7 @@ async def test_who_is_cancelled_disturbs_no_other() -> None:
 
 
 async def test_an_error_reaches_all(caplog: pytest.LogCaptureFixture) -> None:
-    """All who asked together, and none who asks afterwards; one who has gone leaves no trace."""
+    """An error reaches all reads of its query and no later one; a cancelled caller causes no log message."""
     table = Table()
     coalescer = Coalescer(table.read)
     table.error = Unavailable()
@@ -119,8 +119,8 @@ async def test_an_error_reaches_all(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
-async def test_the_end_waits_for_queries() -> None:
-    """``finish`` returns when none is under way, and nobody waits for one."""
+async def test_finish_waits_for_queries() -> None:
+    """``finish`` returns when no query is in progress, and no read waits for one."""
     table = Table()
     table.may_answer.clear()
     coalescer = Coalescer(table.read)
@@ -138,8 +138,8 @@ async def test_the_end_waits_for_queries() -> None:
 
 
 @pytest.mark.parametrize(("count", "places"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])
-def test_lists_of_few_lengths(count: int, places: int) -> None:
-    """The places are filled up with the last key, so that a database prepares few statements."""
+def test_lists_are_padded(count: int, places: int) -> None:
+    """The list is padded with the last key, so that a database prepares few statements."""
     keys = [f"k{n}" for n in range(count)]
     condition, values = in_list(keys)
     assert condition.count("?") == len(values) == places

@@ -25,7 +25,7 @@ GRACE = 0.25
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Store]:
-    """The store of a URL, closed afterwards."""
+    """The store at a URL, closed afterwards."""
     store = await open_store(url)
     try:
         yield store
@@ -35,7 +35,7 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 @contextmanager
 def frozen(server: Server) -> Iterator[None]:
-    """A server that does nothing while its connections stay open."""
+    """A server that does nothing, while its connections stay open."""
     server.freeze()
     try:
         yield
@@ -45,7 +45,7 @@ def frozen(server: Server) -> Iterator[None]:
 
 @asynccontextmanager
 async def locked(store: Store, key: str) -> AsyncIterator[None]:
-    """A session that a method's transaction holds, so that who writes to it waits."""
+    """A session that a method's transaction has locked, so that writes to it wait."""
     async with store.db.acquire() as connection:
         query = f"SELECT 1 FROM toto_sessions WHERE session_key = '{key}' FOR UPDATE"  # noqa: S608
         if hasattr(connection, "transaction"):
@@ -63,7 +63,7 @@ async def locked(store: Store, key: str) -> AsyncIterator[None]:
 
 
 async def run(store: Store, statement: str) -> list[Any]:
-    """The rows of a statement on the connection of the methods."""
+    """Return the rows of a statement, on a connection for methods."""
     if hasattr(store.db, "execute_fetchall"):
         return [tuple(row) for row in await store.db.execute_fetchall(statement)]
     async with store.db.acquire() as connection:
@@ -75,25 +75,25 @@ async def run(store: Store, statement: str) -> list[Any]:
 
 
 def session(key: str, state: bytes = b"state") -> Session:
-    """A session that lives for a day."""
+    """A session that is valid for a day."""
     return Session(key, "ada", NOW, NOW + 86400, state)
 
 
-async def failing(operation: Awaitable[Any], limit: float) -> None:
-    """An operation must be unavailable within its limit."""
+async def assert_unavailable(operation: Awaitable[Any], limit: float) -> None:
+    """Assert that an operation is unavailable within its limit."""
     start = time.monotonic()
     with pytest.raises(Unavailable):
         await operation
     assert time.monotonic() - start < limit + GRACE
 
 
-def told(error: BaseException) -> str:
-    """All that a log has of an error."""
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an error, as a log would have it."""
     return "".join(traceback.format_exception(error))
 
 
 def every_operation(store: Store) -> list[tuple[bool, Callable[[], Awaitable[Any]]]]:
-    """Every operation, each with whether it only reads."""
+    """Every operation, and whether it only reads."""
     return [
         (True, lambda: store.get_account("ada")),
         (True, lambda: store.get_session("k")),

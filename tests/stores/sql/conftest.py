@@ -12,7 +12,7 @@ from tests.support.sql_stores import PERSISTENT
 
 @pytest.fixture(params=PERSISTENT)
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a new store of each kind that lasts."""
+    """The URL of a new store of each persistent kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/toto.db"
     servers = request.getfixturevalue("servers")

@@ -15,14 +15,14 @@ from tests.support.servers import Server
 from tests.support.sql_stores import (
     GRACE,
     KINDS,
+    assert_unavailable,
     every_operation,
-    failing,
     frozen,
     locked,
     opened,
     run,
     session,
-    told,
+    traceback_of,
 )
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
@@ -32,14 +32,14 @@ from toto_aio.stores.sql import operations, pool
 
 @pytest.fixture(scope="module", params=KINDS)
 def own_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
-    """A server of each kind that no other module uses, as it is going to be killed."""
+    """A server of each kind for this module only, as it is going to be killed."""
     with server_module(request.param).server() as server:
         yield request.param, server
 
 
 @pytest.fixture
 def own_url(own_server: tuple[str, Server]) -> str:
-    """The URL of a new, empty store there."""
+    """The URL of a new, empty database on that server."""
     kind, server = own_server
     return str(server_module(kind).fresh_url(server))
 
@@ -50,7 +50,7 @@ def own_url(own_server: tuple[str, Server]) -> str:
 async def test_a_frozen_server(
     own_server: tuple[str, Server], own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each operation is unavailable within its limit, and works again when the server does."""
+    """Each operation is unavailable within its limit, and works again as soon as the server does."""
     monkeypatch.setattr(operations, "OPERATION_LIMIT", 0.4)
     monkeypatch.setattr(pool, "CONNECT_LIMIT", 0.3)
     monkeypatch.setattr(pool, "CLOSE_LIMIT", 0.2)
@@ -60,7 +60,8 @@ async def test_a_frozen_server(
         with frozen(own_server[1]):
             for _ in range(2):  # on connections that were open, and on new ones
                 calls = (
-                    failing(call(), operations.OPERATION_LIMIT) for _, call in every_operation(store)[:10]
+                    assert_unavailable(call(), operations.OPERATION_LIMIT)
+                    for _, call in every_operation(store)[:10]
                 )
                 await asyncio.gather(*calls)
         start = time.monotonic()
@@ -69,7 +70,7 @@ async def test_a_frozen_server(
         assert time.monotonic() - start < 1
 
 
-async def test_a_frozen_server_is_left(own_server: tuple[str, Server], own_url: str) -> None:
+async def test_closing_while_the_server_is_frozen(own_server: tuple[str, Server], own_url: str) -> None:
     """A store closes while the server does not answer."""
     store = await open_store(own_url)
     await asyncio.gather(*(store.increment("a", 60) for _ in range(5)))
@@ -80,37 +81,37 @@ async def test_a_frozen_server_is_left(own_server: tuple[str, Server], own_url: 
         start = time.monotonic()
         await store.close()
         assert time.monotonic() - start < 2 * pool.CLOSE_LIMIT + GRACE
-        await failing(under_way, 0)
+        await assert_unavailable(under_way, 0)
 
 
 async def test_a_frozen_server_cannot_be_opened(own_server: tuple[str, Server], own_url: str) -> None:
-    """Opening a store gives up after the time to connect."""
+    """Opening a store fails after the time limit for connecting."""
     with frozen(own_server[1]):
-        await failing(open_store(own_url), pool.CONNECT_LIMIT)
+        await assert_unavailable(open_store(own_url), pool.CONNECT_LIMIT)
 
 
 async def test_an_exhausted_pool(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While every connection waits for a lock, who comes last is told within the pool's limit."""
+    """While every connection waits for a lock, a further operation fails within the pool's limit."""
     monkeypatch.setattr(pool, "POOL_LIMIT", 0.2)
     async with opened(own_url) as store:
         await store.add_session(session("k"))
         async with locked(store, "k"):
             waiting = [asyncio.create_task(store.save_session(session("k"))) for _ in range(pool.MAX_SIZE)]
             await asyncio.sleep(0.2)
-            await failing(store.get_session("k"), pool.POOL_LIMIT)
-            await failing(store.increment("a", 60), pool.POOL_LIMIT)
+            await assert_unavailable(store.get_session("k"), pool.POOL_LIMIT)
+            await assert_unavailable(store.increment("a", 60), pool.POOL_LIMIT)
         assert sorted(await asyncio.gather(*waiting)) == [False] * (pool.MAX_SIZE - 1) + [True]
         assert await store.get_session("k") is not None
 
 
 async def test_a_lock_that_stays(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that waits too long is unavailable, and is not done behind the caller's back later."""
+    """A write that waits too long is unavailable, and is not carried out later."""
     monkeypatch.setattr(operations, "OPERATION_LIMIT", 0.3)
     async with opened(own_url) as store:
         await store.add_session(session("k"))
         async with locked(store, "k"):
-            await failing(store.save_session(session("k", b"late")), operations.OPERATION_LIMIT)
-            await failing(store.remove_session("k"), operations.OPERATION_LIMIT)
+            await assert_unavailable(store.save_session(session("k", b"late")), operations.OPERATION_LIMIT)
+            await assert_unavailable(store.remove_session("k"), operations.OPERATION_LIMIT)
             await _nobody_waits(store)
         await asyncio.sleep(0.1)
         assert await store.get_session("k") == session("k")
@@ -120,7 +121,7 @@ async def test_a_lock_that_stays(own_url: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_cancelled_operations(own_url: str) -> None:
-    """Wherever an operation is cut off, the next one gets the answer to its own question."""
+    """Wherever an operation is cancelled, the next one gets its own result."""
     rng = random.Random(1)  # noqa: S311
     async with opened(own_url) as store:
         keys = [f"key {n}" for n in range(20)]
@@ -147,7 +148,7 @@ async def test_cancelled_operations(own_url: str) -> None:
 
 
 async def test_a_cancelled_write_is_ended(own_url: str) -> None:
-    """Whoever waits for a lock on the server waits no more when the call is cancelled."""
+    """An operation that waits for a lock on the server stops waiting when it is cancelled."""
     async with opened(own_url) as store:
         await store.add_session(session("k"))
         async with locked(store, "k"):
@@ -174,7 +175,7 @@ async def _nobody_waits(store: Store) -> None:
 
 
 async def test_a_cancelled_opening(own_url: str) -> None:
-    """Wherever the opening of a store is cut off, it leaves nothing open and can be tried again."""
+    """Wherever the opening of a store is cancelled, it leaves nothing open and can be tried again."""
     for steps in range(0, 60, 4):
         opening = asyncio.create_task(open_store(own_url))
         await asyncio.sleep(steps / 1000)
@@ -186,23 +187,23 @@ async def test_a_cancelled_opening(own_url: str) -> None:
         await store.add_account(Account("ada", None))
 
 
-async def test_close_while_operations_are_under_way(own_url: str) -> None:
-    """They end at once, well or unavailable; after that every operation is unavailable."""
+async def test_closing_while_operations_are_in_progress(own_url: str) -> None:
+    """Operations in progress succeed or are unavailable; after that every operation is unavailable."""
     store = await open_store(own_url)
     writes = [asyncio.create_task(store.add_session(session(f"k{n}"))) for n in range(30)]
     await asyncio.sleep(0.005)
     await asyncio.wait_for(store.close(), 5)
     for outcome in await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 2):
         assert outcome is None or isinstance(outcome, Unavailable)
-    await failing(store.get_session("k0"), 0)
-    await failing(store.increment("a", 60), 0)
+    await assert_unavailable(store.get_session("k0"), 0)
+    await assert_unavailable(store.increment("a", 60), 0)
 
 
-# A server that ends
+# A server that stops
 
 
 async def test_a_killed_server(own_server: tuple[str, Server], own_url: str) -> None:
-    """Operations are unavailable while it is gone; the first one afterwards works, and nothing is lost."""
+    """Operations are unavailable while the server is down; afterwards they work, and nothing is lost."""
     async with opened(own_url) as store:
         await store.add_account(Account("ada", "old"))
         written = []
@@ -218,7 +219,7 @@ async def test_a_killed_server(own_server: tuple[str, Server], own_url: str) -> 
         with pytest.raises(Unavailable):
             await asyncio.wait_for(writing, 1)
         for _, call in every_operation(store):
-            await failing(call(), 0.1)
+            await assert_unavailable(call(), 0.1)
         await asyncio.to_thread(own_server[1].start)
         start = time.monotonic()
         assert await store.replace_password("ada", "old", "new") is True
@@ -230,7 +231,7 @@ async def test_a_killed_server(own_server: tuple[str, Server], own_url: str) -> 
 
 @pytest.mark.parametrize("is_read", [True, False])
 async def test_a_restart_while_idle(own_server: tuple[str, Server], own_url: str, is_read: bool) -> None:
-    """The first operation after it works, on connections that the event loop has not seen break."""
+    """The first operation after a restart works, even if the event loop has not noticed the restart."""
     async with opened(own_url) as store:
         await store.add_account(Account("ada", "old"))
         await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
@@ -242,7 +243,7 @@ async def test_a_restart_while_idle(own_server: tuple[str, Server], own_url: str
 
 
 async def test_no_server(own_server: tuple[str, Server], own_url: str) -> None:
-    """A store that cannot be opened says which database, and not with what password."""
+    """The error for a store that cannot be opened names the database, but not the password."""
     own_server[1].stop()
     try:
         with pytest.raises(Unavailable) as error:
@@ -251,4 +252,4 @@ async def test_no_server(own_server: tuple[str, Server], own_url: str) -> None:
         own_server[1].start()
     assert "Cannot open the database" in str(error.value)
     assert str(own_server[1].port) in str(error.value)
-    assert "p@ss" not in told(error.value) and "p%40ss" not in told(error.value)
+    assert "p@ss" not in traceback_of(error.value) and "p%40ss" not in traceback_of(error.value)

@@ -18,14 +18,14 @@ from toto_aio.stores.sql.dialect import Dialect
 
 
 async def test_the_schema_has_a_version(new_url: str) -> None:
-    """It stands in the one row of a table, and opening the store again changes nothing."""
+    """The version is in the only row of a table, and opening the store again does not change it."""
     for _ in range(2):
         async with opened(new_url) as store:
             assert await run(store, "SELECT * FROM toto_schema") == [(len(schema.MIGRATIONS),)]
 
 
 async def test_a_newer_schema_is_refused(new_url: str) -> None:
-    """A program that does not know the tables leaves them alone, and says what to do."""
+    """A program that does not know the tables leaves them unchanged, and says what to do."""
     async with opened(new_url) as store:
         await run(store, "UPDATE toto_schema SET version = 99")
         with pytest.raises(SettingsError, match=r"version 99, .* pip install"):
@@ -34,7 +34,7 @@ async def test_a_newer_schema_is_refused(new_url: str) -> None:
 
 
 async def test_an_older_schema_is_migrated(new_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing is done in order, by one of those who open the store, and what is stored is kept."""
+    """One of those that open the store runs the missing steps in order, and stored data is kept."""
     async with opened(new_url) as store:
         await store.add_account(Account("ada", "hash", {"n": 1}))
     steps: tuple[Callable[[Dialect], list[str]], ...] = (
@@ -51,7 +51,7 @@ async def test_an_older_schema_is_migrated(new_url: str, monkeypatch: pytest.Mon
 
 
 async def test_tables_without_a_version(new_url: str) -> None:
-    """A schema whose making was cut off is completed."""
+    """A schema whose creation was interrupted is completed."""
     async with opened(new_url) as store:
         await store.add_account(Account("ada", "hash"))
         await run(store, "DROP TABLE toto_counters")
@@ -63,8 +63,8 @@ async def test_tables_without_a_version(new_url: str) -> None:
         assert await run(store, "SELECT * FROM toto_schema") == [(len(schema.MIGRATIONS),)]
 
 
-async def test_many_make_the_schema_at_once(new_url: str) -> None:
-    """Eight stores are opened on an empty database together, and each works."""
+async def test_concurrent_creation(new_url: str) -> None:
+    """Eight stores are opened on an empty database at the same time, and each works."""
     stores = await asyncio.gather(*(open_store(new_url) for _ in range(8)))
     for n, store in enumerate(stores):
         await store.add_account(Account(f"user {n}", None))
@@ -72,8 +72,8 @@ async def test_many_make_the_schema_at_once(new_url: str) -> None:
     await asyncio.gather(*(store.close() for store in stores))
 
 
-async def test_processes_make_the_schema_at_once(new_url: str) -> None:
-    """Four processes do so too."""
+async def test_concurrent_creation_by_processes(new_url: str) -> None:
+    """Four processes open an empty database at the same time, and each works."""
     body = """
 import asyncio, sys
 from toto_aio.models import Account

@@ -9,7 +9,7 @@ from toto_aio.models import Account
 
 
 async def test_a_sweep_is_bounded(new_url: str) -> None:
-    """It drops a thousand rows at a time, so that no one waits long for it."""
+    """A sweep drops a thousand rows at a time, so that no other operation waits long for it."""
     async with opened(new_url) as store:
         rows = ", ".join(f"('{n}', 1, 1)" for n in range(2048))
         await run(store, f"INSERT INTO toto_counters VALUES {rows}")  # noqa: S608
@@ -19,7 +19,7 @@ async def test_a_sweep_is_bounded(new_url: str) -> None:
 
 
 async def test_the_longest_keys(new_url: str) -> None:
-    """255 characters of four bytes, and counters of 500, are kept and told apart to the last one."""
+    """User ids of 255 characters of four bytes, and counters of 500, are distinguished to the last one."""
     async with opened(new_url) as store:
         longest = "🦊" * 254
         for n, last in enumerate("ab"):
