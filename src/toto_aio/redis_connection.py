@@ -140,9 +140,8 @@ class RedisProtocol(asyncio.Protocol):
                     reply.set_result(answer)
                     continue
                 reply.set_exception(answer)
-                if str(answer).startswith(
-                    "READONLY"
-                ):  # another server is the primary now: resolve the name again
+                if str(answer).startswith("READONLY"):
+                    # Another server is the primary now, and may have taken over the name: connect again.
                     self.end(ConnectionAbortedError(str(answer)))
         except (hiredis.HiredisError, IndexError) as exc:
             self.end(exc)

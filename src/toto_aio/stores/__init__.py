@@ -83,7 +83,7 @@ class SessionStore(Protocol):
         """
 
     async def add_once(self, key: str, ttl: float) -> bool:
-        """Whether no process has added this key within the last ``ttl`` seconds."""
+        """Add a key, and return whether no process has added it within the last ``ttl`` seconds."""
 
     async def sweep(self) -> int:
         """Drop a bounded number of expired entries that the database does not drop by itself.

@@ -14,7 +14,7 @@ T = TypeVar("T")
 MAX_KEYS = 64
 """The most keys of a query."""
 MAX_QUERIES = 2
-"""Queries in progress while which further reads wait, to share a query: with more, each has fewer keys."""
+"""Queries in progress at a time, while further reads wait to share one; more would each have fewer keys."""
 MAX_WAIT = 0.02
 """The most seconds that a read waits to share a query, so that a slow query does not hold up others."""
 

@@ -74,7 +74,7 @@ async def from_client(client: Any) -> SQLStore:
 
 
 def data_source(url: str) -> str:
-    """Return a URL for asyncpg. The default host is localhost, and the default database is toto.
+    """Return a URL for asyncpg; by default localhost, the driver's default user, and the database toto.
 
     Raises ``SettingsError`` if asyncpg would understand the URL differently from how it is meant.
     """
