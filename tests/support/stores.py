@@ -1,4 +1,4 @@
-"""Every operation of a store, to see what each of them does when its database fails."""
+"""What the tests of stores share: sessions, and every operation, to run while a database fails."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.stores.test_contract import make_session
 from toto_aio.exceptions import Unavailable
-from toto_aio.models import Account
+from toto_aio.models import Account, Session
 from toto_aio.stores import Store, open_store
+
+NOW = float(int(time.time()))
+LATER = NOW + 86400.5
+
+
+def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
+    """A session that is valid for a day, unless ``fields`` say otherwise."""
+    given = {"created": NOW, "expires": LATER, "state": b"state", **fields}
+    return Session(key, user_id, **given)
 
 
 @asynccontextmanager
@@ -26,7 +34,7 @@ async def opened(database: Any) -> AsyncIterator[Store]:
 
 
 def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Each operation, by its name."""
+    """Every operation, by its name."""
     now = time.time()
     return {
         "get_account": lambda: store.get_account("ada"),
@@ -45,8 +53,8 @@ def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
     }
 
 
-async def all_fail(store: Store, limit: float) -> None:
-    """Each is unavailable, all at once, within the time limit and a quarter second."""
+async def assert_all_unavailable(store: Store, limit: float) -> None:
+    """Assert that all operations, at the same time, are unavailable within the limit and a quarter second."""
     start = time.monotonic()
     outcomes = await asyncio.gather(
         *(operation() for operation in operations(store).values()), return_exceptions=True
@@ -56,7 +64,7 @@ async def all_fail(store: Store, limit: float) -> None:
 
 
 async def serves_again(store: Store, limit: float = 1) -> None:
-    """It has to, within a second."""
+    """Wait until the store works again, for ``limit`` seconds at most."""
     async with asyncio.timeout(limit):
         while True:
             try:
@@ -67,7 +75,7 @@ async def serves_again(store: Store, limit: float = 1) -> None:
 
 
 async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str]:
-    """Add accounts by eight at a time while the server is killed; the user ids that were acknowledged."""
+    """Add accounts, eight at a time, until the server is killed. Returns the acknowledged user ids."""
     acknowledged = []
 
     async def write(number: int) -> None:
@@ -79,7 +87,7 @@ async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str
             acknowledged.append(f"{number}.{n}")
 
     writers = [asyncio.create_task(write(number)) for number in range(8)]
-    while len(acknowledged) < 50:  # noqa: ASYNC110  # the server is to be killed in the midst of it
+    while len(acknowledged) < 50:  # noqa: ASYNC110  # kill the server in the middle of it
         await asyncio.sleep(0.01)
     await asyncio.to_thread(kill)
     await asyncio.wait(writers, timeout=10)
@@ -88,7 +96,7 @@ async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str
 
 
 async def cancelled_anywhere(store: Store, rounds: int) -> None:
-    """Cancel operations at random moments; whoever asks then gets what is theirs."""
+    """Cancel operations at random moments, and assert that later ones get their own results."""
     choose = random.Random(1)  # noqa: S311  # the same moments in every run
     keys = [f"k{n}" for n in range(20)]
     for key in keys:
