@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer, unused_port
 import toto_aio.methods
 from tests.support import ROOT
 from toto_aio import Handler, TotoException, create_app
-from toto_aio.client import Client, Session, UnreadableAnswerError
+from toto_aio.client import Client, SessionCredentials, UnreadableAnswerError
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidHMAC,
@@ -108,7 +108,7 @@ METHODS: dict[str, Any] = {
 }
 
 
-def session_of(client: Client) -> Session:
+def session_of(client: Client) -> SessionCredentials:
     """The session that a client must have."""
     assert client.session is not None
     return client.session
@@ -510,7 +510,7 @@ async def test_a_socket_that_is_refused() -> None:
     """A session that is unknown opens none if it cannot sign."""
     async with serving(METHODS, signing="session") as client:
         await client.create_account("ada", PASSWORD)
-        client.session = Session(session_of(client).session_id, "ada", key="AAAA")
+        client.session = SessionCredentials(session_of(client).session_id, "ada", key="AAAA")
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             async with client.socket():
                 pass
