@@ -23,7 +23,7 @@ from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.auth.throttle import Throttle
 from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidSessionID, Unavailable
-from toto_aio.models import Client, Session
+from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
@@ -32,7 +32,7 @@ MAX_SESSION_ID = 256
 """Characters; a longer id was never given out and is not looked up."""
 MAX_AGENT = 200
 """Characters that are kept of the name that a client's program gives itself."""
-NOBODY = Client()
+NOBODY = ClientInfo()
 SAVE_LIMIT = 5.0
 """Seconds for which a save competes with others before it gives up."""
 
@@ -58,7 +58,7 @@ class Sessions:
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def log_in(self, user_id: str, password: str | None, client: Client) -> UserSession:
+    async def log_in(self, user_id: str, password: str | None, client: ClientInfo) -> UserSession:
         """A new session if the password is right, else ``InvalidCredentials``. Raises ``TooManyAttempts``."""
         async with self.throttle.attempt(normal_user_id(user_id), client.address):
             account = await self.accounts.verify(user_id, password)
@@ -72,7 +72,7 @@ class Sessions:
                 raise
         return session
 
-    async def create(self, user_id: str = "", client: Client = NOBODY) -> UserSession:
+    async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:
         """A new session with an id that nobody chose; anonymous without a user id."""
         session_id = secrets.token_urlsafe(32)
         now = time.time()
