@@ -42,7 +42,7 @@ import uvloop
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
 from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, Service, Victim, free_port, is_free, serving, until
-from toto_aio.server.generation import FIRST_PAUSE, LONGEST_PAUSE, STABLE
+from toto_aio.server.generation import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER
 
 CLIENTS = 20
 CALL_SECONDS = 0.005
@@ -51,7 +51,7 @@ SHUTDOWN_TIMEOUT = 3.0
 HALF_A_SECOND = 0.5
 """In which a worker is replaced, on an idle machine."""
 MARGIN = 0.5
-"""Seconds beyond ``STABLE`` after which the master must know that a worker serves."""
+"""Seconds beyond ``STABLE_AFTER`` after which the master must know that a worker serves."""
 REPLACE_LIMIT = 60.0
 """Seconds in which it must be, on any."""
 SAY_INTERVAL = 5.0
@@ -66,7 +66,7 @@ while True:
 """
 OPTIONS = {"kills": 60, "idle_kills": 30, "masters": 10, "pauses": 11}
 CONTROL_KILLS = 3
-PAUSE = re.compile(r"another takes its place in ([\d.]+) s")
+PAUSE = re.compile(r"starting its replacement in ([\d.]+) s")
 
 
 @dataclass
@@ -150,7 +150,7 @@ async def kill_under_load(run: Run, service: Service, kills: int) -> None:
     async with Load(service.port, CLIENTS, seconds=CALL_SECONDS) as load:
         judged = 0
         for _ in range(kills):
-            await asyncio.sleep(STABLE + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+            await asyncio.sleep(STABLE_AFTER + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
             before = service.workers()
             with Victim(random.choice(sorted(before))) as victim:  # noqa: S311
                 killed = time.monotonic()
@@ -186,7 +186,7 @@ def was_in_flight(drop: Drop, pid: int, gone: float) -> bool:
 async def kill_idle(run: Run, service: Service, kills: int) -> None:
     """Kill random workers while nobody calls."""
     for _ in range(kills):
-        await asyncio.sleep(STABLE + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+        await asyncio.sleep(STABLE_AFTER + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
         before = service.workers()
         with Victim(random.choice(sorted(before))) as victim:  # noqa: S311
             killed = time.monotonic()
@@ -212,7 +212,7 @@ async def answer_of(service: Service, pids: set[int]) -> None:
 
 async def keep_killing(run: Run, service: Service, pauses: int) -> None:
     """Kill a worker, and each that takes its place, while the other serves; the last after a while."""
-    await asyncio.sleep(STABLE + MARGIN)
+    await asyncio.sleep(STABLE_AFTER + MARGIN)
     before = len(PAUSE.findall(service.log.read_text()))
     pid, spared = sorted(service.workers())
     pid = await replaced(service, pid, spared)
@@ -222,7 +222,7 @@ async def keep_killing(run: Run, service: Service, pauses: int) -> None:
             progress(f"{run.service}: {number} of {pauses} replacements killed")
     run.others += [drop.reason for drop in load.dropped]
     await answer_of(service, {pid})
-    await asyncio.sleep(STABLE + MARGIN)
+    await asyncio.sleep(STABLE_AFTER + MARGIN)
     await answer_of(service, {await replaced(service, pid, spared)})
     said = PAUSE.findall(service.log.read_text())
     run.pauses = [float(pause) for pause in said[before:]]
@@ -232,7 +232,7 @@ async def replaced(service: Service, pid: int, spared: int) -> int:
     """Kill a worker, and wait for another, but do not let it start."""
     with Victim(pid) as victim:
         victim.send(signal.SIGKILL)
-    await until(lambda: service.workers() - {pid, spared}, LONGEST_PAUSE + REPLACE_LIMIT, "a replacement")
+    await until(lambda: service.workers() - {pid, spared}, MAX_BACKOFF + REPLACE_LIMIT, "a replacement")
     return min(service.workers() - {pid, spared})
 
 
@@ -266,7 +266,7 @@ async def kill_master(run: Run, folder: Path, *, busy: bool) -> None:
 
 def pauses_expected(count: int) -> list[float]:
     """The pauses before a worker is replaced that had lived, died so often at once, and has lived again."""
-    return [0, *(min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) for number in range(count)), 0]
+    return [0, *(min(FIRST_BACKOFF * 2**number, MAX_BACKOFF) for number in range(count)), 0]
 
 
 def verdict(ours: Run, naive: Run) -> tuple[bool, str]:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.support import ROOT
 from tests.support.servers import Server, free_port
 from tests.support.servers import redis as redis_server
-from toto_aio.cli.check import RULES, Finding, Seen, check
+from toto_aio.cli.check import RULES, Facts, Finding, check
 from toto_aio.cli.main import main
 from toto_aio.settings import Settings, SettingsError, read_settings
 
@@ -32,27 +32,27 @@ UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("trusted_proxies", "claim any address", {**PORT, "trusted_proxies": ["0.0.0.0/0"]}),
     ("trusted_proxies", "claim any address", {"trusted_proxies": ["unix", "::/0"]}),
     ("secure_cookies", "unencrypted", {"use_cookies": True, "secure_cookies": False}),
-    ("database", "gone when the process ends", {"database": "memory://"}),
-    ("database", "gone when the process ends", {"database": "memory"}),
+    ("database", "lost when the process ends", {"database": "memory://"}),
+    ("database", "lost when the process ends", {"database": "memory"}),
     ("session_store", "logged out", {"session_store": "memory://"}),
-    ("signing", "no secret", {"signing": "user_id"}),
+    ("signing", "not a secret", {"signing": "user_id"}),
     ("events", "one of the processes", {"processes": 2}),
     ("events", "one of the processes", {"processes": 0, "events": "memory"}),
     ("host", "all addresses", {**PORT, "host": "0.0.0.0"}),  # noqa: S104
     ("host", "all addresses", {**PORT, "host": "::", "trusted_proxies": ["10.0.0.5"]}),
     ("host", "all addresses", {**PORT, "host": ""}),
-    ("allow_origin", "every page", {"allow_origin": ["https://app.example", "*"]}),
-    ("get_methods", "a link or a picture", {"get_methods": "all"}),
+    ("allow_origin", "any web page", {"allow_origin": ["https://app.example", "*"]}),
+    ("get_methods", "a link or an image", {"get_methods": "all"}),
     ("password_min_length", "short passwords", {"password_min_length": 7}),
-    ("login_attempts", "so many guesses", {"login_attempts": 101}),
+    ("login_attempts", "more than 100 guesses", {"login_attempts": 101}),
     ("metrics_clients", "which methods", {"metrics": True, "metrics_clients": ["0.0.0.0/0"]}),
     ("autoreload", "half-written", {"autoreload": True}),
 ]
 STORED = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
 REDIS: list[tuple[str, dict[str, str]]] = [
-    ("writes nothing to the disk", {"appendonly": "no"}),
+    ("writes nothing to disk", {"appendonly": "no"}),
     ("drops accounts", {"maxmemory-policy": "allkeys-lru"}),
-    ("writes snapshots alone", {"appendonly": "no", "save": "3600 1"}),
+    ("only writes snapshots", {"appendonly": "no", "save": "3600 1"}),
     ("answers before", {"appendfsync": "everysec"}),
     ("drops sessions", {"maxmemory-policy": "volatile-lru"}),
 ]
@@ -180,13 +180,13 @@ def test_the_command(
         "    leave it out",
         "warning",
         "    leave it out",
-        "1 grave, 1 to think about",
+        "1 grave, 1 warning",
     ]
     monkeypatch.delenv("TOTO_AIO_DEBUG")
     assert run(capsys, str(file), "--signing=off")[0] == 0
     status, said = run(capsys, str(file), "--signing=off", "--login-attempts=10")
     assert status == 0
-    assert said.startswith("Nothing unsafe. Looked at: debug, host, ")
+    assert said.startswith("Nothing unsafe. Checked: debug, host, ")
     assert [path.name for path in tmp_path.iterdir()] == ["toto.toml"]
 
 
@@ -210,5 +210,5 @@ def test_the_page() -> None:
 
 def test_objects_in_place_of_text() -> None:
     """A program that hands over its database ready is checked for the rest."""
-    seen = Seen(read_settings({**SAFE, "database": object(), "signing": object(), "events": object()}))
+    seen = Facts(read_settings({**SAFE, "database": object(), "signing": object(), "events": object()}))
     assert not any(rule.applies(seen) for rule in RULES)

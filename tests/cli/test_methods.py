@@ -60,9 +60,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "METHOD        CALLER     BY    PARAMETERS                 WHAT IT DOES",
-        "client_error  anybody    POST  client_error, client_type  Log client_error if client_type is "
+        "client_error  anyone     POST  client_error, client_type  Log client_error if client_type is "
         "browser_js; answers whether it was logged.",
-        "hello         anybody    POST                             Greet.",
+        "hello         anyone     POST                             Greet.",
         "notes.add     logged in  POST  text, color='red'          Add a note of the user.",
     ]
 
@@ -108,11 +108,11 @@ async def invoke(handler: Any, parameters: Any) -> None: ...
 @pytest.mark.parametrize(
     ("decorate", "caller"),
     [
-        (optionally_authenticated, "anybody, with their session"),
-        (anonymous_session, "anybody, in a session"),
+        (optionally_authenticated, "anyone, with their session"),
+        (anonymous_session, "anyone, in a session"),
         (authenticated, "logged in"),
         (authenticated_with_parameter, "logged in by session_id"),
-        (safe, "anybody"),
+        (safe, "anyone"),
     ],
 )
 def test_who_may_call(decorate: Any, caller: str) -> None:
@@ -134,9 +134,9 @@ def test_what_is_not_documented() -> None:
     async def limited(handler: Any, parameters: Any) -> None: ...
 
     assert listed({"z": bare, "a": limited, "b.c": invoke}) == [
-        ["a", "anybody", "POST", "limit=10", ""],
-        ["b.c", "anybody", "POST", "", ""],
-        ["z", "anybody", "GET, POST", "b, a", ""],
+        ["a", "anyone", "POST", "limit=10", ""],
+        ["b.c", "anyone", "POST", "", ""],
+        ["z", "anyone", "GET, POST", "b, a", ""],
     ]
     assert listed({"a": limited}, get_methods="all")[0][2] == "GET, POST"
 

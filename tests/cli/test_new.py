@@ -29,7 +29,7 @@ from toto_aio.settings import SettingsError, read_settings
 BIN = Path(sys.executable).parent
 NAME = "my-notes"
 DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer")
-WORDS = "project_name|serve_command|work_command|toto_aio_requirement|with_processes"
+WORDS = "project_name|serve_command|develop_command|toto_aio_requirement|with_processes"
 SERVICE = {"simple": "/service", "chat": "/service", "embedded": "/api/service"}
 WHO = '''
 async def invoke(handler, parameters):
@@ -280,9 +280,9 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f"Made {NAME} from the template embedded. Next:\n\n"
+        f"Created {NAME} from the template embedded. Next:\n\n"
         f"    cd {NAME}\n"
-        "    make run     # then see http://127.0.0.1:8888/\n"
+        "    make run     # then open http://127.0.0.1:8888/\n"
         "    make test\n"
     )
     makefile = (tmp_path / NAME / "Makefile").read_text()

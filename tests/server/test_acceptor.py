@@ -78,7 +78,7 @@ async def test_those_who_wait_at_the_end() -> None:
 
 async def test_too_many_open_files(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says so once in a while, and who waits is served as soon as there is room."""
-    monkeypatch.setattr(acceptor, "PAUSE", 0.2)
+    monkeypatch.setattr(acceptor, "RETRY_INTERVAL", 0.2)
     async with greeting() as address:
         with socket.socket() as client:
             client.setblocking(False)

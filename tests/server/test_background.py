@@ -154,10 +154,10 @@ async def test_a_rolling_restart(shell: Shell) -> None:
     write(shell.folder, methods__version="async def invoke(")
     failed = await shell.toto_aio("restart", "--rolling")
     assert failed.status == 1
-    assert "the processes from before go on" in failed.said
+    assert "the old processes keep serving" in failed.said
     assert "SyntaxError" in failed.said
     assert await everybody(started.address) == old
-    assert "the last restart has failed" in (await shell.toto_aio("status")).said
+    assert "the last restart failed" in (await shell.toto_aio("status")).said
     write(shell.folder, methods__version=version_of(2))
     assert await shell.toto_aio("restart", "--rolling") == Done(0, "Restarted\n")
     assert not await everybody(started.address) & old

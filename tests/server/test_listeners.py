@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from tests.support.programs import short
-from toto_aio.server.listeners import Listener, Place, listen, places
+from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, listen
 from toto_aio.settings import Settings, SettingsError
 
 
 @contextmanager
 def listening(path: Path) -> Iterator[Listener]:
     """A listener on a path."""
-    with closing(listen(Place(short(path), "", 0))) as listener:
+    with closing(listen(BindAddress(short(path), "", 0))) as listener:
         yield listener
 
 
@@ -43,16 +43,16 @@ def can_connect(path: Path) -> bool:
     ],
     ids=str,
 )
-def test_places(options: dict[str, Any], expected: list[int]) -> None:
-    """All processes share one, or have a port each; free ports are places of their own."""
-    found = places(Settings(**options), 3)
-    assert [place.port for place in found] == expected
+def test_bind_addresses(options: dict[str, Any], expected: list[int]) -> None:
+    """All processes share one, or have a port each; free ports are addresses of their own."""
+    found = bind_addresses(Settings(**options), 3)
+    assert [address.port for address in found] == expected
     assert len(set(found)) == (3 if "ports" in options else 1)
 
 
 def test_a_host_with_several_addresses() -> None:
     """All of them are listened on, at the port that the first got."""
-    with closing(listen(Place("", "localhost", 0))) as listener:
+    with closing(listen(BindAddress("", "localhost", 0))) as listener:
         ports = {listening.getsockname()[1] for listening in listener.sockets}
         found = {info[4][0] for info in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
         assert {listening.getsockname()[0] for listening in listener.sockets} == found
@@ -63,29 +63,31 @@ def test_a_host_with_several_addresses() -> None:
 
 def test_the_url() -> None:
     """What people are told can be written into a browser."""
-    with closing(listen(Place("", "127.0.0.1", 0))) as listener:
+    with closing(listen(BindAddress("", "127.0.0.1", 0))) as listener:
         port = listener.sockets[0].getsockname()[1]
         assert listener.url("/service") == f"http://127.0.0.1:{port}/service"
-    with closing(listen(Place("", "::1", 0))) as listener:
+    with closing(listen(BindAddress("", "::1", 0))) as listener:
         port = listener.sockets[0].getsockname()[1]
         assert listener.url("/a/b/") == f"http://[::1]:{port}/a/b"
 
 
 @pytest.mark.parametrize(
-    "place", [Place("", "256.0.0.1", 0), Place("", "a" * 64, 0), Place("nowhere/socket", "", 0)], ids=str
+    "address",
+    [BindAddress("", "256.0.0.1", 0), BindAddress("", "a" * 64, 0), BindAddress("nowhere/socket", "", 0)],
+    ids=str,
 )
-def test_a_place_that_cannot_be(place: Place) -> None:
+def test_a_place_that_cannot_be(address: BindAddress) -> None:
     """The error names it."""
-    with pytest.raises(SettingsError, match=f"Cannot listen on {place}: "):
-        listen(place)
+    with pytest.raises(SettingsError, match=f"Cannot listen on {address}: "):
+        listen(address)
 
 
 def test_a_port_in_use() -> None:
     """The error says so, and nothing is left open."""
-    with closing(listen(Place("", "127.0.0.1", 0))) as listener:
-        place = listener.place._replace(port=listener.sockets[0].getsockname()[1])
+    with closing(listen(BindAddress("", "127.0.0.1", 0))) as listener:
+        address = listener.address._replace(port=listener.sockets[0].getsockname()[1])
         with pytest.raises(SettingsError, match="in use"):
-            listen(place)
+            listen(address)
 
 
 def test_a_path(tmp_path: Path) -> None:
@@ -112,10 +114,10 @@ def test_a_path_that_somebody_else_has_taken_over(tmp_path: Path) -> None:
 def test_a_path_in_use(tmp_path: Path) -> None:
     """It is not taken over; what is no socket is not removed."""
     with listening(tmp_path / "s"), pytest.raises(SettingsError, match="in use"):
-        listen(Place(short(tmp_path / "s"), "", 0))
+        listen(BindAddress(short(tmp_path / "s"), "", 0))
     (tmp_path / "file").write_text("precious")
     with pytest.raises(SettingsError, match="in use"):
-        listen(Place(short(tmp_path / "file"), "", 0))
+        listen(BindAddress(short(tmp_path / "file"), "", 0))
     assert (tmp_path / "file").read_text() == "precious"
 
 

@@ -92,8 +92,8 @@ async def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
         victim, other = await everybody(server.address)
         os.kill(victim, signal.SIGKILL)
         assert await who(server.address) == other
-        assert f"process {victim} ended by SIGKILL" in await server.wait_for("another takes its place")
-        await server.wait_for("serves in place of one that ended")
+        assert f"process {victim} ended by SIGKILL" in await server.wait_for("starting its replacement")
+        await server.wait_for("replaces one that ended")
         now = await everybody(server.address)
         assert other in now
         assert victim not in now
@@ -107,9 +107,9 @@ async def test_a_worker_that_keeps_dying_is_replaced_ever_more_slowly(tmp_path: 
         (tmp_path / "fatal").touch()
         os.kill(await who(server.address), signal.SIGKILL)
         for pause in ("in 0 s", "in 0.1 s", "in 0.2 s"):
-            assert (await server.wait_for("another takes its place")).endswith(pause)
+            assert (await server.wait_for("starting its replacement")).endswith(pause)
         (tmp_path / "fatal").unlink()
-        await server.wait_for("serves in place of one that ended")
+        await server.wait_for("replaces one that ended")
         await everybody(server.address)
 
 
@@ -218,7 +218,7 @@ async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
         old = await everybody(server.address)
         write(tmp_path, methods__version="async def invoke(")
         server.process.send_signal(signal.SIGHUP)
-        await server.wait_for("the restart has failed, the processes from before go on")
+        await server.wait_for("the restart failed, the old processes keep serving")
         await server.wait_for("SyntaxError")
         assert await everybody(server.address) == old
         assert await version(server) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toto_aio.server.pidfile import AlreadyRunning, Pidfile, find
+from toto_aio.server.pidfile import AlreadyRunning, Pidfile, find_running
 from toto_aio.settings import SettingsError
 
 HOLD = """
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from toto_aio.server.pidfile import Pidfile
 pidfile = Pidfile(Path(sys.argv[1]))
-pidfile.tell({"processes": 2})
+pidfile.write_state({"processes": 2})
 print("held", flush=True)
 sys.stdin.read()
 pidfile.close()
@@ -43,7 +43,7 @@ def holding(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def is_running(path: Path) -> bool:
     """Whether somebody holds the file."""
-    with find(path) as running:
+    with find_running(path) as running:
         return running is not None
 
 
@@ -52,14 +52,14 @@ def test_a_running_process(tmp_path: Path) -> None:
     path = tmp_path / "toto.pid"
     with holding(path) as process:
         assert path.read_text() == f"{process.pid}\n"
-        with find(path) as running:
+        with find_running(path) as running:
             assert running is not None
             assert running.pid == process.pid
-            assert running.state() == {"processes": 2}
-            assert not running.ended(0)
-            running.send(signal.SIGTERM)
-            assert running.ended(5)
-            running.send(signal.SIGTERM)  # which reaches nobody
+            assert running.read_state() == {"processes": 2}
+            assert not running.exits_within(0)
+            running.send_signal(signal.SIGTERM)
+            assert running.exits_within(5)
+            running.send_signal(signal.SIGTERM)  # which reaches nobody
         assert process.wait(5) == -signal.SIGTERM
     assert not is_running(path)
     assert path.exists()
@@ -129,5 +129,5 @@ def test_a_state_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptur
     """The service goes on, and the log says so."""
     (tmp_path / "toto.pid.new").mkdir()
     with closing(Pidfile(tmp_path / "toto.pid")) as pidfile:
-        pidfile.tell({"processes": 1})
+        pidfile.write_state({"processes": 1})
     assert "toto.pid.json could not be written" in caplog.text

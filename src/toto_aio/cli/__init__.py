@@ -1,1 +1,1 @@
-"""The command line: ``toto-aio COMMAND``."""
+"""The command line ``toto-aio COMMAND``: one module for each command of its own."""
