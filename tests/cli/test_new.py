@@ -29,7 +29,7 @@ from toto_aio.settings import SettingsError, read_settings
 BIN = Path(sys.executable).parent
 NAME = "my-notes"
 DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer")
-WORDS = "project_name|serve_command|develop_command|toto_aio_requirement|with_processes"
+PLACEHOLDERS = "project_name|serve_command|develop_command|toto_aio_requirement|with_processes"
 SERVICE = {"simple": "/service", "chat": "/service", "embedded": "/api/service"}
 WHO = '''
 async def invoke(handler, parameters):
@@ -93,7 +93,7 @@ def test_its_style(project: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_the_words_of_templates(project: Path) -> None:
+def test_the_placeholders_of_templates(project: Path) -> None:
     """All are replaced, in the text and in the names of files."""
     names = {str(path.relative_to(project)) for path in files(project)}
     common = (
@@ -103,7 +103,7 @@ def test_the_words_of_templates(project: Path) -> None:
     assert {*common.split(), *(f"deploy/{name}" for name in deploy)} <= names
     for path in files(project):
         text = f"{path} {path.read_text(encoding='utf-8')}"
-        assert not re.search(WORDS, text), path
+        assert not re.search(PLACEHOLDERS, text), path
     assert (project / "README.md").read_text().startswith(f"# {NAME}\n")
 
 
@@ -309,7 +309,7 @@ BAD_NAMES += ["n\u00f6tes", "my.notes", "a" * 32, "toto-aio", "toto_aio", "root"
 def test_names_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """They are refused with what to write, and nothing is made."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match="write another name, at most 31 small letters"):
+    with pytest.raises(SettingsError, match="write another name of at most 31 lower-case letters"):
         make_project(name)
     assert not list(tmp_path.iterdir())
 
@@ -320,7 +320,7 @@ def test_a_folder_that_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     make_project("a1-b_2")
     (tmp_path / "a1-b_2" / "README.md").write_text("mine")
     with pytest.raises(
-        SettingsError, match=r"a1-b_2: the folder is not empty: write another name, or remove it"
+        SettingsError, match=r"a1-b_2: the folder is not empty: write another name, or remove the folder"
     ):
         make_project("a1-b_2", "chat")
     assert (tmp_path / "a1-b_2" / "README.md").read_text() == "mine"
