@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from aiohttp import web
-
 from toto_aio import create_app
 from toto_aio.settings import read_settings
 

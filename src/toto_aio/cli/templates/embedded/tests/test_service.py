@@ -2,11 +2,11 @@
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from service import OPTIONS, make_application
-
-from methods import add
 from toto_aio.client import Client
 from toto_aio.settings import read_settings
+
+from methods import add
+from service import OPTIONS, make_application
 
 
 @pytest.fixture

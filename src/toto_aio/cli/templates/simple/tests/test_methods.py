@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
+from toto_aio import TotoException
 
 from methods import count, hello
-from toto_aio import TotoException
 
 
 async def test_hello(toto_call):
