@@ -1,10 +1,10 @@
-"""What a signed call of a logged-in user costs, beside one plain read of the driver for each request.
+"""What a signed call of a logged-in user costs, compared with one plain driver read for each request.
 
     python -m benchmarks.sessions [--cycles N] [--seconds N] [KIND ...]
 
-For each kind of database a server of its own is started, as the tests do, with 1,000 sessions in it. One peer
-answers the same signed call after one read by the driver, another the echo without any session. How it
-is measured is in README.md.
+For each kind of database its own server is started, as in the tests, with 1,000 sessions in it. One peer
+responds to the same signed call after one read by the driver; another responds to the echo without any
+session. README.md describes how it is measured.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace, kinds: tuple[str, ...] = KINDS) -> Report:
-    """The figures of the services on each kind of database."""
+    """Measure the services on each kind of database."""
     bars: dict[str, Spread] = {}
     rows, goals = [], []
     for kind in kinds:
@@ -171,7 +171,7 @@ async def make_sessions(url: str, count: int = SESSIONS) -> list[str]:
 
 
 def check_sessions(server: Server, session_id: str) -> None:
-    """Raise ``Failure`` unless it answers a session, and refuses what is none."""
+    """Raise ``Failure`` unless the server accepts a session and refuses an invalid one."""
     for id, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
         headers = {**HEADERS, "x-toto-session-id": id, "x-toto-hmac": SIGNATURE}
         status, answer = post(server, BODY, headers)
