@@ -73,10 +73,10 @@ def count(server: Server) -> float:
         ask(json.dumps({"method": "count", "parameters": {"count": True}}))
         for _ in range(REQUESTS):
             ask(BODY)
-        answer = json.loads(ask(json.dumps({"method": "count", "parameters": {"count": False}})))
-    if "result" not in answer:
-        raise Failure(f"{server.name} answered {answer!r}")
-    return float(answer["result"]) / REQUESTS
+        response = json.loads(ask(json.dumps({"method": "count", "parameters": {"count": False}})))
+    if "result" not in response:
+        raise Failure(f"{server.name} responded {response!r}")
+    return float(response["result"]) / REQUESTS
 
 
 if __name__ == "__main__":

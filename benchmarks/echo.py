@@ -67,7 +67,7 @@ class Row:
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description="CPU microseconds per echo, beside a hand-written service.")
+    parser = argparse.ArgumentParser(description="What an echo costs, here and written by hand.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every slice there too")
     options = command_line(parser)
     try:

@@ -215,7 +215,7 @@ def check(server: Server, body: str = BODY, expected: Any = None) -> None:
     """Raise ``Failure`` unless the server gives the response that is to be timed."""
     status, answer = post(server, body)
     if (status, answer) != (200, expected or {"result": PARAMETERS}):
-        raise Failure(f"{server.name} answered {status} {answer!r}, not the parameters as JSON")
+        raise Failure(f"{server.name} responded {status} {answer!r}, not the parameters as JSON")
 
 
 def write_script(path: Path, body: str = BODY, headers: Mapping[str, str] = HEADERS) -> Path:
@@ -241,7 +241,7 @@ def load(
     requests, duration_us, refused, broken, p99_us = map(int, done.stdout.splitlines()[-1].split())
     if refused or broken or not requests:
         raise Failure(
-            f"{server.name}: of {requests} requests {refused} were answered with an error, "
+            f"{server.name}: of {requests} requests {refused} got an error, "
             f"and wrk met {broken} socket errors"
         )
     requests *= calls

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> Report:
         took: list[float] = []
         turns: dict[str, Callable[[], Slice]] = {
             WITHOUT: slice,
-            WITH: lambda: beside_logins(server, slice, took),
+            WITH: lambda: with_logins(server, slice, took),
         }
         slices = in_turns(turns, options.cycles, lambda one: f"{one.p99_ms:.1f}", "p99 in ms")
     p99 = {name: [one.p99_ms for one in of_turn] for name, of_turn in slices.items()}
@@ -79,7 +79,7 @@ def with_accounts(directory: Path) -> list[str]:
     return command
 
 
-def beside_logins(server: Server, slice: Callable[[], Slice], took: list[float]) -> Slice:
+def with_logins(server: Server, slice: Callable[[], Slice], took: list[float]) -> Slice:
     """A slice of load while users log in."""
     over = threading.Event()
     errors: list[Failure] = []
@@ -109,10 +109,10 @@ def beside_logins(server: Server, slice: Callable[[], Slice], took: list[float])
 
 def ask(server: Server, method: str) -> None:
     """Call a method with the user's name and password. Raises ``Failure`` unless that creates a session."""
-    status, answer = post(server, json.dumps({"method": method, "parameters": USER}))
-    if status != 200 or "result" not in answer:
-        raise Failure(f"{server.name} answered {method} with {status} {answer!r}")
+    status, response = post(server, json.dumps({"method": method, "parameters": USER}))
+    if status != 200 or "result" not in response:
+        raise Failure(f"{server.name} responded to {method} with {status} {response!r}")
 
 
 if __name__ == "__main__":
-    print_table(run, "The echo's p99 beside logins.")
+    print_table(run, "The echo's p99 with logins.")

@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> Report:
     listeners = sum(workers * len(services) // len(WORKERS) for workers in WORKERS) + 1
     calls = read.requests_per_second * options.seconds
     seen = [
-        f"An event that nobody here waits for: {heard:.1f} CPU µs for each process.",
+        f"An event for which nobody waits here: {heard:.1f} CPU µs for each process.",
         f"Redis: {redis_us / calls:.1f} CPU µs for a call with a session, {session_kib:.2f} KiB for each;",
         f"{carried / listeners:.2f} CPU µs for an event and each process that hears it.",
     ]
@@ -237,8 +237,8 @@ def report(
     rows, goals = [], []
     for name, values in spent.items():
         what, _, workers = name.rpartition(", ")
-        beside = f"{FEW:,} sessions" if what == SESSIONS else PLAIN
-        times = ratio(values, spent[f"{beside}, {workers}"])
+        base = f"{FEW:,} sessions" if what == SESSIONS else PLAIN
+        times = ratio(values, spent[f"{base}, {workers}"])
         rows.append(
             [name, spread(values).shown(1), "" if what in (PLAIN, f"{FEW:,} sessions") else times.shown(2)]
         )

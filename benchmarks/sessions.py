@@ -55,7 +55,7 @@ ECHO = '''from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler, parameters):
-    """Return the parameters to who is logged in."""
+    """Return the parameters to a logged-in user."""
     return parameters
 '''
 
@@ -95,12 +95,12 @@ def run(options: argparse.Namespace, kinds: tuple[str, ...] = KINDS) -> Report:
     for kind in kinds:
         spent = measure(kind, options.cycles, options.seconds)
         ours, base = (spread(spent[name]) for name in (OURS, BASE))
-        times, beside = ratio(spent[BASE], spent[OURS]), ratio(spent[NONE], spent[OURS])
+        times, plain = ratio(spent[BASE], spent[OURS]), ratio(spent[NONE], spent[OURS])
         bars |= {f"{OURS}, {kind}": ours, f"{BASE}, {kind}": base}
-        rows.append([kind, base.shown(1), ours.shown(1), times.shown(2), beside.shown(2)])
+        rows.append([kind, base.shown(1), ours.shown(1), times.shown(2), plain.shown(2)])
         if kind == "redis":
             goals.append(Goal(3, "times cheaper than redis-py's GET per request", 3.5, times))
-            goals.append(Goal(3, "times cheaper than the base without a session", 1, beside))
+            goals.append(Goal(3, "times cheaper than the base without a session", 1, plain))
         if kind == "postgresql":
             goals.append(Goal(4, "times cheaper than an asyncpg query per request", 2, times))
     header = [
@@ -174,10 +174,10 @@ def check_sessions(server: Server, session_id: str) -> None:
     """Raise ``Failure`` unless the server accepts a session and refuses an invalid one."""
     for id, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
         headers = {**HEADERS, "x-toto-session-id": id, "x-toto-hmac": SIGNATURE}
-        status, answer = post(server, BODY, headers)
-        answered = status == 200 and answer.get("result") == PARAMETERS
-        if answered is not good:
-            raise Failure(f"{server.name} answered {status} {answer!r}")
+        status, response = post(server, BODY, headers)
+        accepted = status == 200 and response.get("result") == PARAMETERS
+        if accepted is not good:
+            raise Failure(f"{server.name} responded {status} {response!r}")
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ async def calls(server: Server, each: int, seconds: float) -> float:
     for client in clients:
         client.close()
     if not count:
-        raise Failure(f"{server.name} answered nothing")
+        raise Failure(f"{server.name} sent no response")
     return spent / 1000 / count
 
 
@@ -235,4 +235,4 @@ def frame(value: object, *, masked: bool = True) -> bytes:
 
 
 if __name__ == "__main__":
-    print_table(run, "Calls over WebSockets, beside Tornado and a hand-written loop.")
+    print_table(run, "Calls over WebSockets, compared with Tornado and a hand-written loop.")

@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the request that is waiting for its response."""
-        where = " within the answer" if self._received else ""
+        where = " within the response" if self._received else ""
         self._break(("end of file" if exc is None else f"{type(exc).__name__}") + where)
 
     def close(self) -> None:
@@ -116,11 +116,11 @@ def echo_request(number: int, *, last: bool = False, seconds: float = 0) -> byte
     )
 
 
-def check_echo(number: int, answer: Response) -> int:
+def check_echo(number: int, response: Response) -> int:
     """The id of the process that echoed this number. Raises ``Broken`` for any other response."""
-    echoed = ECHOED.fullmatch(answer.body)
-    if answer.status != 200 or echoed is None or int(echoed[1]) != number:
-        raise Broken(f"wrong answer: {answer.status} {answer.body[:100]!r}")
+    echoed = ECHOED.fullmatch(response.body)
+    if response.status != 200 or echoed is None or int(echoed[1]) != number:
+        raise Broken(f"wrong response: {response.status} {response.body[:100]!r}")
     return int(echoed[2])
 
 
@@ -190,8 +190,8 @@ class Load:
                         pid = None
                         connection = await connect(self._port)
                     request = echo_request(number, last=not keeps, seconds=self._seconds)
-                    answer = await connection.ask(request)
-                pid = check_echo(number, answer)
+                    response = await connection.ask(request)
+                pid = check_echo(number, response)
             except (OSError, Broken) as exc:
                 reason = str(exc) if isinstance(exc, Broken) else type(exc).__name__
                 self.dropped.append(Drop(reason, keeps, pid, began, time.monotonic()))
@@ -203,7 +203,7 @@ class Load:
             self.pids[pid] += 1
             if keeps:
                 self.kept[client] = pid
-            if answer.closes or not keeps:
+            if response.closes or not keeps:
                 connection.close()
             if random.random() < PAUSE_SHARE:  # noqa: S311  # no secret
                 await asyncio.sleep(random.uniform(0, MAX_PAUSE))  # noqa: S311

@@ -156,12 +156,12 @@ async def kill_under_load(run: Run, service: Service, kills: int) -> None:
                 killed = time.monotonic()
                 victim.send(signal.SIGKILL)
                 await until(victim.is_gone, REPLACE_LIMIT, "the end of a worker that was killed")
-                gone = time.monotonic()
+                ended = time.monotonic()
             await until(partial(others_answer, service, load, before), REPLACE_LIMIT, "a replacement")
             run.kills += 1
             run.loaded.append(time.monotonic() - killed)
             dropped, judged = load.dropped[judged:], len(load.dropped)
-            others = [drop.reason for drop in dropped if not was_in_flight(drop, victim.pid, gone)]
+            others = [drop.reason for drop in dropped if not was_in_flight(drop, victim.pid, ended)]
             run.in_flight.append(len(dropped) - len(others))
             run.others += others
             if time.monotonic() > said + SAY_INTERVAL:
@@ -176,11 +176,11 @@ def others_answer(service: Service, load: Load, before: set[int]) -> bool:
     return any(load.pids[pid] for pid in service.workers() - before)
 
 
-def was_in_flight(drop: Drop, pid: int, gone: float) -> bool:
+def was_in_flight(drop: Drop, pid: int, ended: float) -> bool:
     """Whether a failed request may have been in flight on the process that was killed."""
     if drop.reason in (REFUSED, TimeoutError.__name__):
         return False
-    return drop.pid == pid or (drop.pid is None and drop.began <= gone)
+    return drop.pid == pid or (drop.pid is None and drop.began <= ended)
 
 
 async def kill_idle(run: Run, service: Service, kills: int) -> None:
@@ -193,12 +193,12 @@ async def kill_idle(run: Run, service: Service, kills: int) -> None:
             victim.send(signal.SIGKILL)
             await until(lambda: service.workers() - before, REPLACE_LIMIT, "a replacement")  # noqa: B023
             run.started.append(time.monotonic() - killed)
-            await answer_of(service, service.workers() - before)
+            await wait_for_response(service, service.workers() - before)
             run.answered.append(time.monotonic() - killed)
     progress(f"{run.service}: {kills} workers killed while idle")
 
 
-async def answer_of(service: Service, pids: set[int]) -> None:
+async def wait_for_response(service: Service, pids: set[int]) -> None:
     """Call until one of these processes has responded."""
     async with asyncio.timeout(REPLACE_LIMIT):
         while True:
@@ -221,9 +221,9 @@ async def keep_killing(run: Run, service: Service, pauses: int) -> None:
             pid = await replaced(service, pid, spared)
             progress(f"{run.service}: {number} of {pauses} replacements killed")
     run.others += [drop.reason for drop in load.dropped]
-    await answer_of(service, {pid})
+    await wait_for_response(service, {pid})
     await asyncio.sleep(STABLE_AFTER + MARGIN)
-    await answer_of(service, {await replaced(service, pid, spared)})
+    await wait_for_response(service, {await replaced(service, pid, spared)})
     said = PAUSE.findall(service.log.read_text())
     run.delays = [float(pause) for pause in said[before:]]
 

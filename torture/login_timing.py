@@ -198,10 +198,10 @@ def log_in(connection: http.client.HTTPConnection, path: str, user_id: str) -> i
     start = time.perf_counter_ns()
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     response = connection.getresponse()
-    answer = response.read()
+    content = response.read()
     spent = time.perf_counter_ns() - start
-    if response.status != 200 or answer != REFUSAL:
-        raise Failure(f"the service answered {response.status} {answer!r}, not {REFUSAL!r}")
+    if response.status != 200 or content != REFUSAL:
+        raise Failure(f"the service responded {response.status} {content!r}, not {REFUSAL!r}")
     return spent
 
 
@@ -247,8 +247,8 @@ def verdict(pairs: Sequence[Pair]) -> tuple[bool, str]:
     if leaks:
         return False, f"FAILED: logins are told apart by time: {'; '.join(leaks)}"
     if missed:
-        return False, f"FAILED: this proves nothing, take more rounds; not found out: {'; '.join(missed)}"
-    return True, "Passed: no two kinds of logins are told apart, and every control was found out"
+        return False, f"FAILED: this proves nothing, take more rounds; not detected: {'; '.join(missed)}"
+    return True, "Passed: no two kinds of logins are told apart, and every control was detected"
 
 
 def table(pairs: Sequence[Pair]) -> str:

@@ -184,10 +184,10 @@ async def restarted(name: str, size: Size, folder: Path) -> Run:
 async def spread(port: int, clients: int) -> float:
     """The share of the busiest worker when all clients connect at the same time, and stay."""
     connections = await asyncio.gather(*(connect(port) for _ in range(clients)))
-    answers = await asyncio.gather(*(connection.ask(echo_request(1)) for connection in connections))
+    responses = await asyncio.gather(*(connection.ask(echo_request(1)) for connection in connections))
     for connection in connections:
         connection.close()
-    pids = Counter(check_echo(1, answer) for answer in answers)
+    pids = Counter(check_echo(1, response) for response in responses)
     return max(pids.values()) / clients
 
 

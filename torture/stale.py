@@ -30,7 +30,7 @@ def linked(path: Path, pid: int) -> None:
     path.symlink_to(other)
 
 
-def told(path: Path, pid: int) -> None:
+def with_state(path: Path, pid: int) -> None:
     """Write the id, and next to it a state that says that all is well."""
     path.write_text(f"{pid}\n")
     state = {"addresses": ["http://127.0.0.1:1/"], "processes": 1, "restarts": 0, "failure": None}
@@ -54,7 +54,7 @@ KINDS: dict[str, Write] = {
     "the id of a stranger's group": text("-{pid}"),
     "the id of a stranger, among others": text("{pid} {pid}\n{pid}\n"),
     "a link to the id of a stranger": linked,
-    "the id of a stranger, and a state": told,
+    "the id of a stranger, and a state": with_state,
     "the id of a dead process": dead,
     "nothing": text(""),
     "garbage": garbage,

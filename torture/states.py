@@ -130,9 +130,9 @@ async def log_in(target: Target) -> str:
     """Create an account; returns the id of its session."""
     connection = await connect(target.port)
     request = target.request("account.create", user_id="ada", password="correct horse")  # noqa: S106
-    answer = await connection.ask(request)
+    response = await connection.ask(request)
     connection.close()
-    return str(json.loads(answer.body)["result"]["session_id"])
+    return str(json.loads(response.body)["result"]["session_id"])
 
 
 def call(method: str, *, marks: bool = True, **parameters: Any) -> Client:
@@ -143,12 +143,12 @@ def call(method: str, *, marks: bool = True, **parameters: Any) -> Client:
         target.marks += marks
         target.ready += 1
         try:
-            answer = await connection.ask(target.request(method, **parameters))
+            response = await connection.ask(target.request(method, **parameters))
         except Broken:
             return CUT_OFF
         finally:
             connection.close()
-        return _said(answer)
+        return _outcome(response)
 
     return client
 
@@ -161,11 +161,13 @@ def call_and_another(seconds: float) -> Client:
         target.marks += 1
         target.ready += 1
         try:
-            answer = await connection.ask(target.request("wait", seconds=seconds))
+            response = await connection.ask(target.request("wait", seconds=seconds))
         except Broken:
             return CUT_OFF
         try:
-            return TOLD_TO_CLOSE if answer.closes else _said(await connection.ask(target.request("wait")))
+            return (
+                TOLD_TO_CLOSE if response.closes else _outcome(await connection.ask(target.request("wait")))
+            )
         except Broken:
             return DROPPED
         finally:
@@ -222,7 +224,7 @@ async def half_a_request(target: Target) -> str:
     request = target.request("echo")
     target.ready += 1
     try:
-        return _said(await connection.ask(request[:-5]))
+        return _outcome(await connection.ask(request[:-5]))
     except Broken:
         return CUT_OFF
     finally:
@@ -258,6 +260,6 @@ def socket(method: str = "", **parameters: Any) -> Client:
     return client
 
 
-def _said(answer: Response) -> str:
-    body = json.loads(answer.body)
+def _outcome(response: Response) -> str:
+    body = json.loads(response.body)
     return ERROR.format(body["error"]["code"]) if "error" in body else ANSWERED

@@ -78,7 +78,7 @@ async def call(client: Client, number: int) -> None:
         except TotoException as exc:
             expect(exc.code, code)
         else:
-            raise Failure(f"{method} was answered")
+            raise Failure(f"{method} succeeded")
 
 
 async def log_in(client: Client, number: int) -> None:
@@ -97,8 +97,8 @@ async def log_in(client: Client, number: int) -> None:
 async def batch(client: Client, number: int) -> None:
     """Many calls at the same time."""
     entry = {"method": "echo", "parameters": {"n": number}}
-    answers = await client.batch({str(id): entry for id in range(BATCH)})
-    expect(list(answers.values()), [{"n": number}] * BATCH)
+    responses = await client.batch({str(id): entry for id in range(BATCH)})
+    expect(list(responses.values()), [{"n": number}] * BATCH)
 
 
 async def talk(client: Client, number: int) -> None:
@@ -141,7 +141,7 @@ async def leave(client: Client, number: int) -> None:
 def expect(got: object, wanted: object) -> None:
     """Raise ``Failure`` unless they are equal."""
     if got != wanted:
-        raise Failure(f"the answer was {got!r:.200}, and not {wanted!r:.200}")
+        raise Failure(f"the response was {got!r:.200}, and not {wanted!r:.200}")
 
 
 Visit = Callable[[Client, int], Awaitable[None]]

@@ -31,12 +31,12 @@ def test_options() -> None:
 
 def test_in_flight() -> None:
     """Requests that were, or may have been, on the killed worker count as in flight; others do not."""
-    assert was_in_flight(Drop("end of file", True, 7, began=1, ended=2), 7, gone=1.5)
-    assert was_in_flight(Drop("end of file", False, None, began=1, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop("end of file", True, 8, began=1, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop("end of file", False, None, began=1.6, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop(REFUSED, False, None, began=1, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop("TimeoutError", True, 7, began=1, ended=31), 7, gone=1.5)
+    assert was_in_flight(Drop("end of file", True, 7, began=1, ended=2), 7, ended=1.5)
+    assert was_in_flight(Drop("end of file", False, None, began=1, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop("end of file", True, 8, began=1, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop("end of file", False, None, began=1.6, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop(REFUSED, False, None, began=1, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop("TimeoutError", True, 7, began=1, ended=31), 7, ended=1.5)
 
 
 def test_delays() -> None:

@@ -41,36 +41,36 @@ def test_verdict_on_what_was_not_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":2,"pid":123}}', "wrong answer"),
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":', "within the answer"),
-        (b'HTTP/1.1 503 No\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":123}}', "wrong answer: 503"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":2,"pid":123}}', "wrong response"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":', "within the response"),
+        (b'HTTP/1.1 503 No\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":123}}', "wrong response: 503"),
         (b"nonsense\r\n\r\n", "wrong bytes"),
         (b"", "end of file"),
     ],
 )
-async def test_a_client_takes_no_wrong_answer(answer: bytes, reason: str) -> None:
+async def test_a_client_takes_no_wrong_answer(response: bytes, reason: str) -> None:
     """It says what arrived instead of a response."""
     with pytest.raises(Broken, match=reason):
-        check_echo(1, await answered(answer))
+        check_echo(1, await received(response))
 
 
 async def test_a_client_takes_a_right_answer() -> None:
     """A response can also tell the client to close the connection."""
     body = b'{"result":{"n":1,"pid":123}}'
     for head, closes in ((b"", False), (b"Connection: close\r\n", True)):
-        answer = await answered(b"HTTP/1.1 200 OK\r\n%bContent-Length: 28\r\n\r\n%b" % (head, body))
-        assert answer == Response(200, closes, body)
-        assert check_echo(1, answer) == 123
+        response = await received(b"HTTP/1.1 200 OK\r\n%bContent-Length: 28\r\n\r\n%b" % (head, body))
+        assert response == Response(200, closes, body)
+        assert check_echo(1, response) == 123
 
 
-async def answered(answer: bytes) -> Response:
+async def received(response: bytes) -> Response:
     """What a client reads of this response, which arrives byte by byte."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"}}")
-        for byte in answer:
+        for byte in response:
             writer.write(bytes([byte]))
             await writer.drain()
             await asyncio.sleep(0)

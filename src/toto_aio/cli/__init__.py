@@ -1,1 +1,1 @@
-"""The command line ``toto-aio COMMAND``: one module for each command of its own."""
+"""The command line ``toto-aio COMMAND``: ``main``, and a module for each command with code of its own."""
