@@ -145,7 +145,7 @@ async def test_accounts_in_a_redis_that_keeps_them(server: Server, client: Redis
     assert await found(database=redis_server.fresh_url(server)) == []
 
 
-async def test_a_redis_that_does_not_tell(server: Server, client: Redis) -> None:
+async def test_a_redis_without_permission(server: Server, client: Redis) -> None:
     """Without permission to read its configuration, the finding says so, and what to check."""
     await client.acl_setuser(
         "guest", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"]

@@ -107,7 +107,7 @@ def test_the_placeholders_of_templates(project: Path) -> None:
     assert (project / "README.md").read_text().startswith(f"# {NAME}\n")
 
 
-def test_what_it_needs(project: Path) -> None:
+def test_its_requirements(project: Path) -> None:
     """It requires this version of toto_aio, and only extras that exist."""
     written = tomllib.loads((project / "pyproject.toml").read_text())
     assert written["project"]["name"] == NAME
@@ -306,7 +306,7 @@ BAD_NAMES += ["n\u00f6tes", "my.notes", "a" * 32, "toto-aio", "toto_aio", "root"
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_names_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_invalid_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """They are refused with what to write instead, and nothing is created."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match="write another name of at most 31 lower-case letters"):

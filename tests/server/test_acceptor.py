@@ -52,7 +52,7 @@ async def test_connections() -> None:
         assert await asyncio.gather(*(greeted(address) for _ in range(50))) == [b"hello"] * 50
 
 
-async def test_a_client_that_has_left() -> None:
+async def test_a_client_that_has_disconnected() -> None:
     """It does not disturb the others."""
     async with greeting() as address:
         for _ in range(20):
@@ -61,7 +61,7 @@ async def test_a_client_that_has_left() -> None:
         assert await greeted(address) == b"hello"
 
 
-async def test_those_who_wait_at_the_end() -> None:
+async def test_connections_that_wait_at_the_end() -> None:
     """A client that connected before the end gets a protocol; one that connects later is refused."""
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)

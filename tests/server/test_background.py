@@ -73,7 +73,7 @@ async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
     await shell.toto_aio("stop")
 
 
-async def test_a_life(shell: Shell) -> None:
+async def test_the_life_cycle(shell: Shell) -> None:
     """Started, called, restarted and stopped, with a status that scripts can use."""
     assert await shell.toto_aio("status") == Done(3, "Not running\n")
     started = await shell.toto_aio("start", *OPTIONS)
@@ -97,7 +97,7 @@ async def test_a_life(shell: Shell) -> None:
     assert await shell.toto_aio("status") == Done(3, "Not running\n")
 
 
-async def test_it_outlives_who_started_it(shell: Shell) -> None:
+async def test_it_outlives_its_starter(shell: Shell) -> None:
     """It has its own session, and no terminal."""
     started = await shell.toto_aio("start", *OPTIONS)
     assert os.getsid(started.pid) == started.pid != os.getsid(0)
@@ -139,7 +139,7 @@ async def test_a_start_that_fails(shell: Shell, option: str) -> None:
     assert not (shell.folder / "toto.pid").exists()
 
 
-async def test_files_that_cannot_be(shell: Shell) -> None:
+async def test_files_that_cannot_be_written(shell: Shell) -> None:
     """The option is named."""
     for option in ("--log-file=nowhere/x", "--pidfile=nowhere/x"):
         failed = await shell.toto_aio("start", *OPTIONS, option)
@@ -172,7 +172,7 @@ async def test_a_rolling_restart_of_one_process(shell: Shell) -> None:
     assert await who(started.address) != old
 
 
-async def test_rolling_what_does_not_run(shell: Shell) -> None:
+async def test_rolling_restart_of_nothing(shell: Shell) -> None:
     """There is nothing to restart, and the command says what to write instead."""
     assert await shell.toto_aio("restart", "--rolling") == Done(3, "Not running: write start\n")
     wrong = await shell.run("run.py", "--rolling")
@@ -191,7 +191,7 @@ async def test_a_service_that_was_killed(shell: Shell) -> None:
     assert is_alive(again.pid)
 
 
-async def test_a_folder_that_is_gone(shell: Shell) -> None:
+async def test_a_missing_folder(shell: Shell) -> None:
     """A restart that cannot even start a process leaves the old ones running."""
     started = await shell.toto_aio("start", *OPTIONS)
     renamed = shell.folder.with_name("renamed")

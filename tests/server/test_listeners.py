@@ -98,7 +98,7 @@ def test_a_path(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_a_path_that_somebody_else_has_taken_over(tmp_path: Path) -> None:
+def test_a_path_that_another_process_has_taken_over(tmp_path: Path) -> None:
     """It is left alone."""
     with listening(tmp_path / "s"):
         os.unlink(tmp_path / "s")

@@ -299,7 +299,7 @@ async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
             assert time.monotonic() - begin < 3
 
 
-async def test_who_comes_while_it_ends_is_refused(tmp_path: Path) -> None:
+async def test_connections_during_shutdown_are_refused(tmp_path: Path) -> None:
     """No client waits for a service that is draining: a load balancer tries the next one immediately."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
     async with serving(tmp_path, *TWO) as server:

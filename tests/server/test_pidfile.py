@@ -65,7 +65,7 @@ def test_a_running_process(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_it_is_gone_after_a_good_end(tmp_path: Path) -> None:
+def test_it_is_removed_at_the_end(tmp_path: Path) -> None:
     """Nothing is left of it."""
     with holding(tmp_path / "toto.pid") as process:
         process.communicate("")
@@ -88,7 +88,7 @@ def test_only_one_process_holds_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "1\n", f"{os.getppid()}\n", "999999999\n", "nonsense", "-1", "x" * 100_000], ids=repr
 )
-def test_what_a_file_says_does_not_matter(tmp_path: Path, content: str) -> None:
+def test_the_content_of_a_file_does_not_matter(tmp_path: Path, content: str) -> None:
     """A file without a holder belongs to no process, whatever its content, and blocks no start."""
     path = tmp_path / "toto.pid"
     path.write_text(content)
@@ -105,7 +105,7 @@ def test_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     """The error names the option and the path."""
     os.mkfifo(tmp_path / "pipe")
     assert not is_running(tmp_path / "pipe")

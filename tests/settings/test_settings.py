@@ -237,7 +237,7 @@ def test_a_toml_file_that_cannot_be_read(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["toto.toml", "toto.conf"])
-def test_a_file_that_is_no_text(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_text(tmp_path: Path, name: str) -> None:
     """Bytes that are not UTF-8 give one line that names the file."""
     file = tmp_path / name
     file.write_bytes(b'root = "\xff"')
@@ -311,12 +311,12 @@ def test_unknown_options_get_a_suggestion(tmp_path: Path) -> None:
     assert "did you mean" not in complaint({"zzzzzz": 5})
 
 
-def test_a_slip_in_port_suggests_port() -> None:
+def test_a_typo_in_port_suggests_port() -> None:
     """The most likely typo gets the right suggestion."""
     assert "port" in complaint({"prot": 9000}).partition("did you mean")[2]
 
 
-def test_a_table_in_toml_is_no_option(tmp_path: Path) -> None:
+def test_a_table_in_toml_is_not_an_option(tmp_path: Path) -> None:
     """Options are at the top level of the file."""
     file = write(tmp_path, "[server]\nport = 1", "toto.toml")
     assert complaint(file=file).startswith(f"{file}: server: no such option")
