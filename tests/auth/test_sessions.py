@@ -20,7 +20,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
-from toto_aio.models import Account, Client, Session
+from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.stores import Store
 from toto_aio.stores.memory import MemoryStore
@@ -163,8 +163,8 @@ async def test_every_login_has_an_id_of_its_own(sessions: Sessions) -> None:
     """A second login leaves the first session unchanged."""
     await sessions.accounts.create("ada", PASSWORD)
     first, second = (
-        await sessions.log_in("Ada", PASSWORD, Client("127.0.0.1")),
-        await sessions.log_in("ada", PASSWORD, Client("127.0.0.1")),
+        await sessions.log_in("Ada", PASSWORD, ClientInfo("127.0.0.1")),
+        await sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1")),
     )
     assert first.session_id != second.session_id
     for session in (first, second):
@@ -812,7 +812,7 @@ async def test_refresh_drops_what_cannot_be_saved(sessions: Sessions) -> None:
 async def test_the_account_of_a_session(sessions: Sessions) -> None:
     """It is the user's account, with its values."""
     await sessions.accounts.create("Ada", PASSWORD, name="Ada")
-    session = await sessions.log_in("ADA", PASSWORD, Client("127.0.0.1"))
+    session = await sessions.log_in("ADA", PASSWORD, ClientInfo("127.0.0.1"))
     account = await session.get_account()
     assert account is not None
     assert dict(account) == {"user_id": "ada", "name": "Ada"}
@@ -833,7 +833,7 @@ async def test_a_failed_login(store: Store, sessions: Sessions, user_id: str, pa
     """It creates no session."""
     await sessions.accounts.create("ada", PASSWORD)
     with pytest.raises(InvalidCredentials):
-        await sessions.log_in(user_id, password, Client("127.0.0.1"))
+        await sessions.log_in(user_id, password, ClientInfo("127.0.0.1"))
     for user in ("ada", "eve", ""):
         assert await store.list_sessions(user) == []
 
@@ -842,7 +842,7 @@ async def test_a_login_at_once_with_a_password_change(store: Store, sessions: Se
     """A session created with the old password during its change does not outlive the change."""
     await sessions.accounts.create("ada", PASSWORD)
     adding = Held(store, "add_session")
-    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, Client("127.0.0.1")))
+    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1")))
     await adding.reached.wait()  # the old password was right; its session is about to be created
     await sessions.accounts.change_password("ada", PASSWORD, "battery staple")
     kept = await sessions.create("ada")
@@ -857,7 +857,7 @@ async def test_a_login_before_a_password_change(store: Store, sessions: Sessions
     """A session created just before the change is ended by it, however late it is handed out."""
     await sessions.accounts.create("ada", PASSWORD)
     looking = Counted(store, "get_account")
-    session = await sessions.log_in("ada", PASSWORD, Client("127.0.0.1"))
+    session = await sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1"))
     assert looking.calls == 2  # once for the password, and once more when the session existed
     await sessions.accounts.change_password("ada", PASSWORD, "battery staple")
     await sessions.end_others(await sessions.create("ada"))
@@ -868,10 +868,10 @@ async def test_two_logins_that_replace_an_old_hash(store: Store, sessions: Sessi
     """Both have the right password and both succeed, though each stores a different hash."""
     await store.add_account(Account("ada", "$p5k2$$exec$r1EWMCMk7Rlv3L/RNcFXviDefYa0hlql"))
     replacing = Held(store, *changes_of_accounts(store))
-    first = asyncio.create_task(sessions.log_in("ada", "cloadm", Client("127.0.0.1")))
+    first = asyncio.create_task(sessions.log_in("ada", "cloadm", ClientInfo("127.0.0.1")))
     await replacing.reached.wait()
     adding = Held(store, "add_session")
-    second = asyncio.create_task(sessions.log_in("ada", "cloadm", Client("127.0.0.1")))
+    second = asyncio.create_task(sessions.log_in("ada", "cloadm", ClientInfo("127.0.0.1")))
     await adding.reached.wait()  # the second has replaced the hash, and its session is about to be created
     replacing.go.set()
     await first
@@ -885,7 +885,7 @@ async def test_other_changes_do_not_disturb_a_login(store: Store, sessions: Sess
     """Only the password counts: a login to an account whose values change in the meantime succeeds."""
     await sessions.accounts.create("ada", PASSWORD)
     adding = Held(store, "add_session")
-    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, Client("127.0.0.1")))
+    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1")))
     await adding.reached.wait()
     await store.update_account("ada", {"name": "Ada"})
     adding.go.set()
@@ -962,11 +962,11 @@ async def test_a_caller_makes_sessions(sessions: Sessions) -> None:
     """Anonymous without a user id, with a password check, or without; it becomes the caller's session."""
     await sessions.accounts.create("ada", PASSWORD)
     caller = Caller(sessions, None, None)
-    anonymous = await caller.create(None, None, Client("127.0.0.1"), verify_password=True)
+    anonymous = await caller.create(None, None, ClientInfo("127.0.0.1"), verify_password=True)
     assert (anonymous.user_id, caller.session) == ("", anonymous)
-    logged_in = await caller.create("Ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
+    logged_in = await caller.create("Ada", PASSWORD, ClientInfo("127.0.0.1"), verify_password=True)
     assert (logged_in.user_id, caller.session) == ("ada", logged_in)
-    trusted = await caller.create("ADA", None, Client("127.0.0.1"), verify_password=False)
+    trusted = await caller.create("ADA", None, ClientInfo("127.0.0.1"), verify_password=False)
     assert (trusted.user_id, caller.session) == ("ada", trusted)
     assert await caller.retrieve() is trusted
 
@@ -990,7 +990,7 @@ async def test_a_caller_that_fails_to_log_in(
     caller = Caller(sessions, session.session_id, None)
     await caller.retrieve()
     with pytest.raises(InvalidCredentials):
-        await caller.create(user_id, password, Client("127.0.0.1"), verify_password=verify_password)
+        await caller.create(user_id, password, ClientInfo("127.0.0.1"), verify_password=verify_password)
     assert caller.session is not None
     assert caller.session.session_id == session.session_id
 
@@ -1002,7 +1002,7 @@ async def test_a_login_while_the_old_session_is_loaded(store: Store, sessions: S
     reading = Held(store, "get_session")
     retrieval = asyncio.create_task(caller.retrieve())
     await reading.reached.wait()
-    login = asyncio.create_task(caller.create(None, None, Client("127.0.0.1"), verify_password=True))
+    login = asyncio.create_task(caller.create(None, None, ClientInfo("127.0.0.1"), verify_password=True))
     await asyncio.wait({login}, timeout=0.05)
     reading.go.set()
     await retrieval
@@ -1026,7 +1026,7 @@ async def test_a_caller_leaves_what_it_made(sessions: Sessions) -> None:
     """After a login, the new session ends."""
     await sessions.accounts.create("ada", PASSWORD)
     caller = Caller(sessions, None, None)
-    session = await caller.create("ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
+    session = await caller.create("ada", PASSWORD, ClientInfo("127.0.0.1"), verify_password=True)
     await caller.log_out()
     assert caller.session is None
     assert await sessions.load(session.session_id) is None
@@ -1043,7 +1043,7 @@ async def test_accounts_and_sessions_in_two_stores(store: Store, passwords: Pass
     accounts = MemoryStore()
     sessions = Sessions(store, Accounts(accounts, passwords), Settings())
     await sessions.accounts.create("ada", PASSWORD, name="Ada")
-    session = await sessions.log_in("ada", PASSWORD, Client("127.0.0.1"))
+    session = await sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1"))
     account = await session.get_account()
     assert account is not None
     assert account["name"] == "Ada"

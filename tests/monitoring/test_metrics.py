@@ -32,7 +32,7 @@ from toto_aio.dispatch.dispatcher import Dispatcher
 from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, error_redirect
 from toto_aio.lifespan import LIFESPAN
-from toto_aio.monitoring.multiprocess import Tally, locked
+from toto_aio.monitoring.multiprocess import MetricsFolder, locked
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
 
@@ -391,9 +391,7 @@ def test_a_folder_of_another_master(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SHARED]
     environment = {**ENVIRONMENT, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stderr.splitlines()[-1].endswith(
-        "which is not a folder: create it, or unset PROMETHEUS_MULTIPROC_DIR"
-    )
+    assert done.stderr.splitlines()[-1].endswith("which is not a folder: create it, or unset it")
     folder.mkdir()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
@@ -473,7 +471,7 @@ async def test_two_processes(tmp_path: Path) -> None:
             assert folder.stat().st_mode & 0o777 == 0o700
             await until(server, {"toto_sockets": 1, WHOS_CALLS: 13})
             os.kill(victim, signal.SIGKILL)
-            await server.wait_for("serves in place of one that ended")
+            await server.wait_for("replaces one that ended")
             await until(server, {"toto_sockets": 0, "toto_processes": 2, WHOS_CALLS: 13})
         server.process.send_signal(signal.SIGHUP)
         await server.wait_for("Serving on ")
@@ -507,7 +505,7 @@ async def test_counts_never_go_back(tmp_path: Path) -> None:
         for _ in range(3):
             async with socket_of(server) as victim:
                 os.kill(victim, signal.SIGKILL)
-                await server.wait_for("serves in place of one that ended")
+                await server.wait_for("replaces one that ended")
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
@@ -525,10 +523,10 @@ async def test_a_start_without_the_library(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tally() -> Iterator[Tally]:
+def tally() -> Iterator[MetricsFolder]:
     """An open tally."""
-    tally = Tally()
-    tally.add_ended(1)
+    tally = MetricsFolder()
+    tally.mark_process_dead(1)
     tally.close()
     tally.open()
     tally.open()
@@ -544,25 +542,25 @@ def counted(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.glob("*.db"))
 
 
-def test_broken_files(tally: Tally, errors: Callable[[], list[str]]) -> None:
+def test_broken_files(tally: MetricsFolder, errors: Callable[[], list[str]]) -> None:
     """A file that a killed process left incomplete is lost, logged, and does no further harm."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     (folder / "counter_7.db").write_bytes(b"")
-    tally.add_ended(7)
-    assert errors() == ["what process 7 has counted is lost to the metrics"]
+    tally.mark_process_dead(7)
+    assert errors() == ["the metrics of process 7 are lost"]
     assert not list(folder.glob("*.db"))
 
 
-async def test_who_reads_is_not_disturbed(tally: Tally) -> None:
+async def test_who_reads_is_not_disturbed(tally: MetricsFolder) -> None:
     """No count changes its file during a read, and the master does not wait for it; counts add up."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    with locked(str(folder), alone=False) as is_ours:
+    with locked(str(folder), exclusive=False) as is_ours:
         assert is_ours
         for pid in (7, 8):
             file = MmapedDict(str(folder / f"counter_{pid}.db"))  # type: ignore[no-untyped-call]
             file.write_value("notes", float(pid), 0.0)  # type: ignore[no-untyped-call]
             file.close()  # type: ignore[no-untyped-call]
-            tally.add_ended(pid)
+            tally.mark_process_dead(pid)
         assert counted(folder) == ["counter_7.db", "counter_8.db"]
     await eventually(lambda: counted(folder) == ["counter_ended.db"])
     values = MmapedDict.read_all_values_from_file(str(folder / "counter_ended.db"))  # type: ignore[no-untyped-call]

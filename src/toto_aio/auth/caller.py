@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials
-from toto_aio.models import Client
+from toto_aio.models import ClientInfo
 from toto_aio.signing import SignedRequest
 
 Verify = Callable[[UserSession], Awaitable[None] | None]
@@ -67,7 +67,7 @@ class Caller:
             return session
 
     async def create(
-        self, user_id: str | None, password: str | None, client: Client, *, verify_password: bool
+        self, user_id: str | None, password: str | None, client: ClientInfo, *, verify_password: bool
     ) -> UserSession:
         """A new session: anonymous without a user id, else after the password was checked, if it is to be."""
         async with self._turn():

@@ -23,7 +23,7 @@ from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidSessionID, Unavailable
-from toto_aio.models import Client, Session
+from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
@@ -32,7 +32,7 @@ MAX_SESSION_ID = 256
 """The most characters of a session id; no longer one was ever issued, so none is looked up."""
 MAX_AGENT = 200
 """Characters of a client's ``User-Agent`` that are kept."""
-NOBODY = Client()
+NOBODY = ClientInfo()
 SAVE_LIMIT = 5.0
 """Seconds that a save competes with others before it gives up."""
 
@@ -72,7 +72,7 @@ class Sessions:
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def log_in(self, user_id: str, password: str | None, client: Client) -> UserSession:
+    async def log_in(self, user_id: str, password: str | None, client: ClientInfo) -> UserSession:
         """A new session, if the password is right. Raises ``InvalidCredentials``, ``TooManyAttempts``."""
         async with self.attempts.attempt(normal_user_id(user_id), client.address):
             account = await self.accounts.verify(user_id, password)
@@ -87,7 +87,7 @@ class Sessions:
                 raise
         return session
 
-    async def create(self, user_id: str = "", client: Client = NOBODY) -> UserSession:
+    async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:
         """A new session with a random id; anonymous without a user id."""
         session_id = secrets.token_urlsafe(32)
         now = time.time()

@@ -15,7 +15,7 @@ from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.events.manager import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
-from toto_aio.models import Client
+from toto_aio.models import ClientInfo
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -99,7 +99,7 @@ class Handler:
         ``verify_password=False`` logs in without a password, after a check of the method's own. Raises
         ``InvalidCredentials``, and ``TooManyAttempts`` after too many wrong passwords.
         """
-        client = Client(self.address, self.reply.agent)
+        client = ClientInfo(self.address, self.reply.agent)
         return await self.caller.create(user_id, password, client, verify_password=verify_password)
 
     async def retrieve_session(self, session_id: str | None = None) -> UserSession | None:

@@ -25,7 +25,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from toto_aio.monitoring.multiprocess import FOLDER, locked
+from toto_aio.monitoring.multiprocess import FOLDER_VARIABLE, locked
 from toto_aio.settings import SettingsError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
@@ -132,10 +132,10 @@ def open_book() -> Book:
 @cache
 def _shared_book() -> Book:
     """The book of this process: a measure is one value in its file, however many apps there are."""
-    folder = os.environ[FOLDER]
+    folder = os.environ[FOLDER_VARIABLE]
     if not os.path.isdir(folder):
         raise SettingsError(
-            f"metrics: {FOLDER} names {folder!r}, which is not a folder: create it, or unset {FOLDER}"
+            f"metrics: {FOLDER_VARIABLE} names {folder!r}, which is not a folder: create it, or unset it"
         )
     return Book(Measures(None), lambda: _read(folder), ProcessMeasures().sample, is_shared=True)
 
@@ -145,7 +145,7 @@ def _read(folder: str) -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
     for _ in range(TRIES):
-        with locked(folder, alone=False) as is_ours:
+        with locked(folder, exclusive=False) as is_ours:
             try:
                 if is_ours:
                     return generate_latest(registry)

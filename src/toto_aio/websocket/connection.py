@@ -24,7 +24,7 @@ from toto_aio.events.manager import EventManager, current_manager
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
-from toto_aio.models import Client
+from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import TEXT, Format
@@ -57,7 +57,7 @@ class Socket:
         context: SocketContext,
         request: web.Request,
         response: web.WebSocketResponse[Any],
-        client: Client,
+        client: ClientInfo,
         session: UserSession | None,
     ) -> None:
         self.request = request

@@ -13,7 +13,7 @@ from toto_aio.http.drain import Drain
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER, SESSION_HEADER
-from toto_aio.models import Client
+from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import normal_path
 from toto_aio.websocket.connection import Socket, SocketContext
@@ -60,7 +60,7 @@ class Sockets:
             raise web.HTTPServiceUnavailable(text="The service is stopping.")
         session = await self._session(request)
         address = self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
-        client = Client(address, request.headers.get(hdrs.USER_AGENT, ""))
+        client = ClientInfo(address, request.headers.get(hdrs.USER_AGENT, ""))
         await response.prepare(request)
         socket = Socket(self._context, request, response, client, session)
         if self._stopping.is_set():  # it began while the session was loaded
