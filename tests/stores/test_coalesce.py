@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from toto_aio.exceptions import Unavailable
+from toto_aio.stores import coalesce
 from toto_aio.stores.coalesce import AT_ONCE, MOST, PATIENCE, Merged
 from toto_aio.stores.sql.dialect import in_list
 
@@ -40,8 +41,9 @@ async def test_one_query_for_those_who_ask_together() -> None:
     assert table.asked == [["a", "b", "unknown"], ["c"]]
 
 
-async def test_who_asks_while_queries_are_under_way() -> None:
+async def test_who_asks_while_queries_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next queries do not wait for them until there are enough; then the others ask together."""
+    monkeypatch.setattr(coalesce, "PATIENCE", 60)
     table = Table()
     table.may_answer.clear()
     merged = Merged(table.read)
@@ -133,7 +135,7 @@ async def test_the_end_waits_for_queries() -> None:
     assert table.asked == [["a"], ["b"], ["c"]]
     assert not finishing.done()
     table.may_answer.set()
-    await asyncio.wait_for(finishing, 1)
+    await asyncio.wait_for(finishing, 20)
     assert await asyncio.gather(*asking) == ["A", "B", "C"]
 
 

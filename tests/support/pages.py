@@ -302,7 +302,7 @@ async def talk(reader: Reader, lines: list[list[str]]) -> None:
         for sent, answer in lines:
             if sent:
                 await frames.send_str(sent.replace("SESSION", reader.session))
-            reader.expect(answer, await frames.receive_str(timeout=10))
+            reader.expect(answer, await frames.receive_str(timeout=20))
 
 
 def run_python(reader: Reader, code: str) -> None:

@@ -24,7 +24,7 @@ def serving(arguments: Sequence[str], folder: Path, timeout: float = 20) -> Iter
             yield _address(process, folder / "server.log", timeout)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(20)
 
 
 def _address(process: subprocess.Popen[bytes], log: Path, timeout: float) -> str:

@@ -19,6 +19,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.service import FastRunner, eventually
 from toto_aio import create_app
 from toto_aio.dispatch.handler import Handler
@@ -292,7 +293,7 @@ async def talk(port: int, pieces: list[bytes]) -> bytes:
             break  # the server wants no more of this
         writer.write(piece)
         await asyncio.sleep(0.001 if len(piece) == 1 else 0.01)
-    said = await asyncio.wait_for(reading, 10)
+    said = await asyncio.wait_for(reading, 20)
     writer.close()
     return said
 
@@ -415,10 +416,27 @@ def test_always_taken(answered: list[bytes]) -> None:
 
 async def test_order(answered: list[bytes]) -> None:
     """What comes while a call runs is answered after it, and later calls are taken again."""
-    async with running(fast=True) as (_, port):
-        said = await talk(
-            port, [call("slow", a=1) + b"", CALL, call("echo", b=3), *[b""] * 10, call("echo", c=4), LAST]
-        )
+    may_end = asyncio.Event()
+
+    async def held(handler: Handler, parameters: Any) -> Any:
+        await may_end.wait()
+        return parameters
+
+    async with running(fast=True, methods={**METHODS, "slow": held}) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in (call("slow", a=1), CALL, call("echo", b=3), *[b""] * 10):
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        may_end.set()
+        said = b""
+        while said.count(b'"result"') < 3:
+            said += await asyncio.wait_for(reader.read(10_000), WATCHDOG)
+        await asyncio.sleep(0.05)
+        for piece in (call("echo", c=4), LAST):
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        said += await asyncio.wait_for(reader.read(), WATCHDOG)
+        writer.close()
     assert re.findall(rb'"result":({[^}]*})', said) == [
         b'{"a":1}',
         b'{"a":1}',
@@ -435,10 +453,10 @@ async def test_keep_alive() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
             writer.write(call("slow"))
-            assert b"late" in await asyncio.wait_for(reader.read(1000), 5)
+            assert b"late" in await asyncio.wait_for(reader.read(1000), 20)
         started = asyncio.get_running_loop().time()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        assert 0.1 < asyncio.get_running_loop().time() - started < 2
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        assert asyncio.get_running_loop().time() - started > 0.1
         writer.close()
         half = await talk(port, [call("slow")[:30]])
         assert half == b""
@@ -454,28 +472,35 @@ async def test_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
     """A call goes on without its client, unless it says otherwise, and nothing is left of either."""
     ends: list[str] = []
 
+    may_end = asyncio.Event()
+
     async def goes_on(handler: Handler, parameters: Any) -> None:
-        await asyncio.sleep(0.5)
+        begun.append("on")
+        await may_end.wait()
         assert handler.request.remote == "127.0.0.1"
         ends.append(f"went on {handler.address}")
 
     @cancellable
     async def ends_too(handler: Handler, parameters: Any) -> None:
+        begun.append("too")
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
             ends.append("cancelled")
             raise
 
+    begun: list[str] = []
     before = len(asyncio.all_tasks())
     async with running(fast=True, methods={"on": goes_on, "too": ends_too}) as (runner, port):
         for method in ("on", "too"):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(call(method))
-            await asyncio.sleep(0.05)
+            await eventually(lambda method=method: method in begun)  # type: ignore[misc]
             assert len(runner._server.connections) == 1 + (method == "too")
             writer.close()
             await writer.wait_closed()
+        await eventually(lambda: ends == ["cancelled"])
+        may_end.set()
         await eventually(lambda: sorted(ends) == ["cancelled", "went on 127.0.0.1"])
         await eventually(lambda: not runner._server.connections)
     await eventually(lambda: len(asyncio.all_tasks()) <= before)
@@ -486,7 +511,11 @@ async def test_shutdown() -> None:
     """A call that runs is waited for, and one that takes too long is cancelled."""
     ends: list[str] = []
 
+    begun = 0
+
     async def wait(handler: Handler, parameters: Any) -> str:
+        nonlocal begun
+        begun += 1
         try:
             await asyncio.sleep(parameters["seconds"])
         except asyncio.CancelledError:
@@ -498,10 +527,10 @@ async def test_shutdown() -> None:
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for (_, writer), seconds in zip(clients, (0.3, 30), strict=True):
             writer.write(call("wait", seconds=seconds))
-        await asyncio.sleep(0.05)
+        await eventually(lambda: begun == 2)
         await runner.cleanup()
-        assert b"done" in await asyncio.wait_for(clients[0][0].read(), 5)
-        assert await asyncio.wait_for(clients[1][0].read(), 5) == b""
+        assert b"done" in await asyncio.wait_for(clients[0][0].read(), 20)
+        assert await asyncio.wait_for(clients[1][0].read(), 20) == b""
         for _, writer in clients:
             writer.close()
     await eventually(lambda: ends == ["cancelled"])
@@ -509,7 +538,14 @@ async def test_shutdown() -> None:
 
 async def test_drain(answered: list[bytes]) -> None:
     """From the moment that the server is to end, each answer tells its client to go."""
-    async with running(fast=True) as (runner, port):
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def held(handler: Handler, parameters: Any) -> Any:
+        begun.set()
+        await may_end.wait()
+        return parameters
+
+    async with running(fast=True, methods={**METHODS, "slow": held}) as (runner, port):
         assert runner._server is not None
         drain = runner.app[DRAIN]
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -517,15 +553,16 @@ async def test_drain(answered: list[bytes]) -> None:
             writer.write(CALL)
             assert b"Connection" not in await reader.read(1000)
         clients[0][1].write(call("slow"))
-        await asyncio.sleep(0.02)
+        await begun.wait()
         drain.begun = True
-        waiting = asyncio.create_task(drain.wait(runner._server, 3))
+        waiting = asyncio.create_task(drain.wait(runner._server, PATIENCE))
         await asyncio.sleep(0)
+        may_end.set()
         clients[1][1].write(CALL)
         for reader, writer in clients:
-            assert b"Connection: close" in await asyncio.wait_for(reader.read(), 5)
+            assert b"Connection: close" in await asyncio.wait_for(reader.read(), 20)
             writer.close()
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 20)
     assert len(answered) == 4
 
 
@@ -552,7 +589,7 @@ async def test_concurrency() -> None:
         for turn in range(20):
             method = "slow" if turn % 7 == number % 7 else "echo"
             writer.write(call(method, number=number, turn=turn))
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
             found = re.search(rb"Content-Length: (\d+)", head)
             assert found is not None
             answer = json.loads(await reader.readexactly(int(found[1])))

@@ -12,7 +12,7 @@ from tests.support.servers import Server, descendants
 
 WORKER = "www-data"
 """Whom its workers run as when the tests run as root, as Debian has it."""
-RELOAD_LIMIT = 10.0
+RELOAD_LIMIT = 30.0
 """Seconds that it has to serve what its sites say now."""
 FROM = "X-Comes-From"
 """The header in which clients say which address they have, as all of a test come from this machine."""
