@@ -297,7 +297,7 @@ async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
 async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
     """By a restart, and by the end; both do not wait for them."""
     write(tmp_path, methods__who=WHO)
-    patient = (*TWO, "--shutdown-timeout=60")  # longer than the end may take
+    patient = (*TWO, "--shutdown-timeout=300")  # longer than the end may take
     async with serving(tmp_path, *patient) as server, aiohttp.ClientSession() as client:
         async with client.ws_connect(f"{server.address}/websocket") as socket:
             server.process.send_signal(signal.SIGHUP)
@@ -312,7 +312,7 @@ async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
 async def test_who_comes_while_it_ends_is_refused(tmp_path: Path) -> None:
     """Nobody waits for a service that is draining: a balancer takes the next one at once."""
     write(tmp_path, methods__who=WHO, methods__held=HELD)
-    async with serving(tmp_path, *TWO, "--shutdown-timeout=60") as server:
+    async with serving(tmp_path, *TWO, "--shutdown-timeout=300") as server:
         held = asyncio.create_task(server.call({"method": "held"}))
         await server.wait_for("begun")
         end = asyncio.create_task(server.end())

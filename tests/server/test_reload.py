@@ -88,7 +88,7 @@ def test_without_the_library(tmp_path: Path) -> None:
         "from toto_aio.cli.main import main; main(['serve', '--port=0', '--autoreload'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     assert done.stderr == "toto-aio: autoreload needs watchfiles: pip install 'toto-aio[autoreload]'\n"

@@ -100,7 +100,7 @@ async def test_a_signal_ends_it_with_open_connections(tmp_path: Path) -> None:
         assert await server.end() == 0
 
 
-PATIENT = (*SERVE, "--port=0", "--shutdown-timeout=60")
+PATIENT = (*SERVE, "--port=0", "--shutdown-timeout=300")
 """With more time for an end than a test waits for it."""
 
 

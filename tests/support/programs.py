@@ -45,7 +45,7 @@ class Server:
     async def wait_for(self, text: str) -> str:
         """Read what it says until a new line with ``text``; that line."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 line = await self.process.stderr.readline()
                 assert line, f"It ended before it said {text!r}: {self.lines}"
@@ -62,7 +62,7 @@ class Server:
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the status, while ``lines`` has the last words."""
         self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, rest = await self.process.communicate()
         self.lines += rest.decode().splitlines()
         assert self.process.returncode is not None
@@ -100,7 +100,7 @@ async def failing(folder: Path, *arguments: str, **environment: str) -> str:
     """What is said by a start that must fail."""
     server = await start(folder, *arguments, **environment)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, said = await server.process.communicate()
     finally:
         if server.process.returncode is None:
