@@ -12,6 +12,7 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
+from tests.support.limits import patience
 from tests.support.servers import Server
 from tests.support.service import FastServer, PlainServer, Serve, Service
 from toto_aio import create_app
@@ -49,6 +50,13 @@ def serve(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> Serv
         return Service(await aiohttp_client(server(create_app(**options))))
 
     return serve
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_limits() -> Iterator[dict[str, dict[str, float]]]:
+    """The limits that a service has. The tests are given more time, except those of a limit itself."""
+    with patience() as found:
+        yield found
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
-from tests.support.service import Serve
+from tests.support.service import Serve, eventually
 from toto_aio import Handler, Settings, create_app
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
@@ -146,7 +146,7 @@ async def test_two_services_in_one_process(aiohttp_client: AiohttpClient) -> Non
     for prefix in "ab":
         assert await (await client.post(f"/{prefix}/service/manager")).json() == {"result": True}
     await client.post("/a/service/send", json={"x": 1})
-    await asyncio.sleep(0.01)
+    await eventually(lambda: bool(heard["a"]))
     assert heard == {"a": [{"x": 1}], "b": []}
 
 
@@ -248,11 +248,10 @@ async def test_event_init_module(serve: Serve, tmp_path: Path, monkeypatch: pyte
     async def send(handler: Handler, parameters: Parameters) -> None:
         for n in range(3):
             await handler.events.send("e", n)
-        await asyncio.sleep(0.01)
 
     service = await serve({"send": send}, event_init_module="events_here")
     await service.result("send")
-    assert sys.modules["events_here"].heard == [0, 1, 2]
+    await eventually(lambda: sys.modules["events_here"].heard == [0, 1, 2])
     with pytest.raises(SettingsError, match="events=memory://"):
         await start(event_init_module="events_here", events="off", database="memory://")
 
@@ -261,26 +260,29 @@ async def test_expired_sessions_are_dropped(aiohttp_client: AiohttpClient) -> No
     """A service drops them when it starts, and periodically."""
     from toto_aio.models import Session
 
-    store = MemoryStore()
+    store = Counting()
     await store.add_session(Session("k", "ada", 0, 1, b"\x80"))
     await aiohttp_client(create_app(method_module={"echo": echo}, database=store))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: store.sweeps == 1)
     assert await store.sweep() == 0
+
+
+class Counting(MemoryStore):
+    """Counts how often it was swept."""
+
+    sweeps = 0
+
+    async def sweep(self) -> int:
+        self.sweeps += 1
+        return await super().sweep()
 
 
 async def test_one_process_sweeps(serve: Serve) -> None:
     """Of the services that share a store, one drops expired sessions."""
-
-    class Counting(MemoryStore):
-        sweeps = 0
-
-        async def sweep(self) -> int:
-            self.sweeps += 1
-            return await super().sweep()
-
     store = Counting()
     for _ in range(4):
         await serve({"echo": echo}, database=store)
+    await eventually(lambda: store.sweeps >= 1)
     await asyncio.sleep(0.01)
     assert store.sweeps == 1
 

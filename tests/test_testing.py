@@ -76,7 +76,7 @@ def run(folder: Path, *command: str, **environment: str) -> str:
         env={**own, "PYTHONDONTWRITEBYTECODE": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
     )
     return finished.stdout + finished.stderr
 

@@ -26,7 +26,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         env={**ENVIRONMENT, "COLUMNS": "1000", **environment},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=False,
     )
 

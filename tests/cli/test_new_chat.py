@@ -32,13 +32,15 @@ async def test_the_chat_in_processes(tmp_path: Path, servers: Any) -> None:
         sockets = [await client.ws_connect(f"{server.address}/websocket") for client in clients]
         for socket in sockets:
             await socket.send_json({"id": 1, "method": "listen", "parameters": {"room": "r"}})
-            assert (await socket.receive_json(timeout=5))["result"] == "listening"
+            assert (await socket.receive_json(timeout=20))["result"] == "listening"
         waiting = asyncio.create_task(server.call({"method": "wait", "parameters": {"room": "r"}}))
-        await asyncio.sleep(0.2)
         said = {"name": "Ada", "text": "hello"}
-        await server.call({"method": "say", "parameters": {"room": "r", **said}})
+        async with asyncio.timeout(20):
+            while not waiting.done():  # again, as the first could come before the call waits
+                await server.call({"method": "say", "parameters": {"room": "r", **said}})
+                await asyncio.wait({waiting}, timeout=0.2)
         for socket in sockets:
-            assert json.loads(await socket.receive_str(timeout=5)) == said
+            assert json.loads(await socket.receive_str(timeout=20)) == said
         assert (await waiting)["result"] == said
         for socket in sockets:
             await socket.close()

@@ -399,12 +399,12 @@ async def test_a_service_that_is_away_or_slow() -> None:
         with pytest.raises(aiohttp.ClientConnectorError):
             async with client.socket():
                 pass
-    async with serving(METHODS) as service, Client(service.url, timeout=0.25) as client:
+    async with serving(METHODS) as service, Client(service.url, timeout=1) as client:
         with pytest.raises(TimeoutError):
-            await client.call("slow", {"seconds": 0.6})
+            await client.call("slow", {"seconds": 2})
         async with client.socket() as socket:
             with pytest.raises(TimeoutError):
-                await socket.call("slow", {"seconds": 0.6})
+                await socket.call("slow", {"seconds": 2})
             with pytest.raises(TimeoutError):
                 await socket.receive()
             assert await socket.call("echo") == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -83,15 +84,19 @@ async def test_good_and_fast_calls(serve: Serve, lines: Any) -> None:
     assert lines() == []
 
 
-async def test_a_slow_call(serve: Serve, lines: Any) -> None:
+async def test_a_slow_call(serve: Serve, lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is logged if it is slower than slow_call, unless it is meant to wait."""
+    now = time.perf_counter()
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
 
     async def nap(handler: Any, parameters: dict[str, Any]) -> None:
-        await asyncio.sleep(0.05)
+        nonlocal now
+        now += 0.05
 
     @asynchronous
     async def wait(handler: Any, parameters: dict[str, Any]) -> str:
-        await asyncio.sleep(0.05)
+        nonlocal now
+        now += 0.05
         return "done"
 
     service = await serve({"nap": nap, "wait": wait, "echo": echo}, slow_call=0.04)
@@ -100,7 +105,7 @@ async def test_a_slow_call(serve: Serve, lines: Any) -> None:
     await service.call("echo")
     [line] = lines()
     assert (line.levelname, line.method, line.address) == ("WARNING", "nap", "127.0.0.1")
-    assert line.seconds >= 0.05
+    assert line.seconds == pytest.approx(0.05)
 
 
 async def test_a_call_that_times_out(serve: Serve, lines: Any) -> None:

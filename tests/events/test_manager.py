@@ -52,7 +52,7 @@ class Inbox:
 
     async def next(self) -> Any:
         """The next event."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self._new.get()
 
 
@@ -529,7 +529,7 @@ async def test_closing_ends_the_handlers_that_run(persist: bool) -> None:
             await asyncio.sleep(0)
             ended.append(args)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async with running() as events:
             started = asyncio.Event()
             events.register_handler("news", wait_for_ever, persist)

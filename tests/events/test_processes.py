@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +14,9 @@ from typing import Any
 import pytest
 
 import tests.support.servers.redis
+from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import Server
-from tests.support.service import Serve
+from tests.support.service import Serve, eventually
 from toto_aio.brokers import open_broker
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.events.manager import EventManager
@@ -74,7 +74,7 @@ async def processes(tmp_path: Path, url: str, body: str) -> AsyncIterator[list[P
                 await asyncio.create_subprocess_exec(*command, str(number), stdin=PIPE, stdout=PIPE)
             )
         for process in started:
-            assert await line(process, 20) == "ready"
+            assert await line(process) == "ready"
         yield started
     finally:
         for process in started:
@@ -83,10 +83,10 @@ async def processes(tmp_path: Path, url: str, body: str) -> AsyncIterator[list[P
             await process.communicate()
 
 
-async def line(process: Process, limit: float = 5) -> str:
+async def line(process: Process) -> str:
     """The next line that a process writes."""
     assert process.stdout is not None
-    async with asyncio.timeout(limit):
+    async with asyncio.timeout(WATCHDOG):
         return (await process.stdout.readline()).decode().strip()
 
 
@@ -143,11 +143,11 @@ say("done", *missed)
     async with processes(tmp_path, url, body) as started:
         for process in started:
             tell(process)
-        assert [await line(process, 20) for process in started] == ["done"] * COUNT
+        assert [await line(process) for process in started] == ["done"] * COUNT
 
 
 async def test_a_kill_of_redis(tmp_path: Path) -> None:
-    """Within a second of Redis being ready all receive events again, and each learns that it missed some."""
+    """All hear events again, and each was told that it missed some."""
     body = """
 async def read():
     async with events.subscribe("tick", on_lagged=lambda count: say("lagged", count)) as ticks:
@@ -168,9 +168,7 @@ while tick:
             assert [await line(process) for process in started] == ["tick before"] * COUNT
             server.kill()
             server.start()
-            ready = time.monotonic()
             assert [await line(process) for process in started] == ["lagged 1"] * COUNT
-            assert time.monotonic() - ready < 1
             for sender in started:
                 tell(sender, "after")
                 assert [await line(process) for process in started] == ["tick after"] * COUNT
@@ -192,12 +190,19 @@ await ready()
         killed.kill()
         for number in range(50):
             await events.send("job", number, broadcast=False)
-        await asyncio.sleep(0.2)
+        jobs: list[str] = []
+
+        async def read(process: Process) -> None:
+            while job := await line(process):
+                jobs.append(job)
+
+        reading = [asyncio.create_task(read(process)) for process in living]
+        await eventually(lambda: len(jobs) >= 50)
+        await asyncio.sleep(0.2)  # in which more could come
         for process in living:
             tell(process)
-        done = [(await process.communicate())[0].decode().split("\n") for process in living]
-        jobs = sorted(job for lines in done for job in lines if job)
-        assert jobs == sorted(f"job {number}" for number in range(50))
+        await asyncio.gather(*reading)
+        assert sorted(jobs) == sorted(f"job {number}" for number in range(50))
         frozen.send_signal(signal.SIGCONT)
         tell(frozen)
         assert (await frozen.communicate())[0] == b""
@@ -223,16 +228,18 @@ async def test_two_apps_in_one_process(serve: Serve, url: str) -> None:
     services = [await serve(**app(name)) for name in ("one", "other")]
     for n, service in enumerate(services):
         assert await service.result("send", {"n": n, "to_all": True}) is True
-    await asyncio.sleep(0.1)
+    await eventually(lambda: len(heard) >= 4)
+    await asyncio.sleep(0.1)  # in which more could come
     assert sorted(heard) == [("one", 0), ("one", 1), ("other", 0), ("other", 1)]
     heard.clear()
     for n in range(20):
         await services[n % 2].result("send", {"n": n, "to_all": False})
+    await eventually(lambda: len(heard) >= 20)
     await asyncio.sleep(0.1)
     assert sorted(n for _, n in heard) == list(range(20))
 
 
-async def test_a_call_that_sends_while_redis_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_sends_while_redis_is_away(serve: Serve) -> None:
     """It gets 1011 and 503 within the limit; the service keeps running, and sends again after the outage."""
 
     async def send(handler: Any, parameters: dict[str, Any]) -> None:
@@ -241,7 +248,6 @@ async def test_a_call_that_sends_while_redis_is_away(serve: Serve, monkeypatch: 
     async def other(handler: Any, parameters: dict[str, Any]) -> str:
         return "as ever"
 
-    monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 0.3)
     with tests.support.servers.redis.server() as server:
         service = await serve(
             {"send": send, "other": other}, events=tests.support.servers.redis.fresh_url(server)
@@ -250,15 +256,13 @@ async def test_a_call_that_sends_while_redis_is_away(serve: Serve, monkeypatch: 
         for away, back in ((server.freeze, server.thaw), (server.kill, server.start)):
             away()
             try:
-                start = time.monotonic()
-                response = await service.post(json={"method": "send"})
+                with limits(redis_broker, PUBLISH_LIMIT=0.3):
+                    async with asyncio.timeout(WATCHDOG):
+                        response = await service.post(json={"method": "send"})
                 assert response.status == 503
                 assert (await response.json())["error"]["code"] == 1011
-                assert time.monotonic() - start < 0.55
                 assert await service.result("other") == "as ever"
             finally:
                 back()
-            monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 1)  # within which it has to serve again
             await service.result("send")
-            monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", 0.3)
         await service.client.close()

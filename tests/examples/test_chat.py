@@ -38,7 +38,7 @@ async def chats(count: int, *events: str) -> AsyncIterator[list[str]]:
             )
             started.append((port, process))
         for port, _ in started:
-            await eventually(lambda port=port: accepts(port), 20)  # type: ignore[misc]
+            await eventually(lambda port=port: accepts(port))  # type: ignore[misc]
         yield [f"http://127.0.0.1:{port}" for port, _ in started]
     finally:
         for _, process in started:
@@ -63,16 +63,17 @@ async def test_four_processes(servers: Any) -> None:
         sockets = [await client.ws_connect(f"{address}/chat/service/websocket") for address in addresses]
         for socket in sockets:
             await socket.send_json({"id": 1, "method": "listen", "parameters": {"room": "r"}})
-            assert (await socket.receive_json(timeout=5))["result"] == "listening"
+            assert (await socket.receive_json(timeout=20))["result"] == "listening"
         for turn, address in enumerate(addresses * 3):
             waiting = [asyncio.create_task(call(client, other, "wait", room="r")) for other in addresses]
+            for other in addresses * 3:  # once it has answered these, it has begun what waits
+                await call(client, other, "say", room="elsewhere", name="Eve", text="nobody hears it")
             await asyncio.sleep(0.1)
-            await call(client, address, "say", room="elsewhere", name="Eve", text="nobody hears it")
             await call(client, address, "say", room="r", name="Ada", text=str(turn))
             said = {"name": "Ada", "text": str(turn)}
-            assert await asyncio.wait_for(asyncio.gather(*waiting), 5) == [said] * 4
+            assert await asyncio.wait_for(asyncio.gather(*waiting), 20) == [said] * 4
             for socket in sockets:
-                assert json.loads(await socket.receive_str(timeout=5)) == said
+                assert json.loads(await socket.receive_str(timeout=20)) == said
 
 
 async def shown(page: Page, list: str, count: int) -> Any:
@@ -108,12 +109,12 @@ async def test_in_the_browser(browser: Browser, servers: Any, count: int) -> Non
                 "new Promise((done) => { const look = () => document.body.dataset.socket ? done() "
                 ": setTimeout(look, 20); look(); })"
             )
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)  # until their polling has begun, which nothing tells
         await say(pages[0], "hello <b>you</b>")
         for page in pages:
             for list in ("socket", "polling"):
                 assert await shown(page, list, 1) == ["Ada: hello <b>you</b>"]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
         await say(pages[1], "hello yourself")
         for page in pages:
             for list in ("socket", "polling"):

@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import json
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -16,7 +15,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.support import ROOT
+from tests.support import ROOT, copy_hello
 from tests.support.running import serving
 
 README = (ROOT / "README.md").read_text()
@@ -34,7 +33,7 @@ def bash(script: str, folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
@@ -66,7 +65,7 @@ def test_the_first_service_of_the_readme(tmp_path: Path) -> None:
 
 def test_the_tour_of_the_readme(tmp_path: Path) -> None:
     """The curl lines of the tour, one after the other, against the service of `make run`."""
-    shutil.copytree(ROOT / "examples" / "hello", tmp_path, dirs_exist_ok=True)
+    copy_hello(tmp_path)
     tour = README[README.index("## A tour") : README.index("## Methods")]
     script = "\necho; echo ---\n".join(blocks("sh", tour))
     with serving(["-m", "toto_aio", "serve", "--port=0"], tmp_path) as url:
@@ -114,17 +113,17 @@ def test_embedded_as_a_script(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with serving([str(ROOT / "examples" / "embedded" / "service.py"), str(port)], tmp_path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as response:
             assert b"/api/service" in response.read()
 
 
 def test_accounts(tmp_path: Path) -> None:
     """The client creates an account, counts with signed calls, and is refused after its logout."""
-    shutil.copytree(ROOT / "examples" / "hello", tmp_path, dirs_exist_ok=True)
+    copy_hello(tmp_path)
     client = ROOT / "examples" / "accounts" / "client.py"
     with serving(["-m", "toto_aio", "serve", "--port=0"], tmp_path) as url:
         finished = subprocess.run(
-            [sys.executable, str(client), url], capture_output=True, text=True, timeout=30, check=True
+            [sys.executable, str(client), url], capture_output=True, text=True, timeout=120, check=True
         )
         assert "counted [1, 2, 3]" in finished.stdout
         assert "refused" in finished.stdout

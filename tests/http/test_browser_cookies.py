@@ -153,7 +153,7 @@ async def test_a_foreign_page_that_goes_there(
         setTimeout(() => form.submit(), 50);
     })()"""
     await foreign.run(submit, url=f"{own}/app/service/transfer")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         shown = ""
         while "error" not in shown:
             await asyncio.sleep(0.1)

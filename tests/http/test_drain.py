@@ -11,26 +11,29 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.support.limits import PATIENCE, WATCHDOG
 from toto_aio import create_app
 from toto_aio.http.drain import DRAIN, Drain
 
 
 @dataclass
 class Draining:
-    """A service that can be drained, with a client that measures the time."""
+    """A service that can be drained, and a client."""
 
     drain: Drain
     server: web.Server
     client: aiohttp.ClientSession
     url: str
+    begun: asyncio.Event
+    """Whether the call of ``slow`` has begun."""
+    may_end: asyncio.Event
+    """Whether it may end."""
 
-    async def run(self, limit: float = 5) -> float:
-        """Drain; return the duration in seconds."""
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
+    async def run(self, limit: float = PATIENCE) -> None:
+        """Drain. By default it is over long before its limit."""
         self.drain.begun = True
-        await self.drain.wait(self.server, limit)
-        return loop.time() - begin
+        async with asyncio.timeout(WATCHDOG):
+            await self.drain.wait(self.server, limit)
 
     async def call(self, path: str = "", method: str = "echo") -> str | None:
         """The header ``Connection`` of the response to a call."""
@@ -46,8 +49,11 @@ async def draining() -> AsyncIterator[Draining]:
     async def echo(handler: object, parameters: object) -> object:
         return parameters
 
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
     async def slow(handler: object, parameters: object) -> object:
-        await asyncio.sleep(0.5)
+        begun.set()
+        await may_end.wait()
         return parameters
 
     async def gone(handler: object, parameters: object) -> object:
@@ -58,7 +64,7 @@ async def draining() -> AsyncIterator[Draining]:
     runner = web.AppRunner(app)
     async with serving(runner) as url, aiohttp.ClientSession() as client:
         assert runner.server is not None
-        yield Draining(app[DRAIN], runner.server, client, url)
+        yield Draining(app[DRAIN], runner.server, client, url, begun, may_end)
 
 
 @asynccontextmanager
@@ -77,14 +83,16 @@ async def test_a_connection_that_is_kept_alive(draining: Draining) -> None:
     await asyncio.sleep(0.1)
     assert not drained.done()
     assert await draining.call() == "close"
-    assert await drained < 2
+    await drained
 
 
 async def test_a_call_in_flight(draining: Draining) -> None:
     """Its response closes the connection too: after the drain nobody could serve the next request."""
     slow = asyncio.create_task(draining.call(method="slow"))
-    await asyncio.sleep(0.2)
-    assert await draining.run(0.1) < 0.3
+    await draining.begun.wait()
+    await draining.run(0.1)
+    assert not slow.done()
+    draining.may_end.set()
     assert await slow == "close"
 
 
@@ -94,21 +102,23 @@ async def test_what_aiohttp_answers(draining: Draining) -> None:
     drained = asyncio.create_task(draining.run())
     await asyncio.sleep(0)
     assert await draining.call("/no/such/path") == "close"
-    assert await drained < 2
+    await drained
 
 
 async def test_an_idle_connection(draining: Draining) -> None:
     """A client that sends nothing is waited for no longer than the limit."""
     assert await draining.call() is None
-    assert 0.2 <= await draining.run(0.2) < 1
+    begin = asyncio.get_running_loop().time()
+    await draining.run(0.2)
+    assert asyncio.get_running_loop().time() - begin >= 0.2
 
 
 async def test_sockets(draining: Draining) -> None:
     """They are closed in another way and not waited for, including those opened during the drain."""
     async with draining.client.ws_connect(draining.url + "/websocket") as socket:
-        assert await draining.run() < 1
+        await draining.run()
         async with draining.client.ws_connect(draining.url + "/websocket") as another:
-            assert await draining.run() < 1
+            await draining.run()
             for frames in (socket, another):
                 await frames.send_json({"id": 1, "method": "echo", "parameters": {"a": 1}})
                 assert await frames.receive_json() == {"id": 1, "result": {"a": 1}}
@@ -120,4 +130,4 @@ async def test_a_method_that_answers_in_aiohttps_words(draining: Draining) -> No
     drained = asyncio.create_task(draining.run())
     await asyncio.sleep(0)
     assert await draining.call(method="gone") == "close"
-    assert await drained < 2
+    await drained

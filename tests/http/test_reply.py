@@ -131,7 +131,7 @@ async def test_on_connection_close(serve: Serve, caplog: pytest.LogCaptureFixtur
     call = asyncio.create_task(service.call("wait"))
     transaction_id = await started.get()
     call.cancel()
-    assert await asyncio.wait_for(closed.get(), 5) == transaction_id
+    assert await asyncio.wait_for(closed.get(), 20) == transaction_id
     await asyncio.sleep(0.05)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
@@ -152,7 +152,7 @@ async def test_a_method_goes_on_when_its_client_leaves(serve: Serve) -> None:
     call = asyncio.create_task(service.call("work"))
     assert await seen.get() == "started"
     call.cancel()
-    assert [await asyncio.wait_for(seen.get(), 5) for _ in range(2)] == ["closed", "ended"]
+    assert [await asyncio.wait_for(seen.get(), 20) for _ in range(2)] == ["closed", "ended"]
 
 
 async def test_a_client_that_leaves_within_its_body(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -190,7 +190,7 @@ async def test_a_server_that_cancels(aiohttp_client: AiohttpClient) -> None:
     call = asyncio.create_task(client.post("/service/work", json={}))
     assert await seen.get() == "started"
     call.cancel()
-    assert [await asyncio.wait_for(seen.get(), 5) for _ in range(2)] == ["cancelled", "closed"]
+    assert [await asyncio.wait_for(seen.get(), 20) for _ in range(2)] == ["cancelled", "closed"]
 
 
 async def test_on_connection_close_is_not_called_for_nothing(serve: Serve) -> None:
@@ -222,7 +222,7 @@ async def test_a_client_that_leaves_a_stream(serve: Serve) -> None:
     response = await service.post("/stream", json={})
     await response.content.read(10)
     response.close()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 20)
 
 
 async def test_shutdown_answers_those_who_wait(serve: Serve) -> None:
@@ -239,4 +239,4 @@ async def test_shutdown_answers_those_who_wait(serve: Serve) -> None:
     app = service.client.app
     assert app is not None
     await app.shutdown()
-    assert (await asyncio.wait_for(call, 1))["error"]["code"] == 1011
+    assert (await asyncio.wait_for(call, 20))["error"]["code"] == 1011

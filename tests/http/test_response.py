@@ -47,7 +47,7 @@ async def answers(requests: bytes, *, shape: Shape | None = None, **arguments: A
         async with TestServer(app) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(requests)
-            sent = await asyncio.wait_for(reader.read(), 5)
+            sent = await asyncio.wait_for(reader.read(), 20)
             writer.close()
         received.append(b"\n".join(sorted(re.sub(rb"Date: [^\r]+", b"Date: now", sent).split(b"\r\n"))))
     return received
@@ -160,8 +160,8 @@ async def test_a_client_that_has_left() -> None:
     async with TestServer(app) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(GET)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        await asyncio.wait_for(given_up.wait(), 5)
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        await asyncio.wait_for(given_up.wait(), 20)
         writer.close()
 
 
@@ -186,7 +186,7 @@ async def test_signals_of_an_app_around_it() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             path = b"/sub/" if depth else b"/"
             writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b"X-Signal: 1" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert b"X-Signal: 1" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
             writer.close()
 
 
@@ -202,7 +202,7 @@ async def test_access_log(caplog: pytest.LogCaptureFixture) -> None:
     async with TestServer(app) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(GET + CLOSE)
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), 20)
         writer.close()
     lengths = [getattr(record, "response_size", None) for record in caplog.records]
     assert [record.getMessage().split('" ')[1].split()[0] for record in caplog.records] == ["201", "201"]

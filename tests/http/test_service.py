@@ -420,10 +420,12 @@ async def test_batch_concurrency(serve: Serve) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        await together.wait()  # for two others, without whom it would wait for ever
         await asyncio.sleep(0.02)
         running -= 1
         return handler.session.session_id
 
+    together = asyncio.Barrier(3)
     service = await serve({"busy": busy}, batch_concurrency=3)
     entries = {str(n): {"method": "busy"} for n in range(9)}
     answer = await (await service.post(json={"batch": entries})).json()

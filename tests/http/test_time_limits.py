@@ -44,9 +44,9 @@ async def test_a_body_that_trickles_in(serve: Serve) -> None:
             await asyncio.sleep(0.02)
 
     trickling = asyncio.create_task(trickle())
-    answer = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+    answer = await asyncio.wait_for(reader.readuntil(b"}}"), 20)
     trickling.cancel()
-    assert 0.3 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.3
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answer
     assert b'"code":1003' in answer
@@ -61,7 +61,7 @@ async def test_a_body_that_stops(serve: Serve) -> None:
     for request in (HEAD % 10 + b"{}", chunked + b"10\r\n{"):
         reader, writer = await connect(service)
         writer.write(request)
-        answer = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+        answer = await asyncio.wait_for(reader.readuntil(b"}}"), 20)
         assert answer.startswith(b"HTTP/1.1 408 "), request
         writer.close()
 
@@ -94,17 +94,18 @@ async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch:
     await asyncio.sleep(0.5)
     assert calls < 300, "it goes on working for a client that takes nothing"
     monkeypatch.setattr(clients, "STALL_LIMIT", 0.2)
-    await asyncio.sleep(0.5)
+    runner: Any = service.client.server.runner
+    await eventually(lambda: not runner._server.connections)
     reader._transport.resume_reading()  # type: ignore[attr-defined]
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await asyncio.wait_for(reader.readexactly(1_000_000_000), 10)
+        await asyncio.wait_for(reader.readexactly(1_000_000_000), 20)
     await eventually(lambda: calls == ended)
     writer.close()
 
 
 async def test_a_client_that_reads_slowly(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as it reads something periodically it gets everything."""
-    monkeypatch.setattr(clients, "STALL_LIMIT", 0.3)
+    """As long as it takes something now and then it gets all of it."""
+    monkeypatch.setattr(clients, "STALL_LIMIT", 2)
     monkeypatch.setattr(clients, "STALL_POLL_INTERVAL", 0.05)
 
     async def much(handler: Any, parameters: dict[str, Any]) -> str:
@@ -118,7 +119,7 @@ async def test_a_client_that_reads_slowly(serve: Serve, monkeypatch: pytest.Monk
     size = 0
     while piece := await reader.read(1_000_000):
         size += len(piece)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(3 * len(piece) / 12_000_000)
     assert size > 12_000_000
     writer.close()
 
@@ -151,6 +152,7 @@ async def test_cancellation_is_for_those_who_ask(serve: Serve) -> None:
 
     async def work(handler: Any, parameters: dict[str, Any]) -> None:
         """The body of both methods."""
+        begun.set()
         try:
             await asyncio.sleep(0.8)
             ends.append("done")
@@ -164,11 +166,12 @@ async def test_cancellation_is_for_those_who_ask(serve: Serve) -> None:
 
     service = await serve({"work": work, "leave": leave})
     for method, end in (("leave", "cancelled"), ("work", "done")):
+        begun = asyncio.Event()
         _, writer = await connect(service)
         writer.write(b"POST /service/%b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % method.encode())
-        await asyncio.sleep(0.1)
+        await begun.wait()
         writer.transport.abort()
-        await eventually(lambda: bool(ends), 3)
+        await eventually(lambda: bool(ends))
         assert ends.pop() == end
 
 
@@ -181,16 +184,19 @@ async def test_a_batch_whose_client_leaves(serve: Serve, caplog: pytest.LogCaptu
         ends.append("quick")
 
     async def work(handler: Any, parameters: dict[str, Any]) -> None:
+        begun.set()
         await asyncio.sleep(0.6)
         ends.append("work")
+
+    begun = asyncio.Event()
 
     service = await serve({"quick": quick, "work": work})
     body = b'{"batch": {"1": {"method": "quick"}, "2": {"method": "work"}, "3": {"method": "quick"}}}'
     _, writer = await connect(service)
     writer.write(b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-    await asyncio.sleep(0.1)
+    await begun.wait()
     writer.transport.abort()
-    await eventually(lambda: len(ends) == 3, 3)
+    await eventually(lambda: len(ends) == 3)
     assert ends == ["quick", "work", "quick"]
     assert "ERROR" not in caplog.text
 
@@ -202,17 +208,19 @@ async def test_a_client_that_leaves_is_not_redirected(serve: Serve, caplog: pyte
     @cancellable
     @error_redirect({}, default="/sorry")
     async def leave(handler: Any, parameters: dict[str, Any]) -> None:
+        begun.set()
         try:
-            await asyncio.sleep(5)
+            await asyncio.sleep(30)
         finally:
             ends.append("cancelled")
 
+    begun = asyncio.Event()
     service = await serve({"leave": leave})
     _, writer = await connect(service)
     writer.write(b"POST /service/leave HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-    await asyncio.sleep(0.1)
+    await begun.wait()
     writer.transport.abort()
-    await eventually(lambda: ends == ["cancelled"], 3)
+    await eventually(lambda: ends == ["cancelled"])
     await asyncio.sleep(0.05)
     assert "ERROR" not in caplog.text
 
@@ -223,18 +231,20 @@ async def test_cancellation_in_a_batch(serve: Serve, caplog: pytest.LogCaptureFi
 
     @cancellable
     async def leave(handler: Any, parameters: dict[str, Any]) -> None:
+        begun.set()
         try:
-            await asyncio.sleep(5)
+            await asyncio.sleep(30)
         finally:
             ends.append("cancelled")
 
+    begun = asyncio.Event()
     service = await serve({"leave": leave})
     body = b'{"batch": {"1": {"method": "leave"}}}'
     _, writer = await connect(service)
     writer.write(b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-    await asyncio.sleep(0.1)
+    await begun.wait()
     writer.transport.abort()
-    await eventually(lambda: ends == ["cancelled"], 3)
+    await eventually(lambda: ends == ["cancelled"])
     assert "ERROR" not in caplog.text
 
 
@@ -269,5 +279,5 @@ async def call_until_warm(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(50):
         writer.write(b'POST /service/divide HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n{"a":9,"b":3.0}')
-        assert await asyncio.wait_for(reader.readuntil(b'{"result":3.0}'), 5)
+        assert await asyncio.wait_for(reader.readuntil(b'{"result":3.0}'), 20)
     writer.close()

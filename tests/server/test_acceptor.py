@@ -39,7 +39,7 @@ async def greeting() -> AsyncIterator[tuple[str, int]]:
 async def greeted(address: tuple[str, int]) -> bytes:
     """What a new connection receives."""
     reader, writer = await asyncio.open_connection(*address)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         said = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -90,5 +90,5 @@ async def test_too_many_open_files(caplog: pytest.LogCaptureFixture, monkeypatch
                 await eventually(lambda: "connections have to wait: Too many open files" in caplog.text)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 assert await loop.sock_recv(client, 100) == b"hello"

@@ -54,7 +54,7 @@ class Shell:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             said, _ = await process.communicate()
         assert process.returncode is not None
         return Done(process.returncode, said.decode())

@@ -150,7 +150,7 @@ async def test_new_code(deployment: Deployment) -> None:
         assert await client(http, deployment).call("version") == 1
         async with calling(http) as got:
             await asyncio.to_thread(deployment.follow, "New code")
-            await eventually(lambda: not before & set(descendants(main)), 10)
+            await eventually(lambda: not before & set(descendants(main)))
             assert await client(http, deployment).call("version") == 22
         assert nobody_noticed(got), got
 
@@ -166,7 +166,7 @@ async def test_broken_code(deployment: Deployment) -> None:
         (root / "toto.toml").write_text(options)
         (root / "methods" / "broken.py").write_text("import nothing_of_that_name\n")
         await asyncio.to_thread(deployment.one.systemd.reload, "notes")
-        await eventually(lambda: "the restart failed" in deployment.one.systemd.journal.read_text(), 20)
+        await eventually(lambda: "the restart failed" in deployment.one.systemd.journal.read_text())
         (root / "methods" / "broken.py").unlink()
         assert await client(http, deployment).call("version") in (1, 22)
 

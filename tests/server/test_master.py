@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ async def who(address: str) -> int:
 async def everybody(address: str, number: int = 2) -> set[int]:
     """The processes that serve, of which there are ``number``."""
     found: set[int] = set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while len(found) < number:
             found.update(await asyncio.gather(*(who(address) for _ in range(8))))
     assert len(found) == number
@@ -57,7 +56,7 @@ def is_alive(pid: int) -> bool:
 
 async def until_gone(*pids: int) -> None:
     """Wait until these processes have ended."""
-    await eventually(lambda: not any(map(is_alive, pids)), 12)
+    await eventually(lambda: not any(map(is_alive, pids)))
 
 
 async def version(server: Server) -> Any:
@@ -101,9 +100,9 @@ async def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
 
 async def test_a_worker_that_keeps_dying_is_replaced_ever_more_slowly(tmp_path: Path) -> None:
     """0, 0.1, 0.2 seconds: a service that cannot run does not overload the machine."""
-    write(tmp_path, methods__who=WHO, setup=FATAL)
-    async with serving(tmp_path, *TWO, "--startup-function=setup.prepare") as server:
-        await asyncio.sleep(1.1)
+    write(tmp_path, methods__who=WHO, setup=FATAL, sitecustomize=LIVED)
+    command = (*TWO, "--startup-function=setup.prepare")
+    async with serving(tmp_path, *command, PYTHONPATH=str(tmp_path)) as server:
         (tmp_path / "fatal").touch()
         os.kill(await who(server.address), signal.SIGKILL)
         for pause in ("in 0 s", "in 0.1 s", "in 0.2 s"):
@@ -113,6 +112,18 @@ async def test_a_worker_that_keeps_dying_is_replaced_ever_more_slowly(tmp_path: 
         await everybody(server.address)
 
 
+LIVED = """
+from toto_aio.server import generation
+
+class Stable:
+    judged = 0
+    def __lt__(self, seconds):
+        self.judged += 1
+        return self.judged == 1
+
+generation.STABLE = Stable()
+"""
+"""The first process to end has lived for long, whenever that is, and no other has."""
 FATAL = """
 import os
 def prepare(connection, application):
@@ -286,31 +297,43 @@ async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
 async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
     """By a restart and by a shutdown, neither of which waits for them."""
     write(tmp_path, methods__who=WHO)
-    async with serving(tmp_path, *TWO) as server, aiohttp.ClientSession() as client:
+    patient = (*TWO, "--shutdown-timeout=300")  # longer than the end may take
+    async with serving(tmp_path, *patient) as server, aiohttp.ClientSession() as client:
         async with client.ws_connect(f"{server.address}/websocket") as socket:
             server.process.send_signal(signal.SIGHUP)
-            assert (await socket.receive(10)).data == 1001
+            assert (await socket.receive(20)).data == 1001
         await server.wait_for("Serving on ")
         async with client.ws_connect(f"{server.address}/websocket") as socket:
-            begin = time.monotonic()
             end = asyncio.create_task(server.end())
-            assert (await socket.receive(10)).data == 1001
+            assert (await socket.receive(20)).data == 1001
             assert await end == 0
-            assert time.monotonic() - begin < 3
 
 
 async def test_connections_during_shutdown_are_refused(tmp_path: Path) -> None:
     """No client waits for a service that is draining: a load balancer tries the next one immediately."""
-    write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
-    async with serving(tmp_path, *TWO) as server:
-        slow = asyncio.create_task(server.call({"method": "slow"}))
+    write(tmp_path, methods__who=WHO, methods__held=HELD)
+    async with serving(tmp_path, *TWO, "--shutdown-timeout=300") as server:
+        held = asyncio.create_task(server.call({"method": "held"}))
         await server.wait_for("begun")
         end = asyncio.create_task(server.end())
-        await asyncio.sleep(0.5)
         with pytest.raises(aiohttp.ClientConnectorError):
-            await who(server.address)
-        assert await slow == {"result": 1}
+            async with asyncio.timeout(20):
+                while True:
+                    await who(server.address)
+        assert not held.done()
+        (tmp_path / "go").touch()
+        assert await held == {"result": 1}
         assert await end == 0
+
+
+HELD = """
+import asyncio, os, sys
+async def invoke(handler, parameters):
+    print("begun", file=sys.stderr, flush=True)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+    return 1
+"""
 
 
 async def test_ctrl_c(tmp_path: Path) -> None:
@@ -347,9 +370,7 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
         workers = await everybody(server.address)
         call = asyncio.create_task(server.call({"method": "stuck"}))
         await server.wait_for("begun")
-        begin = time.monotonic()
         assert await server.end() == 0
-        assert time.monotonic() - begin < 3
         await until_gone(*workers)
         with pytest.raises(aiohttp.ClientError):
             await call

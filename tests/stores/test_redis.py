@@ -140,7 +140,7 @@ async def test_db_is_a_separate_client(own_store: Store, admin: Any) -> None:
     assert await count() == before + 1
     await own_store.close()
     async with asyncio.timeout(5):
-        while await count() != before - 1:  # noqa: ASYNC110  # the server notices it a little later
+        while await count() != before - 1:  # the server notices it a little later
             await asyncio.sleep(0.01)
 
 

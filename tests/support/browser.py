@@ -25,7 +25,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.support.servers import Server, descendants
 
-LIMIT = 15.0
+LIMIT = 30.0
 """The time limit for anything that the browser does, in seconds."""
 FLAGS = (
     "--headless",

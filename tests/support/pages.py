@@ -29,7 +29,6 @@ import doctest
 import importlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -46,7 +45,7 @@ from typing import Any
 import aiohttp
 from markdown_it import MarkdownIt
 
-from tests.support import ROOT
+from tests.support import copy_hello
 from tests.support.servers import free_port
 from toto_aio.settings import read_settings
 
@@ -146,7 +145,7 @@ class Reader:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -166,7 +165,7 @@ class Reader:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         self._services[0] = process
         while not (serving := [port for port in ports if answers(port)]):
             assert process.poll() is None and time.monotonic() < deadline, self._log.read_text()
@@ -179,7 +178,7 @@ class Reader:
         if port in self._services and not (self._serves_files and self._is_outdated):
             return
         if not (self.folder / "methods").exists():
-            shutil.copytree(ROOT / "examples" / "hello", self.folder, dirs_exist_ok=True)
+            copy_hello(self.folder)
         self.serve("toto-aio serve", port)
         self._serves_files = True
 
@@ -193,10 +192,10 @@ class Reader:
         process = self._services.pop(port, None)
         if process is None:
             return
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(20)
+            process.wait(60)
             while time.monotonic() < deadline:  # bash ends before the processes that it has started
                 os.killpg(process.pid, 0)
                 time.sleep(0.01)
@@ -302,7 +301,7 @@ async def talk(reader: Reader, lines: list[list[str]]) -> None:
         for sent, answer in lines:
             if sent:
                 await frames.send_str(sent.replace("SESSION", reader.session))
-            reader.expect(answer, await frames.receive_str(timeout=10))
+            reader.expect(answer, await frames.receive_str(timeout=20))
 
 
 def run_python(reader: Reader, code: str) -> None:

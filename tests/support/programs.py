@@ -45,7 +45,7 @@ class Server:
     async def wait_for(self, text: str) -> str:
         """Read its output until a new line contains ``text``; return that line."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 line = await self.process.stderr.readline()
                 assert line, f"It ended before it said {text!r}: {self.lines}"
@@ -62,7 +62,7 @@ class Server:
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the exit; return the status. ``lines`` then has the last output."""
         self.process.send_signal(number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, rest = await self.process.communicate()
         self.lines += rest.decode().splitlines()
         assert self.process.returncode is not None
@@ -100,7 +100,7 @@ async def failing(folder: Path, *arguments: str, **environment: str) -> str:
     """The output of a start that must fail."""
     server = await start(folder, *arguments, **environment)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, said = await server.process.communicate()
     finally:
         if server.process.returncode is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 @contextmanager
-def serving(arguments: Sequence[str], folder: Path, timeout: float = 20) -> Iterator[str]:
+def serving(arguments: Sequence[str], folder: Path, timeout: float = 60) -> Iterator[str]:
     """Run Python with these arguments until it reports its address; yield that, and stop it afterwards."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
     with (folder / "server.log").open("w+") as log:
@@ -24,7 +24,7 @@ def serving(arguments: Sequence[str], folder: Path, timeout: float = 20) -> Iter
             yield _address(process, folder / "server.log", timeout)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _address(process: subprocess.Popen[bytes], log: Path, timeout: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from tests.support.limits import WATCHDOG
 from toto_aio.http.fast import protocols
 
 ENCODINGS: list[Any] = [
@@ -92,12 +92,11 @@ def shown(value: object) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(WATCHDOG):
+        while not condition():  # a condition tells nobody
+            await asyncio.sleep(0.01)
 
 
 def memory(pid: int) -> int:

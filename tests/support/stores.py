@@ -87,7 +87,7 @@ async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str
             acknowledged.append(f"{number}.{n}")
 
     writers = [asyncio.create_task(write(number)) for number in range(8)]
-    while len(acknowledged) < 50:  # noqa: ASYNC110  # kill the server in the middle of it
+    while len(acknowledged) < 50:  # kill the server in the middle of it
         await asyncio.sleep(0.01)
     await asyncio.to_thread(kill)
     await asyncio.wait(writers, timeout=10)

@@ -22,7 +22,7 @@ async def test_every_length(serve: Serve, size: int) -> None:
     parameters = {"a": "x" * size}
     assert await ask(socket, "echo", parameters) == {"id": 1, "result": parameters}
     await socket.send_bytes(msgpack.packb({"id": 1, "method": "echo", "parameters": parameters}))
-    assert msgpack.unpackb(await socket.receive_bytes(timeout=5)) == {"id": 1, "result": parameters}
+    assert msgpack.unpackb(await socket.receive_bytes(timeout=20)) == {"id": 1, "result": parameters}
 
 
 def test_a_frame() -> None:

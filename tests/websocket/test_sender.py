@@ -40,7 +40,7 @@ async def test_frames_of_all_sizes_in_their_order(serve: Serve) -> None:
     socket = await connect(await serve({"much": much}))
     for _ in range(3):
         await socket.send_json({"id": 1, "method": "much"})
-        assert [len(json.loads(await socket.receive_str(timeout=5))) for _ in sizes] == sizes
+        assert [len(json.loads(await socket.receive_str(timeout=20))) for _ in sizes] == sizes
         assert (await answer(socket))["result"] == "done"
 
 
@@ -57,13 +57,13 @@ async def test_events_wait_for_a_client_that_is_slow_for_a_while(
         with paused(socket):
             for n in range(300):
                 await service.result("tell", {"name": "e", "args": [turn, n, "x" * 20_000]})
-            received = [json.loads(await quick.receive_str(timeout=5))[:2] for _ in range(300)]
+            received = [json.loads(await quick.receive_str(timeout=20))[:2] for _ in range(300)]
             assert received == [[turn, n] for n in range(300)]
-        received = [json.loads(await socket.receive_str(timeout=5))[:2] for _ in range(300)]
+        received = [json.loads(await socket.receive_str(timeout=20))[:2] for _ in range(300)]
         assert received == [[turn, n] for n in range(300)]
         await service.result("tell", {"name": "e", "args": [turn, "end"]})
-        assert json.loads(await socket.receive_str(timeout=5)) == [turn, "end"]
-        assert json.loads(await quick.receive_str(timeout=5)) == [turn, "end"]
+        assert json.loads(await socket.receive_str(timeout=20)) == [turn, "end"]
+        assert json.loads(await quick.receive_str(timeout=20)) == [turn, "end"]
 
 
 async def test_an_event_in_both_formats(serve: Serve) -> None:
@@ -81,13 +81,13 @@ async def test_an_event_in_both_formats(serve: Serve) -> None:
     await ask(text, "listen", {"name": "e"})
     await ask(own, "wrapped")
     await binary.send_bytes(msgpack.packb({"id": 1, "method": "listen", "parameters": {"name": "e"}}))
-    await binary.receive_bytes(timeout=5)
+    await binary.receive_bytes(timeout=20)
     for n in range(10):
         await service.result("tell", {"name": "e", "args": {"n": n}})
     for n in range(10):
-        assert json.loads(await text.receive_str(timeout=5)) == {"n": n}
-        assert msgpack.unpackb(await binary.receive_bytes(timeout=5)) == {"n": n}
-        assert json.loads(await own.receive_str(timeout=5)) == {"n": n + 1}
+        assert json.loads(await text.receive_str(timeout=20)) == {"n": n}
+        assert msgpack.unpackb(await binary.receive_bytes(timeout=20)) == {"n": n}
+        assert json.loads(await own.receive_str(timeout=20)) == {"n": n + 1}
 
 
 async def test_an_event_that_cannot_be_sent(serve: Serve, errors: Any) -> None:
@@ -99,7 +99,7 @@ async def test_an_event_that_cannot_be_sent(serve: Serve, errors: Any) -> None:
     strange = encode_msgpack([b"elsewhere", 1, "e"])
     await broker.publish(b"\x94" + strange[1:] + b"\xd4\x05\x00", broadcast=True)
     await service.result("tell", {"name": "e", "args": "sound"})
-    assert json.loads(await socket.receive_str(timeout=5)) == "sound"
+    assert json.loads(await socket.receive_str(timeout=20)) == "sound"
     assert errors() == ["the handler of the event 'e' failed"]
 
 
@@ -115,7 +115,7 @@ async def test_a_handler_of_a_thread(serve: Serve) -> None:
     socket = await connect(service)
     await ask(socket, "listen")
     await service.result("tell", {"name": "e", "args": 1})
-    assert json.loads(await socket.receive_str(timeout=5)) == 1
+    assert json.loads(await socket.receive_str(timeout=20)) == 1
     assert (await ask(socket, "echo"))["result"] == {}
 
 
@@ -128,7 +128,7 @@ async def test_a_handler_of_a_call_that_is_over(serve: Serve) -> None:
     for n, socket in enumerate(sockets):
         await service.result("tell", {"name": "e", "args": n})
         for other in sockets[n:]:
-            assert json.loads(await other.receive_str(timeout=5)) == n
+            assert json.loads(await other.receive_str(timeout=20)) == n
         await socket.close()
     await service.result("tell", {"name": "e", "args": "nobody"})
     await asyncio.sleep(0)

@@ -19,6 +19,7 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.service import FastRunner, eventually
 from toto_aio import create_app
 from toto_aio.dispatch.handler import Handler
@@ -293,7 +294,7 @@ async def talk(port: int, pieces: list[bytes]) -> bytes:
             break  # the server accepts no more
         writer.write(piece)
         await asyncio.sleep(0.001 if len(piece) == 1 else 0.01)
-    said = await asyncio.wait_for(reading, 10)
+    said = await asyncio.wait_for(reading, 20)
     writer.close()
     return said
 
@@ -416,10 +417,27 @@ def test_always_taken(answered: list[bytes]) -> None:
 
 async def test_order(answered: list[bytes]) -> None:
     """A request that arrives while a call runs is answered after it, and later calls are taken again."""
-    async with running(fast=True) as (_, port):
-        said = await talk(
-            port, [call("slow", a=1) + b"", CALL, call("echo", b=3), *[b""] * 10, call("echo", c=4), LAST]
-        )
+    may_end = asyncio.Event()
+
+    async def held(handler: Handler, parameters: Any) -> Any:
+        await may_end.wait()
+        return parameters
+
+    async with running(fast=True, methods={**METHODS, "slow": held}) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in (call("slow", a=1), CALL, call("echo", b=3), *[b""] * 10):
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        may_end.set()
+        said = b""
+        while said.count(b'"result"') < 3:
+            said += await asyncio.wait_for(reader.read(10_000), WATCHDOG)
+        await asyncio.sleep(0.05)
+        for piece in (call("echo", c=4), LAST):
+            writer.write(piece)
+            await asyncio.sleep(0.01)
+        said += await asyncio.wait_for(reader.read(), WATCHDOG)
+        writer.close()
     assert re.findall(rb'"result":({[^}]*})', said) == [
         b'{"a":1}',
         b'{"a":1}',
@@ -436,10 +454,10 @@ async def test_keep_alive() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
             writer.write(call("slow"))
-            assert b"late" in await asyncio.wait_for(reader.read(1000), 5)
+            assert b"late" in await asyncio.wait_for(reader.read(1000), 20)
         started = asyncio.get_running_loop().time()
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        assert 0.1 < asyncio.get_running_loop().time() - started < 2
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        assert asyncio.get_running_loop().time() - started > 0.1
         writer.close()
         half = await talk(port, [call("slow")[:30]])
         assert half == b""
@@ -455,28 +473,35 @@ async def test_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
     """A call continues without its client, unless it is @cancellable, and nothing is left of either."""
     ends: list[str] = []
 
+    may_end = asyncio.Event()
+
     async def goes_on(handler: Handler, parameters: Any) -> None:
-        await asyncio.sleep(0.5)
+        begun.append("on")
+        await may_end.wait()
         assert handler.request.remote == "127.0.0.1"
         ends.append(f"went on {handler.address}")
 
     @cancellable
     async def ends_too(handler: Handler, parameters: Any) -> None:
+        begun.append("too")
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
             ends.append("cancelled")
             raise
 
+    begun: list[str] = []
     before = len(asyncio.all_tasks())
     async with running(fast=True, methods={"on": goes_on, "too": ends_too}) as (runner, port):
         for method in ("on", "too"):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(call(method))
-            await asyncio.sleep(0.05)
+            await eventually(lambda method=method: method in begun)  # type: ignore[misc]
             assert len(runner._server.connections) == 1 + (method == "too")
             writer.close()
             await writer.wait_closed()
+        await eventually(lambda: ends == ["cancelled"])
+        may_end.set()
         await eventually(lambda: sorted(ends) == ["cancelled", "went on 127.0.0.1"])
         await eventually(lambda: not runner._server.connections)
     await eventually(lambda: len(asyncio.all_tasks()) <= before)
@@ -487,7 +512,11 @@ async def test_shutdown() -> None:
     """A running call is awaited, and one that takes too long is cancelled."""
     ends: list[str] = []
 
+    begun = 0
+
     async def wait(handler: Handler, parameters: Any) -> str:
+        nonlocal begun
+        begun += 1
         try:
             await asyncio.sleep(parameters["seconds"])
         except asyncio.CancelledError:
@@ -499,10 +528,10 @@ async def test_shutdown() -> None:
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for (_, writer), seconds in zip(clients, (0.3, 30), strict=True):
             writer.write(call("wait", seconds=seconds))
-        await asyncio.sleep(0.05)
+        await eventually(lambda: begun == 2)
         await runner.cleanup()
-        assert b"done" in await asyncio.wait_for(clients[0][0].read(), 5)
-        assert await asyncio.wait_for(clients[1][0].read(), 5) == b""
+        assert b"done" in await asyncio.wait_for(clients[0][0].read(), 20)
+        assert await asyncio.wait_for(clients[1][0].read(), 20) == b""
         for _, writer in clients:
             writer.close()
     await eventually(lambda: ends == ["cancelled"])
@@ -510,7 +539,14 @@ async def test_shutdown() -> None:
 
 async def test_drain(answered: list[bytes]) -> None:
     """From the moment that the server starts to shut down, each response closes its connection."""
-    async with running(fast=True) as (runner, port):
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def held(handler: Handler, parameters: Any) -> Any:
+        begun.set()
+        await may_end.wait()
+        return parameters
+
+    async with running(fast=True, methods={**METHODS, "slow": held}) as (runner, port):
         assert runner._server is not None
         drain = runner.app[DRAIN]
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -518,15 +554,16 @@ async def test_drain(answered: list[bytes]) -> None:
             writer.write(CALL)
             assert b"Connection" not in await reader.read(1000)
         clients[0][1].write(call("slow"))
-        await asyncio.sleep(0.02)
+        await begun.wait()
         drain.begun = True
-        waiting = asyncio.create_task(drain.wait(runner._server, 3))
+        waiting = asyncio.create_task(drain.wait(runner._server, PATIENCE))
         await asyncio.sleep(0)
+        may_end.set()
         clients[1][1].write(CALL)
         for reader, writer in clients:
-            assert b"Connection: close" in await asyncio.wait_for(reader.read(), 5)
+            assert b"Connection: close" in await asyncio.wait_for(reader.read(), 20)
             writer.close()
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 20)
     assert len(answered) == 4
 
 
@@ -553,7 +590,7 @@ async def test_concurrency() -> None:
         for turn in range(20):
             method = "slow" if turn % 7 == number % 7 else "echo"
             writer.write(call(method, number=number, turn=turn))
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
             found = re.search(rb"Content-Length: (\d+)", head)
             assert found is not None
             answer = json.loads(await reader.readexactly(int(found[1])))

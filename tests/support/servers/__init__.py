@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-START_LIMIT = 60.0
+START_LIMIT = 120.0
 """Seconds in which a server must accept connections."""
 STOP_LIMIT = 20.0
 """Seconds in which a server must end before it is killed."""

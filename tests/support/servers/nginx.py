@@ -12,7 +12,7 @@ from tests.support.servers import Server, descendants
 
 WORKER = "www-data"
 """The user of its workers if the tests run as root, as on Debian."""
-RELOAD_LIMIT = 10.0
+RELOAD_LIMIT = 30.0
 """Seconds in which a reload must take effect."""
 FROM = "X-Comes-From"
 """The header with a client's address, as all clients of a test run on this machine."""

@@ -81,7 +81,7 @@ class Systemd:
 
     def _run(self, command: Sequence[str], options: dict[str, Any]) -> None:
         with self.journal.open("ab") as journal:
-            status = subprocess.run(command, **options, stdout=journal, stderr=journal, timeout=30).returncode
+            status = subprocess.run(command, **options, stdout=journal, stderr=journal, timeout=60).returncode
         assert status == 0, (command, self.journal.read_text())
 
     def _options(self, unit: Unit) -> dict[str, Any]:
