@@ -302,7 +302,7 @@ async def test_a_restart(own_server: Server, own_url: str, caplog: pytest.LogCap
                 assert process.interruptions.empty()
             lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
             assert len(lines) == 6
-            assert sum("lost the connection to " in line for line in lines) == 3
+            assert sum(", reconnecting: " in line for line in lines) == 3
             assert sum("reconnected to " in line for line in lines) == 3
 
 
