@@ -12,6 +12,7 @@ import msgpack
 import pytest
 from aiohttp import WSMsgType
 
+from tests.auth.test_sessions import Held
 from tests.conftest import server_module
 from tests.http.test_session_scheme import client
 from tests.server.test_logs import served
@@ -28,6 +29,7 @@ from toto_aio.invocation import (
     requires,
     timeout,
 )
+from toto_aio.stores.memory import MemoryStore
 from toto_aio.websocket import receiver, sender, session_watch
 
 ADA = {"user_id": "ada", "password": "correct horse"}
@@ -561,6 +563,19 @@ async def test_shutdown(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     await asyncio.wait_for(closing, WATCHDOG)  # less than the server has
     assert "ERROR" not in caplog.text
     transport.resume_reading()
+
+
+async def test_a_socket_that_opens_during_a_shutdown(serve: Serve) -> None:
+    """It is closed with 1001 like the others, though its session was being loaded when the shutdown began."""
+    store = MemoryStore()
+    service = await serve(METHODS, database=store)
+    session = await service.create()
+    loading = Held(store, "get_session")
+    opening = asyncio.create_task(connect(service, **{"x-toto-session-id": session}))
+    await asyncio.wait_for(loading.reached.wait(), WATCHDOG)
+    await service.client.app.shutdown()
+    loading.go.set()
+    assert await end(await opening) == 1001
 
 
 async def test_what_is_no_socket(serve: Serve) -> None:
