@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from toto_aio.dispatch.handler import Handler
 from toto_aio.events.manager import Registration
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.models import ClientInfo
+from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import Format
+from toto_aio.websocket.sender import Sender
 
-if TYPE_CHECKING:
-    from toto_aio.websocket.connection import Socket
+
+class ReplySource(Protocol):
+    """The socket of a reply: ``Socket``."""
+
+    request: web.Request
+    client: ClientInfo
+    sender: Sender
+    events: SocketEvents
+    watching: set[SocketReply]
 
 
 class SocketReply:
@@ -26,7 +36,7 @@ class SocketReply:
     """Called when the client disconnects."""
     _content_type: str | None = None
 
-    def __init__(self, socket: Socket, format: Format) -> None:
+    def __init__(self, socket: ReplySource, format: Format) -> None:
         self._socket = socket
         self._format = format
 
