@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> Report:
         turns = {SINGLE: partial(load, server, write_script(Path(folder) / "1.lua"), options.seconds)}
         for size in SIZES:
             call = {"method": "echo", "parameters": PARAMETERS}
-            body = json.dumps({"batch": {str(id): call for id in range(size)}}, separators=(",", ":"))
-            check(server, body, {"batch": {str(id): {"result": PARAMETERS} for id in range(size)}})
+            body = json.dumps({"batch": {str(number): call for number in range(size)}}, separators=(",", ":"))
+            check(server, body, {"batch": {str(number): {"result": PARAMETERS} for number in range(size)}})
             script = write_script(Path(folder) / f"{size}.lua", body)
             turns[batch_of(size)] = partial(load, server, script, options.seconds, calls=size)
         for turn in turns.values():

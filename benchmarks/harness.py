@@ -263,9 +263,9 @@ def in_turns(
     return results
 
 
-def cost(slice: Slice) -> str:
+def cost(measured_slice: Slice) -> str:
     """The cost of a slice, for a line of progress."""
-    return f"{slice.cpu_us_per_request:.1f}"
+    return f"{measured_slice.cpu_us_per_request:.1f}"
 
 
 def costs(slices: Sequence[Slice]) -> list[float]:

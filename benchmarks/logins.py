@@ -49,12 +49,12 @@ def run(options: argparse.Namespace) -> Report:
         server = servers[OURS]
         check(server)
         ask(server, "account.create")
-        slice = partial(load, server, write_script(Path(folder) / "echo.lua"), options.seconds)
-        slice()
+        run_slice = partial(load, server, write_script(Path(folder) / "echo.lua"), options.seconds)
+        run_slice()
         took: list[float] = []
         turns: dict[str, Callable[[], Slice]] = {
-            WITHOUT: slice,
-            WITH: lambda: with_logins(server, slice, took),
+            WITHOUT: run_slice,
+            WITH: lambda: with_logins(server, run_slice, took),
         }
         slices = in_turns(turns, options.cycles, lambda one: f"{one.p99_ms:.1f}", "p99 in ms")
     p99 = {name: [one.p99_ms for one in of_turn] for name, of_turn in slices.items()}
@@ -79,7 +79,7 @@ def with_accounts(directory: Path) -> list[str]:
     return command
 
 
-def with_logins(server: Server, slice: Callable[[], Slice], took: list[float]) -> Slice:
+def with_logins(server: Server, run_slice: Callable[[], Slice], took: list[float]) -> Slice:
     """A slice of load while users log in."""
     over = threading.Event()
     errors: list[Failure] = []
@@ -98,7 +98,7 @@ def with_logins(server: Server, slice: Callable[[], Slice], took: list[float]) -
     thread = threading.Thread(target=log_in, name="logins")
     thread.start()
     try:
-        found = slice()
+        found = run_slice()
     finally:
         over.set()
         thread.join()

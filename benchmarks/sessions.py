@@ -128,7 +128,7 @@ def measure(kind: str, cycles: int, seconds: int) -> Mapping[str, list[float]]:
         try:
             url = module.fresh_url(database)
             ids = asyncio.run(make_sessions(url))
-            listed = ", ".join(f'"{id}"' for id in ids)
+            listed = ", ".join(f'"{session_id}"' for session_id in ids)
             script = Path(folder) / "sessions.lua"
             script.write_text(SCRIPT.format(ids=listed, signature=SIGNATURE, body=BODY) + DONE)
             plain = write_script(Path(folder) / "echo.lua")
@@ -172,8 +172,8 @@ async def make_sessions(url: str, count: int = SESSIONS) -> list[str]:
 
 def check_sessions(server: Server, session_id: str) -> None:
     """Raise ``Failure`` unless the server accepts a session and refuses an invalid one."""
-    for id, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
-        headers = {**HEADERS, "x-toto-session-id": id, "x-toto-hmac": SIGNATURE}
+    for shown, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
+        headers = {**HEADERS, "x-toto-session-id": shown, "x-toto-hmac": SIGNATURE}
         status, response = post(server, BODY, headers)
         accepted = status == 200 and response.get("result") == PARAMETERS
         if accepted is not good:

@@ -97,7 +97,7 @@ async def log_in(client: Client, number: int) -> None:
 async def batch(client: Client, number: int) -> None:
     """Many calls at the same time."""
     entry = {"method": "echo", "parameters": {"n": number}}
-    responses = await client.batch({str(id): entry for id in range(BATCH)})
+    responses = await client.batch({str(number): entry for number in range(BATCH)})
     expect(list(responses.values()), [{"n": number}] * BATCH)
 
 

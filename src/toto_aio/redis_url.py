@@ -21,7 +21,15 @@ QUERY_OPTIONS = frozenset(
         "client_name",
         *(
             f"ssl_{name}"
-            for name in "ca_certs ca_path certfile keyfile password cert_reqs check_hostname".split()
+            for name in [
+                "ca_certs",
+                "ca_path",
+                "certfile",
+                "keyfile",
+                "password",
+                "cert_reqs",
+                "check_hostname",
+            ]
         ),
     )
 )

@@ -56,7 +56,8 @@ class Accounts:
         account = await self._store.get_account(user_id)
         if not await self._passwords.verify(password, account.password if account else None):
             raise InvalidCredentials
-        assert account is not None and account.password is not None
+        assert account is not None
+        assert account.password is not None
         if self._passwords.needs_rehash(account.password):
             hashed = await self._passwords.hash(password)
             if not await self._store.replace_password(user_id, account.password, hashed):
@@ -134,7 +135,7 @@ class UserAccount(MutableMapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a field, or ``default`` if it isn't set."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 # which would call itself
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in RESERVED:

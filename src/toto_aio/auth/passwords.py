@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
 import argon2
@@ -59,10 +60,8 @@ class Passwords:
         toto = stored is not None and stored.startswith(TOTO_PREFIX)
         toto_right = verify_toto(password, stored if stored and toto else _TOTO_DECOY)
         right = False
-        try:
+        with suppress(argon2.exceptions.VerificationError, ValueError):  # a wrong password, a malformed hash
             right = self._hasher.verify(self._decoy if stored is None or toto else stored, password)
-        except (argon2.exceptions.VerificationError, ValueError):
-            pass  # a wrong password, or a malformed hash
         return known and (toto_right if toto else right)
 
     async def _run(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:

@@ -118,10 +118,10 @@ class Client:
         Returns the result of each id, or the ``TotoException`` of a call that failed.
         """
         # An entry without parameters would itself be taken for them.
-        entries = {id: {"parameters": {}, **call} for id, call in calls.items()}
+        entries = {call_id: {"parameters": {}, **call} for call_id, call in calls.items()}
         named = [(entry["parameters"] or {}).get("session_id") for entry in entries.values()]
         results = _member(await self._post(self.url, {"batch": entries}, named), "batch")
-        return {id: result_or_error(results.get(id)) for id in calls}
+        return {call_id: result_or_error(results.get(call_id)) for call_id in calls}
 
     async def create_account(self, user_id: str, password: str, **values: Any) -> None:
         """Create an account and log in to it; ``values`` are custom fields that ``account_fields`` allows."""

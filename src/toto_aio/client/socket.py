@@ -92,14 +92,14 @@ class ClientSocket:
         """
         self._require_open()
         self._calls += 1
-        id = f"call {self._calls}"
-        response = self._waiting[id] = asyncio.get_running_loop().create_future()
+        call_id = f"call {self._calls}"
+        response = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._send({"id": id, "method": method, "parameters": dict(parameters or {})})
+                await self._send({"id": call_id, "method": method, "parameters": dict(parameters or {})})
                 frame = await response
         finally:
-            del self._waiting[id]
+            del self._waiting[call_id]
         if frame.get("session") is not None:
             self._on_session(read_session(frame["session"]), [(parameters or {}).get("session_id")])
         if "error" in frame:
@@ -150,8 +150,8 @@ class ClientSocket:
     def _take(self, frame: Any) -> None:
         """Give a response to its call; any other frame is a message."""
         if isinstance(frame, dict) and ("result" in frame or "error" in frame):
-            id = frame.get("id")
-            response = self._waiting.get(id) if isinstance(id, str) else None
+            call_id = frame.get("id")
+            response = self._waiting.get(call_id) if isinstance(call_id, str) else None
             if response is not None and not response.done():
                 response.set_result(frame)
                 return

@@ -41,8 +41,8 @@ class Batches:
         waiting = iter(ids)
 
         async def work() -> None:
-            for id in waiting:
-                outcomes[id] = await self._outcome(codec, entries[id], caller, reply)
+            for call_id in waiting:
+                outcomes[call_id] = await self._outcome(codec, entries[call_id], caller, reply)
 
         if self._concurrency == 1:
             await work()
@@ -53,8 +53,8 @@ class Batches:
         try:
             return codec.encode(envelope("batch", outcomes, caller))
         except Exception:  # a result that can't be encoded is an error of its own call only
-            for id, outcome in outcomes.items():
-                outcomes[id] = self._encodable(codec, outcome, entries[id], reply)
+            for call_id, outcome in outcomes.items():
+                outcomes[call_id] = self._encodable(codec, outcome, entries[call_id], reply)
             return codec.encode(envelope("batch", outcomes, caller))
 
     async def _outcome(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:

@@ -40,7 +40,7 @@ POOL_SIZE = 20
 DATABASE = "toto"
 """The name of the database if the URL has none."""
 DURABLE = WriteConcern(w="majority", j=True)
-FIELDS = "user_id created state version signing_key seen address agent".split()
+FIELDS = ["user_id", "created", "state", "version", "signing_key", "seen", "address", "agent"]
 """The fields of a session that have their own names in its document; the others are its key and expiry."""
 
 ERRORS = (PyMongoError, OSError)

@@ -112,10 +112,10 @@ class Socket:
         """Close the socket, as its session has ended."""
         self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
 
-    async def _first_frame(self, format: Format, data: bytes) -> bool:
+    async def _first_frame(self, encoding: Format, data: bytes) -> bool:
         """Take the session that the first frame shows; False if the frame is a call."""
         try:
-            message = format.decode(data)
+            message = encoding.decode(data)
         except InvalidParameters:
             return False
         if type(message) is not dict or "method" in message or self.session is not None:
@@ -126,51 +126,51 @@ class Socket:
                 return False
             self.session = await caller.retrieve()
         except Exception as exc:
-            self._send_error(format, exc, Call(), None)
+            self._send_error(encoding, exc, Call(), None)
             return True
         if "id" in message:
             shown = None if self.session is None else self.session.describe()
-            self.sender.put(format.frame({"id": message["id"], "result": shown}))
+            self.sender.put(encoding.frame({"id": message["id"], "result": shown}))
         return True
 
-    async def _answer(self, format: Format, data: bytes) -> None:
+    async def _answer(self, encoding: Format, data: bytes) -> None:
         """Run the call of a frame, and send its result if it has an ``id``."""
         try:
-            message = format.decode(data)
+            message = encoding.decode(data)
             if type(message) is not dict:
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
-            self._refuse(format, data, exc)
+            self._refuse(encoding, data, exc)
             return
-        id = message.get("id")
+        call_id = message.get("id")
         parameters = message.get("parameters")
         call = Call(message.get("method"), {} if parameters is None else parameters)
         before = self.session
         caller = Caller(self._sessions, None if before is None else before.session_id, None)
-        reply = SocketReply(self, format)
+        reply = SocketReply(self, encoding)
         try:
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
                 raise InvalidParameters(f"'{call.method}' answers with bytes of its own: call it by HTTP.")
-            if id is not None:
-                frame = _result_frame(format, id, result, caller)
+            if call_id is not None:
+                frame = _result_frame(encoding, call_id, result, caller)
                 if not self.sender.has_room:
                     await self.sender.room()
                 self.sender.put(frame)
         except ClientDisconnectedError:
             pass
         except Exception as exc:
-            self._send_error(format, exc, call, id)
+            self._send_error(encoding, exc, call, call_id)
         finally:
             if reply.callbacks is not None:
                 self.watching.discard(reply)
             if caller.session is not None or caller.logged_out:
                 self._follow(before, caller)
 
-    def _refuse(self, format: Format, data: bytes, exc: Exception) -> None:
+    def _refuse(self, encoding: Format, data: bytes, exc: Exception) -> None:
         """Send the error of a frame that can't be read."""
-        self._send_error(format, exc, Call(), None)
-        if format is TEXT and not _is_utf8(data):
+        self._send_error(encoding, exc, Call(), None)
+        if encoding is TEXT and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
 
     def _follow(self, before: UserSession | None, caller: Caller) -> None:
@@ -183,12 +183,14 @@ class Socket:
         elif caller.logged_out and before is not None and before is self.session:
             self.session_ended()
 
-    def _send_error(self, format: Format, exc: Exception, call: Call, id: Any) -> None:
+    def _send_error(self, encoding: Format, exc: Exception, call: Call, call_id: Any) -> None:
         error = wire_error(exc, call, self.client.address, debug=self._context.debug).as_dict()
-        if id is None and call.name is not None:
+        if call_id is None and call.name is not None:
             return
         try:
-            self.sender.add(format.frame({"id": id, "error": error} if id is not None else {"error": error}))
+            self.sender.add(
+                encoding.frame({"id": call_id, "error": error} if call_id is not None else {"error": error})
+            )
         except Exception as unsendable:
             self.close_soon(WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
             logger.warning("a socket from %s was closed: %s", self.client.address, unsendable)
@@ -204,11 +206,11 @@ class Socket:
             self.watching.pop().disconnected()
 
 
-def _result_frame(format: Format, id: Any, result: Any, caller: Caller) -> bytes:
-    value = {"id": id, "result": result}
+def _result_frame(encoding: Format, call_id: Any, result: Any, caller: Caller) -> bytes:
+    value = {"id": call_id, "result": result}
     if caller.session is not None:
         value["session"] = caller.session.describe()
-    return format.frame(value)
+    return encoding.frame(value)
 
 
 def _is_utf8(data: bytes) -> bool:

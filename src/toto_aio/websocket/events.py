@@ -26,7 +26,7 @@ class SocketEvents:
         self._tasks = Tasks()
 
     def listen(
-        self, name: str, function: Callable[[Any], Any], format: Format, *, pushes: bool
+        self, name: str, function: Callable[[Any], Any], encoding: Format, *, pushes: bool
     ) -> Registration:
         """Call ``function`` with each event until the socket closes.
 
@@ -34,21 +34,21 @@ class SocketEvents:
         """
         assert self._events is not None
         registration = Registration(name, function)
-        self._events.on_loop(self._listen, registration, format, pushes)
+        self._events.on_loop(self._listen, registration, encoding, pushes)
         return registration
 
     async def close(self) -> None:
         """Stop calling the handlers."""
         await self._tasks.cancel()
 
-    def _listen(self, registration: Registration, format: Format, pushes: bool) -> None:
+    def _listen(self, registration: Registration, encoding: Format, pushes: bool) -> None:
         assert self._events is not None
         name = registration.name
 
         def lagged(count: int) -> None:
-            self._sender.add(format.frame({"lagged": {"event": name, "count": count}}))
+            self._sender.add(encoding.frame({"lagged": {"event": name, "count": count}}))
 
-        push = partial(self._push, format.frame) if pushes else None
+        push = partial(self._push, encoding.frame) if pushes else None
         registration.subscription = self._events.subscribe(name, on_lagged=lagged, take=push)
         self._tasks.start(self._consume(registration), f"socket event {name}")
 

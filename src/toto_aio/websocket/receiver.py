@@ -76,18 +76,18 @@ class Receiver:
                 if len(self._calls) >= MAX_CALLS and not await self._has_turn():
                     return
                 kind, data, _ = await receive()
-                format = FORMATS.get(kind)
-                if format is None:
+                encoding = FORMATS.get(kind)
+                if encoding is None:
                     return
                 if self._first is not None:
                     first, self._first = self._first, None
-                    if await first(format, data):
+                    if await first(encoding, data):
                         continue
                 if not self._will_check:
                     self._will_check = True
                     self._loop.call_soon(self._check)
                 self._answering = True
-                await self._answer(format, data)
+                await self._answer(encoding, data)
                 if task is not self._reader:
                     return
                 self._answering = False

@@ -36,9 +36,9 @@ class SocketReply:
     """Called when the client disconnects."""
     _content_type: str | None = None
 
-    def __init__(self, socket: ReplySource, format: Format) -> None:
+    def __init__(self, socket: ReplySource, encoding: Format) -> None:
         self._socket = socket
-        self._format = format
+        self._format = encoding
 
     @property
     def request(self) -> web.Request:
