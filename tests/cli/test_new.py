@@ -176,7 +176,7 @@ async def test_it_runs_at_once(project: Path, template: str) -> None:
         readme = (project / "README.md").read_text().replace("127.0.0.1:8888", f"127.0.0.1:{port}")
         for line in re.findall(r"^curl .+", readme, re.MULTILINE):
             said = await asyncio.to_thread(output, [*shlex.split(line), "-s"], project)
-            assert ("Not authorized" in said) == ("(the one" in line), said
+            assert ("Not authorized" in said) == ("(the session_id" in line), said
             assert "error" not in said or "Not authorized" in said
 
 
