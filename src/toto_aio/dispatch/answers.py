@@ -19,7 +19,7 @@ class RawAnswer(Struct, frozen=True):
     content_type: str
 
 
-class Script(RawAnswer, frozen=True):
+class ScriptAnswer(RawAnswer, frozen=True):
     """A script of JSONP. Browsers must take it for nothing else, whatever its first bytes are."""
 
 
@@ -34,7 +34,7 @@ class Streamed:
     """An answer that has been sent in pieces already."""
 
 
-OWN_BYTES = (RawAnswer, Script, Redirect, Streamed)
+OWN_BYTES = (RawAnswer, ScriptAnswer, Redirect, Streamed)
 """The answers that need a response of their own, which a batch and a socket don't have."""
 
 
@@ -51,11 +51,11 @@ def raw_answer(result: Any, content_type: str) -> RawAnswer:
     return RawAnswer(body, content_type)
 
 
-def script(callback: str, result: Any) -> Script:
+def script(callback: str, result: Any) -> ScriptAnswer:
     """A script that calls the function named ``callback`` with the result."""
     # The comment keeps the callback's name from being the first bytes of the response (Rosetta Flash).
     body = b"/**/" + callback.encode() + b"(" + JSON.encode(result) + b")"
-    return Script(body, "application/javascript")
+    return ScriptAnswer(body, "application/javascript")
 
 
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.codecs import CODECS, JSON, Codec
-from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, Script
+from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, ScriptAnswer
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
@@ -144,7 +144,7 @@ class Service:
 
     async def _own_response(self, answer: Any, reply: HTTPReply) -> web.StreamResponse:
         """The response of a method that answers with bytes of its own."""
-        if isinstance(answer, Script):
+        if isinstance(answer, ScriptAnswer):
             reply.set_header("X-Content-Type-Options", "nosniff")
         if isinstance(answer, RawAnswer):
             return reply.response(answer.body, answer.content_type)

@@ -28,9 +28,9 @@ from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import TEXT, Format
-from toto_aio.websocket.receiver import Receiver
+from toto_aio.websocket.receiver import FrameReceiver
 from toto_aio.websocket.reply import SocketReply
-from toto_aio.websocket.sender import Sender
+from toto_aio.websocket.sender import FrameSender
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Socket:
         self.request = request
         self.client = client
         self.session = session
-        self.sender = Sender(request, response, context.stalled)
+        self.sender = FrameSender(request, response, context.stalled)
         self.events = SocketEvents(context.events, self.sender)
         self.watching: set[SocketReply] = set()
         """The replies to notify when the client disconnects."""
@@ -77,7 +77,7 @@ class Socket:
         """Read frames until the socket is closed, and let the calls in progress finish."""
         if self._context.events is not None:
             current_manager.set(self._context.events)  # so that no call of this socket changes it
-        receiver = Receiver(self._response, self._answer, self._first_frame, self._is_over)
+        receiver = FrameReceiver(self._response, self._answer, self._first_frame, self._is_over)
         try:
             await receiver.read()
             self._disconnected()

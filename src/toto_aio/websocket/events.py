@@ -12,7 +12,7 @@ from toto_aio.events.manager import EventManager, Registration
 from toto_aio.events.subscription import Arrival
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.frames import Format
-from toto_aio.websocket.sender import Sender
+from toto_aio.websocket.sender import FrameSender
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class SocketEvents:
     """The handlers that the calls of one socket have registered; they last until the socket closes."""
 
-    def __init__(self, events: EventManager | None, sender: Sender) -> None:
+    def __init__(self, events: EventManager | None, sender: FrameSender) -> None:
         self._events = events
         self._sender = sender
         self._tasks = Tasks()

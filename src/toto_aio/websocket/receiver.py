@@ -27,7 +27,7 @@ POLL_INTERVAL = 0.5
 Take = Callable[[Format, bytes], Awaitable[Any]]
 
 
-class Receiver:
+class FrameReceiver:
     """The frames of one socket. ``answer`` gets each, except the first if ``first`` has taken it.
 
     ``is_over`` returns whether the client has left, or the socket is being closed.

@@ -13,7 +13,7 @@ from toto_aio.exceptions import InvalidParameters
 from toto_aio.models import ClientInfo
 from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import Format
-from toto_aio.websocket.sender import Sender
+from toto_aio.websocket.sender import FrameSender
 
 
 class ReplySource(Protocol):
@@ -21,7 +21,7 @@ class ReplySource(Protocol):
 
     request: web.Request
     client: ClientInfo
-    sender: Sender
+    sender: FrameSender
     events: SocketEvents
     watching: set[SocketReply]
 

@@ -21,7 +21,7 @@ CHUNK = 64 * 1024
 """The most bytes of a write of several frames."""
 
 
-class Sender:
+class FrameSender:
     """The frames of one socket, in their order."""
 
     def __init__(
