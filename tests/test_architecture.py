@@ -1,72 +1,14 @@
-"""The house: imports point down, and importing the package imports no driver."""
+"""The house: importing the package imports no driver. Import-linter holds the floors, in pyproject.toml."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import toto_aio
 
 SOURCE = Path(toto_aio.__file__).parent
-FLOORS: dict[str, int] = {
-    name: floor
-    for floor, names in enumerate(
-        (
-            "exceptions models methods deadlines calls readers view drain",
-            "codecs calllog stream watch",
-            "settings passwords signing arguments stores brokers frames",
-            "accounts proxies inbox outbox",
-            "throttle subscription",
-            "sessions events",
-            "caller",
-            "invocation",
-            "handler registry",
-            "dispatch",
-            "response",
-            "signed",
-            "origins forms",
-            "cookies cors bodies",
-            "callers websocket",
-            "reply logs sockets fast",
-            "processes parts health",
-            "service metrics",
-            "app",
-            "wire server check listing new",
-            "client_socket",
-            "client cli",
-            "testing",
-            "__main__ __init__ templates",
-        )
-    )
-    for name in names.split()
-}
-
-
-def imports(path: Path) -> Iterator[str]:
-    """The rooms that a file imports when it is imported itself."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("toto_aio."):
-            yield str(node.module).split(".")[1]
-        elif isinstance(node, ast.Import):
-            yield from (name.name.split(".")[1] for name in node.names if name.name.startswith("toto_aio."))
-
-
-def test_imports_point_down() -> None:
-    """No room imports from a floor above its own; the built-in methods are written like anybody's."""
-    for path in SOURCE.rglob("*.py"):
-        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        if room != "methods":
-            for other in imports(path):
-                assert other == room or FLOORS[other] < FLOORS[room] or {other, room} <= SAME_FLOOR, (
-                    path,
-                    other,
-                )
-
-
-SAME_FLOOR = {"settings", "stores", "brokers", "arguments"}
 
 
 def test_importing_imports_no_driver() -> None:
