@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+__all__ = ["Account", "Client", "Session"]
+
 
 class Account(Struct):
     """An account: a lower-case ``user_id``, the hash of its password and the values beside it.

@@ -31,11 +31,13 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.client import Client
 from toto_aio.codecs import JSON
-from toto_aio.dispatch.call import Call, RawAnswer, Streamed
+from toto_aio.dispatch.call import Call, RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.handler import Reply
 from toto_aio.exceptions import UserIDExists
 from toto_aio.registry import DEFAULT_PACKAGE, compile_method
 from toto_aio.settings import Settings, SettingsError, read_settings
+
+__all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds that calls in flight have to finish when a test is over."""

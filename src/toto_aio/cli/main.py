@@ -14,7 +14,7 @@ from toto_aio.cli.methods import list_methods
 from toto_aio.cli.new import TEMPLATES, make_project
 from toto_aio.registry import import_from_here
 from toto_aio.server.toto_server import run
-from toto_aio.settings import SettingsError, Sources
+from toto_aio.settings import SettingsError
 from toto_aio.settings.command_line import (
     COMMANDS,
     Parser,
@@ -24,6 +24,7 @@ from toto_aio.settings.command_line import (
     parse,
     take_command,
 )
+from toto_aio.settings.sources import Sources
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

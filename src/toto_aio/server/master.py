@@ -15,7 +15,8 @@ from toto_aio.server.generation import Generation
 from toto_aio.server.listeners import Listener, Place, listen, places
 from toto_aio.server.reload import require_watchfiles, watch
 from toto_aio.server.worker import StartError, folder
-from toto_aio.settings import Settings, SettingsError, Sources
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.sources import Sources
 
 logger = logging.getLogger(__name__)
 

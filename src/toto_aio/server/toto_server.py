@@ -25,8 +25,9 @@ from toto_aio.server.master import Master
 from toto_aio.server.pidfile import AlreadyRunning, Pidfile
 from toto_aio.server.serve import serve_until_told
 from toto_aio.server.worker import Post, StartError, find_post, require_pidfd
-from toto_aio.settings import Settings, SettingsError, Sources
+from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.command_line import read_arguments
+from toto_aio.settings.sources import Sources
 
 State = Mapping[str, Any]
 Tell = Callable[[State], None]

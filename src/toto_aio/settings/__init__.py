@@ -1,6 +1,6 @@
 """The options of a service: ``Settings``, and where they come from."""
 
 from toto_aio.settings.declaration import Option, Settings, SettingsError, describe_options
-from toto_aio.settings.sources import Sources, read_settings
+from toto_aio.settings.sources import read_settings
 
-__all__ = ["Option", "Settings", "SettingsError", "Sources", "describe_options", "read_settings"]
+__all__ = ["Option", "Settings", "SettingsError", "describe_options", "read_settings"]
