@@ -1,44 +1,57 @@
-# make run    serve the example on 127.0.0.1:8888
-# make test   run the tests; make lint checks style, types, risky code and known holes in what it depends on
-# make docs   build the site of the documentation in docs/_build
-# make bench  measure what the service costs beside others, with wrk: 15 minutes, tables and benchmarks/results
-# make torture   run the drills, minutes each, on a machine that does little else
+# The commands of the project. Each installs what it needs; `make` lists them.
 PYTHON ?= python3
-BIN := .venv/bin
+# One virtual environment for each Python: .venv, and .venv-3.13 with PYTHON=python3.13.
+VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(patsubst python%,%,$(notdir $(PYTHON))))
+BIN := $(VENV)/bin
+# More than there are cores: a quarter of the time the tests wait.
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
-.PHONY: run test lint docs bench torture
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint style format docs dist bench torture
 .DELETE_ON_ERROR:
 
-run: .venv/installed
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand --tabs=10
+
+run: $(VENV)/installed ## serve the example on 127.0.0.1:8888
 	cd examples/hello && ../../$(BIN)/python -m toto_aio serve
 
-test: .venv/installed
+test: $(VENV)/installed ## run all tests, with coverage; installs the servers that they need (Debian)
 	tests/install_packages
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --cov --cov-report=term-missing:skip-covered
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered --durations=10
 
-lint: .venv/installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src && $(BIN)/pip-audit --skip-editable
+check: style ## the style, and the tests that need no server: under a minute
+	$(PYTEST) -m "not slow"
 
-docs: .venv/installed
+lint: style ## the style, and known holes in what the project depends on
+	$(BIN)/pip-audit --skip-editable
+
+style: $(VENV)/installed ## format, spelling, types, floors, risky code
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
+	$(BIN)/mypy && $(BIN)/lint-imports --no-logo
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
+
+format: $(VENV)/installed ## format all code, and mend what can be mended
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+docs: $(VENV)/installed ## build the site of the documentation in docs/_build
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
-bench: .venv/installed
+dist: $(VENV)/installed ## build the sdist and the wheel in dist/, and show that they are sound
+	rm -rf dist && $(BIN)/python -m build --no-isolation
+	tests/check_dist $(BIN)
+
+bench: $(VENV)/installed ## measure what the service costs beside others, with wrk: 15 minutes, tables and benchmarks/results
 	@command -v wrk >/dev/null || { echo "bench needs wrk: apt-get install wrk" >&2; exit 1; }
 	tests/install_packages
 	$(BIN)/python -m benchmarks
 
-torture: .venv/installed
-	$(BIN)/python -m torture.login_timing
-	$(BIN)/python -m torture.restarts
-	$(BIN)/python -m torture.crashes
-	$(BIN)/python -m torture.pidfiles
-	$(BIN)/python -m torture.drain
-	$(BIN)/python -m torture.soak
+torture: $(VENV)/installed ## run the drills, minutes each, on a machine that does little else
+	set -e; for drill in login_timing outages restarts crashes pidfiles drain soak; do $(BIN)/python -m torture.$$drill; done
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@

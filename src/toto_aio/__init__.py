@@ -9,6 +9,8 @@ from toto_aio.exceptions import TotoException
 from toto_aio.server.toto_server import TotoServer
 from toto_aio.settings import Settings
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Connection",
     "Handler",

@@ -20,6 +20,16 @@ from bson.codec_options import CodecOptions, TypeRegistry
 
 from toto_aio.exceptions import InvalidParameters
 
+__all__ = [
+    "Codec",
+    "decode_bson",
+    "decode_json",
+    "decode_msgpack",
+    "encode_bson",
+    "encode_json",
+    "encode_msgpack",
+]
+
 MAX_DEPTH = 64
 """Maximum levels of nested objects and arrays, including the outermost."""
 

@@ -8,6 +8,25 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+__all__ = [
+    "CodedException",
+    "InternalError",
+    "InvalidCredentials",
+    "InvalidHMAC",
+    "InvalidParameters",
+    "InvalidResponseHMAC",
+    "InvalidSessionID",
+    "InvalidUserID",
+    "MethodNotFound",
+    "MissingMethod",
+    "NotAuthorized",
+    "TimedOut",
+    "TooManyAttempts",
+    "TotoException",
+    "Unavailable",
+    "UserIDExists",
+]
+
 
 class TotoException(Exception):
     """An error that the client receives: an integer ``code``, and a ``value`` that can be encoded.

@@ -16,6 +16,22 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, TypeVar, overload
 
+__all__ = [
+    "anonymous_session",
+    "asynchronous",
+    "authenticated",
+    "authenticated_with_parameter",
+    "cancellable",
+    "default_parameters",
+    "error_redirect",
+    "jsonp",
+    "optionally_authenticated",
+    "raw_response",
+    "requires",
+    "safe",
+    "timeout",
+]
+
 Invoke = TypeVar("Invoke", bound=Callable[..., Any])
 
 

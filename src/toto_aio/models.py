@@ -10,6 +10,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+__all__ = ["Account", "ClientInfo", "Session"]
+
 
 class Account(Struct):
     """An account: a lower-case ``user_id``, the hash of its password, and its custom fields in ``values``.

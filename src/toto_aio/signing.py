@@ -19,6 +19,8 @@ from msgspec import Struct
 
 from toto_aio.exceptions import InvalidHMAC
 
+__all__ = ["Scheme", "SessionScheme", "SignedRequest", "Signer", "UserIDScheme", "message", "request_message"]
+
 TOLERANCE = 300
 """Seconds by which a request's timestamp may differ from the service's clock."""
 MAX_NONCE = 128

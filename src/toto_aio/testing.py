@@ -31,7 +31,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.client import Client
 from toto_aio.codecs import JSON
-from toto_aio.dispatch.answers import RawAnswer, Streamed
+from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.method import compile_method
 from toto_aio.dispatch.reply import Reply
@@ -39,6 +39,8 @@ from toto_aio.exceptions import UserIDExists
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.registry import DEFAULT_PACKAGE
 from toto_aio.settings import Settings, SettingsError, read_settings
+
+__all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds that calls in progress have to finish when a test is over."""

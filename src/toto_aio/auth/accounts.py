@@ -10,6 +10,8 @@ from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUs
 from toto_aio.models import Account
 from toto_aio.stores import AccountStore
 
+__all__ = ["Accounts"]
+
 MAX_USER_ID = 255
 """The most bytes of a user id in UTF-8."""
 

@@ -13,6 +13,8 @@ from toto_aio.importer import Extra, load
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 
+__all__ = ["Broker", "Receiver", "open_broker"]
+
 
 @dataclass(frozen=True, slots=True)
 class Receiver:

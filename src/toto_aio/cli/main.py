@@ -15,8 +15,9 @@ from toto_aio.cli.new import TEMPLATES, make_project
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
 from toto_aio.server.launcher import launch
-from toto_aio.settings import SettingsError, Sources
+from toto_aio.settings import SettingsError
 from toto_aio.settings.command_line import Parser, add_options, parse
+from toto_aio.settings.sources import Sources
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

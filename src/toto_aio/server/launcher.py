@@ -27,7 +27,8 @@ from toto_aio.server.pidfile import AlreadyRunning, Pidfile
 from toto_aio.server.program import require_pidfd
 from toto_aio.server.serve import serve_until_shutdown
 from toto_aio.server.worker import StartError
-from toto_aio.settings import Settings, SettingsError, Sources
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.sources import Sources
 
 
 def launch(command: str, settings: Settings, sources: Sources) -> None:

@@ -17,7 +17,8 @@ from toto_aio.server.processes import count_processes, has_local_events, require
 from toto_aio.server.program import working_directory
 from toto_aio.server.reload import watch
 from toto_aio.server.worker import StartError
-from toto_aio.settings import Settings, SettingsError, Sources
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.sources import Sources
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)

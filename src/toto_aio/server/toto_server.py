@@ -8,7 +8,8 @@ from typing import Any
 
 from toto_aio.server.flags import read_arguments
 from toto_aio.server.launcher import launch
-from toto_aio.settings import SettingsError, Sources
+from toto_aio.settings import SettingsError
+from toto_aio.settings.sources import Sources
 
 
 class TotoServer:

@@ -1,6 +1,6 @@
 """The options of a service: their declaration, ``Settings``, and the sources that they are read from."""
 
 from toto_aio.settings.declaration import Option, Settings, SettingsError, describe_options
-from toto_aio.settings.sources import Sources, read_settings
+from toto_aio.settings.sources import read_settings
 
-__all__ = ["Option", "Settings", "SettingsError", "Sources", "describe_options", "read_settings"]
+__all__ = ["Option", "Settings", "SettingsError", "describe_options", "read_settings"]

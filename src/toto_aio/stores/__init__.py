@@ -15,6 +15,8 @@ from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 
+__all__ = ["AccountStore", "SessionStore", "Store", "open_store"]
+
 
 class AccountStore(Protocol):
     """Keeps accounts. User ids compare byte for byte.
