@@ -9,7 +9,7 @@ from toto_aio.exceptions import TotoException
 from toto_aio.server.toto_server import TotoServer
 from toto_aio.settings import Settings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Connection",
