@@ -117,6 +117,25 @@ def test_the_site(site: Path) -> None:
         assert f'id="{name}"' in reference, name
 
 
+def test_the_map_of_the_architecture() -> None:
+    """It has each package and each module at the top level, once."""
+    rows = re.findall(r"^\| `([\w/]+(?:\.py|/))` \|", (DOCS / "architecture.md").read_text(), re.MULTILINE)
+    source = ROOT / "src" / "toto_aio"
+    packages = {path.parent for path in source.rglob("__init__.py") if "templates" not in path.parts}
+    nested = {source / "methods" / "account"}  # a group of methods
+    named = [f"{path.relative_to(source)}/" for path in packages - nested - {source}]
+    assert sorted(rows) == sorted([*named, *(path.name for path in source.glob("*.py"))])
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_page_names(page: str) -> None:
+    """They exist, below the project or the package."""
+    named = re.findall(r"`([\w./-]+(?:\.(?:py|md|toml)|/))`", (ROOT / page).read_text())
+    assert named
+    for name in set(named) - {"dist/"}:
+        assert (ROOT / name).exists() or (ROOT / "src" / "toto_aio" / name).exists(), name
+
+
 def test_the_codes_of_the_protocol() -> None:
     """The table has every error, with its value and status."""
     rows = re.findall(r"^\| (\d{4}) \| (\d*)[^|]*\| ([^|]*)", PROTOCOL.read_text(), re.MULTILINE)
