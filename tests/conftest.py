@@ -20,12 +20,23 @@ from toto_aio.registry import find_methods
 
 BOTH_PATHS = frozenset(
     f"tests.{name}"
-    for name in (
-        "http.test_service http.test_forms http.test_limits http.test_reply http.test_signatures"
-        " http.test_session_scheme http.test_cookies http.test_cors http.test_time_limits"
-        " test_codecs dispatch.test_handler dispatch.test_dispatcher"
-        " methods.test_account methods.test_account_sessions methods.test_client_error"
-    ).split()
+    for name in [
+        "http.test_service",
+        "http.test_forms",
+        "http.test_limits",
+        "http.test_reply",
+        "http.test_signatures",
+        "http.test_session_scheme",
+        "http.test_cookies",
+        "http.test_cors",
+        "http.test_time_limits",
+        "test_codecs",
+        "dispatch.test_handler",
+        "dispatch.test_dispatcher",
+        "methods.test_account",
+        "methods.test_account_sessions",
+        "methods.test_client_error",
+    ]
 )
 """The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""
 

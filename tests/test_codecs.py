@@ -94,7 +94,8 @@ def assert_clear(error: InvalidParameters) -> None:
     """The error can be sent to a client, in every content type."""
     assert (error.code, error.status) == (1003, 400)
     assert isinstance(error.value, str)
-    assert error.value and "\n" not in error.value
+    assert error.value
+    assert "\n" not in error.value
     for codec in CODECS.values():
         codec.encode({"error": error.as_dict()})
 

@@ -24,5 +24,5 @@ from toto_aio.redis_url import connection_pool
 def test_urls(url: str, expected: dict[str, Any]) -> None:
     """Each part of a URL is an argument of the connections."""
     given = connection_pool(url, "database").connection_kwargs
-    names = "host port db username password ssl_check_hostname".split()
+    names = ["host", "port", "db", "username", "password", "ssl_check_hostname"]
     assert {name: given[name] for name in names if name in given} == expected

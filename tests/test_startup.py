@@ -26,7 +26,8 @@ def test_the_start_of_serve(tmp_path: Path) -> None:
     try:
         deadline = time.monotonic() + 60
         while "Serving on" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-1000:]
+            assert process.poll() is None, log.read_text()[-1000:]
+            assert time.monotonic() < deadline, log.read_text()[-1000:]
             time.sleep(0.02)
     finally:
         process.terminate()

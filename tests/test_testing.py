@@ -292,7 +292,7 @@ async def test_options_in_process(tmp_path: Path) -> None:
     """Another store, and the hooks."""
     names: list[str] = []
     url = f"sqlite:///{tmp_path}/test.db"
-    async with calling(database=url, before_handler=lambda handler, id, name: names.append(name)) as call:
+    async with calling(database=url, before_handler=lambda handler, _, name: names.append(name)) as call:
         assert await call(count, user_id="ada") == 1
     async with calling(database=url) as call:
         assert (await call.session("ada"))["n"] is None  # another session
@@ -343,5 +343,5 @@ async def test_what_is_served_ends() -> None:
         async with other:
             calls = [asyncio.create_task(other.call("slow")) for _ in range(3)]
             await asyncio.gather(*calls)
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", client.url.port)

@@ -283,7 +283,9 @@ async def test_the_hash_is_salted_and_argon2id(store: Store, passwords: Password
     await accounts.create("ada", PASSWORD)
     await accounts.create("eve", PASSWORD)
     ada, eve = await store.get_account("ada"), await store.get_account("eve")
-    assert ada is not None and ada.password is not None and eve is not None
+    assert ada is not None
+    assert ada.password is not None
+    assert eve is not None
     assert ada.password.startswith("$argon2id$")
     assert ada.password != eve.password
     assert PASSWORD not in repr(ada)
@@ -299,7 +301,8 @@ async def test_a_hash_of_totos(store: Store, passwords: Passwords, password: str
     assert await store.get_account("ada") == Account("ada", stored, {"name": "Ada"})
     await accounts.verify("ada", password)
     account = await store.get_account("ada")
-    assert account is not None and account.password is not None
+    assert account is not None
+    assert account.password is not None
     assert account.password.startswith("$argon2id$")
     assert account.values == {"name": "Ada"}
     await accounts.verify("ada", password)
@@ -329,11 +332,13 @@ async def test_changed_parameters(store: Store, passwords: Passwords) -> None:
     with pytest.raises(InvalidCredentials):
         await accounts.verify("ada", "wrong password")
     account = await store.get_account("ada")
-    assert account is not None and account.password is not None
+    assert account is not None
+    assert account.password is not None
     assert "m=8,t=1" in account.password
     await accounts.verify("ada", PASSWORD)
     account = await store.get_account("ada")
-    assert account is not None and account.password is not None
+    assert account is not None
+    assert account.password is not None
     assert "m=16,t=2" in account.password
     await accounts.verify("ada", PASSWORD)
     assert await store.get_account("ada") == account
@@ -412,7 +417,8 @@ async def test_values(store: Store, passwords: Passwords) -> None:
     assert account is not None
     assert (account["name"], account["tags"], account["zero"]) == ("Ada", ["a", {"b": None}], 0)
     assert account["missing"] is None
-    assert "name" in account and "missing" not in account
+    assert "name" in account
+    assert "missing" not in account
     assert dict(account) == {"user_id": "ada", "name": "Ada", "tags": ["a", {"b": None}], "zero": 0}
     assert len(account) == 4
 
@@ -503,7 +509,8 @@ async def test_a_save_keeps_what_others_wrote(store: Store, passwords: Passwords
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD, a=0, b=0, c=0)
     one, two = await accounts.get("ada"), await accounts.get("ada")
-    assert one is not None and two is not None
+    assert one is not None
+    assert two is not None
     one["a"], two["b"] = 1, 2
     await asyncio.gather(one.save(), two.save())
     await accounts.change_password("ada", PASSWORD, "battery staple")

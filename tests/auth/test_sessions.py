@@ -363,7 +363,8 @@ async def test_dictionary_access(sessions: Sessions) -> None:
         5,
         None,
     )
-    assert "a" in session and "missing" not in session
+    assert "a" in session
+    assert "missing" not in session
     assert sorted(session) == ["a", "b"]
     assert session.state == {"a": 1, "b": None}
     del session["a"]

@@ -102,7 +102,8 @@ async def test_no_such_package(tmp_path: Path) -> None:
     assert said == "toto-aio: method_module: there is no module 'nothing_here' on the import path\n"
 
 
-async def invoke(handler: Any, parameters: Any) -> None: ...
+async def invoke(handler: Any, parameters: Any) -> None:
+    """Do nothing."""
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,8 @@ def test_the_command(tmp_path: Path) -> None:
         "    make test\n"
     )
     makefile = (tmp_path / NAME / "Makefile").read_text()
-    assert "\nrun: " in makefile and "\ntest: " in makefile
+    assert "\nrun: " in makefile
+    assert "\ntest: " in makefile
 
 
 BAD_NAMES = [

@@ -59,5 +59,5 @@ async def test_the_chat_in_the_browser(tmp_path: Path, browser: Browser) -> None
         await asyncio.sleep(0.2)
         await say(pages[0], "hello <b>you</b>")
         for page in pages:
-            for list in ("socket", "polling"):
-                assert await shown(page, list, 1) == ["Ada: hello <b>you</b>"]
+            for shown_in in ("socket", "polling"):
+                assert await shown(page, shown_in, 1) == ["Ada: hello <b>you</b>"]

@@ -344,10 +344,9 @@ async def test_a_service_that_signs_otherwise() -> None:
         async with Client(service.url, signing="off", session=service.session) as unsigned:
             with pytest.raises(InvalidHMAC):
                 await unsigned.call("who")
-    async with serving(METHODS, signing="off") as service:
-        async with Client(service.url) as client:
-            with pytest.raises(InvalidResponseHMAC, match="signing"):
-                await client.create_account("ada", PASSWORD)
+    async with serving(METHODS, signing="off") as service, Client(service.url) as client:
+        with pytest.raises(InvalidResponseHMAC, match="signing"):
+            await client.create_account("ada", PASSWORD)
 
 
 @pytest.mark.parametrize(

@@ -76,17 +76,17 @@ async def test_four_processes(servers: Any) -> None:
                 assert json.loads(await socket.receive_str(timeout=20)) == said
 
 
-async def shown(page: Page, list: str, count: int) -> Any:
+async def shown(page: Page, shown_in: str, count: int) -> Any:
     """The texts in a list of the page, once it has ``count`` of them."""
     return await page.run(
         """new Promise((done) => {
             const look = () => {
-                const items = [...document.getElementById(list).children].map((item) => item.textContent);
+                const items = [...document.getElementById(shown_in).children].map((item) => item.textContent);
                 items.length >= count ? done(items) : setTimeout(look, 20);
             };
             look();
         })""",
-        list=list,
+        shown_in=shown_in,
         count=count,
     )
 
@@ -112,10 +112,10 @@ async def test_in_the_browser(browser: Browser, servers: Any, count: int) -> Non
         await asyncio.sleep(1)  # until their polling has begun, which nothing tells
         await say(pages[0], "hello <b>you</b>")
         for page in pages:
-            for list in ("socket", "polling"):
-                assert await shown(page, list, 1) == ["Ada: hello <b>you</b>"]
+            for shown_in in ("socket", "polling"):
+                assert await shown(page, shown_in, 1) == ["Ada: hello <b>you</b>"]
         await asyncio.sleep(1)
         await say(pages[1], "hello yourself")
         for page in pages:
-            for list in ("socket", "polling"):
-                assert (await shown(page, list, 2))[1] == "Ada: hello yourself"
+            for shown_in in ("socket", "polling"):
+                assert (await shown(page, shown_in, 2))[1] == "Ada: hello yourself"

@@ -372,7 +372,7 @@ async def test_batch(serve: Serve) -> None:
     assert response.status == 200
     assert list(answer["batch"]) == ["a", "b", "c", "d", "e"]
     assert answer["batch"]["a"]["error"]["code"] == 1004
-    assert [answer["batch"][id]["result"] for id in "cd"] == [1, 2]
+    assert [answer["batch"][call_id]["result"] for call_id in "cd"] == [1, 2]
     assert answer["batch"]["e"]["error"]["code"] == 1002
     assert answer["session"]["session_id"] == answer["batch"]["b"]["result"]["session_id"]
 

@@ -309,7 +309,7 @@ async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
     assert await service.call("fetch", {"id": session}) == INVALID
     headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
     batch = (await (await post(service, headers, body)).json())["batch"]
-    assert [batch[id] for id in "abc"] == [{"result": "ada"}] * 3
+    assert [batch[call_id] for call_id in "abc"] == [{"result": "ada"}] * 3
     other, _ = await log_in(service, "bob")
     entries = {
         "a": {"method": "who"},

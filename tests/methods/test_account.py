@@ -352,7 +352,8 @@ async def test_an_account_of_totos(serve: Serve) -> None:
     session = await log_in(service, "ada", "cloadm")
     assert await service.result("who", session=session) == {"user_id": "ada", "name": "Ada"}
     account = await store.get_account("ada")
-    assert account is not None and account.password is not None
+    assert account is not None
+    assert account.password is not None
     assert account.password.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 

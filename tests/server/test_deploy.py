@@ -76,7 +76,8 @@ async def test_accounts(deployment: Deployment) -> None:
         own = {"Origin": f"https://notes.example:{deployment.tls}"}
         async with http.post("/service/account/login", json=account, headers=own) as response:
             cookie = response.cookies["__Host-toto-session"]
-            assert cookie["secure"] and cookie["httponly"]
+            assert cookie["secure"]
+            assert cookie["httponly"]
         named = {"Cookie": f"{cookie.key}={cookie.value}"}
         for origin, result in ((own, 1), ({"Origin": "https://evil.example"}, None)):
             async with http.post("/service/count", json={}, headers={**named, **origin}) as response:
@@ -119,10 +120,9 @@ async def all_hear(visitor: Client) -> None:
 
 async def test_streams(deployment: Deployment) -> None:
     """The first part of a response arrives before the last exists."""
-    async with visiting(deployment) as http:
-        async with http.get("/service/stream") as response:
-            assert await response.content.readany() == b"one"
-            assert await response.read() == b"two"
+    async with visiting(deployment) as http, http.get("/service/stream") as response:
+        assert await response.content.readany() == b"one"
+        assert await response.read() == b"two"
 
 
 def test_who_may_connect(deployment: Deployment) -> None:
@@ -207,9 +207,8 @@ async def test_backups(deployment: Deployment) -> None:
 
 async def test_logs(deployment: Deployment) -> None:
     """They are in the journal, with the client's address."""
-    async with visiting(deployment, "2001:db8::6") as http:
-        async with http.post("/service/nothing", json={}):
-            pass
+    async with visiting(deployment, "2001:db8::6") as http, http.post("/service/nothing", json={}):
+        pass
     await asyncio.to_thread(deployment.follow, "Logs")
     assert "call failed: unknown with 1001" in deployment.one.systemd.journal.read_text()
     assert "from 2001:db8::6 " in deployment.one.systemd.journal.read_text()

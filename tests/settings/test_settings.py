@@ -29,7 +29,8 @@ def complaint(
     with pytest.raises(SettingsError) as caught:
         read_settings(options or {}, file, environ, arguments)
     line = str(caught.value)
-    assert line and "\n" not in line
+    assert line
+    assert "\n" not in line
     return line
 
 

@@ -168,7 +168,8 @@ class Reader:
         deadline = time.monotonic() + 60
         self._services[0] = process
         while not (serving := [port for port in ports if answers(port)]):
-            assert process.poll() is None and time.monotonic() < deadline, self._log.read_text()
+            assert process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.02)
         self._services[serving[0]] = self._services.pop(0)
 

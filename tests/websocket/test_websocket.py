@@ -83,9 +83,9 @@ async def connect(service: Service, path: str = "/websocket", **headers: str) ->
     return await service.client.ws_connect(f"{service.root}{path}", headers=headers)
 
 
-async def ask(socket: Socket, method: str, parameters: Any = None, id: Any = 1) -> dict[str, Any]:
+async def ask(socket: Socket, method: str, parameters: Any = None, call_id: Any = 1) -> dict[str, Any]:
     """The response to a call; a frame that arrives before it is an error."""
-    await socket.send_json({"id": id, "method": method, "parameters": parameters or {}})
+    await socket.send_json({"id": call_id, "method": method, "parameters": parameters or {}})
     return await answer(socket)
 
 
@@ -104,8 +104,8 @@ async def end(socket: Socket) -> int | None:
 async def test_calls_in_both_encodings(serve: Serve) -> None:
     """Text is JSON and binary is MessagePack, each answered in kind; any id is returned."""
     socket = await connect(await serve(METHODS))
-    for id in (1, "a", [1, {"b": None}], 0, False):
-        assert await ask(socket, "echo", {"a": "ü"}, id) == {"id": id, "result": {"a": "ü"}}
+    for call_id in (1, "a", [1, {"b": None}], 0, False):
+        assert await ask(socket, "echo", {"a": "ü"}, call_id) == {"id": call_id, "result": {"a": "ü"}}
     await socket.send_bytes(msgpack.packb({"id": 7, "method": "echo", "parameters": {"b": b"\xff"}}))
     assert msgpack.unpackb(await socket.receive_bytes(timeout=20)) == {"id": 7, "result": {"b": b"\xff"}}
 
@@ -118,11 +118,11 @@ async def test_answers_come_as_the_calls_finish(serve: Serve) -> None:
         await ends[parameters["n"]].wait()
 
     socket = await connect(await serve({"wait": wait}))
-    for id in range(4):
-        await socket.send_json({"id": id, "method": "wait", "parameters": {"n": id}})
-    for id in (3, 2, 1, 0):
-        ends[id].set()
-        assert (await answer(socket))["id"] == id
+    for call_id in range(4):
+        await socket.send_json({"id": call_id, "method": "wait", "parameters": {"n": call_id}})
+    for call_id in (3, 2, 1, 0):
+        ends[call_id].set()
+        assert (await answer(socket))["id"] == call_id
 
 
 async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.Monke
         running -= 1
 
     socket = await connect(await serve({"work": work}))
-    for id in range(200):
-        await socket.send_json({"id": id, "method": "work"})
+    for call_id in range(200):
+        await socket.send_json({"id": call_id, "method": "work"})
     await eventually(lambda: running >= receiver.MAX_CALLS)
     may_end.set()
     assert {(await answer(socket))["id"] for _ in range(200)} == set(range(200))
@@ -202,7 +202,7 @@ async def test_errors(serve: Serve) -> None:
         ("leave", {}, 1003),
         ("stream", {}, 1003),
     ):
-        given = await ask(socket, method, parameters, id=method)
+        given = await ask(socket, method, parameters, call_id=method)
         assert (given["id"], given["error"]["code"]) == (method, code)
 
 

@@ -137,7 +137,7 @@ class UserAccount(MutableMapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a field, or ``default`` if it isn't set."""
-        return self[name] if name in self else default  # which would call itself
+        return self[name] if name in self else default  # noqa: SIM401 # which would call itself
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in RESERVED:

@@ -40,7 +40,7 @@ def make_call(message: dict[str, Any], path: str | None = None, *, named: bool =
     if not name and named and "method" in message:
         name = message["method"]
     # A look-up by ``get`` would cost one more call.
-    parameters = message["parameters"] if "parameters" in message else message
+    parameters = message["parameters"] if "parameters" in message else message  # noqa: SIM401
     return Call(name, {} if parameters is None else parameters)
 
 

@@ -40,7 +40,7 @@ class Authenticator:
         """The caller of a request with this body. Raises ``InvalidParameters`` (400): a repeated header."""
         headers = request.headers
         # A look-up by ``get`` would cost one more call.
-        session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None
+        session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None  # noqa: SIM401
         by_cookie = False
         if session_id is None and self._cookie is not None:
             session_id = self._cookie.read(request)

@@ -41,7 +41,7 @@ def start(settings: Settings) -> int:
             print(f"Already running: process {running.pid}", file=sys.stderr)
             return 1
     try:
-        log = open(settings.log_file, "ab")  # closed below, where its errors are others
+        log = open(settings.log_file, "ab")  # noqa: SIM115 # closed below, where other errors are other
     except OSError as exc:
         raise SettingsError(f"log_file: {settings.log_file}: {exc.strerror}") from exc
     reading, writing = os.pipe()

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -90,7 +90,8 @@ async def stream(handler: Handler, parameters: Any) -> None:
 async def seen(handler: Handler, parameters: Any) -> Any:
     """Return the attributes of aiohttp's request."""
     request = handler.request
-    assert type(request) is web.Request and request.config_dict[SERVICE] is request.app[SERVICE]
+    assert type(request) is web.Request
+    assert request.config_dict[SERVICE] is request.app[SERVICE]
     return [
         request.method,
         request.path_qs,
@@ -123,7 +124,19 @@ async def tasks(handler: Handler, parameters: Any) -> Any:
 
 METHODS = {
     name: globals()[name]
-    for name in "echo slow fails teapot dressed varies moved raw stream seen tasks".split()
+    for name in [
+        "echo",
+        "slow",
+        "fails",
+        "teapot",
+        "dressed",
+        "varies",
+        "moved",
+        "raw",
+        "stream",
+        "seen",
+        "tasks",
+    ]
 }
 
 
@@ -306,7 +319,7 @@ def comparable(said: bytes) -> bytes:
 
 
 @pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bodies of the responses that the fast path has sent."""
     bodies: list[bytes] = []
     own = FastHandler._call
@@ -316,7 +329,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         return own(self, request, waiter)
 
     monkeypatch.setattr(FastHandler, "_call", count)
-    yield bodies
+    return bodies
 
 
 @pytest.mark.parametrize("pieces", CASES.values(), ids=CASES)
