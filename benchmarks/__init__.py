@@ -1,0 +1,1 @@
+"""Benchmarks of the service, beside other frameworks: ``python -m benchmarks``."""

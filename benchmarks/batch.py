@@ -1,4 +1,4 @@
-"""What a call costs in a batch, beside the same call by itself.
+"""What a call costs in a batch, compared with the same call by itself.
 
 python -m benchmarks.batch [--cycles N] [--seconds N]
 """
@@ -28,19 +28,19 @@ from benchmarks.harness import (
 OURS, SINGLE = "toto_aio", "toto_aio, one call in a request"
 SIZES = (10, 50)
 GOAL = 25.0
-"""How many times as much as a call in the larger batch one by itself costs at least."""
+"""How many times cheaper a call in the larger batch must be than a single call, at least."""
 
 
 def run(options: argparse.Namespace) -> Report:
-    """The figures of both."""
+    """Measure both."""
     with serving({OURS: toto_aio}) as servers, tempfile.TemporaryDirectory() as folder:
         server = servers[OURS]
         check(server)
         turns = {SINGLE: partial(load, server, write_script(Path(folder) / "1.lua"), options.seconds)}
         for size in SIZES:
             call = {"method": "echo", "parameters": PARAMETERS}
-            body = json.dumps({"batch": {str(id): call for id in range(size)}}, separators=(",", ":"))
-            check(server, body, {"batch": {str(id): {"result": PARAMETERS} for id in range(size)}})
+            body = json.dumps({"batch": {str(number): call for number in range(size)}}, separators=(",", ":"))
+            check(server, body, {"batch": {str(number): {"result": PARAMETERS} for number in range(size)}})
             script = write_script(Path(folder) / f"{size}.lua", body)
             turns[batch_of(size)] = partial(load, server, script, options.seconds, calls=size)
         for turn in turns.values():
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def batch_of(size: int) -> str:
-    """How a batch is called in the table."""
+    """The label of a batch in the table."""
     return f"toto_aio, {size} calls in a batch"
 
 

@@ -1,7 +1,7 @@
 """The suite: ``python -m benchmarks [--cycles N] [--seconds N] [NAME ...]``.
 
-Each benchmark prints its table, and leaves its plot and its figures in ``results``. At the end stand the
-goals, each with what was measured.
+Each benchmark prints its table, and writes its plot and its figures to ``results``. The last table has the
+goals, each with its measurement.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SUITE: dict[str, Callable[[argparse.Namespace], Report]] = {
 
 
 def main() -> None:
-    """Run what is asked for, and print the tables and the goals."""
+    """Run the requested benchmarks, and print their tables and the goals."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the service costs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITE)}; default all")
     options = command_line(parser)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def keep(report: Report, options: argparse.Namespace) -> None:
-    """Write the plot, and the figures with what has to be known about them."""
+    """Write the plot, and the figures with the data needed to interpret them."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{report.name}.svg").write_text(plot(report))
     figures = {
@@ -79,7 +79,7 @@ def keep(report: Report, options: argparse.Namespace) -> None:
 
 
 def about() -> dict[str, Any]:
-    """When and with what it was measured."""
+    """The date, the versions and the machine of a measurement."""
     packages = ("toto-aio", "aiohttp", "msgspec", "uvloop")
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -91,7 +91,7 @@ def about() -> dict[str, Any]:
 
 
 def cpu_models() -> Iterator[str]:
-    """What the kernel calls the cores."""
+    """The kernel's name of the processor."""
     yield from re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
 
 

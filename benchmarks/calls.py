@@ -1,8 +1,8 @@
-"""How many functions are called for a request, which is the same on every machine: cProfile counts them.
+"""The number of function calls for a request, counted by cProfile; it is the same on every machine.
 
     python -m benchmarks.calls
 
-The service runs as it does for everybody. One of its methods starts the count, another ends it.
+The service runs as in production. One of its methods starts the count, another ends it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def invoke(handler, parameters):
 
 
 def run(_: argparse.Namespace | None = None) -> Report:
-    """The calls on each path."""
+    """Count the calls on each path."""
     commands: dict[str, Command] = {OURS: service}
     if "fast_path" in FIELDS:
         commands[GENERAL] = lambda folder: service(folder, "--fast-path=false")
@@ -63,7 +63,7 @@ def count(server: Server) -> float:
     with socket.create_connection((where.hostname or "", where.port or 0), timeout=30) as connection:
 
         def ask(body: str) -> bytes:
-            # Head and body leave in one write, as those of wrk and of aiohttp's client do.
+            # Head and body are sent in one write, as wrk and aiohttp's client do.
             head = f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: {len(body)}\r\n"
             connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{body}".encode())
             return connection.recv(65536).partition(b"\r\n\r\n")[2]
@@ -73,10 +73,10 @@ def count(server: Server) -> float:
         ask(json.dumps({"method": "count", "parameters": {"count": True}}))
         for _ in range(REQUESTS):
             ask(BODY)
-        answer = json.loads(ask(json.dumps({"method": "count", "parameters": {"count": False}})))
-    if "result" not in answer:
-        raise Failure(f"{server.name} answered {answer!r}")
-    return float(answer["result"]) / REQUESTS
+        response = json.loads(ask(json.dumps({"method": "count", "parameters": {"count": False}})))
+    if "result" not in response:
+        raise Failure(f"{server.name} responded {response!r}")
+    return float(response["result"]) / REQUESTS
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a call costs: CPU microseconds per echo, of this service and of one written by hand on aiohttp.
+"""What a call costs: CPU microseconds per echo, for this service and for one written by hand on aiohttp.
 
     python benchmarks/echo.py [--cycles N] [--seconds N] [--json FILE]
 
-It needs Linux, two cores and wrk. All servers run at once on the first core, and wrk loads one of them at a
-time from the second: in each cycle a slice for each server, in shuffled order. A slice is compared with the
-base's slice of the same cycle alone, so that a machine that is slower for a while does not count against
-the server that was measured then. benchmarks/README.md says how to read the table.
+It needs Linux, two cores and wrk. All servers run on the first core at the same time, and wrk loads one of
+them at a time from the second: each cycle has one slice for each server, in shuffled order. A slice is only
+compared with the base's slice of the same cycle, so that a temporarily slower machine does not count against
+the server that was measured at that time. benchmarks/README.md explains the table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-if not __package__:  # it is run by its path, and the others are beside its folder
+if not __package__:  # it is run by its path, and the other modules are next to its folder
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.figures import Spread, markdown, ratio, spread
@@ -53,7 +53,7 @@ SERVERS: dict[str, Command] = {
     GENERAL: lambda directory: toto_aio(directory, "--fast-path=false"),
 }
 GOALS = {OURS: 0.5, GENERAL: 0.8}
-"""What this service may cost at most, in costs of the base."""
+"""The maximum cost of this service, as a multiple of the base's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Row:
 
 def main() -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description="CPU microseconds per echo, beside a hand-written service.")
+    parser = argparse.ArgumentParser(description="What an echo costs, here and written by hand.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every slice there too")
     options = command_line(parser)
     try:
@@ -121,7 +121,7 @@ def table(rows: Mapping[str, Row]) -> str:
 
 
 def goal(name: str, row: Row, most: float) -> str:
-    """Whether this service is as cheap as it is to be."""
+    """Whether this service meets its goal."""
     median = row.cost_ratio.median
     outcome = "met" if median <= most else "not met"
     return f"Goal: {name} costs at most {most} times the hand-written: {outcome} ({median:.3f})"
@@ -130,7 +130,7 @@ def goal(name: str, row: Row, most: float) -> str:
 def report(
     options: argparse.Namespace, slices: Mapping[str, Sequence[Slice]], rows: Mapping[str, Row]
 ) -> dict[str, Any]:
-    """What ``--json`` writes."""
+    """The content of the file that ``--json`` names."""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in ("aiohttp", "msgspec", "uvloop", "toto-aio")},

@@ -1,4 +1,4 @@
-"""The environment of the peers, ``benchmarks/.venv-peers``: made when it is missing or out of date."""
+"""The peers' environment, ``benchmarks/.venv-peers``: made if it is missing or out of date."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def peers_python(modules: Iterable[str]) -> tuple[Path, set[str]]:
 
 
 def install(python: Path) -> None:
-    """Install all peers at once or, if that fails, those that can be."""
+    """Install all peers at once or, if that fails, those that can be installed."""
     pip = [str(python), "-m", "pip", "install", "--quiet", "--upgrade"]
     if subprocess.run([*pip, "--requirement", str(REQUIREMENTS)]).returncode == 0:  # noqa: S603
         return

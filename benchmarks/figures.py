@@ -1,4 +1,4 @@
-"""Figures as they are shown: medians with their quartiles, tables in Markdown, goals, and a plot."""
+"""How figures are shown: medians with quartiles, tables in Markdown, goals, and a plot."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Spread:
     upper: float
 
     def shown(self, digits: int) -> str:
-        """As it stands in the table."""
+        """The text for the table."""
         return f"{self.median:.{digits}f} ({self.lower:.{digits}f} to {self.upper:.{digits}f})"
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A goal, and what was measured of it."""
+    """A goal, and its measurement."""
 
     number: int
     text: str
     bound: float
     measured: Spread
     at_most: bool = False
-    """Whether the bound is the most that may be, and not the least."""
+    """Whether the bound is a maximum instead of a minimum."""
 
     @property
     def met(self) -> bool:
@@ -40,7 +40,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a benchmark has found."""
+    """The results of a benchmark."""
 
     name: str
     title: str
@@ -58,18 +58,18 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratio(ones: Sequence[float], others: Sequence[float]) -> Spread:
-    """How many times the other is in the one, cycle by cycle."""
+    """The ratio of two series, cycle by cycle."""
     return spread([one / other for one, other in zip(ones, others, strict=True)])
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def goals_table(goals: Sequence[Goal]) -> str:
-    """Each goal with what was measured, and whether that is enough."""
+    """Each goal with its measurement, and whether it is met."""
     rows = [
         [
             str(goal.number),

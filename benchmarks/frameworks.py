@@ -1,8 +1,8 @@
-"""What a call costs: the echo of this service beside the same echo on other frameworks.
+"""What a call costs: the echo of this service, compared with the same echo on other frameworks.
 
     python -m benchmarks.frameworks [--cycles N] [--seconds N]
 
-The base is written by hand on aiohttp. How it is measured is in README.md.
+The base is written by hand on aiohttp. README.md describes how it is measured.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ PEERS: dict[str, tuple[str, ...]] = {
     "FastAPI, uvicorn": ("fastapi", "echo_asgi.py", "fastapi"),
     "Tornado": ("tornado", "echo_tornado.py"),
 }
-"""Each with the module that must be there, and how it is run."""
+"""Each with the module that it needs, and its command."""
 TIMES = {"Starlette, uvicorn": 2.2, "Litestar, uvicorn": 3.5, "FastAPI, uvicorn": 7, "Tornado": 10}
-"""Goal 2: how many times as much as this service a framework costs."""
+"""Goal 2: the cost of a framework as a multiple of this service's."""
 
 
 def run(options: argparse.Namespace) -> Report:
-    """The figures of each server."""
+    """Measure each server."""
     with serving(dict(commands())) as servers, tempfile.TemporaryDirectory() as folder:
         scripts = {
             name: write_script(Path(folder) / f"{number}.lua", RPC_BODY if name == JSON_RPC else BODY)

@@ -25,9 +25,9 @@ from benchmarks.figures import Report
 
 T = TypeVar("T")
 Command = Callable[[Path], Sequence[str]]
-"""The command of a server, to be run in the empty directory that it is given.
+"""The command of a server; it is called with the empty directory in which the command will run.
 
-A server listens on 127.0.0.1, writes ``Serving on URL`` to stderr, and ends on TERM.
+A server listens on 127.0.0.1, writes ``Serving on URL`` to stderr, and stops on TERM.
 """
 
 PARAMETERS = {"a": 1, "b": "hello", "c": [1, 2, 3]}
@@ -35,9 +35,9 @@ BODY = json.dumps({"method": "echo", "parameters": PARAMETERS}, separators=(",",
 HEADERS = {"Content-Type": "application/json"}
 CONNECTIONS = 32
 START_LIMIT = 60.0
-"""Seconds that a server has to come up."""
+"""Seconds that a server has to start."""
 STOP_LIMIT = 10.0
-"""Seconds that a server has to end before it is killed."""
+"""Seconds that a server has to stop before it is killed."""
 
 ECHO = '''async def invoke(handler, parameters):
     """Return the parameters."""
@@ -54,29 +54,29 @@ DONE = """function done(summary, latency, requests)
         e.connect + e.read + e.write + e.timeout, latency:percentile(99)))
 end
 """
-"""What every script for wrk ends with: how ``load`` hears what there was."""
+"""The end of every script for wrk: it reports the results to ``load``."""
 
 
 class Failure(Exception):
-    """Nothing was measured that could be relied on; the message is for the user."""
+    """Nothing reliable could be measured; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     name: str
     pid: int
     url: str
 
     def cpu_ns(self) -> int:
-        """Nanoseconds that its threads, and those of its workers, have been on a core so far."""
+        """Nanoseconds that its threads, and those of its workers, have been on a core."""
         return sum(cpu_ns(pid) for pid in family(self.pid))
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one slice of load has shown."""
+    """The results of one slice of load."""
 
     cpu_us_per_request: float
     requests_per_second: float
@@ -86,7 +86,7 @@ class Slice:
 def command_line(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
 ) -> argparse.Namespace:
-    """What is asked for, with ``cycles`` and ``seconds``, which every benchmark has."""
+    """Parse the command line, with the options ``cycles`` and ``seconds`` that every benchmark has."""
     parser.add_argument("--cycles", type=int, default=9, metavar="N", help="default %(default)s")
     parser.add_argument(
         "--seconds", type=int, default=1, metavar="N", help="length of a slice, default %(default)s"
@@ -96,13 +96,13 @@ def command_line(
         parser.error("--cycles: quartiles need at least 2")
     if options.seconds < 1:
         parser.error("--seconds: wrk counts in whole seconds, at least 1")
-    # Only an exception ends the servers on the way out, and TERM raises none by itself.
+    # Servers are stopped while an exception propagates, and TERM raises none by default.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     return options
 
 
 def print_table(run: Callable[[argparse.Namespace], Report], description: str) -> None:
-    """Measure what a command line asks for, and print the table: the main function of a benchmark."""
+    """The main function of a benchmark: measure what the command line requests, and print the table."""
     options = command_line(argparse.ArgumentParser(description=description))
     try:
         print(run(options).table)
@@ -112,7 +112,7 @@ def print_table(run: Callable[[argparse.Namespace], Report], description: str) -
 
 @cache
 def two_cores() -> tuple[int, int]:
-    """A core for the servers and one for the load."""
+    """One core for the servers and one for the load."""
     if sys.platform != "linux":
         raise Failure("run it on Linux: it reads /proc and pins processes to cores")
     cores = sorted(os.sched_getaffinity(0))
@@ -123,7 +123,7 @@ def two_cores() -> tuple[int, int]:
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """This process, and what it starts, on one core as long as the block lasts."""
+    """Keep this process, and what it starts, on one core for the duration of the block."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -134,7 +134,7 @@ def pinned(core: int) -> Iterator[None]:
 
 @contextmanager
 def serving(commands: Mapping[str, Command]) -> Iterator[dict[str, Server]]:
-    """All servers at once on the first core, and this process on the second, as long as the block lasts."""
+    """Run all servers on the first core, and this process on the second, for the duration of the block."""
     server_core, load_core = two_cores()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -149,10 +149,10 @@ def serving(commands: Mapping[str, Command]) -> Iterator[dict[str, Server]]:
 
 @contextmanager
 def running(name: str, command: Command, directory: Path) -> Iterator[Server]:
-    """A server, as long as the block lasts."""
+    """Run a server for the duration of the block."""
     directory.mkdir()
     log = directory / "stderr"
-    # An option from the caller's environment would make it another service than the one to be measured.
+    # An option in the caller's environment would change the service that is measured.
     environ = {key: value for key, value in os.environ.items() if not key.startswith("TOTO_AIO_")}
     arguments = command(directory)
     with log.open("wb") as stderr:
@@ -171,7 +171,7 @@ def running(name: str, command: Command, directory: Path) -> Iterator[Server]:
 
 
 def wait_for_url(name: str, process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that a server says it listens on."""
+    """The URL on which a server announces that it listens."""
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
@@ -184,7 +184,7 @@ def wait_for_url(name: str, process: subprocess.Popen[bytes], log: Path) -> str:
 def toto_aio(
     directory: Path, *options: str, methods: Mapping[str, str] | None = None, database: str = "memory://"
 ) -> list[str]:
-    """This service with these methods, by default ``echo``; all else is at its default."""
+    """This service with these methods, by default ``echo``; other options have their defaults."""
     (directory / "methods").mkdir()
     (directory / "methods" / "__init__.py").touch()
     for name, code in (methods or {"echo": ECHO}).items():
@@ -198,7 +198,7 @@ def peer(file: str, *arguments: str, python: str | Path = sys.executable) -> Com
 
 
 def post(server: Server, body: str = BODY, headers: Mapping[str, str] = HEADERS) -> tuple[int, Any]:
-    """The status and the answer of one call; None if it is not JSON."""
+    """The status and body of the response to one call; None if the body is not JSON."""
     where = urlsplit(server.url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=START_LIMIT)
     try:
@@ -212,14 +212,14 @@ def post(server: Server, body: str = BODY, headers: Mapping[str, str] = HEADERS)
 
 
 def check(server: Server, body: str = BODY, expected: Any = None) -> None:
-    """Raise ``Failure`` unless the server gives the answer that it is to be timed for."""
+    """Raise ``Failure`` unless the server gives the response that is to be timed."""
     status, answer = post(server, body)
     if (status, answer) != (200, expected or {"result": PARAMETERS}):
-        raise Failure(f"{server.name} answered {status} {answer!r}, not the parameters as JSON")
+        raise Failure(f"{server.name} responded {status} {answer!r}, not the parameters as JSON")
 
 
 def write_script(path: Path, body: str = BODY, headers: Mapping[str, str] = HEADERS) -> Path:
-    """A script for wrk that sends one request again and again."""
+    """A script for wrk that sends one request repeatedly."""
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
     path.write_text(SCRIPT.format(headers=lines, body=body) + DONE)
     return path
@@ -228,7 +228,7 @@ def write_script(path: Path, body: str = BODY, headers: Mapping[str, str] = HEAD
 def load(
     server: Server, script: Path, seconds: int, *, calls: int = 1, connections: int = CONNECTIONS
 ) -> Slice:
-    """Call a server for a slice of time, with so many calls in each request."""
+    """Load a server for a slice of time, with that many calls in each request."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise Failure("there is no wrk: install the package wrk (apt-get install wrk)")
@@ -236,12 +236,12 @@ def load(
     before = server.cpu_ns()
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  # wrk on a server of ours
     spent = server.cpu_ns() - before
-    if done.returncode or done.stderr:  # what is wrong with a script is in stderr alone
+    if done.returncode or done.stderr:  # errors in a script are only reported on stderr
         raise Failure(f"wrk on {server.name}: {done.stderr or done.stdout}")
     requests, duration_us, refused, broken, p99_us = map(int, done.stdout.splitlines()[-1].split())
     if refused or broken or not requests:
         raise Failure(
-            f"{server.name}: of {requests} requests {refused} were answered with an error, "
+            f"{server.name}: of {requests} requests {refused} got an error, "
             f"and wrk met {broken} socket errors"
         )
     requests *= calls
@@ -251,7 +251,7 @@ def load(
 def in_turns(
     turns: Mapping[str, Callable[[], T]], cycles: int, shown: Callable[[T], str], what: str = ""
 ) -> dict[str, list[T]]:
-    """What each turn gave, once for each cycle; in each cycle they come in another order."""
+    """The results of each turn, one for each cycle; every cycle runs them in a different order."""
     results: dict[str, list[T]] = {name: [] for name in turns}
     order = list(turns)
     for cycle in range(1, cycles + 1):
@@ -263,9 +263,9 @@ def in_turns(
     return results
 
 
-def cost(slice: Slice) -> str:
-    """A slice's cost, as it stands in a line of progress."""
-    return f"{slice.cpu_us_per_request:.1f}"
+def cost(measured_slice: Slice) -> str:
+    """The cost of a slice, for a line of progress."""
+    return f"{measured_slice.cpu_us_per_request:.1f}"
 
 
 def costs(slices: Sequence[Slice]) -> list[float]:
@@ -274,10 +274,10 @@ def costs(slices: Sequence[Slice]) -> list[float]:
 
 
 def family(pid: int) -> Iterator[int]:
-    """A process and those that it has started, and theirs."""
+    """A process and its descendants."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
             for child in children.read_text().split():
                 yield from family(int(child))
 
@@ -289,5 +289,5 @@ def cpu_ns(pid: int) -> int:
 
 
 def progress(line: str) -> None:
-    """Say on stderr what is being done; the tables alone go to stdout."""
+    """Report progress on stderr; only the tables go to stdout."""
     print(line, file=sys.stderr, flush=True)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.logins [--cycles N] [--seconds N]
 
-Each login hashes a password, which takes a core about 20 ms.
+Each login hashes a password, which takes about 20 ms of a core.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OURS = "toto_aio"
 WITHOUT, WITH = "toto_aio, without logins", "toto_aio, four logins a second"
 PER_SECOND = 4
 GOAL = 3.0
-"""How many times as long the p99 may be with logins."""
+"""The maximum p99 with logins, as a multiple of the p99 without."""
 USER = {"user_id": "ada", "password": "correct horse"}
 ACCOUNT = """import toto_aio.methods.account.create as create
 import toto_aio.methods.account.login as login
@@ -44,17 +44,17 @@ import toto_aio.methods.account.login as login
 
 
 def run(options: argparse.Namespace) -> Report:
-    """The figures with logins and without."""
+    """Measure with logins and without."""
     with serving({OURS: with_accounts}) as servers, tempfile.TemporaryDirectory() as folder:
         server = servers[OURS]
         check(server)
         ask(server, "account.create")
-        slice = partial(load, server, write_script(Path(folder) / "echo.lua"), options.seconds)
-        slice()
+        run_slice = partial(load, server, write_script(Path(folder) / "echo.lua"), options.seconds)
+        run_slice()
         took: list[float] = []
         turns: dict[str, Callable[[], Slice]] = {
-            WITHOUT: slice,
-            WITH: lambda: beside_logins(server, slice, took),
+            WITHOUT: run_slice,
+            WITH: lambda: with_logins(server, run_slice, took),
         }
         slices = in_turns(turns, options.cycles, lambda one: f"{one.p99_ms:.1f}", "p99 in ms")
     p99 = {name: [one.p99_ms for one in of_turn] for name, of_turn in slices.items()}
@@ -79,8 +79,8 @@ def with_accounts(directory: Path) -> list[str]:
     return command
 
 
-def beside_logins(server: Server, slice: Callable[[], Slice], took: list[float]) -> Slice:
-    """A slice of load, while users log in."""
+def with_logins(server: Server, run_slice: Callable[[], Slice], took: list[float]) -> Slice:
+    """A slice of load while users log in."""
     over = threading.Event()
     errors: list[Failure] = []
 
@@ -98,7 +98,7 @@ def beside_logins(server: Server, slice: Callable[[], Slice], took: list[float])
     thread = threading.Thread(target=log_in, name="logins")
     thread.start()
     try:
-        found = slice()
+        found = run_slice()
     finally:
         over.set()
         thread.join()
@@ -108,11 +108,11 @@ def beside_logins(server: Server, slice: Callable[[], Slice], took: list[float])
 
 
 def ask(server: Server, method: str) -> None:
-    """Call a method with the user's name and password. Raises ``Failure`` unless that makes a session."""
-    status, answer = post(server, json.dumps({"method": method, "parameters": USER}))
-    if status != 200 or "result" not in answer:
-        raise Failure(f"{server.name} answered {method} with {status} {answer!r}")
+    """Call a method with the user's name and password. Raises ``Failure`` unless that creates a session."""
+    status, response = post(server, json.dumps({"method": method, "parameters": USER}))
+    if status != 200 or "result" not in response:
+        raise Failure(f"{server.name} responded to {method} with {status} {response!r}")
 
 
 if __name__ == "__main__":
-    print_table(run, "The echo's p99 beside logins.")
+    print_table(run, "The echo's p99 with logins.")

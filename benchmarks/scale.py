@@ -1,10 +1,10 @@
-"""Whether a request costs the same however much there is: sessions, methods, idle sockets, processes.
+"""Whether a request costs the same for any number of sessions, methods, idle sockets and processes.
 
     python -m benchmarks.scale [--cycles N] [--seconds N]
 
-Each service has one thing more than the plain one beside it, with one worker and with two. All workers share
-one core, so that what counts is the time of all together. Memory is looked at too, and what an event costs a
-process in which nobody waits for it.
+Each service has more of one thing than the plain one that runs at the same time, with one worker and with
+two. All workers share one core, so that their total time counts. The memory is measured too, and the cost of
+an event in a process in which nobody waits for it.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ from toto_aio.stores import open_store
 
 WORKERS = (1, 2)
 FEW, MANY = 1000, 100_000
-"""Sessions."""
+"""The number of sessions."""
 SOCKETS = 10_000
 PACKAGES, IN_PACKAGE = 100, 100
 USERS = 1000
 AT_ONCE = 200
-"""Sessions that are made at once."""
+"""Sessions that are created at the same time."""
 EVENTS = 3000
 FLAT = 1.1
-"""How much more than the plain service one may cost."""
+"""The maximum cost, as a multiple of the plain service's."""
 PLAIN, SESSIONS, METHODS, IDLE = "plain", f"{MANY:,} sessions", "10,000 methods", f"{SOCKETS:,} idle sockets"
 ECHO = "async def invoke(handler, parameters):\n    return parameters\n"
 SCRIPT = """local lines, requests = {{}}, {{}}
@@ -85,7 +85,7 @@ function request()
 end
 """
 SAMPLE = 1000
-"""Requests that a slice chooses from, always as many: with more wrk is slower, and what it loads dearer."""
+"""Requests that a slice chooses from, always the same number: more make wrk slower, and requests costlier."""
 BY_SESSION = f"""wrk.format("POST", nil, {{["Content-Type"] = "application/json",
             ["x-toto-session-id"] = first, ["x-toto-hmac"] = second}}, [=[{BODY.replace("echo", "own")}]=])"""
 BY_METHOD = f"""wrk.format("POST", nil, {{["Content-Type"] = "application/json"}},
@@ -93,7 +93,7 @@ BY_METHOD = f"""wrk.format("POST", nil, {{["Content-Type"] = "application/json"}
 
 
 def run(options: argparse.Namespace) -> Report:
-    """The figures of each service, and how they compare to those of the plain one."""
+    """Measure each service, and compare it with the plain one."""
     more_files()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> Report:
     listeners = sum(workers * len(services) // len(WORKERS) for workers in WORKERS) + 1
     calls = read.requests_per_second * options.seconds
     seen = [
-        f"An event that nobody here waits for: {heard:.1f} CPU µs for each process.",
+        f"An event for which nobody waits here: {heard:.1f} CPU µs for each process.",
         f"Redis: {redis_us / calls:.1f} CPU µs for a call with a session, {session_kib:.2f} KiB for each;",
         f"{carried / listeners:.2f} CPU µs for an event and each process that hears it.",
     ]
@@ -168,12 +168,12 @@ def method(number: int) -> str:
 
 
 def named(what: str, workers: int) -> str:
-    """How a service is called in the table."""
+    """The label of a service in the table."""
     return f"{what}, {workers} worker{'s' * (workers > 1)}"
 
 
 def script(path: Path, lines: list[str], each: str) -> Path:
-    """A script for wrk that sends one of many requests by chance."""
+    """A script for wrk that sends one of many requests at random."""
     given = path.with_suffix(".txt")
     given.write_text("".join(f"{line}\n" for line in lines))
     path.write_text(SCRIPT.format(given=given, each=each, sample=SAMPLE) + DONE)
@@ -181,7 +181,7 @@ def script(path: Path, lines: list[str], each: str) -> Path:
 
 
 async def make_sessions(url: str, count: int) -> list[str]:
-    """The ids of new sessions, each with the signature of its user."""
+    """The ids of new sessions, each with its user's signature."""
     store = await open_store(url)
     passwords = Passwords()
     sessions = Sessions(store, Accounts(store, passwords), Settings())
@@ -200,7 +200,7 @@ async def make_sessions(url: str, count: int) -> list[str]:
 
 
 async def hear(url: str, server: Server, redis_pid: int) -> tuple[float, float]:
-    """CPU microseconds of an event: in a process where nobody waits for it, and in Redis."""
+    """CPU microseconds of an event: in a process in which nobody waits for it, and in Redis."""
     manager = EventManager(RedisBroker(url))
     await manager.start()
     before = server.cpu_ns(), cpu_ns(redis_pid)
@@ -214,12 +214,12 @@ async def hear(url: str, server: Server, redis_pid: int) -> tuple[float, float]:
 
 
 def memory(server: Server) -> float:
-    """KiB that a service's processes have to themselves."""
+    """KiB of private memory of a service's processes."""
     return private_kib(family(server.pid))
 
 
 def private_kib(pids: Iterable[int]) -> float:
-    """KiB that processes have to themselves."""
+    """KiB of private memory of processes."""
     texts = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
     return float(
         sum(int(size) for text in texts for size in re.findall(r"^Private_\w+:\s+(\d+)", text, re.M))
@@ -232,13 +232,13 @@ def report(
     after: Mapping[str, float],
     more: list[str],
 ) -> Report:
-    """The table, and what else was seen."""
+    """The table, and the other results."""
     spent = {name: costs(of_turn) for name, of_turn in slices.items()}
     rows, goals = [], []
     for name, values in spent.items():
         what, _, workers = name.rpartition(", ")
-        beside = f"{FEW:,} sessions" if what == SESSIONS else PLAIN
-        times = ratio(values, spent[f"{beside}, {workers}"])
+        base = f"{FEW:,} sessions" if what == SESSIONS else PLAIN
+        times = ratio(values, spent[f"{base}, {workers}"])
         rows.append(
             [name, spread(values).shown(1), "" if what in (PLAIN, f"{FEW:,} sessions") else times.shown(2)]
         )

@@ -1,10 +1,10 @@
-"""What a signed call of a logged-in user costs, beside one plain read of the driver for each request.
+"""What a signed call of a logged-in user costs, compared with one plain driver read for each request.
 
     python -m benchmarks.sessions [--cycles N] [--seconds N] [KIND ...]
 
-For each kind of database a server of its own is started, as the tests do, with 1,000 sessions in it. One peer
-answers the same signed call after one read by the driver, another the echo without any session. How it
-is measured is in README.md.
+For each kind of database its own server is started, as in the tests, with 1,000 sessions in it. One peer
+responds to the same signed call after one read by the driver; another responds to the echo without any
+session. README.md describes how it is measured.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ECHO = '''from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler, parameters):
-    """Return the parameters to who is logged in."""
+    """Return the parameters to a logged-in user."""
     return parameters
 '''
 
@@ -89,18 +89,18 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace, kinds: tuple[str, ...] = KINDS) -> Report:
-    """The figures of the services on each kind of database."""
+    """Measure the services on each kind of database."""
     bars: dict[str, Spread] = {}
     rows, goals = [], []
     for kind in kinds:
         spent = measure(kind, options.cycles, options.seconds)
         ours, base = (spread(spent[name]) for name in (OURS, BASE))
-        times, beside = ratio(spent[BASE], spent[OURS]), ratio(spent[NONE], spent[OURS])
+        times, plain = ratio(spent[BASE], spent[OURS]), ratio(spent[NONE], spent[OURS])
         bars |= {f"{OURS}, {kind}": ours, f"{BASE}, {kind}": base}
-        rows.append([kind, base.shown(1), ours.shown(1), times.shown(2), beside.shown(2)])
+        rows.append([kind, base.shown(1), ours.shown(1), times.shown(2), plain.shown(2)])
         if kind == "redis":
             goals.append(Goal(3, "times cheaper than redis-py's GET per request", 3.5, times))
-            goals.append(Goal(3, "times cheaper than the base without a session", 1, beside))
+            goals.append(Goal(3, "times cheaper than the base without a session", 1, plain))
         if kind == "postgresql":
             goals.append(Goal(4, "times cheaper than an asyncpg query per request", 2, times))
     header = [
@@ -128,7 +128,7 @@ def measure(kind: str, cycles: int, seconds: int) -> Mapping[str, list[float]]:
         try:
             url = module.fresh_url(database)
             ids = asyncio.run(make_sessions(url))
-            listed = ", ".join(f'"{id}"' for id in ids)
+            listed = ", ".join(f'"{session_id}"' for session_id in ids)
             script = Path(folder) / "sessions.lua"
             script.write_text(SCRIPT.format(ids=listed, signature=SIGNATURE, body=BODY) + DONE)
             plain = write_script(Path(folder) / "echo.lua")
@@ -171,13 +171,13 @@ async def make_sessions(url: str, count: int = SESSIONS) -> list[str]:
 
 
 def check_sessions(server: Server, session_id: str) -> None:
-    """Raise ``Failure`` unless it answers a session, and refuses what is none."""
-    for id, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
-        headers = {**HEADERS, "x-toto-session-id": id, "x-toto-hmac": SIGNATURE}
-        status, answer = post(server, BODY, headers)
-        answered = status == 200 and answer.get("result") == PARAMETERS
-        if answered is not good:
-            raise Failure(f"{server.name} answered {status} {answer!r}")
+    """Raise ``Failure`` unless the server accepts a session and refuses an invalid one."""
+    for shown, good in ((session_id, True), (hashlib.sha256(b"none").hexdigest(), False)):
+        headers = {**HEADERS, "x-toto-session-id": shown, "x-toto-hmac": SIGNATURE}
+        status, response = post(server, BODY, headers)
+        accepted = status == 200 and response.get("result") == PARAMETERS
+        if accepted is not good:
+            raise Failure(f"{server.name} responded {status} {response!r}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a call over a WebSocket costs, and how soon an event has reached 1,000 of them.
+"""What a call over a WebSocket costs, and how soon an event reaches 1,000 of them.
 
     python -m benchmarks.sockets [--cycles N] [--seconds N]
 
-Beside this service are a hand-written loop on aiohttp and Tornado, all in one run. How it is measured is in
-README.md; here the load comes from this process, and the server's CPU time is what counts.
+This service is compared with a hand-written loop on aiohttp and with Tornado, in one run. README.md describes
+how it is measured; here the load comes from this process, and only the server's CPU time counts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from benchmarks.harness import (
 )
 
 FILES = 20_000
-"""Most open descriptors of a process."""
+"""The maximum of open descriptors of a process."""
 CONNECTIONS = 32
 IN_FLIGHT = (1, 8)
 LISTENERS = 1000
@@ -63,11 +63,11 @@ TEXTS = {
     EVENT: f"ms until an event has reached {LISTENERS} sockets",
 }
 GOALS = dict(zip(TEXTS, (3.0, 6.0, 0.6), strict=True))
-"""Goal 6: how many times cheaper than Tornado a call is, and how much of its time an event takes."""
+"""Goal 6: how many times cheaper than Tornado a call is, and what share of its time an event takes."""
 
 
 def run(options: argparse.Namespace) -> Report:
-    """The figures of each server by what was measured."""
+    """Measure each server."""
     more_files()
     python, modules = peers_python(["tornado"])
     if "tornado" not in modules:
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> Report:
         SERVERS[1]: peer("sockets_handwritten.py"),
         OURS: partial(toto_aio, methods=METHODS),
     }
-    # asyncio's own loop takes longer to hear of 1,000 events than a good server to send them.
+    # asyncio's own loop takes longer to receive 1,000 events than a good server takes to send them.
     with serving(commands) as servers, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         turns = {
             f"{name}, {label}": partial(
@@ -117,7 +117,7 @@ def more_files() -> None:
 
 
 async def calls(server: Server, each: int, seconds: float) -> float:
-    """CPU microseconds of the server for each call, with so many of each socket in flight."""
+    """CPU microseconds of the server for each call, with that many calls of each socket in flight."""
     clients = await asyncio.gather(*(connect(server) for _ in range(CONNECTIONS)))
     size = len(await clients[0].ask("echo", PARAMETERS))
     request = frame({"id": 1, "method": "echo", "parameters": PARAMETERS})
@@ -130,12 +130,12 @@ async def calls(server: Server, each: int, seconds: float) -> float:
     for client in clients:
         client.close()
     if not count:
-        raise Failure(f"{server.name} answered nothing")
+        raise Failure(f"{server.name} sent no response")
     return spent / 1000 / count
 
 
 async def events(server: Server) -> float:
-    """Milliseconds from the sending of an event until the last of many sockets has it."""
+    """Milliseconds from the sending of an event until the last of many sockets has received it."""
     teller, *listeners = await asyncio.gather(*(connect(server) for _ in range(LISTENERS + 1)))
     for client in listeners:
         await client.ask("listen", {})
@@ -157,7 +157,7 @@ async def events(server: Server) -> float:
 
 
 async def connect(server: Server) -> Client:
-    """An open socket."""
+    """Open a socket."""
     where = urlsplit(server.url)
     transport, client = await asyncio.get_running_loop().create_connection(
         Client, where.hostname or "", where.port or 0
@@ -174,7 +174,7 @@ async def connect(server: Server) -> Client:
 
 
 class Client(asyncio.Protocol):
-    """A WebSocket client that costs little: it counts bytes, as the frames to come are known."""
+    """A cheap WebSocket client: as the coming frames are known, it only counts bytes."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -190,7 +190,7 @@ class Client(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Count, and ask again."""
+        """Count, and send the next call."""
         if self._request is not None:
             answers, self._rest = divmod(self._rest + len(data), self._size)
             self.answered += answers
@@ -202,31 +202,31 @@ class Client(asyncio.Protocol):
             self._arrived, self._received = None, b""
 
     def next_bytes(self, count: int) -> asyncio.Future[bytes]:
-        """What comes next, at least so many bytes."""
+        """Wait for at least that many bytes."""
         self._wanted = count
         self._arrived = asyncio.get_running_loop().create_future()
         return self._arrived
 
     async def ask(self, method: str, parameters: object) -> bytes:
-        """The frame that answers a call."""
+        """The frame of a call's response."""
         size = len(frame({"id": 1, "result": parameters}, masked=False))
         arrived = self.next_bytes(size)
         self.transport.write(frame({"id": 1, "method": method, "parameters": parameters}))
         return await arrived
 
     def load(self, request: bytes, size: int, each: int) -> None:
-        """Keep so many calls in flight; each answer has ``size`` bytes."""
+        """Keep that many calls in flight; each response has ``size`` bytes."""
         self._request, self._size = request, size
         self.transport.write(request * each)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._request = None
         self.transport.abort()
 
 
 def frame(value: object, *, masked: bool = True) -> bytes:
-    """A text frame; its mask, zero, changes nothing (RFC 6455, 5.3)."""
+    """A text frame; its mask of zero changes nothing (RFC 6455, 5.3)."""
     payload = json.dumps(value, separators=(",", ":")).encode()
     bit, mask = (0x80, bytes(4)) if masked else (0, b"")
     if len(payload) < 126:
@@ -235,4 +235,4 @@ def frame(value: object, *, masked: bool = True) -> bytes:
 
 
 if __name__ == "__main__":
-    print_table(run, "Calls over WebSockets, beside Tornado and a hand-written loop.")
+    print_table(run, "Calls over WebSockets, compared with Tornado and a hand-written loop.")

@@ -1,4 +1,4 @@
-"""The site of the documentation: ``make docs``. Its pages are Markdown, its reference is the docstrings'."""
+"""The documentation site: Markdown pages, and a reference made from docstrings. ``make docs`` builds it."""
 
 import sys
 from importlib.metadata import version as version_of
@@ -8,14 +8,22 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "toto_aio"
 release = version = version_of("toto-aio")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "generated"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "generated"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = f"toto_aio {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 smartquotes = False
+
+# Blocks of text, JSON and HTTP are output and diagrams, which nobody types. Of a Python session, only the
+# code is copied, without its prompts.
+copybutton_selector = ":not(.highlight-text, .highlight-json, .highlight-http) > div.highlight > pre"
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"

@@ -1,7 +1,8 @@
 """The pytest plug-in of toto_aio: the fixtures ``toto_serve``, ``toto_call`` and ``toto_options``.
 
-pytest imports this file whenever it starts, and before coverage is measured. So it stands beside the package,
-whose modules are imported when a fixture is used. The fixtures need pytest-asyncio, in strict or auto mode.
+pytest imports this file whenever it starts, before it measures coverage. Therefore it is outside the package,
+whose modules are only imported once a fixture is used. The fixtures need pytest-asyncio, in strict or auto
+mode.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 try:
     from pytest_asyncio import fixture as async_fixture
-except ImportError:  # others have pytest without it, and toto_aio installed
+except ImportError:  # toto_aio may be installed next to a pytest without it
     async_fixture = pytest.fixture  # type: ignore[assignment]
 
 
 @pytest.fixture
 def toto_options() -> dict[str, Any]:
-    """Options of ``toto_serve`` and ``toto_call``, for a conftest.py to override with those of its tests."""
+    """Options of ``toto_serve`` and ``toto_call``; override this fixture in your conftest.py."""
     return {}
 
 
@@ -31,7 +32,7 @@ def toto_options() -> dict[str, Any]:
 def toto_serve(request: pytest.FixtureRequest) -> Serve:
     """Serve methods: ``client = await toto_serve("methods", database=..., signing="session")``.
 
-    See ``toto_aio.testing.serving``. What is served ends with the test.
+    See ``toto_aio.testing.serving``. The service stops at the end of the test.
     """
     _require_pytest_asyncio(request)
     serve: Serve = request.getfixturevalue("_toto_serve")
@@ -70,7 +71,7 @@ async def _toto_serve(toto_options: dict[str, Any]) -> AsyncIterator[Serve]:
 async def _toto_call(toto_options: dict[str, Any]) -> AsyncIterator[InProcess]:
     from toto_aio.testing import calling
 
-    options = {name: value for name, value in toto_options.items() if name != "encoding"}  # nothing is sent
+    options = {name: value for name, value in toto_options.items() if name != "encoding"}  # no bytes are sent
     async with calling(**options) as call:
         yield call
 

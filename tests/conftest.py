@@ -27,11 +27,11 @@ BOTH_PATHS = frozenset(
         " methods.test_account methods.test_account_sessions methods.test_client_error"
     ).split()
 )
-"""The modules whose tests run over the general path and over the fast one: all that ask for HTTP's sake."""
+"""The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for ``serve`` in these modules twice."""
+    """Run the tests in these modules that use ``serve`` twice."""
     if "serve" in metafunc.fixturenames and metafunc.module.__name__ in BOTH_PATHS:
         metafunc.parametrize("serve", ["general", "fast"], indirect=True)
 
@@ -40,7 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def serve(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> Serve:
     """Serve methods: ``await serve({"echo": echo}, signing="off")``; in memory unless told otherwise.
 
-    The built-in methods are there too.
+    The built-in methods are included.
     """
     server = FastServer if getattr(request, "param", "general") == "fast" else PlainServer
 
@@ -67,36 +67,36 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], Server]]:
-    """The server of a kind, which is started for the first who asks for it and shared by all tests."""
+    """The server of a kind, started for the first test that asks for it and shared by all tests."""
     with ExitStack() as stack:
         yield cache(lambda kind: stack.enter_context(server_module(kind).server()))
 
 
 @pytest.fixture(scope="module")
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of the module's ``KIND`` that is its alone, to be configured, frozen and killed."""
+    """A server of the module's ``KIND`` for one test, which may configure, freeze and kill it."""
     with server_module(request.module.KIND).server() as server:
         yield server
 
 
 def server_module(kind: str) -> Any:
-    """What the tests know of a kind of server."""
+    """The tests' module for a kind of server."""
     return importlib.import_module(f"tests.support.servers.{kind}")
 
 
 SERVER_KINDS: tuple[str, ...] = ("mongodb", "redis", "postgresql", "mysql")
-"""The kinds of servers that a store can be on: the modules of ``tests.support.servers``."""
+"""The kinds of servers that a store can use: the modules of ``tests.support.servers``."""
 
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a new, empty store; a test that asks for it runs over every kind."""
+    """The URL of a new, empty store; a test that uses it runs with every kind."""
     return _url(request)
 
 
 @pytest.fixture(params=["sqlite", *SERVER_KINDS])
 def shared_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a new, empty store that processes can share; every kind of these."""
+    """The URL of a new, empty store that processes can share; runs with every such kind."""
     return _url(request)
 
 
@@ -112,7 +112,7 @@ def _url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Any]:
     """A new, empty store of every kind."""
-    from toto_aio.stores import open_store  # which imports the driver of this kind alone
+    from toto_aio.stores import open_store  # imports only the driver of this kind
 
     store = await open_store(store_url)
     yield store

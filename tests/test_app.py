@@ -1,4 +1,4 @@
-"""One function, three ways of use: alone, as a library, embedded in another application."""
+"""One function, three uses: standalone, as a library, embedded in another application."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Parameters = dict[str, Any]
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def start(**options: Any) -> None:
-    """Start a service up, and clean it up again."""
+    """Start a service, and clean it up again."""
     runner = web.AppRunner(create_app(method_module={"echo": echo}, **options))
     try:
         await runner.setup()
@@ -38,7 +38,7 @@ async def start(**options: Any) -> None:
 
 
 async def test_embedded(aiohttp_client: AiohttpClient, tmp_path: Path) -> None:
-    """A parent's start-up, shutdown, middleware and body limit leave the service as it is."""
+    """A parent's start-up, shutdown, middleware and body limit do not affect the service."""
     order = []
 
     async def start(app: web.Application) -> None:
@@ -87,7 +87,7 @@ async def test_embedded(aiohttp_client: AiohttpClient, tmp_path: Path) -> None:
 
 
 async def test_embedded_at_the_prefix(aiohttp_client: AiohttpClient) -> None:
-    """With root=/ the service answers at the parent's prefix itself."""
+    """With root=/ the service responds at the parent's prefix itself."""
     parent = web.Application()
     parent.add_subapp("/api", create_app(method_module={"echo": echo}, database="memory://", root="/"))
     client = await aiohttp_client(parent)
@@ -98,7 +98,7 @@ async def test_embedded_at_the_prefix(aiohttp_client: AiohttpClient) -> None:
 
 
 async def test_two_services_in_one_process(aiohttp_client: AiohttpClient) -> None:
-    """Different methods, accounts, settings and events, beside each other in one parent."""
+    """Different methods, accounts, settings and events, side by side in one parent."""
     import toto_aio.methods.account.create
     import toto_aio.methods.account.login
 
@@ -151,7 +151,7 @@ async def test_two_services_in_one_process(aiohttp_client: AiohttpClient) -> Non
 
 
 async def test_settings_and_options(aiohttp_client: AiohttpClient) -> None:
-    """Options override the settings that are handed in; the environment is not read."""
+    """Options override the settings that are passed; the environment is not read."""
     settings = Settings(database="memory://", method_module={"echo": echo}, root="/one", max_body_size=10)
     client = await aiohttp_client(create_app(settings, max_body_size=1000))
     response = await client.post("/one/echo", json={"x": "a long parameter"})
@@ -159,7 +159,7 @@ async def test_settings_and_options(aiohttp_client: AiohttpClient) -> None:
 
 
 def test_wrong_options() -> None:
-    """What is wrong is said before anything is opened, in one line."""
+    """A wrong option is reported before anything is opened, in one line."""
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"databse": 1}, "did you mean database?"),
         ({"port": "x"}, "port: expected int"),
@@ -198,7 +198,7 @@ async def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 async def test_a_ready_store(aiohttp_client: AiohttpClient) -> None:
-    """A store may be handed in, and belongs to who made it."""
+    """A store may be passed in, and is not closed by the service."""
 
     class Watched(MemoryStore):
         closed = 0
@@ -257,7 +257,7 @@ async def test_event_init_module(serve: Serve, tmp_path: Path, monkeypatch: pyte
 
 
 async def test_expired_sessions_are_dropped(aiohttp_client: AiohttpClient) -> None:
-    """A service drops them at its start, and from time to time."""
+    """A service drops them when it starts, and periodically."""
     from toto_aio.models import Session
 
     store = Counting()
@@ -278,7 +278,7 @@ class Counting(MemoryStore):
 
 
 async def test_one_process_sweeps(serve: Serve) -> None:
-    """Of the services that share a store one drops what has expired."""
+    """Of the services that share a store, one drops expired sessions."""
     store = Counting()
     for _ in range(4):
         await serve({"echo": echo}, database=store)
@@ -290,7 +290,7 @@ async def test_one_process_sweeps(serve: Serve) -> None:
 async def test_a_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aiohttp_client: AiohttpClient
 ) -> None:
-    """The way of most: a package of modules, found by its name."""
+    """The usual way: a package of modules, found by its name."""
     package = tmp_path / "my_methods"
     (package / "deep" / "er").mkdir(parents=True)
     for folder in (package, package / "deep", package / "deep" / "er"):

@@ -1,4 +1,4 @@
-"""The house: importing the package imports no driver. Import-linter holds the floors, in pyproject.toml."""
+"""Importing the package imports no driver, and no file is too long. pyproject.toml has the floors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_importing_imports_no_driver() -> None:
 
 
 def test_importing_needs_no_fcntl() -> None:
-    """The library can be imported and embedded where Unix's locks are not."""
+    """The library can be imported and embedded where Unix locks do not exist."""
     code = (
         "import sys; sys.modules['fcntl'] = None; import toto_aio; toto_aio.create_app(database='memory://')"
     )
@@ -30,6 +30,6 @@ def test_importing_needs_no_fcntl() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    """A file is read in a sitting."""
+    """A file is short enough to read in one sitting."""
     for path in SOURCE.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path

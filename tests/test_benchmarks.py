@@ -1,4 +1,4 @@
-"""What the benchmarks show: medians, goals and plots. That they measure is seen by running them."""
+"""The output of the benchmarks: medians, goals and plots. Only running them shows that they measure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_goals() -> None:
 
 
 def test_plot() -> None:
-    """It is XML with a bar and a figure for each name, whatever is in it."""
+    """It is XML with a bar and a figure for each name, whatever characters are in it."""
     bars = {"toto_aio": Spread(1, 2, 3), "R&D <x>": Spread(2, 4, 8)}
     root = ElementTree.fromstring(plot(Report("name", "µs & more", bars, "")))  # noqa: S314  # our own
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -43,7 +43,7 @@ def test_plot() -> None:
 
 
 def test_the_suite() -> None:
-    """Each benchmark is known by a name, and 10,000 methods have as many names of one length."""
+    """Each benchmark has a name, and 10,000 methods have 10,000 names of equal length."""
     assert list(SUITE) == ["frameworks", "sessions", "batch", "sockets", "logins", "calls", "scale"]
     assert len(names := {method(number) for number in range(10_000)}) == 10_000
     assert {len(name) for name in names} == {7}
@@ -51,7 +51,7 @@ def test_the_suite() -> None:
 
 @pytest.mark.parametrize("arguments", [["--cycles=1"], ["--seconds=0"]])
 def test_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Quartiles need two cycles, and a slice takes a second."""
+    """Quartiles need at least two cycles, and a slice at least a second."""
     with pytest.raises(SystemExit):
         command_line(argparse.ArgumentParser(), arguments)
     assert "at least" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Content types: what is written is read, by others too, and bad input gets a clear error."""
+"""Tests of content types: encoded values can be decoded, also by others, and bad input gets a clear error."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def bson_text(text: bytes) -> bytes:
 
 
 def nested(codec: Codec, depth: int, *, objects: bool) -> bytes:
-    """A body of so many objects, or arrays, inside each other. That of BSON begins with an object."""
+    """A body of nested objects or arrays; in BSON the outermost is an object."""
     if codec is JSON:
         return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1) if objects else b"[" * depth + b"]" * depth
     if codec is MSGPACK:
@@ -74,7 +74,7 @@ def nested(codec: Codec, depth: int, *, objects: bool) -> bytes:
 
 
 def depth_of(value: Any) -> int:
-    """How many objects and arrays stand inside each other, one item in each."""
+    """How many objects and arrays are nested, one item in each."""
     depth = 0
     while isinstance(value, dict | list):
         depth += 1
@@ -84,14 +84,14 @@ def depth_of(value: Any) -> int:
 
 
 def assert_refused(codec: Codec, body: bytes) -> None:
-    """The body gets a 1003 with status 400 that says in one line what is wrong."""
+    """The body gets a 1003 with status 400, which says in one line what is wrong."""
     with pytest.raises(InvalidParameters) as caught:
         codec.decode(body)
     assert_clear(caught.value)
 
 
 def assert_clear(error: InvalidParameters) -> None:
-    """The error can be told to a client, in every content type."""
+    """The error can be sent to a client, in every content type."""
     assert (error.code, error.status) == (1003, 400)
     assert isinstance(error.value, str)
     assert error.value and "\n" not in error.value
@@ -102,7 +102,7 @@ def assert_clear(error: InvalidParameters) -> None:
 @examples
 @given(documents(scalars))
 def test_json_round_trip(value: dict[str, Any]) -> None:
-    """What is written as JSON is read as it was, here and by the standard library, and the other way."""
+    """JSON is decoded to the same value, here and by the standard library, and the other way round."""
     body = JSON.encode(value)
     assert JSON.decode(body) == json.loads(body) == value
     assert JSON.decode(json.dumps(value).encode()) == value
@@ -112,7 +112,7 @@ def test_json_round_trip(value: dict[str, Any]) -> None:
 @examples
 @given(documents(scalars | st.binary()))
 def test_msgpack_round_trip(value: dict[str, Any]) -> None:
-    """What is written as MessagePack is read as it was, here and by msgpack of PyPI, and the other way."""
+    """MessagePack is decoded to the same value, here and by PyPI's msgpack, and the other way round."""
     body = MSGPACK.encode(value)
     assert MSGPACK.decode(body) == msgpack.unpackb(body) == value
     assert MSGPACK.decode(msgpack.packb(value)) == value
@@ -121,7 +121,7 @@ def test_msgpack_round_trip(value: dict[str, Any]) -> None:
 @examples
 @given(documents(scalars | st.binary()))
 def test_bson_round_trip(value: dict[str, Any]) -> None:
-    """What is written as BSON is read as it was, here and by pymongo as it comes, and the other way."""
+    """BSON is decoded to the same value, here and by pymongo's defaults, and the other way round."""
     body = BSON.encode(value)
     assert BSON.decode(body) == bson.decode(body) == value
     assert BSON.decode(bson.encode(value)) == value
@@ -139,14 +139,14 @@ def test_bson_round_trip(value: dict[str, Any]) -> None:
     ],
 )
 def test_bson_of_the_specification(body: bytes, value: dict[str, Any]) -> None:
-    """The examples of bsonspec.org are read and written to the byte."""
+    """The examples of bsonspec.org are decoded and encoded to the byte."""
     assert BSON.decode(body) == value
     assert BSON.encode(value) == body
 
 
 @each_codec
 def test_a_root_that_is_no_object(codec: Codec) -> None:
-    """An answer to a call is an object; JSON and MessagePack carry any value, BSON objects alone."""
+    """A response is an object; JSON and MessagePack carry any value, BSON only objects."""
     if codec is BSON:
         with pytest.raises(TypeError):
             codec.encode([1])
@@ -157,7 +157,7 @@ def test_a_root_that_is_no_object(codec: Codec) -> None:
 @pytest.mark.parametrize("codec", [BSON, MSGPACK], ids=["bson", "msgpack"])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_binary_is_intact(codec: Codec, kind: type) -> None:
-    """All 256 bytes arrive as bytes, whatever kind of buffer the method returned."""
+    """All 256 bytes arrive as bytes, whatever type of buffer the method returned."""
     every_byte = bytes(range(256))
     value = codec.decode(codec.encode({"result": kind(every_byte)}))["result"]
     assert type(value) is bytes
@@ -166,7 +166,7 @@ def test_binary_is_intact(codec: Codec, kind: type) -> None:
 
 @pytest.mark.parametrize("codec", [BSON, MSGPACK], ids=["bson", "msgpack"])
 def test_binary_is_intact_beside_what_needs_conversion(codec: Codec) -> None:
-    """A value that has to be converted first does not turn the bytes beside it into text."""
+    """A value that has to be converted first does not turn adjacent bytes into text."""
     value = codec.decode(codec.encode({"bytes": b"\x00\xff", "set": {1}, "buffer": bytearray(b"\x00\xff")}))
     assert value == {"bytes": b"\x00\xff", "set": [1], "buffer": b"\x00\xff"}
 
@@ -175,21 +175,21 @@ def test_binary_is_intact_beside_what_needs_conversion(codec: Codec) -> None:
 @given(documents(scalars))
 @example({"\u00e9": '\U0001f600 \u2028 \uffff \ud7ff \ue000 \U00010000 \U0010ffff \x7f \x80 \x00 \\ " /'})
 def test_json_is_ascii(value: dict[str, Any]) -> None:
-    """A JSON answer is ASCII, escapes what is not, and means the same."""
+    """JSON is encoded in ASCII, with everything else escaped, and means the same."""
     body = JSON.encode(value)
     assert body.isascii()
     assert json.loads(body) == value
 
 
 def test_json_escapes_astral_characters_as_pairs() -> None:
-    """A character beyond U+FFFF is written as its two UTF-16 units, the only way that JSON has."""
+    """A character beyond U+FFFF is encoded as its two UTF-16 units, the only way in JSON."""
     assert JSON.encode({"a": "\u00e9\U0001f600"}) == b'{"a":"\\u00e9\\ud83d\\ude00"}'
 
 
 @each_codec
 @pytest.mark.parametrize("objects", [True, False], ids=["objects", "arrays"])
 def test_nesting_of_64_is_read_and_written(codec: Codec, objects: bool) -> None:
-    """64 levels are accepted, and what can be read can be written inside an answer, in every type."""
+    """64 levels are accepted, and what can be decoded can be encoded in a response, in every type."""
     value = codec.decode(nested(codec, MAX_DEPTH, objects=objects))
     assert depth_of(value) == MAX_DEPTH == 64
     for other in CODECS.values():
@@ -207,7 +207,7 @@ def test_deeper_nesting_is_refused(codec: Codec, objects: bool, depth: int) -> N
 @examples
 @given(st.integers(MAX_DEPTH - 3, MAX_DEPTH + 3), st.text('[]{}"\\,:a', max_size=20), st.booleans())
 def test_nesting_around_text_with_brackets(depth: int, text: str, objects: bool) -> None:
-    """The limit is exact whatever the strings say, for objects as for arrays."""
+    """The limit is exact whatever the strings contain, for objects and for arrays."""
     value: Any = [] if depth % 2 else {}
     for _ in range(depth - 1):
         value = {text: text, "b": value, "c": {}} if objects else [text, value, {}, [text]]
@@ -219,21 +219,21 @@ def test_nesting_around_text_with_brackets(depth: int, text: str, objects: bool)
 
 
 def test_unclosed_nesting_is_refused() -> None:
-    """A body of opening brackets alone is refused, however long."""
+    """A body that consists of opening brackets is refused, whatever its length."""
     assert_refused(JSON, b"[" * 1_000_000)
     assert_refused(JSON, b'{"a":' * 200_000)
     assert_refused(MSGPACK, b"\x91" * 1_000_000)
 
 
 def test_brackets_in_text_are_no_nesting() -> None:
-    """A text of many brackets, and many small objects beside each other, are sound."""
+    """A text of many brackets, and many small objects next to each other, are valid."""
     assert JSON.decode(b'{"a": "' + b"[" * 1000 + b'"}') == {"a": "[" * 1000}
     assert JSON.decode(json.dumps([{}] * 1000).encode()) == [{}] * 1000
 
 
 @each_codec
 def test_integers_of_64_bits(codec: Codec) -> None:
-    """The smallest and the largest signed integer of 64 bits are kept to the last digit."""
+    """The smallest and the largest signed 64-bit integer are kept to the last digit."""
     value = {"least": -(2**63), "most": 2**63 - 1, "list": [2**53 + 1, -(2**31) - 1]}
     assert codec.decode(codec.encode(value)) == value
 
@@ -251,7 +251,7 @@ def test_integers_of_64_bits(codec: Codec) -> None:
 )
 @pytest.mark.parametrize("form", [b"%s", b'{"a": %s}', b'[1, [{"a": [%s]}]]'])
 def test_json_integers_beyond_64_bits_are_refused(digits: bytes, form: bytes) -> None:
-    """A larger integer is refused, wherever it stands, and never rounded."""
+    """A larger integer is refused anywhere, and never rounded."""
     assert_refused(JSON, form.replace(b"%s", digits))
 
 
@@ -271,7 +271,7 @@ def test_json_numbers_that_are_not_finite_are_refused(text: bytes, form: bytes) 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_binary_numbers_that_are_not_finite_are_refused(number: float) -> None:
-    """NaN and the infinities are refused in MessagePack, of both widths, and in BSON."""
+    """NaN and the infinities are refused in MessagePack, in both widths, and in BSON."""
     assert_refused(MSGPACK, msgpack.packb({"a": number}))
     assert_refused(MSGPACK, msgpack.packb([[number]], use_single_float=True))
     assert_refused(BSON, bson.encode({"a": number}))
@@ -279,7 +279,7 @@ def test_binary_numbers_that_are_not_finite_are_refused(number: float) -> None:
 
 
 def test_json_writes_null_for_what_it_lacks() -> None:
-    """NaN and the infinities in an answer become null, so that every client can read it."""
+    """NaN and the infinities in a response become null, so that every client can decode it."""
     assert JSON.encode({"a": [math.nan, math.inf, -math.inf]}) == b'{"a":[null,null,null]}'
 
 
@@ -300,7 +300,7 @@ def test_msgpack_keys_that_are_containers_are_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"{1: 2}", b"{null: 2}", b"{a: 2}", b"{'a': 2}", b"{true: 1}"], ids=shown)
 def test_json_keys_that_are_no_text_are_refused(body: bytes) -> None:
-    """What JavaScript would take for an object, and JSON does not, is refused."""
+    """What is an object in JavaScript but not in JSON is refused."""
     assert_refused(JSON, body)
 
 
@@ -317,7 +317,7 @@ def test_json_keys_that_are_no_text_are_refused(body: bytes) -> None:
     ids=shown,
 )
 def test_msgpack_extension_types_are_refused(value: Any) -> None:
-    """Extension types, timestamps among them, are refused, wherever they stand."""
+    """Extension types, including timestamps, are refused anywhere."""
     assert_refused(MSGPACK, msgpack.packb(value))
     assert_refused(MSGPACK, msgpack.packb({"a": [value]}))
 
@@ -337,13 +337,13 @@ def test_msgpack_extension_types_are_refused(value: Any) -> None:
     ids=shown,
 )
 def test_bson_code_patterns_and_references_are_refused(value: Any) -> None:
-    """What stands for code, a pattern, or a document elsewhere is refused, wherever it stands."""
+    """What represents code, a pattern, or a document elsewhere is refused anywhere."""
     assert_refused(BSON, bson.encode({"a": value}))
     assert_refused(BSON, bson.encode({"a": [{"b": value}]}))
 
 
 def test_bson_pointers_are_refused() -> None:
-    """The reference of old BSON is refused too, which no driver writes any more."""
+    """The reference type of old BSON, which no driver writes any more, is refused too."""
     assert_refused(BSON, document(element(0x0C, bson_text(b"c") + bytes(12))))
 
 
@@ -357,7 +357,7 @@ def test_bson_dates_that_no_calendar_has_are_refused(milliseconds: int) -> None:
     "text", [b"\xff", b"\x80", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\xe2\x82"]
 )
 def test_broken_utf8_is_refused(text: bytes) -> None:
-    """Stray, overlong, surrogate and cut-off sequences are refused, in values and in keys."""
+    """Stray, overlong, surrogate and truncated sequences are refused, in values and in keys."""
     assert_refused(JSON, b'{"a": "' + text + b'"}')
     assert_refused(JSON, b'{"' + text + b'": 1}')
     packed = bytes([0xA0 | len(text)]) + text
@@ -369,7 +369,7 @@ def test_broken_utf8_is_refused(text: bytes) -> None:
 
 @pytest.mark.parametrize("text", [b'"\\ud800"', b'"\\udc00"', b'"\\ud800\\u0041"', b'"\\udc00\\ud800"'])
 def test_json_lone_surrogates_are_refused(text: bytes) -> None:
-    """An escape of half a character is refused: no text that is read cannot be written."""
+    """An escape of half a character is refused: whatever is decoded can be encoded."""
     assert_refused(JSON, text)
     assert_refused(JSON, b"{" + text + b": 1}")
 
@@ -379,7 +379,7 @@ SOUND = {"a": [1, -2.5, None, True, {"b": "\u00e9\U0001f600"}], "c": "x" * 40, "
 
 @each_codec
 def test_truncated_bodies_are_refused(codec: Codec) -> None:
-    """A body that was cut off anywhere is refused, and so is an empty one."""
+    """A body that is truncated anywhere is refused, and so is an empty one."""
     body = codec.encode(SOUND)
     for end in range(len(body)):
         assert_refused(codec, body[:end])
@@ -388,14 +388,14 @@ def test_truncated_bodies_are_refused(codec: Codec) -> None:
 @each_codec
 @pytest.mark.parametrize("tail", [b"\0", b"x", b"}", b"{}", b"\xc0", b"\xff" * 9])
 def test_trailing_bytes_are_refused(codec: Codec, tail: bytes) -> None:
-    """A body is one value and nothing behind it."""
+    """A body is one value, with nothing after it."""
     body = codec.encode(SOUND)
     assert_refused(codec, body + tail)
     assert_refused(codec, body + body)
 
 
 def test_json_white_space_is_accepted() -> None:
-    """White space around a JSON text belongs to it."""
+    """White space around a JSON text is part of it."""
     assert JSON.decode(b' \r\n\t{ "a" : 1 }\n ') == {"a": 1}
 
 
@@ -404,7 +404,7 @@ def test_json_white_space_is_accepted() -> None:
     [b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"],
 )
 def test_msgpack_lengths_that_promise_too_much_are_refused(body: bytes) -> None:
-    """A head that promises four billion items is refused at once, and no memory is taken for them."""
+    """A head that promises four billion items is refused immediately, without allocating memory for them."""
     assert_refused(MSGPACK, body)
     assert_refused(MSGPACK, body + b"\xc0" * 100)
 
@@ -413,7 +413,7 @@ def test_msgpack_lengths_that_promise_too_much_are_refused(body: bytes) -> None:
     "value", [element(2, struct.pack("<i", length) + b"abc\0") for length in (0, -1, 5, 2**31 - 1, -(2**31))]
 )
 def test_bson_lengths_that_are_wrong_are_refused(value: bytes) -> None:
-    """A string of BSON whose length does not fit is refused."""
+    """A BSON string with a wrong length is refused."""
     assert_refused(BSON, document(value))
 
 
@@ -421,7 +421,7 @@ def test_bson_lengths_that_are_wrong_are_refused(value: bytes) -> None:
 @examples
 @given(st.data())
 def test_arbitrary_bytes(codec: Codec, data: st.DataObject) -> None:
-    """Any bytes are read or refused; nothing else comes out."""
+    """Any bytes are decoded or refused; there is no other outcome."""
     body = data.draw(st.binary(max_size=200))
     if codec is BSON and data.draw(st.booleans()):
         body = document(body)
@@ -452,13 +452,13 @@ BODIES: dict[str, list[bytes]] = {
 @examples
 @given(st.data())
 def test_mutated_bodies(codec: Codec, data: st.DataObject) -> None:
-    """A sound body with bytes changed, inserted and removed is read or refused; nothing else comes out."""
+    """A valid body with changed, inserted or removed bytes is decoded or refused, and nothing else."""
     body = bytearray(data.draw(st.sampled_from(BODIES[codec.content_type])))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body)))
         body[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
     if codec is BSON and data.draw(st.booleans()):
-        body[:4] = struct.pack("<i", len(body))  # so that the decoder looks further than at the length
+        body[:4] = struct.pack("<i", len(body))  # so that the decoder does not stop at the length
     try:
         codec.decode(bytes(body))
     except InvalidParameters as error:
@@ -467,20 +467,20 @@ def test_mutated_bodies(codec: Codec, data: st.DataObject) -> None:
 
 @dataclasses.dataclass
 class Point:
-    """What a method may return in place of a dict."""
+    """A dataclass that a method may return instead of a dict."""
 
     x: int
     tags: list[Any]
 
 
 class Colour(enum.StrEnum):
-    """A text that is more than a text."""
+    """An enum of text."""
 
     RED = "red"
 
 
 class Name(str):
-    """A text of a class of its own."""
+    """A subclass of text."""
 
     __slots__ = ()
 
@@ -492,7 +492,7 @@ class Record(msgspec.Struct):
 
 
 def read(codec: Codec, body: bytes) -> Any:
-    """What a client reads that knows nothing of toto_aio."""
+    """What a client decodes that knows nothing of toto_aio."""
     if codec is JSON:
         return json.loads(body)
     return bson.decode(body) if codec is BSON else msgpack.unpackb(body)
@@ -519,7 +519,7 @@ def read(codec: Codec, body: bytes) -> Any:
     ids=shown,
 )
 def test_rich_values_are_written_as_plain_ones(codec: Codec, value: Any, plain: Any) -> None:
-    """Dataclasses, structs, sets, enums and subclasses are read as plain data in every type."""
+    """Dataclasses, structs, sets, enums and subclasses are decoded as plain data in every type."""
     assert read(codec, codec.encode({"result": value})) == {"result": plain}
 
 
@@ -533,7 +533,7 @@ def test_dates_are_written_as_each_type_has_them() -> None:
 
 
 def test_bson_dates_are_read_with_their_zone() -> None:
-    """A date of BSON is UTC and says so."""
+    """A BSON date is in UTC, and has a time zone."""
     value = BSON.decode(document(element(9, struct.pack("<q", 1000))))["a"]
     assert value == datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC)
     assert value.utcoffset() == datetime.timedelta(0)
@@ -555,7 +555,7 @@ def test_bson_dates_are_read_with_their_zone() -> None:
     ids=shown,
 )
 def test_what_bson_can_read_every_type_can_write(codec: Codec, value: Any) -> None:
-    """A value that came in BSON can be sent on: in an answer, an event, or a session's state."""
+    """A value decoded from BSON can be passed on: in a response, an event, or a session's state."""
     parameters = BSON.decode(bson.encode({"value": value}))
     assert codec.encode({"result": parameters})
     assert codec.encode({"result": parameters, "beside a set": {1}})
@@ -563,14 +563,14 @@ def test_what_bson_can_read_every_type_can_write(codec: Codec, value: Any) -> No
 
 @pytest.mark.parametrize("subtype", [0, 5, 128, 255])
 def test_binary_of_bson_is_intact_in_msgpack(subtype: int) -> None:
-    """Bytes that came in BSON are the same bytes in MessagePack, whatever they are said to be."""
+    """Bytes decoded from BSON are the same bytes in MessagePack, whatever their subtype."""
     value = BSON.decode(bson.encode({"value": bson.Binary(bytes(range(16)), subtype)}))
     assert msgpack.unpackb(MSGPACK.encode(value)) == {"value": bytes(range(16))}
 
 
 @pytest.mark.parametrize("beside", [[], {1}], ids=shown)
 def test_uuids_are_written_as_each_type_has_them(beside: Any) -> None:
-    """A UUID is text in JSON and MessagePack, and in BSON the binary that stands for one."""
+    """A UUID is text in JSON and MessagePack, and a binary of its subtype in BSON."""
     value = {"id": uuid.UUID(int=5), "ids": [uuid.UUID(int=6)], "beside": beside}
     text = {
         "id": "00000000-0000-0000-0000-000000000005",
@@ -587,7 +587,7 @@ def test_uuids_are_written_as_each_type_has_them(beside: Any) -> None:
 
 @pytest.mark.parametrize("length", [0, 4, 15, 17])
 def test_bson_uuids_of_a_wrong_length(length: int) -> None:
-    """A binary that says it is a UUID and has not 16 bytes is read or refused; nothing else comes out."""
+    """A binary with a UUID's subtype that has not 16 bytes is decoded or refused, and nothing else."""
     value = struct.pack("<i", length) + b"\x04" + bytes(length)
     try:
         BSON.decode(document(element(5, value)))
@@ -612,14 +612,14 @@ def test_bson_uuids_of_a_wrong_length(length: int) -> None:
     ids=shown,
 )
 def test_what_cannot_be_sent_is_a_type_error(codec: Codec, value: Any) -> None:
-    """A value that is no data raises ``TypeError``, which says what to return instead, in every type."""
+    """A value that is not data raises ``TypeError``, which says what to return instead, in every type."""
     with pytest.raises(TypeError, match="cannot be sent"):
         codec.encode({"result": value})
 
 
 @each_codec
 def test_text_that_is_no_unicode_cannot_be_sent(codec: Codec) -> None:
-    """Half a character raises ``ValueError``, in values and in keys, and nothing broken is written."""
+    """Half a character raises ``ValueError``, in values and in keys, and no invalid bytes are written."""
     with pytest.raises(ValueError, match="surrogates"):
         codec.encode({"result": "\ud800"})
     with pytest.raises(ValueError, match="surrogates"):
@@ -636,6 +636,6 @@ def test_a_value_that_holds_itself_cannot_be_sent(codec: Codec) -> None:
 
 
 def test_the_content_types() -> None:
-    """The table has JSON, BSON and MessagePack under their names."""
+    """The table has JSON, BSON and MessagePack by their names."""
     assert set(CODECS) == {"application/json", "application/bson", "application/msgpack"}
     assert all(codec.content_type == name for name, codec in CODECS.items())

@@ -1,6 +1,6 @@
 """What a call costs in function calls, which are the same on every machine.
 
-Time is not: benchmarks/echo.py measures it. A change that makes this fail makes each call dearer.
+Time is not: benchmarks/echo.py measures it. A change that makes this fail makes each call more expensive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from toto_aio import create_app
 
 CALLS = 100
 PAUSE = 0.001
-"""Seconds between two calls, after which a connection is idle for certain."""
+"""Seconds between two calls, after which a connection is certainly idle."""
 BODY = b'{"method":"echo","parameters":{"a":1,"b":"hello","c":[1,2,3]}}'
 LINES = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
 
@@ -33,7 +33,7 @@ LINES = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
     ids=["general", "fast", "fast, another head each time"],
 )
 def test_calls(runner: Any, most: int, varies: bool) -> None:
-    """An echo takes so many calls of functions, Python's and C's, at most."""
+    """An echo takes at most this many function calls, both Python's and C's."""
     for _ in range(5):  # on a busy machine timers run between the calls, and are counted too
         profiles = cProfile.Profile(), cProfile.Profile()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
@@ -46,12 +46,12 @@ def test_calls(runner: Any, most: int, varies: bool) -> None:
 
 
 def total(stats: pstats.Stats) -> int:
-    """All calls of functions."""
+    """The number of all function calls."""
     return int(stats.total_calls)  # type: ignore[attr-defined]
 
 
 async def serve(runner_type: Any, varies: bool, profiles: Sequence[cProfile.Profile]) -> None:
-    """Serve a client that is not profiled, as it has a thread of its own; the second asks twice as much."""
+    """Serve a client that is not profiled, as it runs in another thread; the second asks twice as often."""
 
     async def echo(handler: Any, parameters: Any) -> Any:
         return parameters
@@ -70,7 +70,7 @@ async def serve(runner_type: Any, varies: bool, profiles: Sequence[cProfile.Prof
 
 
 def ask(client: socket.socket, calls: int, varies: bool) -> None:
-    """Call, and call again."""
+    """Make calls over one connection."""
     for number in range(calls):
         head = LINES % len(BODY) + (b"X-Number: %d\r\n" % number if varies else b"")
         client.sendall(head + b"\r\n" + BODY)

@@ -1,4 +1,4 @@
-"""The site builds without a warning, and the code blocks of its pages run, as tests/support/pages.py says."""
+"""The site builds without a warning, and the code blocks of its pages run; see tests/support/pages.py."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ ELSEWHERE = {
     "deploy.md": "tests/server/test_deploy.py",
     "processes.md": "tests/monitoring/test_multiprocess.py",
 }
-"""Pages whose commands another test runs, once there is that test: here their Python and options are read."""
+"""Pages whose commands another test runs, if it exists: here only their Python and options are read."""
 
 
 @pytest.fixture
 def reader(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reader]:
-    """Somebody who follows a page."""
+    """Someone who follows a page."""
     redis = lambda: str(server_module("redis").fresh_url(request.getfixturevalue("servers")("redis")))  # noqa: E731
     reader = Reader(tmp_path, redis)
     yield reader
@@ -46,7 +46,7 @@ def reader(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reader]:
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_a_page(reader: Reader, page: Path) -> None:
-    """Who does what a page says gets what it says."""
+    """Anyone who follows a page gets the results that it shows."""
     is_elsewhere = (ROOT / ELSEWHERE.get(page.name, "none")).exists()
     for block in blocks(page):
         if is_elsewhere and block.language not in ("python", "toml"):
@@ -80,7 +80,7 @@ def test_a_page(reader: Reader, page: Path) -> None:
     ids=lambda written: written[-1].language,
 )
 def test_a_wrong_page(reader: Reader, written: list[Block]) -> None:
-    """What is wrong on a page is found, and so is a block that nothing runs."""
+    """A mistake on a page is found, and so is a block that nothing runs."""
     with pytest.raises((AssertionError, ImportError, SyntaxError, SettingsError)):
         for block in written:
             reader.follow(block)
@@ -101,7 +101,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_site(site: Path) -> None:
-    """It is built without a warning, has all pages, all options, and the names that the package exports."""
+    """It builds without a warning, and has all pages, all options and the names that the package exports."""
     for page in DOCS.glob("*.md"):
         assert (site / f"{page.stem}.html").exists(), page
     options = (site / "options.html").read_text()
@@ -130,7 +130,7 @@ def test_the_codes_of_the_protocol() -> None:
 
 
 def test_the_worked_example_of_the_protocol(reader: Reader) -> None:
-    """Its signatures are those that the service makes and accepts, at the time that it shows."""
+    """Its signatures are the ones that the service makes and accepts at the stated time."""
     for block in blocks(PROTOCOL):
         if block.language == "pycon":
             reader.follow(block)
@@ -153,7 +153,7 @@ def test_the_worked_example_of_the_protocol(reader: Reader) -> None:
 
 
 async def test_the_chat_of_the_tutorial(reader: Reader, browser: Browser) -> None:
-    """Two pages of it talk: each logs in, and sees what the other says, as text."""
+    """Two of its pages chat: each logs in, and sees what the other writes, as text."""
     for block in blocks(DOCS / "tutorial.md"):
         if NAME.fullmatch(block.code.partition("\n")[0]):
             reader.follow(block)

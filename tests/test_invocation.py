@@ -1,4 +1,4 @@
-"""The decorators: what each says of a method, in whatever order they stand."""
+"""The decorators: what each declares for a method, in any order."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def function(documentation: str | None = "Do it.") -> Any:
 
 @pytest.mark.parametrize(("decorator", "rules"), DECORATORS.values(), ids=DECORATORS)
 def test_each_decorator(decorator: Decorator, rules: Rules) -> None:
-    """A decorator returns the function itself and says one thing of it."""
+    """A decorator returns the function itself and declares one thing."""
     invoke = function()
     assert decorator(invoke) is invoke
     assert rules_of(invoke) == rules
 
 
 def test_no_decorator() -> None:
-    """A bare function needs nothing, and answers in the ordinary way."""
+    """A bare function needs nothing, and responds in the ordinary way."""
     assert rules_of(function()) == Rules()
     assert Rules().guard is Guard.NONE
 
@@ -87,7 +87,7 @@ def test_four_decorators_in_any_order(order: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("shift", range(len(DECORATORS)))
 def test_all_decorators_in_any_order(shift: int) -> None:
-    """All at once say all of it, whichever stands first and whichever way round they are."""
+    """All of them together declare everything, whichever comes first and in both directions."""
     names = [*list(DECORATORS)[shift:], *list(DECORATORS)[:shift]]
     forwards, backwards = function(), function()
     for name in names:
@@ -123,7 +123,7 @@ def test_the_strictest_guard_counts(first: str, second: str) -> None:
 
 @pytest.mark.parametrize(("decorator", "rules"), DECORATORS.values(), ids=DECORATORS)
 def test_each_adds_a_line_to_the_documentation(decorator: Decorator, rules: Rules) -> None:
-    """Behind what the author wrote, in a paragraph of its own, or alone where there is nothing."""
+    """After the author's text, in a separate paragraph, or by itself if there is no text."""
     paragraphs = inspect.cleandoc(decorator(function()).__doc__).split("\n\n")
     assert paragraphs[0] == "Do it."
     assert len(paragraphs) == 2
@@ -132,7 +132,7 @@ def test_each_adds_a_line_to_the_documentation(decorator: Decorator, rules: Rule
 
 
 def test_what_the_documentation_says() -> None:
-    """A caller reads what it needs, and what happens otherwise."""
+    """It tells a caller what is needed, and what happens otherwise."""
     documented = {name: str(decorator(function()).__doc__) for name, (decorator, _) in DECORATORS.items()}
     assert "``a``" in documented["requires"]
     assert "``b``" in documented["requires"]
@@ -155,7 +155,7 @@ def test_lines_add_up() -> None:
 
 
 def test_longer_documentation_keeps_its_shape() -> None:
-    """The lines of a docstring are not indented more than they were."""
+    """The lines of a docstring are not indented more than before."""
 
     @authenticated
     async def invoke(handler: Any, parameters: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ def test_longer_documentation_keeps_its_shape() -> None:
 
 
 def test_requirements_add_up() -> None:
-    """Names of several ``requires`` are all required, each once, in the order in which they are read."""
+    """Names of several ``requires`` are all required, each once, in reading order."""
     assert rules_of(requires("a", "b")(requires("b", "c")(function()))).required == ("a", "b", "c")
     assert rules_of(requires()(function())).required == ()
 
@@ -189,7 +189,7 @@ def test_redirects_add_up() -> None:
 
 
 def test_a_mapping_of_the_author_is_left_alone() -> None:
-    """What was passed to a decorator is neither changed nor shared between functions."""
+    """A mapping passed to a decorator is neither changed nor shared between functions."""
     defaults, redirects = {"a": [1]}, {1004: "/a"}
     before = copy.deepcopy((defaults, redirects))
     first = default_parameters(defaults)(error_redirect(redirects)(function()))
@@ -200,7 +200,7 @@ def test_a_mapping_of_the_author_is_left_alone() -> None:
 
 
 def test_jsonp_with_and_without_a_name() -> None:
-    """``@jsonp``, ``@jsonp()`` and ``@jsonp("name")`` may be written, and each implies ``safe``."""
+    """``@jsonp``, ``@jsonp()`` and ``@jsonp("name")`` are allowed, and each implies ``safe``."""
     for decorator, name in (
         (jsonp, "jsonp"),
         (jsonp(), "jsonp"),
@@ -213,19 +213,19 @@ def test_jsonp_with_and_without_a_name() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, -0.5, float("nan"), 0.0])
 def test_a_time_limit_must_be_positive(seconds: float) -> None:
-    """Anything else is told where it is written."""
+    """Any other value raises where it is written."""
     with pytest.raises(ValueError, match="timeout"):
         timeout(seconds)
 
 
 @pytest.mark.parametrize("seconds", [1, 0.001, 3600.5])
 def test_a_time_limit(seconds: float) -> None:
-    """It is a number of seconds, whole or not."""
+    """It is a number of seconds, whole or fractional."""
     assert rules_of(timeout(seconds)(function())).timeout == seconds
 
 
 def test_wraps_keeps_the_record() -> None:
-    """A wrapping decorator of the author's own, with ``functools.wraps``, loses nothing."""
+    """An author's own wrapping decorator, with ``functools.wraps``, loses nothing."""
     invoke = function()
     for name in ("authenticated", "requires", "timeout"):
         DECORATORS[name][0](invoke)
@@ -239,7 +239,7 @@ def test_wraps_keeps_the_record() -> None:
 
 
 def test_decorators_above_a_wrapper_count() -> None:
-    """What stands above the author's own decorator is added to what stands below it."""
+    """Decorators above the author's own decorator are added to those below it."""
     invoke = authenticated(function())
 
     @requires("a")
@@ -265,7 +265,7 @@ def test_a_wrapper_does_not_change_what_it_wraps() -> None:
 
 
 def test_functions_do_not_share_a_record() -> None:
-    """What is said of one function is not said of another."""
+    """Declarations for one function do not apply to another."""
     first, second = authenticated(function()), function()
     requires("a")(first)
     assert rules_of(second) == Rules()
@@ -273,7 +273,7 @@ def test_functions_do_not_share_a_record() -> None:
 
 
 def test_plain_functions_are_decorated_alike() -> None:
-    """A plain ``def invoke`` takes the same decorators, and stays what it is."""
+    """A plain ``def invoke`` takes the same decorators, and stays a plain function."""
 
     def invoke(handler: Any, parameters: dict[str, Any]) -> int:
         return len(parameters)

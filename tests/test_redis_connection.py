@@ -1,9 +1,8 @@
-"""The one connection to Redis, and what becomes of it: cancelled callers, a server that freezes or ends."""
+"""The one connection to Redis: cancelled callers, and a server that freezes or stops."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,28 +13,34 @@ import uvloop
 from redis.asyncio import Redis
 
 import tests.support.servers.redis
-from tests.stores.operations import (
-    all_fail,
+from tests.support.limits import WATCHDOG, limits
+from tests.support.servers import Server, free_port, make_certificate
+from tests.support.stores import (
+    assert_all_unavailable,
     cancelled_anywhere,
+    make_session,
     opened,
     operations,
     serves_again,
     write_until_killed,
 )
-from tests.stores.test_contract import make_session
-from tests.support.limits import WATCHDOG, limits
-from tests.support.servers import Server, free_port
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.stores import Store, open_store
 
 KIND = "redis"
-"""Of the server that is this module's own."""
+"""The kind of server that this module has for itself."""
+
+
+@pytest.fixture
+def url(own_server: Server) -> str:
+    """The URL of an empty database on the module's own server."""
+    return tests.support.servers.redis.fresh_url(own_server)
 
 
 class Proxy:
-    """A way to the server that notes what goes along, and closes in place of the next ``cut`` answers."""
+    """A proxy that records what it forwards, and disconnects instead of the next ``cut`` answers."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -44,7 +49,7 @@ class Proxy:
         self.tasks: list[asyncio.Task[None] | None] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass a connection on."""
+        """Forward a connection."""
         self.tasks.append(asyncio.current_task())
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.port)
         back = asyncio.create_task(self._back(server_reader, writer))
@@ -80,7 +85,7 @@ async def through_proxy(url: str) -> AsyncIterator[tuple[Store, Proxy]]:
 # What goes over the connection
 
 
-async def test_what_comes_together_goes_in_one_write(url: str) -> None:
+async def test_concurrent_commands_share_one_write(url: str) -> None:
     """The commands of one turn of the loop cost one system call, not one each."""
     async with through_proxy(url) as (store, proxy):
         proxy.sent.clear()
@@ -89,7 +94,7 @@ async def test_what_comes_together_goes_in_one_write(url: str) -> None:
 
 
 async def test_a_read_is_sent_again(url: str) -> None:
-    """Once, if the connection ends before the answer comes."""
+    """A read is sent again, once, if the connection ends before the answer arrives."""
     async with through_proxy(url) as (store, proxy):
         await store.add_session(make_session("k"))
         await store.add_account(Account("ada", None))
@@ -104,7 +109,7 @@ async def test_a_read_is_sent_again(url: str) -> None:
 
 
 async def test_a_write_is_not_sent_again(url: str) -> None:
-    """Nobody knows whether it was done; a second time it would count twice."""
+    """A write may have been carried out, and a second one would count twice."""
     async with through_proxy(url) as (store, proxy):
         assert await store.increment("a", 60) == 1
         proxy.cut = 1
@@ -120,7 +125,7 @@ async def test_a_write_is_not_sent_again(url: str) -> None:
 
 
 async def test_uvloop(url: str) -> None:
-    """The event loop of ``serve``, whose connections are others."""
+    """All of it works on the event loop of ``serve``, which has different transports."""
 
     async def work() -> None:
         async with opened(url) as store:
@@ -132,13 +137,13 @@ async def test_uvloop(url: str) -> None:
 
 
 async def test_cancelled_operations(url: str) -> None:
-    """Wherever callers are cut off, the others get their own answers."""
+    """Wherever callers are cancelled, the others get their own results."""
     async with opened(url) as store:
         await cancelled_anywhere(store, 200)
 
 
 async def test_an_opening_that_is_cancelled(url: str) -> None:
-    """Wherever it is cut off, it leaves no connection behind."""
+    """Wherever it is cancelled, it leaves no connection behind."""
     for steps in range(0, 20):
         opening = asyncio.create_task(open_store(url))
         for _ in range(steps):
@@ -152,32 +157,32 @@ async def test_an_opening_that_is_cancelled(url: str) -> None:
         assert len({each["id"] for each in clients if each["db"] == url.rpartition("/")[2]}) <= 2
 
 
-async def test_closing_while_operations_are_under_way(url: str) -> None:
-    """They are told, and so are those that come later."""
+async def test_closing_while_operations_are_in_progress(url: str) -> None:
+    """Operations in progress fail, and so do later ones."""
     async with opened(url) as store:
         under_way = [asyncio.ensure_future(operation()) for operation in operations(store).values()]
         await asyncio.sleep(0)
         await asyncio.wait_for(store.close(), 20)
         outcomes = await asyncio.gather(*under_way, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Unavailable}
-        await all_fail(store)
+        await assert_all_unavailable(store)
 
 
 # A server that fails
 
 
 async def test_a_frozen_server(own_server: Server, url: str) -> None:
-    """Each operation ends in time, on an open connection and on a new one; thawed, the server serves."""
+    """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
     async with opened(url) as store:
         await store.add_session(make_session("kept", "eve"))
         own_server.freeze()
         try:
             with limits(redis_connection, OPERATION_LIMIT=0.4, CONNECT_LIMIT=0.3):
-                await all_fail(store)
-                await all_fail(store)
+                await assert_all_unavailable(store)
+                await assert_all_unavailable(store)
                 with pytest.raises(Unavailable, match="Cannot open the database redis://127"):
                     await open_store(url)
-                await asyncio.gather(*(all_fail(store) for _ in range(50)))
+                await asyncio.gather(*(assert_all_unavailable(store) for _ in range(50)))
         finally:
             own_server.thaw()
         await serves_again(store)
@@ -185,7 +190,7 @@ async def test_a_frozen_server(own_server: Server, url: str) -> None:
 
 
 async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) -> None:
-    """It does not wait for an answer."""
+    """Closing does not wait for an answer."""
     store = await open_store(url)
     await store.db.ping()
     waiting = asyncio.ensure_future(store.get_session("k"))
@@ -200,11 +205,11 @@ async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) 
 
 
 async def test_a_server_that_is_killed(own_server: Server, url: str) -> None:
-    """All is unavailable at once; started again, it serves and has all that was acknowledged."""
+    """Operations fail immediately; after a restart the server has everything that was acknowledged."""
     async with opened(url) as store:
         acknowledged = await write_until_killed(store, own_server.kill)
         try:
-            await all_fail(store)
+            await assert_all_unavailable(store)
         finally:
             own_server.start()
         await serves_again(store)
@@ -213,7 +218,7 @@ async def test_a_server_that_is_killed(own_server: Server, url: str) -> None:
 
 
 async def test_a_server_that_is_no_longer_the_primary(url: str) -> None:
-    """It is left, so that a name that leads to another server now is looked up again."""
+    """The connection is closed, so that a name that now leads to another server is resolved again."""
     admin: Any
     async with opened(url) as store, Redis.from_url(url) as admin:
         counted = await store.increment("a", 60)
@@ -229,8 +234,8 @@ async def test_a_server_that_is_no_longer_the_primary(url: str) -> None:
         assert (len(after - before), len(before - after)) == (1, 1)
 
 
-async def test_a_restart_while_nobody_asks(own_server: Server, url: str) -> None:
-    """The first operation after it works, also if it writes."""
+async def test_a_restart_while_idle(own_server: Server, url: str) -> None:
+    """The first operation after a restart works, even if it writes."""
     async with opened(url) as store:
         for end in (own_server.stop, own_server.kill):
             counted = await store.increment("a", 60)
@@ -243,7 +248,7 @@ async def test_a_restart_while_nobody_asks(own_server: Server, url: str) -> None
 
 
 async def test_tls(tmp_path: Path) -> None:
-    """``rediss://`` checks the server's certificate against the authority that the URL names."""
+    """``rediss://`` verifies the server's certificate with the authority that the URL names."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     make_certificate(certificate, key)
     options = {"tls_port": str(free_port()), "tls_auth_clients": "no"}
@@ -256,10 +261,3 @@ async def test_tls(tmp_path: Path) -> None:
             await store.add_session(make_session("k"))
             assert await store.get_session("k") == make_session("k")
             assert await store.db.exists("toto:session:k") == 1
-
-
-def make_certificate(certificate: Path, key: Path) -> None:
-    """A certificate for localhost, signed by itself."""
-    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {key}
-        -out {certificate} -subj /CN=localhost -addext subjectAltName=DNS:localhost"""
-    subprocess.run(command.split(), check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Which methods a package has, and what is known of each."""
+"""Which methods a package has, and the record of each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 import toto_aio.methods
 from tests.support.service import Serve, shown
+from toto_aio.dispatch.method import Method, compile_method
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
@@ -25,7 +26,7 @@ from toto_aio.invocation import (
     safe,
     timeout,
 )
-from toto_aio.registry import Method, compile_method, find_methods
+from toto_aio.registry import find_methods
 from toto_aio.settings import SettingsError
 
 INVOKE = "async def invoke(handler, parameters):\n    return __name__\n"
@@ -34,7 +35,7 @@ Package = Callable[[Mapping[str, str]], str]
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
-    """Write a package that can be imported, from its files' texts; its name."""
+    """Write a package that can be imported, from the texts of its files; return its name."""
     before = set(sys.modules)
     name = "package_of_a_test"
 
@@ -68,7 +69,7 @@ def compiled(invoke: Any) -> Method:
 
 
 def test_modules_and_packages(package: Package) -> None:
-    """Each module that has ``invoke`` is a method, as deep as it lies, with every ``__init__.py`` empty."""
+    """Each module with ``invoke`` is a method, at any depth, even if every ``__init__.py`` is empty."""
     root = package(
         {
             "hello.py": INVOKE,
@@ -86,13 +87,13 @@ def test_modules_and_packages(package: Package) -> None:
 
 
 def test_folders_without_an_init(package: Package) -> None:
-    """They are packages too, at any depth; those without Python in them are not, nor private ones."""
+    """They are packages too, at any depth; folders without Python files are not, nor are private ones."""
     files = {"notes/add.py": INVOKE, "a/b/c.py": INVOKE, "_private/x.py": INVOKE, "pages/index.html": ""}
     assert names(package(files)) == ["a.b.c", "notes.add"]
 
 
 def test_a_package_can_be_a_method(package: Package) -> None:
-    """``invoke`` in an ``__init__.py`` is the method of the package's name, beside those below it."""
+    """``invoke`` in an ``__init__.py`` is the method of the package's name, next to those below it."""
     assert sorted(names(package({"a/__init__.py": INVOKE, "a/b.py": INVOKE}))) == ["a", "a.b"]
 
 
@@ -116,19 +117,19 @@ def test_modules_without_invoke_are_no_methods(package: Package) -> None:
     "name", ["_private.py", "__main__.py", "_private/__init__.py", "a/_private.py", "a/__main__.py"]
 )
 def test_private_modules_are_not_imported(package: Package, name: str) -> None:
-    """A module whose name begins with an underscore is left alone."""
+    """A module whose name begins with an underscore is ignored."""
     root = package({"a/__init__.py": "", "hello.py": INVOKE, name: "raise AssertionError('imported')"})
     assert names(root) == ["hello"]
 
 
 def test_private_modules_can_be_imported_by_methods(package: Package) -> None:
-    """A private module that a method imports, and that has ``invoke``, is still no method."""
+    """A private module that a method imports is not a method, even if it has ``invoke``."""
     root = package({"_base.py": INVOKE, "hello.py": f"from . import _base\n{INVOKE}"})
     assert names(root) == ["hello"]
 
 
 def test_other_modules_in_scope_are_no_methods(package: Package) -> None:
-    """What a package imports from elsewhere does not become callable, whatever it has."""
+    """Names that a package imports from elsewhere do not become callable, whatever they contain."""
     root = package(
         {
             "__init__.py": "import os, json\nfrom email import message\nfrom toto_aio import invocation\n",
@@ -140,7 +141,7 @@ def test_other_modules_in_scope_are_no_methods(package: Package) -> None:
 
 
 def test_built_in_methods_imported_as_in_toto(package: Package) -> None:
-    """``import toto_aio.methods.account.create as create`` in ``account`` makes ``account.create``."""
+    """``import toto_aio.methods.account.create as create`` in ``account`` defines ``account.create``."""
     root = package(
         {
             "account/__init__.py": "import toto_aio.methods.account.create as create\n"
@@ -158,7 +159,7 @@ def test_built_in_methods_imported_as_in_toto(package: Package) -> None:
     "line", ["from toto_aio.methods import account", "import toto_aio.methods.account as account"]
 )
 def test_a_built_in_package_imported_at_the_root(package: Package, line: str) -> None:
-    """One line at the root makes all methods of ``account``."""
+    """One line at the root defines all methods of ``account``."""
     assert names(package({"__init__.py": line})) == [
         "account.create",
         "account.login",
@@ -171,7 +172,7 @@ def test_a_built_in_package_imported_at_the_root(package: Package, line: str) ->
 
 
 def test_built_in_methods_imported_with_a_star(package: Package) -> None:
-    """``from toto_aio.methods.account import *`` makes them all too."""
+    """``from toto_aio.methods.account import *`` defines them all too."""
     root = package(
         {"account/__init__.py": "from toto_aio.methods.account import *", "account/own.py": INVOKE}
     )
@@ -188,7 +189,7 @@ def test_built_in_methods_imported_with_a_star(package: Package) -> None:
 
 
 def test_built_in_methods_under_a_private_name(package: Package) -> None:
-    """A built-in method that is imported for the package's own use is no method."""
+    """A built-in method that is imported under a private name is not a method of the package."""
     root = package(
         {"__init__.py": "from toto_aio.methods.account import login as _login", "hello.py": INVOKE}
     )
@@ -196,7 +197,7 @@ def test_built_in_methods_under_a_private_name(package: Package) -> None:
 
 
 def test_a_method_of_ones_own_comes_before_a_built_in_one(package: Package) -> None:
-    """A module of the package's own is not hidden by a built-in method of its name."""
+    """A module of the package is not hidden by a built-in method of the same name."""
     root = package(
         {
             "account/__init__.py": "from toto_aio.methods.account import create, login",
@@ -229,7 +230,7 @@ def test_the_built_in_methods() -> None:
 )
 @pytest.mark.parametrize("text", ["import no_such_module", "1 / 0", "raise KeyboardInterrupt", "def"])
 def test_a_module_that_cannot_be_imported(package: Package, file: str, module: str, text: str) -> None:
-    """What its import raised comes through as it is, with a note that names the module."""
+    """The exception of its import propagates unchanged, with a note that names the module."""
     root = package({"a/__init__.py": "", "hello.py": INVOKE, file: text})
     with pytest.raises((ImportError, ZeroDivisionError, KeyboardInterrupt, SyntaxError)) as caught:
         find_methods(root, 60)
@@ -238,7 +239,7 @@ def test_a_module_that_cannot_be_imported(package: Package, file: str, module: s
 
 
 def test_a_root_that_cannot_be_imported(package: Package) -> None:
-    """What the root's own import raised comes through too."""
+    """The exception of the root's own import propagates too."""
     root = package({"__init__.py": "import no_such_module"})
     with pytest.raises(ModuleNotFoundError, match="no_such_module") as caught:
         find_methods(root, 60)
@@ -249,7 +250,7 @@ def test_a_root_that_cannot_be_imported(package: Package) -> None:
     "name", ["no_such_module", "no_such_module.methods", "json.methods", "", ".", ".a", "a..b", "a/b"]
 )
 def test_a_package_that_is_not_there(name: str) -> None:
-    """A name that is wrong is told in one line that names the option."""
+    """A wrong name is reported in one line that names the option."""
     with pytest.raises(SettingsError) as caught:
         find_methods(name, 60)
     assert str(caught.value).startswith("method_module: ")
@@ -270,13 +271,13 @@ def test_without_a_package_methods(
 
 @pytest.mark.parametrize("value", [None, 5, ["a"], object()], ids=shown)
 def test_what_is_no_package(value: Any) -> None:
-    """Anything but a package, its name or a mapping is a wrong value."""
+    """Anything except a package, its name or a mapping is a wrong value."""
     with pytest.raises(SettingsError, match=r"^method_module: "):
         find_methods(value, 60)
 
 
 def test_a_package_without_methods(package: Package) -> None:
-    """A package in which nothing can be called is a mistake that is told."""
+    """A package without callable methods is reported as a mistake."""
     with pytest.raises(SettingsError, match=r"^method_module: .*invoke"):
         find_methods(package({"helpers.py": ""}), 60)
     with pytest.raises(SettingsError, match=r"^method_module: "):
@@ -284,19 +285,19 @@ def test_a_package_without_methods(package: Package) -> None:
 
 
 def test_a_module_in_place_of_a_name(package: Package) -> None:
-    """A package that was imported already can be given itself."""
+    """An imported package can be passed instead of its name."""
     root = package({"hello.py": INVOKE})
     assert names(__import__(root)) == ["hello"]
 
 
 def test_a_mapping_in_place_of_a_package(package: Package) -> None:
-    """A mapping gives each name its function, its module, or what can be called like a function."""
+    """A mapping gives each name its function, its module, or another callable."""
 
     class Methods:
         """Methods that share something."""
 
         async def bound(self, handler: Any, parameters: dict[str, Any]) -> None:
-            """Of an object."""
+            """A bound method."""
 
         async def __call__(self, handler: Any, parameters: dict[str, Any]) -> None:
             """The object itself."""
@@ -364,7 +365,7 @@ async def test_names_that_are_no_methods(serve: Serve, package: Package) -> None
 
 
 def test_plain_functions_run_in_threads() -> None:
-    """A plain ``def`` is for a thread, a coroutine function for the loop."""
+    """A plain ``def`` runs in a thread, a coroutine function on the loop."""
 
     def blocking(handler: Any, parameters: dict[str, Any]) -> None: ...
 
@@ -374,7 +375,7 @@ def test_plain_functions_run_in_threads() -> None:
 
 
 def test_wrapped_functions_keep_their_rules() -> None:
-    """A wrapper made with ``functools.wraps`` has the rules and the documentation of what it wraps."""
+    """A wrapper made with ``functools.wraps`` has the rules and the documentation of the wrapped function."""
 
     @authenticated
     @requires("title")
@@ -401,7 +402,7 @@ def test_wrapped_functions_keep_their_rules() -> None:
 
 
 async def test_wrapped_functions_are_called(serve: Serve) -> None:
-    """The wrapper runs, and on the loop even where it is a plain function around a coroutine."""
+    """The wrapper runs, on the loop even if it is a plain function around a coroutine."""
     seen = []
 
     def logged(function: Any) -> Any:
@@ -420,7 +421,7 @@ async def test_wrapped_functions_are_called(serve: Serve) -> None:
 
 
 def test_generators_are_refused() -> None:
-    """``yield`` in ``invoke`` is a mistake that the start tells."""
+    """``yield`` in ``invoke`` is reported as a mistake at start-up."""
 
     async def streaming(handler: Any, parameters: dict[str, Any]) -> AsyncIterator[int]:
         yield 1
@@ -435,7 +436,7 @@ def test_generators_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [None, 5, "text", [plain]], ids=shown)
 def test_what_cannot_be_called_is_refused(package: Package, value: Any) -> None:
-    """An ``invoke`` that is no function is named by the start."""
+    """An ``invoke`` that is not a function is named at start-up."""
     with pytest.raises(SettingsError, match=r"^hello: write 'async def invoke\(handler, parameters\)'"):
         find_methods({"hello": value}, 60)
     with pytest.raises(SettingsError, match=r"^a\.hello: write"):
@@ -446,7 +447,7 @@ def test_what_cannot_be_called_is_refused(package: Package, value: Any) -> None:
     "guard", [optionally_authenticated, anonymous_session, authenticated, authenticated_with_parameter]
 )
 def test_jsonp_with_a_session_is_refused(guard: Callable[[Any], Any]) -> None:
-    """A script that any page can load must not answer for its visitor: the start refuses it, in any order."""
+    """A script that any page can load must not respond as its visitor: start-up refuses it, in any order."""
 
     async def invoke(handler: Any, parameters: dict[str, Any]) -> None: ...
 
@@ -460,7 +461,7 @@ def test_jsonp_with_a_session_is_refused(guard: Callable[[Any], Any]) -> None:
 
 
 def test_time_limits() -> None:
-    """A method has the time of the setting, an asynchronous one ten minutes, unless it says otherwise."""
+    """A method has the time limit of the setting, an asynchronous one ten minutes, unless it sets its own."""
 
     async def quick(handler: Any, parameters: dict[str, Any]) -> None: ...
 
@@ -494,14 +495,14 @@ def test_documentation() -> None:
 
 
 def test_documentation_of_the_module(package: Package) -> None:
-    """Without a docstring of its own, ``invoke`` is documented by its module."""
+    """If ``invoke`` has no docstring, its module's is used."""
     methods = find_methods(package({"hello.py": f'"""Greet."""\n{INVOKE}', "bare.py": INVOKE}), 60)
     assert methods["hello"].documentation == "Greet."
     assert methods["bare"].documentation == ""
 
 
 def test_which_methods_get_reaches() -> None:
-    """GET reaches what is safe; with ``all`` it reaches all but the built-in account methods."""
+    """GET reaches safe methods; with ``all`` it reaches all except the built-in account methods."""
 
     @safe
     async def reading(handler: Any, parameters: dict[str, Any]) -> None: ...
@@ -525,13 +526,13 @@ def test_which_methods_get_reaches() -> None:
 
 
 def test_built_in_account_methods_are_never_reached_by_get(package: Package) -> None:
-    """Nor under another name."""
+    """Not even under another name."""
     root = package({"a/__init__.py": "import toto_aio.methods.account.create as register"})
     assert not find_methods(root, 60)["a.register"].reachable_by_get("all")
 
 
 async def test_requests_import_nothing(serve: Serve, package: Package) -> None:
-    """A call of an unknown name never reaches the import system, however it looks."""
+    """A call of an unknown name never reaches the import system, whatever the name looks like."""
     root = package({"hello.py": INVOKE, "_later.py": "raise AssertionError('imported')"})
     service = await serve(method_module=root)
     before = set(sys.modules)

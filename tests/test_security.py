@@ -8,7 +8,7 @@ from tests.support import ROOT
 
 
 def test_each_row_names_its_tests() -> None:
-    """What the table says is shown can be looked up, and run."""
+    """Every test that the table names exists, and can be run."""
     rows = re.findall(r"^\| (?!threat|---)(.+) \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
     assert len(rows) > 20
     for row in rows:
@@ -20,7 +20,7 @@ def test_each_row_names_its_tests() -> None:
 
 
 def test_the_drills_exist() -> None:
-    """So can the drills that it names."""
+    """So do the drills that it names."""
     drills = re.findall(r"`(torture/\w+\.py)`", (ROOT / "SECURITY.md").read_text())
     assert drills
     assert all((ROOT / drill).is_file() for drill in drills)

@@ -1,4 +1,4 @@
-"""Signatures: those of Toto's clients are accepted, and no other."""
+"""Tests of signatures: those of Toto's clients are accepted, and no others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def scheme() -> Scheme:
 
 
 def signature(key: bytes, message: bytes, algorithm: str = "sha1") -> str:
-    """A signature, made with nothing of toto_aio."""
+    """A signature, computed without toto_aio."""
     return base64.b64encode(hmac.new(key, message, algorithm).digest()).decode()
 
 
@@ -64,7 +64,7 @@ def test_the_vector_of_the_rfc() -> None:
 @examples
 @given(st.binary(), texts)
 def test_responses_are_signed_as_totos_clients_verify_them(body: bytes, user_id: str) -> None:
-    """A response carries the HMAC-SHA1 of its body under the user id; that of nobody carries none."""
+    """A response has the HMAC-SHA1 of its body, keyed with the user id; an anonymous one has none."""
     signed = scheme().sign(SignedRequest(BODY, None), Signer("", user_id, b""), body)
     assert signed == (signature(user_id.encode(), body) if user_id else None)
 
@@ -78,19 +78,19 @@ def test_the_right_signature_is_accepted(body: bytes, user_id: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", BODY, b"\xff", "\u00e9".encode()])
 def test_no_signature_is_demanded(body: bytes) -> None:
-    """A request without a signature is accepted, with a body or without."""
+    """A request without a signature is accepted, with or without a body."""
     assert is_accepted(body, None)
 
 
 @pytest.mark.parametrize("given", ["", "AAAA", "\u00e9", "\ud800", signature(b"ada", b"another")])
 def test_a_signature_without_a_body_is_not_looked_at(given: str) -> None:
-    """Toto's iOS client signs query calls over a body that it never sends."""
+    """Toto's iOS client signs calls by query over a body that it never sends."""
     assert is_accepted(b"", given)
 
 
 @pytest.mark.parametrize("given", [None, "", "AAAA", "\u00e9", signature(b"ada", BODY), signature(b"", BODY)])
 def test_anonymous_sessions_are_not_signed(given: str | None) -> None:
-    """The session of nobody has no key: its requests are accepted, and its responses carry no signature."""
+    """An anonymous session has no key: its requests are accepted, and its responses are not signed."""
     assert is_accepted(BODY, given, user_id="")
     assert scheme().sign(SignedRequest(BODY, given), Signer("", "", b""), BODY) is None
 
@@ -126,7 +126,7 @@ def test_anonymous_sessions_are_not_signed(given: str | None) -> None:
     ids=lambda given: repr(given[:40]),
 )
 def test_any_other_signature_is_refused(given: str) -> None:
-    """A signature that is sent with a body must be right to the last character."""
+    """A signature that comes with a body must be right to the last character."""
     assert not is_accepted(BODY, given)
 
 
@@ -135,7 +135,7 @@ def test_any_other_signature_is_refused(given: str) -> None:
 )
 @pytest.mark.parametrize("body", [BODY, b"\xff", "\u00e9".encode()])
 def test_signatures_that_are_not_ascii(given: str, body: bytes) -> None:
-    """Text that no base64 can be is a wrong signature and nothing worse."""
+    """Text that cannot be base64 is a wrong signature and nothing worse."""
     assert not is_accepted(body, given)
 
 
@@ -144,7 +144,7 @@ def test_signatures_that_are_not_ascii(given: str, body: bytes) -> None:
     ["caf\u00e9", "\u0141\u00f3d\u017a", "\U0001f600", "a\u2028b", "\U0010ffff\uffff\u0100", "\ufeff{}"],
 )
 def test_a_body_that_is_not_ascii_may_carry_either_signature(text: str) -> None:
-    """Its UTF-8 is what most clients sign; Toto's JavaScript client signs the low byte of each unit."""
+    """Most clients sign its UTF-8; Toto's JavaScript client signs the low byte of each unit."""
     body = f'{{"text": "{text}"}}'
     assert is_accepted(body.encode(), signature(b"ada", body.encode()))
     assert is_accepted(body.encode(), signature(b"ada", low_bytes(body)))
@@ -183,7 +183,7 @@ def test_no_third_signature_is_accepted(message: bytes) -> None:
     "body", [b"\xff", b'{"a": "\xed\xa0\x80"}', b"\x80abc", b"\x82\xa1a\xc4\x02\xff\xfe"]
 )
 def test_bodies_that_are_no_text(body: bytes) -> None:
-    """A binary body is signed as bytes, and a wrong signature over it is refused like any other."""
+    """A binary body is signed as bytes, and a wrong signature for it is refused like any other."""
     assert is_accepted(body, signature(b"ada", body))
     assert not is_accepted(body, signature(b"ada", body + b"x"))
     assert not is_accepted(body, signature(b"ada", body.decode("latin-1").encode()))
@@ -192,7 +192,7 @@ def test_bodies_that_are_no_text(body: bytes) -> None:
 @examples
 @given(st.binary(min_size=1) | texts.filter(bool).map(str.encode), texts.filter(bool), st.data())
 def test_a_changed_body_is_refused(body: bytes, user_id: str, data: st.DataObject) -> None:
-    """With one byte changed anywhere, the signature does not fit any more."""
+    """With one byte changed anywhere, the signature no longer matches."""
     at = data.draw(st.integers(0, len(body) - 1))
     changed = bytes([*body[:at], body[at] ^ data.draw(st.integers(1, 255)), *body[at + 1 :]])
     assert not is_accepted(changed, signature(user_id.encode(), body), user_id)
@@ -201,13 +201,13 @@ def test_a_changed_body_is_refused(body: bytes, user_id: str, data: st.DataObjec
 @examples
 @given(st.binary(min_size=1), texts.filter(bool), texts.filter(bool))
 def test_the_signature_of_another_user_is_refused(body: bytes, user_id: str, other: str) -> None:
-    """Another user's signature over the same body does not fit."""
-    # HMAC fills a key up with zeros; and the low bytes of an id may be those of another.
+    """Another user's signature for the same body does not match."""
+    # HMAC pads a key with zeros; and the low bytes of an id may be those of another.
     keys = {key(user_id).rstrip(b"\0") for key in (str.encode, low_bytes)}
     assume(other.encode().rstrip(b"\0") not in keys)
     assert not is_accepted(body, signature(other.encode(), body), user_id)
 
 
 def test_signing_can_be_off() -> None:
-    """The table has a name for no scheme at all."""
+    """The table also has a name for no scheme."""
     assert SCHEMES["off"] is None

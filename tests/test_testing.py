@@ -1,4 +1,4 @@
-"""The fixtures for tests of services, in projects with tests of their own, and what stands behind them."""
+"""The fixtures for tests of services, in projects with their own tests, and what they are built on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.support import ROOT
 from toto_aio import Handler, TotoException
 from toto_aio.client import Client
-from toto_aio.dispatch.call import RawAnswer, Redirect
+from toto_aio.dispatch.answers import RawAnswer, Redirect
 from toto_aio.exceptions import NotAuthorized, TimedOut
 from toto_aio.invocation import (
     anonymous_session,
@@ -62,13 +62,13 @@ def project(folder: Path, tests: str, settings: str = STRICT) -> Path:
 
 
 def write(path: Path, text: str) -> None:
-    """A file, with its folders."""
+    """Write a file, and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
 
 def run(folder: Path, *command: str, **environment: str) -> str:
-    """What Python prints with these arguments."""
+    """The output of Python with these arguments."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
     finished = subprocess.run(
         [sys.executable, *command],
@@ -143,7 +143,7 @@ def test_a_project(tmp_path: Path, mode: str) -> None:
 
 
 def test_without_pytest_asyncio(tmp_path: Path) -> None:
-    """Other tests run as ever, and who uses a fixture is told what to install."""
+    """Other tests run as before, and using a fixture raises an error that says what to install."""
     tests = """
 def test_plain(): pass
 def test_served(toto_serve): pass
@@ -159,7 +159,7 @@ def test_called(toto_call): pass
 
 
 def test_what_pytest_imports_at_its_start(tmp_path: Path) -> None:
-    """Not the package: it would not be measured, and who tests something else would wait for it."""
+    """The package is not imported: coverage would miss it, and tests of other projects would start later."""
     tests = """
 import sys
 def test_it(pytestconfig):
@@ -172,7 +172,7 @@ def test_it(pytestconfig):
 
 @pytest.mark.parametrize("page", ["testing.md"])
 def test_the_documentation(tmp_path: Path, page: str) -> None:
-    """The files of the page are a project whose tests pass."""
+    """The files of the page form a project whose tests pass."""
     blocks = re.findall(r"^```\w+\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
     for block in blocks:
         if named := re.match(r"# (\S+\.\w+)\n", block):
@@ -191,7 +191,7 @@ async def count(handler: Handler, parameters: Parameters) -> Any:
 
 
 async def test_a_user_in_process(toto_call: InProcess) -> None:
-    """Their session is the same in all calls, until they log out; parameters stay as they were."""
+    """Their session is the same in all calls, until they log out; parameters stay unchanged."""
     given: Parameters = {}
     assert [await toto_call(count, given, user_id=name) for name in ("ada", "Ada", "bob")] == [1, 2, 1]
     assert given == {}
@@ -204,7 +204,7 @@ async def test_a_user_in_process(toto_call: InProcess) -> None:
 
 
 async def test_an_account_in_process(toto_call: InProcess) -> None:
-    """One that is there already is used, and its password is looked at."""
+    """An existing one is used, and its password is checked."""
     account = {"user_id": "ada", "password": "correct horse"}
     assert (await toto_call(create, account))["user_id"] == "ada"
     assert await toto_call(count, user_id="ada") == 1
@@ -216,7 +216,7 @@ async def test_an_account_in_process(toto_call: InProcess) -> None:
 
 
 async def test_all_kinds_of_methods(toto_call: InProcess) -> None:
-    """Threads, later answers, bytes, streams, redirections, modules with a class of errors of their own."""
+    """Threads, later responses, bytes, streams, redirects, modules with their own error classes."""
 
     def threaded(handler: Handler, parameters: Parameters) -> Any:
         return handler.wait(asyncio.sleep(0, "slept"))
@@ -263,7 +263,7 @@ async def test_all_kinds_of_methods(toto_call: InProcess) -> None:
 
 
 async def test_what_goes_wrong_in_process(toto_call: InProcess) -> None:
-    """An exception comes as it is, a time limit is one, and what needs HTTP says so."""
+    """An exception is raised as it is, a time limit applies, and features that need HTTP say so."""
 
     async def broken(handler: Handler, parameters: Parameters) -> None:
         raise ZeroDivisionError
@@ -289,20 +289,20 @@ async def test_what_goes_wrong_in_process(toto_call: InProcess) -> None:
 
 
 async def test_options_in_process(tmp_path: Path) -> None:
-    """A store of choice, and the hooks."""
+    """Another store, and the hooks."""
     names: list[str] = []
     url = f"sqlite:///{tmp_path}/test.db"
     async with calling(database=url, before_handler=lambda handler, id, name: names.append(name)) as call:
         assert await call(count, user_id="ada") == 1
     async with calling(database=url) as call:
-        assert (await call.session("ada"))["n"] is None  # a session of its own
+        assert (await call.session("ada"))["n"] is None  # another session
         with pytest.raises(TotoException, match="1006"):
             await call(create, {"user_id": "ada", "password": "correct horse"})
     assert names == ["tests.test_testing"]
 
 
 async def test_a_file_of_options(tmp_path: Path) -> None:
-    """Its options count, but a test touches no database that it has not named itself."""
+    """Its options apply, but a test touches no database that it has not named itself."""
     file = tmp_path / "toto.toml"
     file.write_text(
         f"""
@@ -323,7 +323,7 @@ async def test_a_file_of_options(tmp_path: Path) -> None:
 
 
 async def test_options_that_are_wrong(toto_serve: Serve) -> None:
-    """They say what to write."""
+    """The error says what to write."""
     with pytest.raises(SettingsError, match="pythonpath"):
         await toto_serve()
     with pytest.raises(SettingsError, match="no such option"):
@@ -333,7 +333,7 @@ async def test_options_that_are_wrong(toto_serve: Serve) -> None:
 
 
 async def test_what_is_served_ends() -> None:
-    """Nothing listens after the block, also if a call is under way."""
+    """Nothing listens after the block, even if a call is in progress."""
 
     async def slow(handler: Handler, parameters: Parameters) -> None:
         await asyncio.sleep(0.1)

@@ -1,0 +1,1 @@
+"""Drills: long runs that show what tests cannot, such as restarts under load."""

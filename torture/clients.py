@@ -1,4 +1,4 @@
-"""Clients that never retry, and keep what became of each request."""
+"""Clients that never retry, and record the outcome of each request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from typing import NamedTuple, Self, cast
 
-ANSWER_LIMIT = 30.0
-"""Seconds after which a request that has no answer is dropped."""
-SHARE_OF_PAUSES = 0.1
-"""How many of its requests a client waits before, so that a connection is idle now and then."""
-LONGEST_PAUSE = 0.05
-"""Seconds of such a wait."""
-AFTER_A_FAILURE = 0.01
-"""Seconds that a client waits after a failure, or one that meets nobody would do nothing but fail."""
+RESPONSE_LIMIT = 30.0
+"""Seconds after which a request without a response counts as dropped."""
+PAUSE_SHARE = 0.1
+"""The share of requests after which a client pauses, so that some connections are idle."""
+MAX_PAUSE = 0.05
+"""Maximum seconds of such a pause."""
+FAILURE_PAUSE = 0.01
+"""Seconds that a client waits after a failure, so that it does not produce failures in a tight loop."""
 
 ECHO = """import asyncio, os
 
@@ -24,39 +24,39 @@ async def invoke(handler, parameters):
     await asyncio.sleep(parameters.get("seconds", 0))
     return {"n": parameters["n"], "pid": os.getpid()}
 """
-"""The method that is called."""
+"""The method that the clients call."""
 ECHOED = re.compile(rb'\{"result":\{"n":(\d+),"pid":(\d+)\}\}')
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 CLOSE = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
 
 
 class Broken(Exception):
-    """There is no whole answer; the message says what came in its place."""
+    """There is no complete response; the message says what arrived instead."""
 
 
-class Answer(NamedTuple):
-    """An answer that came whole."""
+class Response(NamedTuple):
+    """A complete response."""
 
     status: int
     closes: bool
-    """Whether it says ``Connection: close``."""
+    """Whether it has ``Connection: close``."""
     body: bytes
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request after the other."""
+    """A connection that carries one request after another."""
 
     def __init__(self) -> None:
         self.closed = False
         self._received = b""
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[Response] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
 
-    async def ask(self, request: bytes) -> Answer:
-        """The answer to a request. Raises ``Broken``."""
+    async def ask(self, request: bytes) -> Response:
+        """Send a request and return its response. Raises ``Broken``."""
         if self.closed:
             raise Broken("end of file")
         self._answer = asyncio.get_running_loop().create_future()
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     def data_received(self, data: bytes) -> None:
-        """Look whether the answer is whole."""
+        """Check whether the response is complete."""
         self._received += data
         head, separator, body = self._received.partition(b"\r\n\r\n")
         if not separator:
@@ -78,15 +78,15 @@ class Connection(asyncio.Protocol):
                 self._break("more bytes than were asked for")
                 return
             self._received = b""
-            self._answer.set_result(Answer(int(head[9:12]), CLOSE.search(head) is not None, body))
+            self._answer.set_result(Response(int(head[9:12]), CLOSE.search(head) is not None, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever waits for an answer gets none."""
-        where = " within the answer" if self._received else ""
+        """Fail the request that is waiting for its response."""
+        where = " within the response" if self._received else ""
         self._break(("end of file" if exc is None else f"{type(exc).__name__}") + where)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self.closed = True
         self.transport.close()
 
@@ -98,12 +98,12 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(port: int) -> Connection:
-    """A new connection. Raises ``OSError``."""
+    """Open a connection. Raises ``OSError``."""
     return (await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port))[1]
 
 
 def echo_request(number: int, *, last: bool = False, seconds: float = 0) -> bytes:
-    """The request for an echo of a number, after so many seconds; ``last``: on this connection."""
+    """A request that echoes a number after some seconds; if ``last``, it closes the connection."""
     wait = b',"seconds":%g' % seconds if seconds else b""
     body = b'{"method":"echo","parameters":{"n":%d%b}}' % (number, wait)
     return b"".join(
@@ -116,43 +116,43 @@ def echo_request(number: int, *, last: bool = False, seconds: float = 0) -> byte
     )
 
 
-def check_echo(number: int, answer: Answer) -> int:
-    """The process that has answered with this number. Raises ``Broken`` for any other answer."""
-    echoed = ECHOED.fullmatch(answer.body)
-    if answer.status != 200 or echoed is None or int(echoed[1]) != number:
-        raise Broken(f"wrong answer: {answer.status} {answer.body[:100]!r}")
+def check_echo(number: int, response: Response) -> int:
+    """The id of the process that echoed this number. Raises ``Broken`` for any other response."""
+    echoed = ECHOED.fullmatch(response.body)
+    if response.status != 200 or echoed is None or int(echoed[1]) != number:
+        raise Broken(f"wrong response: {response.status} {response.body[:100]!r}")
     return int(echoed[2])
 
 
 class Drop(NamedTuple):
-    """A request without a whole and right answer."""
+    """A request without a complete and correct response."""
 
     reason: str
     keeps: bool
-    """Whether its client keeps its connection from one request to the next."""
+    """Whether its client keeps its connection open between requests."""
     pid: int | None
-    """The process that has answered on its connection before, if one has."""
+    """The process that responded on its connection before, if any."""
     began: float
     ended: float
 
 
 class Load:
-    """Clients that call one after the other: ``async with Load(port, 120) as load``.
+    """Clients that call in a loop: ``async with Load(port, 120) as load``.
 
-    Every second one keeps its connection until an answer says ``Connection: close``, the others make a new
-    one for each request. At the end of the block they stop, after their last answers. An echo may take some
+    Every second client keeps its connection until a response has ``Connection: close``; the others open a new
+    one for each request. At the end of the block they stop after their last responses. An echo may take some
     ``seconds``, so that many are in flight.
     """
 
     def __init__(self, port: int, clients: int, *, seconds: float = 0) -> None:
         self.sent = 0
         self.answered: Counter[bool] = Counter()
-        """Requests that were answered, by whether their client keeps its connection."""
+        """Requests with a response, by whether their client keeps its connection open."""
         self.dropped: list[Drop] = []
         self.pids: Counter[int] = Counter()
-        """How many answers each process has given."""
+        """The number of responses from each process."""
         self.kept: dict[int, int] = {}
-        """The process that each client which keeps its connection is connected to."""
+        """The process to which each client that keeps its connection is connected."""
         self._port = port
         self._clients = clients
         self._seconds = seconds
@@ -171,7 +171,7 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     def has_sent(self, count: int) -> bool:
-        """Whether so many requests have been sent. Raises what has ended a client, if anything has."""
+        """Whether that many requests have been sent. Raises the exception that ended a client, if any."""
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -185,27 +185,27 @@ class Load:
             number = self.sent
             began = time.monotonic()
             try:
-                async with asyncio.timeout(ANSWER_LIMIT):
+                async with asyncio.timeout(RESPONSE_LIMIT):
                     if connection is None or connection.closed:
                         pid = None
                         connection = await connect(self._port)
                     request = echo_request(number, last=not keeps, seconds=self._seconds)
-                    answer = await connection.ask(request)
-                pid = check_echo(number, answer)
+                    response = await connection.ask(request)
+                pid = check_echo(number, response)
             except (OSError, Broken) as exc:
                 reason = str(exc) if isinstance(exc, Broken) else type(exc).__name__
                 self.dropped.append(Drop(reason, keeps, pid, began, time.monotonic()))
                 if connection is not None:
                     connection.close()
-                await asyncio.sleep(AFTER_A_FAILURE)
+                await asyncio.sleep(FAILURE_PAUSE)
                 continue
             self.answered[keeps] += 1
             self.pids[pid] += 1
             if keeps:
                 self.kept[client] = pid
-            if answer.closes or not keeps:
+            if response.closes or not keeps:
                 connection.close()
-            if random.random() < SHARE_OF_PAUSES:  # noqa: S311  # no secret
-                await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+            if random.random() < PAUSE_SHARE:  # noqa: S311  # no secret
+                await asyncio.sleep(random.uniform(0, MAX_PAUSE))  # noqa: S311
         if connection is not None:
             connection.close()

@@ -1,21 +1,21 @@
-"""A process that is killed takes nothing with it but what it was doing.
+"""A process that is killed loses only what it was doing.
 
     python -m torture.crashes [--kills N] [--idle-kills N] [--masters N] [--pauses N]
 
-A real service of a master and two workers suffers this, one after the other:
+A real service of a master and two workers is subjected to this, one after the other:
 
 - Random workers are killed (KILL) while clients call. Each must be replaced. A request may fail only if it
-  was in flight on the worker that was killed: on a connection that this worker had answered on, or on one
-  that was opened before the worker was gone. No connection may be refused.
-- The same with no load: how long it takes until there is a new process, and until it answers.
-- One worker is killed again and again as soon as it is there. The pauses before it is replaced must grow from
-  0.1 to 30 seconds, while the other serves, and be forgotten once it has lived for a while.
-- The master is killed, every second time while a call is in flight that would take a minute. The workers have
-  to end within ``shutdown_timeout`` and free the port.
+  was in flight on the worker that was killed: on a connection on which this worker had responded, or on one
+  that was opened before the worker ended. No connection may be refused.
+- The same without load: how long it takes until there is a new process, and until it responds.
+- One worker is killed repeatedly, each time as soon as it has started. The delay before it is replaced must
+  grow from 0.1 to 30 seconds, while the other worker serves, and be reset once it is stable.
+- The master is killed, every second time while a call is in flight that would take a minute. The workers
+  must end within ``shutdown_timeout`` and free the port.
 
-The control is what one would write in three lines: a program that starts the service and, when it has ended,
-starts it again. It has to be found out twice: connections are refused until the new process listens, and when
-the program itself is killed, the service stays and keeps the port.
+The control is a program of three lines that starts the service, and starts it again when it has ended. Its
+two flaws must be detected: connections are refused until the new process listens, and when the program itself
+is killed, the service keeps running and keeps the port.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ import uvloop
 
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
 from torture.drill import Failure, progress, run_drill
-from torture.services import SERVE, Service, Victim, free_port, is_free, serving, until
-from toto_aio.server.generation import FIRST_PAUSE, LONGEST_PAUSE, STABLE
+from torture.services import SERVE, ProcessHandle, Service, free_port, is_free, serving, until
+from toto_aio.server.generation import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER
 
 CLIENTS = 20
 CALL_SECONDS = 0.005
-"""What an echo takes, so that some are in flight whenever a worker is killed."""
+"""Seconds that an echo takes, so that some are in flight whenever a worker is killed."""
 SHUTDOWN_TIMEOUT = 3.0
 HALF_A_SECOND = 0.5
-"""In which a worker is replaced, on an idle machine."""
+"""Seconds within which a worker is replaced on an idle machine."""
 MARGIN = 0.5
-"""Seconds beyond ``STABLE`` after which the master must know that a worker serves."""
+"""Seconds beyond ``STABLE_AFTER`` after which the master must regard a worker as stable."""
 REPLACE_LIMIT = 60.0
-"""Seconds in which it must be, on any."""
+"""Seconds within which it must be replaced on any machine."""
 SAY_INTERVAL = 5.0
 REFUSED = ConnectionRefusedError.__name__
 
@@ -66,31 +66,31 @@ while True:
 """
 OPTIONS = {"kills": 60, "idle_kills": 30, "masters": 10, "pauses": 11}
 CONTROL_KILLS = 3
-PAUSE = re.compile(r"another takes its place in ([\d.]+) s")
+PAUSE = re.compile(r"starting its replacement in ([\d.]+) s")
 
 
 @dataclass
 class Run:
-    """What was seen of a service."""
+    """What was measured of a service."""
 
     service: str
     kills: int = 0
     """Workers that were killed under load."""
     requests: int = 0
     in_flight: list[float] = field(default_factory=list)
-    """For each of them, the requests that failed and may have been its own."""
+    """For each of them, the failed requests that may have been its own."""
     others: list[str] = field(default_factory=list)
     """Why other requests failed."""
     loaded: list[float] = field(default_factory=list)
-    """Seconds until another process answered, under load."""
+    """Seconds until another process responded, under load."""
     started: list[float] = field(default_factory=list)
     """Seconds until there was another process, without load."""
     answered: list[float] = field(default_factory=list)
-    """Seconds until it answered."""
-    pauses: list[float] = field(default_factory=list)
-    """Seconds that were waited before a worker that kept dying was replaced; the last after a long life."""
+    """Seconds until it responded."""
+    delays: list[float] = field(default_factory=list)
+    """Seconds before a worker that kept dying was replaced; the last after it had been stable."""
     ends: list[float] = field(default_factory=list)
-    """Seconds from the death of a master until all its workers had ended, and the port was free."""
+    """Seconds from the death of a master until all its workers had ended and the port was free."""
 
 
 def main() -> None:
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="A process that is killed takes nothing with it.")
     for name, default in OPTIONS.items():
         flag = f"--{name.replace('_', '-')}"
@@ -116,7 +116,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def measure(kills: int, idle_kills: int, masters: int, pauses: int) -> tuple[Run, Run]:
-    """What was seen of the service, and of the control."""
+    """Measure the service and the control."""
     ours, naive = Run(OURS), Run(NAIVE)
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         with started(OURS, Path(folder) / "workers") as service:
@@ -133,7 +133,7 @@ def measure(kills: int, idle_kills: int, masters: int, pauses: int) -> tuple[Run
 
 @contextmanager
 def started(name: str, folder: Path) -> Iterator[Service]:
-    """The service, or the control, with its workers."""
+    """Start the service or the control, with its workers."""
     command: Sequence[str]
     if name == OURS:
         command, option = SERVE, "--processes=2"
@@ -150,18 +150,18 @@ async def kill_under_load(run: Run, service: Service, kills: int) -> None:
     async with Load(service.port, CLIENTS, seconds=CALL_SECONDS) as load:
         judged = 0
         for _ in range(kills):
-            await asyncio.sleep(STABLE + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+            await asyncio.sleep(STABLE_AFTER + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
             before = service.workers()
-            with Victim(random.choice(sorted(before))) as victim:  # noqa: S311
+            with ProcessHandle(random.choice(sorted(before))) as victim:  # noqa: S311
                 killed = time.monotonic()
                 victim.send(signal.SIGKILL)
                 await until(victim.is_gone, REPLACE_LIMIT, "the end of a worker that was killed")
-                gone = time.monotonic()
+                ended = time.monotonic()
             await until(partial(others_answer, service, load, before), REPLACE_LIMIT, "a replacement")
             run.kills += 1
             run.loaded.append(time.monotonic() - killed)
             dropped, judged = load.dropped[judged:], len(load.dropped)
-            others = [drop.reason for drop in dropped if not was_in_flight(drop, victim.pid, gone)]
+            others = [drop.reason for drop in dropped if not was_in_flight(drop, victim.pid, ended)]
             run.in_flight.append(len(dropped) - len(others))
             run.others += others
             if time.monotonic() > said + SAY_INTERVAL:
@@ -172,34 +172,34 @@ async def kill_under_load(run: Run, service: Service, kills: int) -> None:
 
 
 def others_answer(service: Service, load: Load, before: set[int]) -> bool:
-    """Whether a process that was not there before has answered."""
+    """Whether a new process has responded."""
     return any(load.pids[pid] for pid in service.workers() - before)
 
 
-def was_in_flight(drop: Drop, pid: int, gone: float) -> bool:
-    """Whether a request that failed may have been on its way at the process that was killed."""
+def was_in_flight(drop: Drop, pid: int, ended: float) -> bool:
+    """Whether a failed request may have been in flight on the process that was killed."""
     if drop.reason in (REFUSED, TimeoutError.__name__):
         return False
-    return drop.pid == pid or (drop.pid is None and drop.began <= gone)
+    return drop.pid == pid or (drop.pid is None and drop.began <= ended)
 
 
 async def kill_idle(run: Run, service: Service, kills: int) -> None:
-    """Kill random workers while nobody calls."""
+    """Kill random workers while no client calls."""
     for _ in range(kills):
-        await asyncio.sleep(STABLE + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
+        await asyncio.sleep(STABLE_AFTER + random.uniform(0.1, 0.5))  # noqa: S311  # no secret
         before = service.workers()
-        with Victim(random.choice(sorted(before))) as victim:  # noqa: S311
+        with ProcessHandle(random.choice(sorted(before))) as victim:  # noqa: S311
             killed = time.monotonic()
             victim.send(signal.SIGKILL)
             await until(lambda: service.workers() - before, REPLACE_LIMIT, "a replacement")  # noqa: B023
             run.started.append(time.monotonic() - killed)
-            await answer_of(service, service.workers() - before)
+            await wait_for_response(service, service.workers() - before)
             run.answered.append(time.monotonic() - killed)
     progress(f"{run.service}: {kills} workers killed while idle")
 
 
-async def answer_of(service: Service, pids: set[int]) -> None:
-    """Call until one of these processes has answered."""
+async def wait_for_response(service: Service, pids: set[int]) -> None:
+    """Call until one of these processes has responded."""
     async with asyncio.timeout(REPLACE_LIMIT):
         while True:
             connection = await connect(service.port)
@@ -211,8 +211,8 @@ async def answer_of(service: Service, pids: set[int]) -> None:
 
 
 async def keep_killing(run: Run, service: Service, pauses: int) -> None:
-    """Kill a worker, and each that takes its place, while the other serves; the last after a while."""
-    await asyncio.sleep(STABLE + MARGIN)
+    """Kill a worker and each of its replacements while the other serves; the last once it is stable."""
+    await asyncio.sleep(STABLE_AFTER + MARGIN)
     before = len(PAUSE.findall(service.log.read_text()))
     pid, spared = sorted(service.workers())
     pid = await replaced(service, pid, spared)
@@ -221,25 +221,25 @@ async def keep_killing(run: Run, service: Service, pauses: int) -> None:
             pid = await replaced(service, pid, spared)
             progress(f"{run.service}: {number} of {pauses} replacements killed")
     run.others += [drop.reason for drop in load.dropped]
-    await answer_of(service, {pid})
-    await asyncio.sleep(STABLE + MARGIN)
-    await answer_of(service, {await replaced(service, pid, spared)})
+    await wait_for_response(service, {pid})
+    await asyncio.sleep(STABLE_AFTER + MARGIN)
+    await wait_for_response(service, {await replaced(service, pid, spared)})
     said = PAUSE.findall(service.log.read_text())
-    run.pauses = [float(pause) for pause in said[before:]]
+    run.delays = [float(pause) for pause in said[before:]]
 
 
 async def replaced(service: Service, pid: int, spared: int) -> int:
-    """Kill a worker, and wait for another, but do not let it start."""
-    with Victim(pid) as victim:
+    """Kill a worker and wait for its replacement, but not until it is ready."""
+    with ProcessHandle(pid) as victim:
         victim.send(signal.SIGKILL)
-    await until(lambda: service.workers() - {pid, spared}, LONGEST_PAUSE + REPLACE_LIMIT, "a replacement")
+    await until(lambda: service.workers() - {pid, spared}, MAX_BACKOFF + REPLACE_LIMIT, "a replacement")
     return min(service.workers() - {pid, spared})
 
 
 async def kill_master(run: Run, folder: Path, *, busy: bool) -> None:
     """Kill a master, and wait until its workers have ended and the port is free."""
     with ExitStack() as stack, started(run.service, folder) as service:
-        workers = [stack.enter_context(Victim(pid)) for pid in service.workers()]
+        workers = [stack.enter_context(ProcessHandle(pid)) for pid in service.workers()]
 
         def is_over() -> bool:
             return all(worker.is_gone() for worker in workers) and is_free(service.port)
@@ -264,32 +264,32 @@ async def kill_master(run: Run, folder: Path, *, busy: bool) -> None:
     progress(f"{run.service}: {len(run.ends)} masters killed")
 
 
-def pauses_expected(count: int) -> list[float]:
-    """The pauses before a worker is replaced that had lived, died so often at once, and has lived again."""
-    return [0, *(min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) for number in range(count)), 0]
+def expected_delays(count: int) -> list[float]:
+    """The delays before replacing a worker that was stable, then died repeatedly, and was stable again."""
+    return [0, *(min(FIRST_BACKOFF * 2**number, MAX_BACKOFF) for number in range(count)), 0]
 
 
 def verdict(ours: Run, naive: Run) -> tuple[bool, str]:
-    """Whether the drill was passed, and what to say of it."""
+    """Whether the drill passed, and a line that says why."""
     if ours.others:
-        return False, f"FAILED: {len(ours.others)} requests failed that were not on a process that was killed"
-    if not all(map(math.isclose, ours.pauses, pauses_expected(len(ours.pauses) - 2))):
-        return False, f"FAILED: the pauses do not grow as they should: {ours.pauses}"
+        return False, f"FAILED: {len(ours.others)} requests failed that were not on a killed process"
+    if not all(map(math.isclose, ours.delays, expected_delays(len(ours.delays) - 2))):
+        return False, f"FAILED: the delays do not grow as they should: {ours.delays}"
     if max(ours.ends) > SHUTDOWN_TIMEOUT:
-        return False, "FAILED: after the death of a master its workers were there for too long"
-    # Whatever else the machine does makes it slower, and nothing makes it faster than it is.
+        return False, "FAILED: after the death of a master its workers ran for too long"
+    # Load on the machine can only make it slower than it is, never faster.
     if (quarter := statistics.quantiles(ours.answered, n=4)[0]) > HALF_A_SECOND:
         return False, f"FAILED: a dead worker is replaced within {quarter:.2f} s at best"
     if REFUSED not in naive.others or max(naive.ends) <= SHUTDOWN_TIMEOUT:
-        return False, "FAILED: this proves nothing, the control was not found out"
+        return False, "FAILED: this proves nothing, the flaws of the control were not detected"
     return (
         True,
-        "Passed: only requests in flight were lost, all was replaced or ended in time; so was the control",
+        "Passed: only requests in flight were lost, all was replaced or ended in time; the control was not",
     )
 
 
 def table(ours: Run, naive: Run) -> str:
-    """What was seen, in Markdown."""
+    """The measurements in Markdown."""
     lines = ["| | toto_aio | control |", "| --- | --- | --- |"]
     for what, show in ROWS.items():
         lines.append(f"| {what} | {show(ours)} | {show(naive)} |")
@@ -297,7 +297,7 @@ def table(ours: Run, naive: Run) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """The least, the median and the most of some seconds."""
+    """The minimum, median and maximum, in seconds."""
     if not values:
         return "-"
     return " / ".join(f"{value:.2f}" for value in (min(values), statistics.median(values), max(values)))
@@ -305,17 +305,17 @@ def spread(values: Sequence[float]) -> str:
 
 ROWS: dict[str, Callable[[Run], str]] = {
     "workers killed under load": lambda run: str(run.kills),
-    "requests meanwhile": lambda run: f"{run.requests:,}",
+    "requests in that time": lambda run: f"{run.requests:,}",
     "failed in flight on a killed worker, each time": lambda run: spread(run.in_flight),
     "failed otherwise": lambda run: ", ".join(f"{n} {why}" for why, n in Counter(run.others).items()) or "0",
-    "seconds until a replacement answered, under load": lambda run: spread(run.loaded),
-    "seconds until there was one, idle": lambda run: spread(run.started),
-    "seconds until it answered, idle": lambda run: spread(run.answered),
-    "pauses when it keeps dying, s": lambda run: " ".join(f"{pause:g}" for pause in run.pauses) or "-",
+    "seconds until a replacement responded, under load": lambda run: spread(run.loaded),
+    "seconds until it was started, idle": lambda run: spread(run.started),
+    "seconds until it responded, idle": lambda run: spread(run.answered),
+    "delays when it keeps dying, s": lambda run: " ".join(f"{delay:g}" for delay in run.delays) or "-",
     "masters killed": lambda run: str(len(run.ends)),
-    "seconds until all was gone": lambda run: spread(run.ends),
+    "seconds until all had ended": lambda run: spread(run.ends),
 }
-"""What the table says of a service."""
+"""The rows of the table."""
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""TERM ends a service within ``shutdown_timeout``, whatever it is doing, and who can be answered is.
+"""TERM ends a service within ``shutdown_timeout``, whatever it is doing, and loses no response needlessly.
 
     python -m torture.drain [--clients N]
 
-Clients bring a real service into a state, its master gets TERM, and two things are seen: how long it takes
-until all its processes have ended, and what each client gets. Each state is tried with one process and with a
-master of two. Two need a server of their own, a PostgreSQL and a Redis, which is frozen (STOP) before.
+Clients bring a real service into a state and its process receives TERM. Then the drill measures how long it
+takes until all processes have ended, and what each client gets. Each state is tried with one process and with
+a master of two workers. Two states need their own server, a PostgreSQL and a Redis, which is frozen (STOP)
+before.
 
-A service that is cut off because its loop or a thread is busy says so, and exits with status 1 if it is one
-process; a master has done what it was told, and exits with 0.
+A service that is cut off because its event loop or a thread is busy logs that, and exits with status 1 if it
+is a single process; a master has done what it was asked to do, and exits with 0.
 
 The control is the same service in aiohttp's own ``web.run_app``, with the same ``shutdown_timeout``: a method
-that blocks the loop has to keep it for longer.
+that blocks the event loop must keep it running for longer.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ import uvloop
 from tests.support.servers import Server, postgresql, redis
 
 from torture.drill import Failure, progress, run_drill
-from torture.services import SERVE, free_port, serving, until, victims
+from torture.services import SERVE, free_port, running, serving, until
 from torture.states import (
     ANSWERED,
     CUT_OFF,
     METHODS,
     REFUSED,
-    TOLD_TO_LEAVE,
+    TOLD_TO_CLOSE,
     Client,
-    Place,
+    Target,
     call,
     call_and_another,
     half_a_request,
@@ -58,21 +59,21 @@ SHUTDOWN_TIMEOUT = 5.0
 LONG = 600.0
 """Seconds of a call that takes too long."""
 SHORT, MEDIUM = 0.2, 0.4
-"""Parts of ``shutdown_timeout`` within which a call is answered: while clients leave, and after that."""
+"""Parts of ``shutdown_timeout`` within which a call completes: while connections are drained, and after."""
 CLIENTS = 5
 READY_LIMIT = 30.0
-"""Seconds in which clients have to bring a service into a state."""
+"""Seconds within which clients must bring a service into a state."""
 SETTLE = 0.2
-"""Seconds until a request that leaves no mark has surely come to where it waits."""
+"""Seconds until a request that leaves no mark has certainly arrived where it waits."""
 LAST_WORD = 5.0
-"""Seconds after the end of a service in which its clients must have noticed it."""
+"""Seconds after the end of a service within which its clients must have noticed it."""
 UNAVAILABLE = "error 1011"
 OWN_FAILURE = "error 1000"
-"""For a method that leaves an exception of the driver to the service."""
+"""The error if a method does not handle an exception of the driver."""
 GONE_AWAY = "1001"
 
-ALL_AT_ONCE = "most of it at once"
-BLOCKED = "a blocked loop"
+ALL_AT_ONCE = "most of these together"
+BLOCKED = "a blocked event loop"
 
 OURS = "toto_aio"
 RUN_APP = "control, web.run_app"
@@ -83,26 +84,26 @@ from toto_aio import create_app
 web.run_app(create_app(), host="127.0.0.1", port=int(sys.argv[1]), shutdown_timeout=float(sys.argv[2]))
 """
 SERVERS: Mapping[str, ModuleType] = {"database": postgresql, "events": redis}
-"""The server behind an option."""
+"""The server that an option names."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a service is doing when it is told to end."""
+    """What a service is doing when it is stopped."""
 
     clients: Sequence[tuple[Client, set[str]]] = ()
-    """Its clients, each of them more than once, and what they may get."""
+    """Its clients, each of them several times, and what each may get."""
     once: Sequence[tuple[Client, set[str]]] = ()
-    """Clients of which there is one."""
+    """Clients that exist only once."""
     frozen: str = ""
     """The option whose server is frozen."""
     busy: bool = False
-    """It cannot end by itself."""
+    """Whether it cannot end by itself."""
 
 
 @dataclass
 class Result:
-    """What was seen of a service in a state."""
+    """What was measured of a service in a state."""
 
     service: str
     state: str
@@ -114,16 +115,16 @@ class Result:
     got: Counter[str] = field(default_factory=Counter)
     """What clients got."""
     wrong: Counter[str] = field(default_factory=Counter)
-    """That of it which they should not have got."""
+    """The part of ``got`` that they should not have got."""
 
     @property
     def in_time(self) -> bool:
-        """Whether it has ended within its limit."""
+        """Whether it ended within its limit."""
         return self.seconds <= self.limit
 
 
 def states(limit: float) -> dict[str, State]:
-    """The states to try, for a limit of so many seconds."""
+    """The states to try, for a limit in seconds."""
     answered = [
         (call("wait", seconds=SHORT * limit), {ANSWERED}),
         (call("wait", seconds=MEDIUM * limit), {ANSWERED}),
@@ -132,9 +133,9 @@ def states(limit: float) -> dict[str, State]:
     polls = [(call("poll"), {UNAVAILABLE})]
     kept: list[tuple[Client, set[str]]] = [
         (idle, {CUT_OFF}),
-        (one_after_the_other, {TOLD_TO_LEAVE}),
-        (call_and_another(SHORT * limit), {TOLD_TO_LEAVE}),
-        (call_and_another(MEDIUM * limit), {TOLD_TO_LEAVE}),
+        (one_after_the_other, {TOLD_TO_CLOSE}),
+        (call_and_another(SHORT * limit), {TOLD_TO_CLOSE}),
+        (call_and_another(MEDIUM * limit), {TOLD_TO_CLOSE}),
     ]
     sockets = [
         (socket(), {GONE_AWAY}),
@@ -153,18 +154,18 @@ def states(limit: float) -> dict[str, State]:
     events = [(call("tell"), {UNAVAILABLE, CUT_OFF}), *polls]
     return {
         "nothing": State(),
-        "calls that end in time": State(answered),
+        "calls that complete in time": State(answered),
         "calls that take too long": State(long),
         "long polls": State(polls),
-        "connections that are kept alive": State(kept),
+        "kept-alive connections": State(kept),
         "WebSockets": State(sockets),
         "threads that end in time": State(thread),
-        "threads that sleep for long": State(
+        "threads that sleep for too long": State(
             [(call("thread", seconds=LONG), {UNAVAILABLE, CUT_OFF})], busy=True
         ),
         BLOCKED: State(once=[(call("block", seconds=LONG), {CUT_OFF})], busy=True),
-        "slow readers and writers": State(slow),
-        "clients that come too late": State([(newcomer, {REFUSED})]),
+        "stalled clients": State(slow),
+        "clients that connect too late": State([(newcomer, {REFUSED})]),
         "a frozen PostgreSQL": State(database, frozen="database"),
         "a frozen Redis": State(events, frozen="events"),
         ALL_AT_ONCE: State([*answered, *long, *polls, *kept, *sockets, *thread, *slow]),
@@ -177,7 +178,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="TERM ends a service in time, whatever it is doing.")
     parser.add_argument(
         "--clients", type=int, default=CLIENTS, metavar="N", help="of a kind; default %(default)s"
@@ -189,13 +190,13 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def plan(limit: float = SHUTDOWN_TIMEOUT) -> list[Result]:
-    """What there is to be seen: each state with one process and with two, and the control."""
+    """The results to be measured: each state with one process and with two, and the control."""
     ours = [Result(OURS, name, processes, limit) for name in states(limit) for processes in (1, 2)]
     return [*ours, Result(RUN_APP, BLOCKED, 1, limit)]
 
 
 def measure(results: Sequence[Result], clients: int, *, at_once: bool = False) -> Sequence[Result]:
-    """See what is planned, one after the other or all ``at_once``."""
+    """Measure what is planned, one after another or all ``at_once``."""
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         frozen = {states(1)[result.state].frozen for result in results} - {""}
@@ -209,7 +210,7 @@ def measure(results: Sequence[Result], clients: int, *, at_once: bool = False) -
 
 
 async def run(ends: Sequence[Coroutine[Any, Any, None]], *, at_once: bool) -> None:
-    """Run them."""
+    """Run the measurements."""
     if at_once:
         await asyncio.gather(*ends)
     else:
@@ -220,7 +221,7 @@ async def run(ends: Sequence[Coroutine[Any, Any, None]], *, at_once: bool) -> No
 async def end(
     result: Result, state: State, clients: int, folder: Path, servers: Mapping[str, Server]
 ) -> None:
-    """Bring a service into a state, tell it to end, and wait for that."""
+    """Bring a service into a state, stop it, and wait for its end."""
     options = [f"--shutdown-timeout={result.limit}", f"--processes={result.processes}"]
     command: Sequence[str] = SERVE
     if state.frozen:
@@ -230,29 +231,29 @@ async def end(
     with ExitStack() as stack:
         started = serving(folder, METHODS, *options, command=command)
         service = await asyncio.to_thread(stack.enter_context, started)
-        place = Place(service.port)
-        place.session = await log_in(place)
+        target = Target(service.port)
+        target.session = await log_in(target)
         if state.frozen:
             servers[state.frozen].freeze()
             stack.callback(servers[state.frozen].thaw)
         wanted = [*state.clients] * clients + [*state.once]
-        tasks = [asyncio.create_task(client(place), name="client") for client, _ in wanted]
+        tasks = [asyncio.create_task(client(target), name="client") for client, _ in wanted]
         marks = folder / "marks"
 
         def is_ready() -> bool:
             for task in tasks:
                 if task.done():
-                    raise Failure(f"a client is not there any more: {task.result()}")
+                    raise Failure(f"a client has ended too early: {task.result()}")
             made = marks.stat().st_size if marks.exists() else 0
-            return place.ready == len(tasks) and made >= place.marks
+            return target.ready == len(tasks) and made >= target.marks
 
         await until(is_ready, READY_LIMIT, f"{result.state} ({service.log.read_text()})")
         await asyncio.sleep(SETTLE)
         with ExitStack() as workers:
-            left = [workers.enter_context(victim) for victim in victims(service.workers())]
+            left = [workers.enter_context(victim) for victim in running(service.workers())]
             begun = time.monotonic()
             service.send(signal.SIGTERM)
-            place.told.set()
+            target.stopping.set()
             try:
                 await until(
                     lambda: service.process.poll() is not None and all(victim.is_gone() for victim in left),
@@ -263,7 +264,7 @@ async def end(
             except Failure:
                 service.process.kill()
             result.status = service.process.wait()
-        place.gone.set()
+        target.stopped.set()
         done, late = await asyncio.wait(tasks, timeout=LAST_WORD) if tasks else (set(), set())
         for task in late:
             task.cancel()
@@ -276,20 +277,20 @@ async def end(
 
 
 def verdict(results: Sequence[Result]) -> tuple[bool, str]:
-    """Whether the drill was passed, and what to say of it."""
+    """Whether the drill passed, and a line that says why."""
     for result in results:
         name = f"{result.state}, {result.processes} process{'es' * (result.processes > 1)}"
         if result.service == RUN_APP:
             continue
         if not result.in_time:
-            return False, f"FAILED: the end took {result.seconds:.2f} s: {name}"
+            return False, f"FAILED: the shutdown took {result.seconds:.2f} s: {name}"
         if result.wrong.total():
             return False, f"FAILED: clients got {shown(+result.wrong)}: {name}"
         if result.status != (1 if states(1)[result.state].busy and result.processes == 1 else 0):
             return False, f"FAILED: the exit status was {result.status}: {name}"
     if any(result.in_time for result in results if result.service == RUN_APP):
-        return False, "FAILED: this proves nothing, the control has ended in time"
-    return True, "Passed: every end was in time, everybody got what can be had, the control was found out"
+        return False, "FAILED: this proves nothing, the control ended in time"
+    return True, "Passed: every shutdown was in time, no response was lost needlessly, the control was late"
 
 
 def table(results: Sequence[Result]) -> str:

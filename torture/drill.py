@@ -1,4 +1,4 @@
-"""What every drill does: it measures, prints a table and a verdict, and exits with 1 unless it was passed."""
+"""Runs a drill: it measures, prints a table and a verdict, and exits with status 1 if it failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Failure(Exception):
-    """Nothing was measured that could be relied on; the message is for the user."""
+    """Nothing reliable could be measured; the message is for the user."""
 
 
 def run_drill(
@@ -20,8 +20,8 @@ def run_drill(
     table: Callable[[T], str],
     verdict: Callable[[T], tuple[bool, str]],
 ) -> None:
-    """Run a drill, print the table and the verdict; exit status 1 unless it was passed."""
-    # Only an exception ends the services on the way out, and TERM raises none by itself.
+    """Run a drill and print its table and verdict; the exit status is 1 unless it passed."""
+    # Services are stopped while an exception propagates, and TERM raises none by default.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         found = measure()
@@ -37,5 +37,5 @@ def run_drill(
 
 
 def progress(line: str) -> None:
-    """Say on stderr what is being done; the table alone goes to stdout."""
+    """Report progress on stderr; only the table and the verdict go to stdout."""
     print(line, file=sys.stderr, flush=True)

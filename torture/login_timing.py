@@ -1,23 +1,23 @@
-"""Refused logins cannot be told apart by time: nobody learns which users exist, or how a password is kept.
+"""Refused logins take the same time: nobody learns which users exist, or how a password is stored.
 
     python -m torture.login_timing [--rounds N]
 
 A real service on a free port refuses four kinds of logins over one kept-alive connection: an unknown user, a
-wrong password, a wrong password against a hash of Toto's, and an account without a password. In each round
-every kind has one login, in shuffled order, so that a machine that is slower for a while is slower for all
-of them. Each pair of kinds is then compared by the Mann-Whitney U test.
+wrong password, a wrong password for a hash of Toto's, and an account without a password. Each round has one
+login of every kind, in shuffled order, so that a temporarily slower machine is slower for all of them. Each
+pair of kinds is then compared by the Mann-Whitney U test.
 
-A pair is told apart when its difference is significant, all pairs of a service taken together (Bonferroni),
-and when it matters: the AUC is the chance that a login of the one kind takes longer than one of the other,
-0.5 if there is no difference, and it has to be more than ``MATTERS`` away from that.
+A pair can be distinguished if its difference is significant, for all pairs of a service together
+(Bonferroni), and if it matters: the AUC is the probability that a login of one kind takes longer than one of
+the other, 0.5 without a difference, and it must differ from 0.5 by more than ``MATTERS``.
 
 The bound on the effect is needed because with enough logins any microsecond is significant, and there are
 some: an account that exists has a row to be read. A longer run would fail where a shorter one had passed. At
-the bound whoever times a login of each kind and says which is which is wrong nine times in twenty, and that
-without a network in between; the service allows ten attempts on an account from one address.
+the bound, someone who times a login of each kind and guesses which is which is wrong nine times in twenty,
+even without a network in between; the service allows ten attempts on an account from one address.
 
-Services with a known leak run beside it, and are timed in the same rounds. Unless each of them is found out
-the drill proves nothing, and fails too: there were too few rounds, or the machine was too busy.
+Services with a known leak run at the same time, and are timed in the same rounds. Unless the leak of each is
+detected, the drill proves nothing and fails: there were too few rounds, or the machine was too busy.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ from toto_aio.models import Account
 from toto_aio.stores import open_store
 
 SIGNIFICANT = 0.01
-"""How often a drill may find something significant in a service that has no leak."""
+"""How often a drill may find something significant in a service without a leak."""
 MATTERS = 0.05
-"""How far from 0.5 the AUC of a pair must be to matter."""
+"""The distance of a pair's AUC from 0.5 above which it matters."""
 USERS = 100
-"""Names of each kind, so that no kind is one lucky name."""
+"""Names of each kind, so that no kind depends on one lucky name."""
 WARM_UP = 3
 """Rounds before those that count."""
 PASSWORD = "wrong horse battery"  # noqa: S105  # it opens no account
@@ -102,9 +102,9 @@ class Pair:
     kinds: tuple[str, str]
     medians_ms: tuple[float, float]
     auc: float
-    """The chance that a login of the first kind takes longer than one of the second."""
+    """The probability that a login of the first kind takes longer than one of the second."""
     p: float
-    """The chance of such a difference where there is none, all pairs of the service taken together."""
+    """The probability of such a difference without a leak, for all pairs of the service together."""
 
     @property
     def told_apart(self) -> bool:
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Refused logins cannot be told apart by time.")
     parser.add_argument("--rounds", type=int, default=1000, metavar="N", help="default %(default)s")
     options = parser.parse_args(arguments)
@@ -156,7 +156,7 @@ def measure(rounds: int, services: Mapping[str, tuple[Sequence[str], str]] = SER
 
 
 async def make_accounts(path: Path) -> dict[str, list[str]]:
-    """Make a database with the accounts; the names of each kind, which tell nothing about it."""
+    """Create a database with the accounts; returns the names of each kind, which reveal nothing about it."""
     passwords = Passwords()
     hashes = {WRONG: await passwords.hash(RIGHT), TOTO: toto_hash(RIGHT), NO_PASSWORD: None}
     passwords.close()
@@ -170,7 +170,7 @@ async def make_accounts(path: Path) -> dict[str, list[str]]:
 
 
 def toto_hash(password: str) -> str:
-    """What Toto stored for a password."""
+    """The hash that Toto stored for a password."""
     salted = f"{TOTO_PREFIX}$somesalt"
     digest = hashlib.pbkdf2_hmac("sha1", password.encode(), salted.encode(), 400, 24)
     return f"{salted}${base64.b64encode(digest, b'./').decode()}"
@@ -178,7 +178,7 @@ def toto_hash(password: str) -> str:
 
 @contextmanager
 def running(leak: str, directory: Path, database: Path) -> Iterator[Callable[[str], int]]:
-    """A service on a copy of a database, as long as the block lasts: logs a user in, and times that."""
+    """Serve a copy of a database for the duration of the block; yields a function that times a login."""
     directory.mkdir()
     shutil.copy(database, directory / "toto.db")
     options = ["--database=sqlite:///toto.db", "--login-attempts=1000000"]
@@ -193,15 +193,15 @@ def running(leak: str, directory: Path, database: Path) -> Iterator[Callable[[st
 
 
 def log_in(connection: http.client.HTTPConnection, path: str, user_id: str) -> int:
-    """Nanoseconds until a login was refused. Raises ``Failure`` for any answer but the usual one."""
+    """Nanoseconds until a login was refused. Raises ``Failure`` for any response except the expected one."""
     body = json.dumps({"user_id": user_id, "password": PASSWORD})
     start = time.perf_counter_ns()
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     response = connection.getresponse()
-    answer = response.read()
+    content = response.read()
     spent = time.perf_counter_ns() - start
-    if response.status != 200 or answer != REFUSAL:
-        raise Failure(f"the service answered {response.status} {answer!r}, not {REFUSAL!r}")
+    if response.status != 200 or content != REFUSAL:
+        raise Failure(f"the service responded {response.status} {content!r}, not {REFUSAL!r}")
     return spent
 
 
@@ -222,7 +222,7 @@ def compare(service: str, times: Times) -> list[Pair]:
 
 
 def mann_whitney(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    """The AUC of two samples, and how likely such a difference is by chance (two-sided).
+    """The AUC of two samples, and the probability of such a difference by chance (two-sided).
 
     By the normal approximation, corrected for ties and continuity: good from eight values on.
     """
@@ -241,14 +241,14 @@ def mann_whitney(one: Sequence[float], other: Sequence[float]) -> tuple[float, f
 
 
 def verdict(pairs: Sequence[Pair]) -> tuple[bool, str]:
-    """Whether the drill was passed, and what to say of it."""
+    """Whether the drill passed, and a line that says why."""
     missed = [pair.service for pair in pairs if pair.service != OURS and not pair.told_apart]
     leaks = [" and ".join(pair.kinds) for pair in pairs if pair.service == OURS and pair.told_apart]
     if leaks:
         return False, f"FAILED: logins are told apart by time: {'; '.join(leaks)}"
     if missed:
-        return False, f"FAILED: this proves nothing, take more rounds; not found out: {'; '.join(missed)}"
-    return True, "Passed: no two kinds of logins are told apart, and every control was found out"
+        return False, f"FAILED: this proves nothing, take more rounds; not detected: {'; '.join(missed)}"
+    return True, "Passed: no two kinds of logins are told apart, and every control was detected"
 
 
 def table(pairs: Sequence[Pair]) -> str:
@@ -268,7 +268,7 @@ def table(pairs: Sequence[Pair]) -> str:
 
 
 def median_ms(times: Sequence[int]) -> float:
-    """The median of some nanoseconds, in milliseconds."""
+    """The median in milliseconds, of times in nanoseconds."""
     return statistics.median(times) / 1e6
 
 

@@ -2,22 +2,22 @@
 
     python -m torture.pidfiles [--files N] [--rounds N]
 
-The drill makes pidfiles with the ids of living strangers, which are processes of its own that record each
-signal they get, and of dead ones, with garbage and with nothing, and files whose service has died and whose
-id a stranger has got: before a command looks, while it looks, and after it has looked but before it sends the
-signal. ``status``, ``stop`` and ``restart --rolling`` meet each file, by the functions that the command line
-calls. They must signal nobody and say that nothing runs, and a start must get the file.
+The drill makes pidfiles with the ids of running strangers, which are its own processes that record each
+signal they receive, and of dead ones; with garbage; empty; and files whose service has died and whose id now
+belongs to a stranger: before a command reads the file, while it does, and after that but before it sends the
+signal. ``status``, ``stop`` and ``restart --rolling`` are run on each file, by the functions that the command
+line calls. They must signal no process and report that no service is running, and a start must get the file.
 
-Then rounds of real commands: some ``start`` at once beside an old file, of which one must get to serve while
-the others say that it does; and a master that is killed (KILL) while ``stop`` and ``restart --rolling`` run,
-with a stranger that has its id as soon as it is free.
+Then come rounds of real commands: several simultaneous ``start`` with an old file present, of which one must
+serve while the others report that it does; and a master that is killed (KILL) while ``stop`` and
+``restart --rolling`` run, with a stranger that gets its id as soon as it is free.
 
-The control is what is written all too often: read the id, send the signal. It has to hit strangers. It is
-given only files that name strangers of the drill's own.
+The control is what programs do all too often: read the id, send the signal. It must hit strangers. It is only
+given files that name the drill's own strangers.
 
-To choose the ids of its processes the drill runs in a pid namespace of its own (pid_namespaces(7)), where
-also nobody else can be hit. Where there can be none the files with ids that are used again are left out, and
-the table says so.
+To choose the ids of its processes, the drill runs in its own pid namespace (pid_namespaces(7)), where it also
+cannot hit any other process. If that is not possible, the files with reused ids are left out, and the table
+says so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from torture.drill import Failure, progress, run_drill
-from torture.services import Victim, environment
+from torture.services import ProcessHandle, environment
 from torture.stale import KINDS
 from torture.strangers import Forked, Stranger, stranger_with
 from toto_aio.server import background
@@ -47,51 +47,51 @@ from toto_aio.server.pidfile import Pidfile
 from toto_aio.settings import Settings
 
 INSIDE = "--inside"
-"""How the drill knows that it is in the namespace."""
+"""The flag by which the drill knows that it is in the namespace."""
 NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 WITH_INIT = ("sh", "-c", '"$@"; exit $?', "sh")
-"""A shell that runs a command, and is there for processes whose parent has died."""
+"""A shell that runs a command, and adopts processes whose parent has ended."""
 STARTS = 3
-"""Starts at once."""
+"""The number of simultaneous starts."""
 COMMAND_LIMIT = 120.0
-"""Seconds in which a command has to end."""
-SAY_EVERY = 250
+"""Seconds within which a command must end."""
+REPORT_EVERY = 250
 
 EXPECTED = {"status": background.NOT_RUNNING, "stop": 0, "restart_rolling": background.NOT_RUNNING}
-"""What each command returns when nothing runs."""
+"""What each command returns if no service is running."""
 ARGUMENTS = {"status": ["status"], "stop": ["stop"], "restart_rolling": ["restart", "--rolling"]}
 
 
 @dataclass
 class Row:
-    """What was seen of one kind of file."""
+    """What was measured for one kind of file."""
 
     kind: str
     files: int = 0
     signalled: int = 0
-    """Signals that strangers got."""
+    """Signals that strangers received."""
     wrong: int = 0
-    """Commands that did not say that nothing runs."""
+    """Commands that did not report that no service is running."""
     blocked: int = 0
     """Starts that did not get the file."""
 
 
 @dataclass
 class Figures:
-    """What was seen in all."""
+    """All measurements."""
 
     rows: list[Row] = field(default_factory=list)
     naive: Row = field(default_factory=lambda: Row("control, read and kill"))
     services: list[int] = field(default_factory=list)
-    """How many services there were after some starts at once."""
+    """The number of services after some simultaneous starts."""
     failures: list[str] = field(default_factory=list)
-    """Real commands that did not do what they should."""
+    """Real commands that failed."""
     hits: int = 0
-    """Signals that strangers got from real commands."""
+    """Signals that strangers received from real commands."""
 
 
 def main() -> None:
-    """Run the drill, in a namespace of its own if there can be one."""
+    """Run the drill, in its own namespace if possible."""
     options = read_options()
     if not options.inside and (command := namespace()):
         program = [sys.executable, "-m", "torture.pidfiles", INSIDE, *sys.argv[1:]]
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="No pidfile makes a command signal a stranger.")
     parser.add_argument("--files", type=int, default=1000, metavar="N", help="default %(default)s")
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="default %(default)s")
@@ -117,7 +117,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def namespace() -> Sequence[str]:
-    """The command that runs another in a pid namespace of its own; empty if there can be none."""
+    """The command that runs another in its own pid namespace; empty if that is not possible."""
     for more in (["--user", "--map-root-user"], []):
         command = [*NAMESPACE, *more, *WITH_INIT]
         with suppress(OSError):
@@ -127,13 +127,13 @@ def namespace() -> Sequence[str]:
 
 
 def measure(files: int, rounds: int, *, inside: bool) -> Figures:
-    """What comes of the files, and of rounds of real commands; ``inside``: in a namespace of its own."""
+    """Try the files, and rounds of real commands; ``inside``: in a pid namespace."""
     figures = Figures([Row(kind) for kind in ({**KINDS, **REUSED} if inside else KINDS)])
     with tempfile.TemporaryDirectory() as folder, Stranger() as bystander:
         for number in range(files):
             row = figures.rows[number % len(figures.rows)]
             meet(row, Path(folder) / f"{number}.pid", bystander, number // len(figures.rows))
-            if (number + 1) % SAY_EVERY == 0:
+            if (number + 1) % REPORT_EVERY == 0:
                 progress(f"{number + 1} of {files} files")
         for number in range(max(1, files // 100)):
             hit(figures.naive, Path(folder) / f"naive{number}.pid", bystander)
@@ -145,7 +145,7 @@ def measure(files: int, rounds: int, *, inside: bool) -> Figures:
 
 
 def meet(row: Row, path: Path, bystander: Stranger, number: int) -> None:
-    """Let commands meet a file, and then a start."""
+    """Run commands on a file, and then a start."""
     row.files += 1
     if row.kind in KINDS:
         KINDS[row.kind](path, bystander.pid)
@@ -160,7 +160,7 @@ def meet(row: Row, path: Path, bystander: Stranger, number: int) -> None:
 
 
 def meet_reused(row: Row, path: Path, number: int) -> None:
-    """Let a command meet the file of a service that has died, whose id a stranger has got."""
+    """Run a command on the file of a service that has died and whose id now belongs to a stranger."""
     moment, expected = REUSED[row.kind]
     command, status = sorted(expected.items())[number % len(expected)]
     with Forked(partial(hold, path)) as holder, ExitStack() as stack:
@@ -179,11 +179,11 @@ def meet_reused(row: Row, path: Path, number: int) -> None:
                 row.wrong += call(command, path) != status
         row.signalled += sum(stranger.hits() for stranger in strangers)
         if not strangers:
-            raise Failure(f"{command} has not come to the moment when its service was to die")
+            raise Failure(f"{command} did not reach the moment when its service was to die")
 
 
 def call(command: str, path: Path) -> int:
-    """Run the function of a command; its status."""
+    """Run the function of a command; returns its status."""
     settings = Settings(pidfile=str(path), log_file=os.devnull, shutdown_timeout=1.0)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return background.COMMANDS[command](settings)
@@ -199,7 +199,7 @@ def hold(path: Path, writing: int) -> None:
 
 @contextmanager
 def just_before(module: Any, name: str, act: Callable[[], None]) -> Iterator[None]:
-    """Do something right before a function of a module is called for the first time."""
+    """Do something immediately before a function of a module is called for the first time."""
     function = getattr(module, name)
 
     def acting(*arguments: Any) -> Any:
@@ -215,7 +215,7 @@ def just_before(module: Any, name: str, act: Callable[[], None]) -> Iterator[Non
 
 
 def hit(row: Row, path: Path, stranger: Stranger) -> None:
-    """Let the control meet a file that names a stranger of ours."""
+    """Run the control on a file that names one of our strangers."""
     row.files += 1
     path.write_text(f"{stranger.pid}\n")
     os.kill(int(path.read_text()), signal.SIGTERM)
@@ -229,7 +229,7 @@ def command_round(
     number: int,
     stranger_for: Callable[[int], Stranger],
 ) -> None:
-    """Start some times at once beside an old file, then stop, or kill the service while others stop it."""
+    """Start several times with an old file present; then stop, or kill the service while others stop it."""
     folder.mkdir()
     kinds = list(KINDS.values())
     kinds[number % len(kinds)](folder / "toto.pid", bystander.pid)
@@ -256,7 +256,7 @@ def command_round(
 
 
 def run(folder: Path, *command: str) -> subprocess.Popen[str]:
-    """Begin a real command."""
+    """Start a real command."""
     return subprocess.Popen(  # noqa: S603  # this package
         [sys.executable, "-m", "toto_aio", *command, "--port=0", "--shutdown-timeout=2"],
         cwd=folder,
@@ -268,14 +268,14 @@ def run(folder: Path, *command: str) -> subprocess.Popen[str]:
 
 
 def expect(figures: Figures, commands: Sequence[subprocess.Popen[str]], statuses: list[int] | None) -> None:
-    """Wait for commands, which may have any order, and any status if there are no ``statuses``."""
+    """Wait for commands, which may exit in any order, and with any status if ``statuses`` is None."""
     said = []
     for command in commands:
         try:
             said.append(command.communicate(timeout=COMMAND_LIMIT)[0])
         except subprocess.TimeoutExpired:
             command.kill()
-            said.append(f"{command.communicate()[0]}, and did not end")
+            said.append(f"{command.communicate()[0]}, and it did not end")
             statuses = statuses or []
     found = sorted(command.returncode for command in commands)
     if statuses is not None and found != statuses:
@@ -283,14 +283,14 @@ def expect(figures: Figures, commands: Sequence[subprocess.Popen[str]], statuses
 
 
 def masters(folder: Path) -> list[int]:
-    """The services that run in a folder: processes there that no other one there has started."""
+    """The services that run in a folder: processes there whose parent is not there."""
     pids = in_folder(folder)
     parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
     return [pid for pid in pids if parents[pid] not in pids]
 
 
 def in_folder(folder: Path) -> list[int]:
-    """The processes whose current folder it is."""
+    """The processes whose working directory is the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -301,7 +301,7 @@ def in_folder(folder: Path) -> list[int]:
 
 def end(pid: int) -> None:
     """Kill a process, and wait for its end."""
-    with suppress(ProcessLookupError), Victim(pid) as victim:
+    with suppress(ProcessLookupError), ProcessHandle(pid) as victim:
         victim.send(signal.SIGKILL)
         deadline = time.monotonic() + COMMAND_LIMIT
         while not victim.is_gone() and time.monotonic() < deadline:
@@ -310,45 +310,45 @@ def end(pid: int) -> None:
 
 LATE = {"stop": 0, "restart_rolling": 1}
 REUSED: dict[str, tuple[tuple[Any, str] | None, dict[str, int]]] = {
-    "an id used again": (None, EXPECTED),
-    "an id used again while a command looks": ((os, "pidfd_open"), EXPECTED),
-    "an id used again before the signal": ((signal, "pidfd_send_signal"), LATE),
+    "a reused id": (None, EXPECTED),
+    "an id that is reused while a command reads": ((os, "pidfd_open"), EXPECTED),
+    "an id that is reused before the signal": ((signal, "pidfd_send_signal"), LATE),
 }
-"""Files whose service has died, by the moment when a stranger got its id: before the command, or right before
-a function is called. With it is what the commands return."""
+"""Files whose service has died, by the moment when a stranger gets its id: before the command, or immediately
+before a function is called; and what the commands return."""
 
 
 def verdict(figures: Figures) -> tuple[bool, str]:
-    """Whether the drill was passed, and what to say of it."""
+    """Whether the drill passed, and a line that says why."""
     signalled = sum(row.signalled for row in figures.rows) + figures.hits
     if signalled:
         return False, f"FAILED: strangers got {signalled} signals"
     if blocked := sum(row.blocked for row in figures.rows):
         return False, f"FAILED: {blocked} starts did not get their file"
     if wrong := sum(row.wrong for row in figures.rows):
-        return False, f"FAILED: {wrong} commands did not say that nothing runs"
+        return False, f"FAILED: {wrong} commands did not report that no service is running"
     if set(figures.services) != {1}:
-        return False, f"FAILED: starts at once did not give one service each time, but {figures.services}"
+        return False, f"FAILED: simultaneous starts did not always give one service, but {figures.services}"
     if figures.failures:
         return False, f"FAILED: {figures.failures[0]}"
     if not figures.naive.signalled:
-        return False, "FAILED: this proves nothing, the control has hit no stranger"
-    return True, "Passed: no stranger got a signal, every start got its file, the control was found out"
+        return False, "FAILED: this proves nothing, the control hit no stranger"
+    return True, "Passed: no stranger got a signal, every start got its file, the control hit strangers"
 
 
 def table(figures: Figures) -> str:
-    """What was seen, in Markdown."""
+    """The measurements in Markdown."""
     lines = [
-        "| file | files | signals to strangers | commands that were wrong | starts that were blocked |",
+        "| file | files | signals to strangers | wrong commands | blocked starts |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in (*figures.rows, figures.naive):
         lines.append(f"| {row.kind} | {row.files} | {row.signalled} | {row.wrong} | {row.blocked} |")
     if len(figures.rows) == len(KINDS):
-        lines.append("\nIds that are used again were left out: there can be no pid namespace here.")
+        lines.append("\nReused ids were left out: a pid namespace is not possible here.")
     lines.append(
-        f"\n{len(figures.services)} times {STARTS} starts at once gave {sum(figures.services)} services; "
-        f"{figures.hits} signals to strangers, {len(figures.failures)} commands that were wrong."
+        f"\n{len(figures.services)} times {STARTS} simultaneous starts: {sum(figures.services)} services; "
+        f"{figures.hits} signals to strangers, {len(figures.failures)} wrong commands."
     )
     return "\n".join(lines)
 

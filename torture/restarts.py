@@ -1,25 +1,25 @@
-"""A rolling restart drops no request: not on a new connection, and not on one that is kept alive.
+"""A rolling restart drops no request, neither on a new connection nor on one that is kept alive.
 
     python -m torture.restarts [--requests N] [--restarts N] [--clients N] [--processes N]
 
-Clients that never retry call a real service as fast as they can while its master is told to restart (HUP)
-again and again. Every second one keeps its connection until an answer says ``Connection: close``, the others
-make a new one for each request; now and then each waits for a moment, so that connections are idle too. Each
-answer has to be whole and right. A request that was sent, or whose connection was attempted, and got no such
-answer was dropped, for whatever reason: each counts.
+Clients that never retry call a real service as fast as they can while its master is restarted (HUP)
+repeatedly. Every second client keeps its connection until a response has ``Connection: close``; the others
+open a new one for each request. Each client pauses from time to time, so that some connections are idle.
+Every response must be complete and correct. A request that was sent, or whose connection was attempted, and
+that has no such response counts as dropped, whatever the reason.
 
-A few more clients call a method that takes seconds, which old processes have to bring to its end.
+A few more clients call a method that takes seconds, which the old processes must complete.
 
-Some WebSockets are open beside them. A restart has to close each with 1001, and each can be opened again.
+Some WebSockets are open as well. A restart must close each with 1001, and each can be opened again.
 
-That a restart has happened is seen from outside: the master has as many workers as before, none of them one
-of before, and every one of them has given answers.
+A restart is recognized from outside: the master has as many workers as before, none of them is an old one,
+and every one of them has responded.
 
 The control is the same service in gunicorn with aiohttp's worker, which is known to drop requests on
-connections that are kept alive when it restarts.
+kept-alive connections when it restarts.
 
-How well the workers share their connections is shown too: all clients connect at once and stay, some times,
-and the share of the worker that has the most of them is counted.
+The drill also shows how well the workers share connections: several times all clients connect at the same
+time and stay, and the share of the worker with the most connections is counted.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ from typing import Self
 import aiohttp
 import uvloop
 
-from torture.clients import AFTER_A_FAILURE, ECHO, Load, check_echo, connect, echo_request
+from torture.clients import ECHO, FAILURE_PAUSE, Load, check_echo, connect, echo_request
 from torture.drill import progress, run_drill
 from torture.services import SERVE, Service, serving, until
 
 SOCKETS = 10
-"""WebSockets that are open beside the load."""
+"""WebSockets that are open in addition to the load."""
 SLOW_CLIENTS = 6
 SLOW_SECONDS = 4.0
-"""Clients whose calls take so long: longer than the service lets clients leave by themselves."""
+"""Clients whose calls take longer than the service gives clients to close their connections."""
 SPREADS = 10
-"""How often all clients connect at once to see who gets them."""
+"""How often all clients connect at the same time, to see which worker gets them."""
 RESTART_LIMIT = 120.0
-"""Seconds in which a restart has to be over, with the machine as busy as the clients can make it."""
+"""Seconds within which a restart must be complete while the clients keep the machine busy."""
 CONTROL_SHARE = 20
-"""The control gets this part of the requests, and at most ``CONTROL_RESTARTS`` restarts."""
+"""The control gets this share of the requests, and at most ``CONTROL_RESTARTS`` restarts."""
 CONTROL_RESTARTS = 2
 LOAD_LIMIT = 3600.0
-"""Seconds in which the clients have to send what one restart is to wait for."""
+"""Seconds within which the clients must send the requests that one restart waits for."""
 SAY_INTERVAL = 5.0
-"""Seconds between two words on how far it is."""
+"""Seconds between two reports of progress."""
 GONE_AWAY = 1001
 OPTIONS = {"requests": (1_000_000, 1), "restarts": (20, 1), "clients": (120, 2), "processes": (2, 2)}
-"""The default of each, and the least that makes sense."""
+"""The default of each, and the minimum that makes sense."""
 
 OURS = "toto_aio"
 GUNICORN = "control, gunicorn with aiohttp's worker"
@@ -89,30 +89,30 @@ class Size:
 
 @dataclass
 class Run:
-    """What became of the requests to a service."""
+    """The outcome of the requests to a service."""
 
     service: str
     size: Size
     answered: Counter[bool] = field(default_factory=Counter)
-    """Requests by whether their connection was kept."""
+    """Requests by whether their connection was kept open."""
     dropped: Counter[tuple[bool, str]] = field(default_factory=Counter)
-    """Requests by whether their connection was kept, and why."""
+    """Requests by whether their connection was kept open, and why."""
     restarts: int = 0
-    """Restarts that have happened."""
+    """Completed restarts."""
     closed: Counter[int] = field(default_factory=Counter)
     """WebSockets by the code that they were closed with; 0 if they could not be opened."""
     spreads: list[float] = field(default_factory=list)
-    """The share of the worker with the most connections, each time that all clients had connected."""
+    """The share of the worker with the most connections, each time after all clients had connected."""
     seconds: float = 0
 
     @property
     def requests(self) -> int:
-        """Requests that were sent."""
+        """The number of requests that were sent."""
         return self.answered.total() + self.dropped.total()
 
     @property
     def badly_closed(self) -> int:
-        """WebSockets whose clients were not told that the service goes away."""
+        """WebSockets whose clients were not notified that the service goes away."""
         return self.closed.total() - self.closed[GONE_AWAY]
 
 
@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Size:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="A rolling restart drops no request.")
     for name, (default, _) in OPTIONS.items():
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default %(default)s")
@@ -134,7 +134,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Size:
 
 
 def measure(size: Size) -> list[Run]:
-    """What became of the requests to the service, and to the control."""
+    """The outcome of the requests to the service and to the control."""
     control = Size(
         max(1, size.requests // CONTROL_SHARE),
         min(CONTROL_RESTARTS, size.restarts),
@@ -149,7 +149,7 @@ def measure(size: Size) -> list[Run]:
 
 
 async def restarted(name: str, size: Size, folder: Path) -> Run:
-    """Run a service, load it and restart it."""
+    """Run a service, put it under load and restart it."""
     command, options = COMMANDS[name]
     options = [option.format(processes=size.processes) for option in options]
     run = Run(name, size)
@@ -182,17 +182,17 @@ async def restarted(name: str, size: Size, folder: Path) -> Run:
 
 
 async def spread(port: int, clients: int) -> float:
-    """The share of the worker that has the most connections when all clients connect at once, and stay."""
+    """The share of the busiest worker when all clients connect at the same time, and stay."""
     connections = await asyncio.gather(*(connect(port) for _ in range(clients)))
-    answers = await asyncio.gather(*(connection.ask(echo_request(1)) for connection in connections))
+    responses = await asyncio.gather(*(connection.ask(echo_request(1)) for connection in connections))
     for connection in connections:
         connection.close()
-    pids = Counter(check_echo(1, answer) for answer in answers)
+    pids = Counter(check_echo(1, response) for response in responses)
     return max(pids.values()) / clients
 
 
 async def restart(service: Service, load: Load, sockets: Sockets) -> None:
-    """Restart a service, and wait until other workers answer and all sockets are open again."""
+    """Restart a service, and wait until other workers respond and all sockets are open again."""
     old, closed = service.workers(), sockets.closed.total()
 
     def is_over() -> bool:
@@ -205,7 +205,7 @@ async def restart(service: Service, load: Load, sockets: Sockets) -> None:
 
 
 async def talk(run: Run, load: Load) -> None:
-    """Say now and then how far it is."""
+    """Report progress periodically."""
     while True:
         await asyncio.sleep(SAY_INTERVAL)
         progress(
@@ -215,12 +215,12 @@ async def talk(run: Run, load: Load) -> None:
 
 
 class Sockets:
-    """WebSockets that are opened again whenever they have been closed: ``async with Sockets(port)``."""
+    """WebSockets that are reopened whenever they are closed: ``async with Sockets(port)``."""
 
     def __init__(self, port: int) -> None:
         self.open = 0
         self.closed: Counter[int] = Counter()
-        """How many were closed with each code; 0 if one could not be opened."""
+        """The number that was closed with each code; 0 if one could not be opened."""
         self._url = f"http://127.0.0.1:{port}/service/websocket"
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -238,10 +238,10 @@ class Sockets:
     async def _stay(self) -> None:
         while True:
             self.closed[await self._open_once()] += 1
-            await asyncio.sleep(AFTER_A_FAILURE)
+            await asyncio.sleep(FAILURE_PAUSE)
 
     async def _open_once(self) -> int:
-        """Open a socket, call, and wait for its end; the code that it was closed with."""
+        """Open a socket, call, and wait until it is closed; returns the code."""
         try:
             async with self._client.ws_connect(self._url) as socket:
                 await socket.send_json({"id": 1, "method": "echo", "parameters": {"n": 1}})
@@ -258,7 +258,7 @@ class Sockets:
 
 
 def verdict(runs: Sequence[Run]) -> tuple[bool, str]:
-    """Whether the drill was passed, and what to say of it."""
+    """Whether the drill passed, and a line that says why."""
     for run in runs:
         if run.service != OURS:
             missed = not run.dropped.total()
@@ -269,15 +269,15 @@ def verdict(runs: Sequence[Run]) -> tuple[bool, str]:
         elif run.badly_closed or run.closed.total() < SOCKETS * run.restarts:
             return False, f"FAILED: sockets were closed with other codes than 1001: {dict(run.closed)}"
     if missed:
-        return False, "FAILED: this proves nothing, the control has dropped no request: send more"
+        return False, "FAILED: this proves nothing, the control dropped no request: send more"
     return (
         True,
-        "Passed: no request was dropped, every socket was closed with 1001, the control was found out",
+        "Passed: no request was dropped, every socket was closed with 1001, the control dropped requests",
     )
 
 
 def table(runs: Sequence[Run]) -> str:
-    """The runs in Markdown, and below it why requests were dropped."""
+    """The runs in Markdown, followed by the reasons why requests were dropped."""
     lines = [
         "| service | restarts | requests: kept / new connection | dropped: kept / new | sockets closed: 1001 "
         "/ else | most connections on one worker, median and worst | requests per second |",
@@ -293,7 +293,7 @@ def table(runs: Sequence[Run]) -> str:
         )
     for run in runs:
         for (keeps, reason), count in run.dropped.most_common():
-            where = "a connection that was kept" if keeps else "a new connection"
+            where = "a kept connection" if keeps else "a new connection"
             lines.append(f"\n{run.service}: {count} on {where}: {reason}")
     return "\n".join(lines)
 

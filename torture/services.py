@@ -1,4 +1,4 @@
-"""Services in processes of their own, which the drills start, hurt and end."""
+"""Services in their own processes, which the drills start, disturb and stop."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pathlib import Path
 from torture.drill import Failure
 
 START_LIMIT = 60.0
-"""Seconds that a service has to come up, on a machine that is busy."""
+"""Seconds that a service has to start on a busy machine."""
 END_LIMIT = 30.0
-"""Seconds that a service has to end before it is killed, when its end is not what is looked at."""
+"""Seconds that a service has to stop before it is killed, if the drill does not examine its shutdown."""
 LISTENING = re.compile(r"(?:Serving on|Listening at:|Running on) http://127\.0\.0\.1:(\d+)")
-"""How a service says where it listens: this one, gunicorn, and aiohttp."""
+"""How a service announces where it listens: toto_aio, gunicorn, and aiohttp."""
 SERVE = (sys.executable, "-m", "toto_aio", "serve", "--port=0")
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service that runs."""
+    """A running service."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -37,19 +37,19 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """The process that was started: the master, if there is one."""
+        """The id of the process that was started: the master, if there is one."""
         return self.process.pid
 
     def workers(self) -> set[int]:
-        """The processes that the master has now."""
+        """The ids of the master's current worker processes."""
         return children(self.pid)
 
     def send(self, number: signal.Signals) -> None:
         """Send the master a signal."""
         self.process.send_signal(number)
 
-    def said(self, text: str) -> int:
-        """How often it has said that."""
+    def count_in_log(self, text: str) -> int:
+        """How often the text occurs in its log."""
         return self.log.read_text(errors="replace").count(text)
 
 
@@ -57,7 +57,7 @@ class Service:
 def serving(
     folder: Path, methods: Mapping[str, str], *options: str, command: Sequence[str] = SERVE
 ) -> Iterator[Service]:
-    """A service of these methods, or of the built-in ones, as long as the block lasts.
+    """Run a service of these methods, or of the built-in ones, for the duration of the block.
 
     Raises ``Failure`` if it does not start.
     """
@@ -75,7 +75,7 @@ def serving(
         yield Service(process, log, wait_for_port(process, log))
     finally:
         with ExitStack() as stack:
-            workers = [stack.enter_context(victim) for victim in victims(children(process.pid))]
+            workers = [stack.enter_context(victim) for victim in running(children(process.pid))]
             process.terminate()
             try:
                 process.wait(END_LIMIT)
@@ -87,12 +87,12 @@ def serving(
 
 
 def environment() -> dict[str, str]:
-    """The environment without options of the caller's, which would make it another service."""
+    """The environment without the caller's options, which would change the service."""
     return {key: value for key, value in os.environ.items() if not key.startswith("TOTO_AIO_")}
 
 
 def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
-    """The port on which a service says that it listens."""
+    """The port on which a service announces that it listens."""
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:
         if found := LISTENING.search(log.read_text(errors="replace")):
@@ -102,14 +102,14 @@ def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def children(pid: int) -> set[int]:
-    """The processes that a process has now; none if there is no such process."""
+    """The ids of the current children of a process; empty if the process does not exist."""
     with suppress(OSError):
         return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
     return set()
 
 
 async def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until a condition holds. Raises ``Failure`` that says what did not happen."""
+    """Wait until a condition holds. Raises ``Failure``, which says what did not happen."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -117,21 +117,21 @@ async def until(condition: Callable[[], object], seconds: float, what: str) -> N
         await asyncio.sleep(0.005)
 
 
-class Victim:
-    """A process of somebody else's, by a descriptor that cannot come to mean another (pidfd_open(2))."""
+class ProcessHandle:
+    """Another program's process, by a descriptor that cannot come to mean another one (pidfd_open(2))."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._descriptor = os.pidfd_open(pid)
 
-    def __enter__(self) -> Victim:
+    def __enter__(self) -> ProcessHandle:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it is there still."""
+        """Send it a signal, if it is still running."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, number)
 
@@ -140,15 +140,15 @@ class Victim:
         return bool(select.select([self._descriptor], [], [], 0)[0])
 
 
-def victims(pids: Iterable[int]) -> Iterator[Victim]:
-    """Those of the processes that are there still."""
+def running(pids: Iterable[int]) -> Iterator[ProcessHandle]:
+    """Those of the processes that are still running."""
     for pid in pids:
         with suppress(ProcessLookupError):
-            yield Victim(pid)
+            yield ProcessHandle(pid)
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Whether no process listens on a port."""
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -159,6 +159,6 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

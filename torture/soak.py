@@ -1,18 +1,18 @@
-"""A service that has worked for a long time is as large as before: it keeps no memory and no descriptor.
+"""A service that has worked for a long time is as large as before: it leaks no memory and no descriptor.
 
     python -m torture.soak [--minutes N]
 
-A real service is visited by all kinds of clients at once: calls in each encoding, logins and work in
-sessions, batches, WebSockets, calls that wait for events, and clients who leave in the middle of anything.
-Each looks at its answers. After a time of warming up, a fifth of the whole, the clients leave and the open
-descriptors are counted. Then they come back, and the memory that the service has to itself is read again and
-again. At the end they leave, and there have to be no more descriptors than before.
+A real service is used by all kinds of clients at the same time: calls in each encoding, logins and work in
+sessions, batches, WebSockets, calls that wait for events, and clients that disconnect in the middle of
+anything. Each checks its responses. After a warm-up, which takes a fifth of the time, the clients disconnect
+and the open descriptors are counted. Then they come back, and the service's private memory is read
+repeatedly. At the end they disconnect, and there must be no more descriptors than before.
 
-The growth is the median of the slopes between all pairs of readings (Theil and Sen), which one larger piece
-of memory that is taken for good does not tilt.
+The growth is the median of the slopes between all pairs of readings (Theil and Sen), which is not skewed by
+one larger allocation that is kept for good.
 
-The control is the same service, with the same visitors at the same time, that keeps four times as much memory
-as is allowed, and a descriptor every second. Unless it is found out by both the drill proves nothing.
+The control is the same service, with the same clients at the same time, that leaks four times as much memory
+as is allowed, and a descriptor every second. Unless the drill detects both leaks, it proves nothing.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ import uvloop
 
 from torture.drill import Failure, progress, run_drill
 from torture.services import SERVE, Service, serving
-from torture.visitors import ACCOUNT, KINDS, METHODS, Crowd
+from torture.workload import ACCOUNT, KINDS, METHODS, Workload
 
 KIB_PER_SECOND = 1.0
-"""What the memory may grow by."""
+"""The most that the memory may grow by."""
 WARM_UP = 0.2
-"""How much of the time is for warming up."""
+"""The share of the time that is for warming up."""
 READINGS = 300
-"""Readings of the memory, at most one each ``SHORTEST_PAUSE`` seconds."""
+"""The number of readings of the memory, at most one every ``SHORTEST_PAUSE`` seconds."""
 SHORTEST_PAUSE = 0.1
 QUIET = 0.5
-"""Seconds after which a count of descriptors that stays the same is believed."""
+"""Seconds for which a count of descriptors must stay the same to be final."""
 QUIET_LIMIT = 20.0
-"""Seconds in which it has to: a service that was left takes a while to see it."""
+"""Seconds within which it must be: a service needs some time to notice that clients have disconnected."""
 
 OURS = "toto_aio"
 CONTROL = "control, keeps memory and descriptors"
@@ -67,26 +67,26 @@ def start(connection, application):
 
 @dataclass
 class Run:
-    """What was seen of a service."""
+    """What was measured of a service."""
 
     service: str
-    visits: Counter[str] = field(default_factory=Counter)
-    """What was done to it, by kind."""
+    uses: Counter[str] = field(default_factory=Counter)
+    """The number of uses of each kind."""
     memory: list[tuple[float, float]] = field(default_factory=list)
-    """Seconds, and the KiB that it had to itself then."""
+    """Seconds, and the KiB of private memory at that time."""
     before: int = 0
-    """Open descriptors after warming up, when everybody had left."""
+    """Open descriptors after warming up, when all clients had disconnected."""
     after: int = 0
     """The same at the end."""
 
     @property
     def growth(self) -> float:
-        """KiB per second."""
+        """Growth of the memory in KiB per second."""
         return slope(self.memory)
 
     @property
     def leaked(self) -> int:
-        """Descriptors that are open without a reason."""
+        """Descriptors that were left open."""
         return max(0, self.after - self.before)
 
 
@@ -96,8 +96,8 @@ def main() -> None:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="A service that works for long keeps nothing.")
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="A service that works for a long time leaks nothing.")
     parser.add_argument("--minutes", type=float, default=10, metavar="N", help="default %(default)s")
     options = parser.parse_args(arguments)
     if options.minutes <= 0:
@@ -106,7 +106,7 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 async def measure(seconds: float, bound: float = KIB_PER_SECOND) -> list[Run]:
-    """What was seen of the service and of the control, both visited for so long."""
+    """Measure the service and the control, both used for that long."""
     runs = [Run(OURS), Run(CONTROL)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -115,13 +115,13 @@ async def measure(seconds: float, bound: float = KIB_PER_SECOND) -> list[Run]:
             for number, run in enumerate(runs)
         ]
         progress(f"warming up for {WARM_UP * seconds:.0f} s")
-        async with visited(services, runs):
+        async with under_load(services, runs):
             await asyncio.sleep(WARM_UP * seconds)
         counts = await asyncio.gather(*(quiet_descriptors(service.pid) for service in services))
         for run, count in zip(runs, counts, strict=True):
             run.before = count
-            run.visits.clear()
-        async with visited(services, runs):
+            run.uses.clear()
+        async with under_load(services, runs):
             await watch(services, runs, (1 - WARM_UP) * seconds)
         counts = await asyncio.gather(*(quiet_descriptors(service.pid) for service in services))
         for run, count in zip(runs, counts, strict=True):
@@ -130,7 +130,7 @@ async def measure(seconds: float, bound: float = KIB_PER_SECOND) -> list[Run]:
 
 
 def started(name: str, folder: Path, bound: float) -> AbstractContextManager[Service]:
-    """The service, or the control."""
+    """Start the service or the control."""
     (folder / "methods" / "account").mkdir(parents=True)
     (folder / "methods" / "account" / "__init__.py").write_text(ACCOUNT)
     options = []
@@ -141,7 +141,7 @@ def started(name: str, folder: Path, bound: float) -> AbstractContextManager[Ser
 
 
 async def watch(services: Sequence[Service], runs: Sequence[Run], seconds: float) -> None:
-    """Read the memory of the services for so long."""
+    """Read the memory of the services for that long."""
     begun = said = time.monotonic()
     pause = max(SHORTEST_PAUSE, seconds / READINGS)
     while (now := time.monotonic()) < begun + seconds:
@@ -155,16 +155,16 @@ async def watch(services: Sequence[Service], runs: Sequence[Run], seconds: float
 
 
 @asynccontextmanager
-async def visited(services: Sequence[Service], runs: Sequence[Run]) -> AsyncIterator[None]:
-    """All services have visitors as long as the block lasts."""
+async def under_load(services: Sequence[Service], runs: Sequence[Run]) -> AsyncIterator[None]:
+    """Use all services for the duration of the block."""
     async with AsyncExitStack() as stack:
         for service, run in zip(services, runs, strict=True):
-            await stack.enter_async_context(Crowd(f"http://127.0.0.1:{service.port}/service", run.visits))
+            await stack.enter_async_context(Workload(f"http://127.0.0.1:{service.port}/service", run.uses))
         yield
 
 
 def memory(pid: int) -> float:
-    """KiB of memory that a process has to itself."""
+    """KiB of private memory of a process."""
     found = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     if found is None:
         raise Failure("the service has ended")
@@ -172,7 +172,7 @@ def memory(pid: int) -> float:
 
 
 async def quiet_descriptors(pid: int) -> int:
-    """The open descriptors of a process that nobody visits any more."""
+    """The open descriptors of a process that no client uses any more."""
     deadline = time.monotonic() + QUIET_LIMIT
     count, since = descriptors(pid), time.monotonic()
     while time.monotonic() < min(deadline, since + QUIET):
@@ -188,12 +188,12 @@ def descriptors(pid: int) -> int:
 
 
 def slope(readings: Sequence[tuple[float, float]]) -> float:
-    """The median of the slopes between all pairs."""
+    """The median of the slopes between all pairs of readings."""
     return statistics.median((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(readings, 2))
 
 
 def table(runs: Sequence[Run]) -> str:
-    """What was seen, in Markdown."""
+    """The measurements in Markdown."""
     header = ["service", "KiB per second", "MiB", "descriptors before, after", *KINDS]
     rows = [
         [
@@ -201,7 +201,7 @@ def table(runs: Sequence[Run]) -> str:
             f"{run.growth:.2f}",
             f"{run.memory[0][1] / 1024:.1f} to {run.memory[-1][1] / 1024:.1f}",
             f"{run.before}, {run.after}",
-            *(str(run.visits[kind]) for kind in KINDS),
+            *(str(run.uses[kind]) for kind in KINDS),
         ]
         for run in runs
     ]
@@ -209,17 +209,17 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def verdict(runs: Sequence[Run], bound: float = KIB_PER_SECOND) -> tuple[bool, str]:
-    """Whether the drill was passed, and what to say."""
+    """Whether the drill passed, and a line that says why."""
     ours, control = runs
     if control.growth < bound or not control.leaked:
-        return False, "FAILED: the control was not found out, which proves nothing: let it run for longer"
-    if missing := [kind for kind in KINDS if not ours.visits[kind]]:
-        return False, f"FAILED: nobody came for {', '.join(missing)}"
+        return False, "FAILED: the control was not detected, so this proves nothing: run it for longer"
+    if missing := [kind for kind in KINDS if not ours.uses[kind]]:
+        return False, f"FAILED: no client did {', '.join(missing)}"
     if ours.growth >= bound:
         return False, f"FAILED: the memory grew by {ours.growth:.2f} KiB per second"
     if ours.leaked:
         return False, f"FAILED: {ours.leaked} descriptors were left open"
-    return True, f"PASSED: {ours.growth:.2f} KiB per second, no descriptor left; the control was found out"
+    return True, f"PASSED: {ours.growth:.2f} KiB per second, no descriptor leaked; the control was detected"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clients that bring a service into a state, wait for its end, and say in a word what they got."""
+"""Clients that bring a service into a state, wait for its shutdown, and report in a word what they got."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import aiohttp
 
-from torture.clients import Answer, Broken, connect
+from torture.clients import Broken, Response, connect
 
 BIG = 32 * 2**20
-"""Bytes of an answer that no buffer takes."""
+"""Bytes of a response that fits into no buffer."""
 PAUSE = 0.05
-"""Seconds between two requests of a client that sends them one after the other."""
+"""Seconds between two requests of a client that sends one after another."""
 
 MARK = """import os
 
@@ -87,37 +87,37 @@ async def invoke(handler, parameters):
 }
 """The methods of the service. Those that wait leave a mark when they begin."""
 
-ANSWERED, ERROR, CUT_OFF, TOLD_TO_LEAVE, REFUSED, DROPPED = (
+ANSWERED, ERROR, CUT_OFF, TOLD_TO_CLOSE, REFUSED, DROPPED = (
     "answered",
     "error {}",
     "cut off",
-    "told to leave",
+    "told to close",
     "refused",
     "DROPPED",
 )
-"""What a client gets: ``TOLD_TO_LEAVE`` is an answer that says ``Connection: close``, and ``DROPPED`` what
-becomes of a request that a client sends on a connection which it was not told to leave."""
+"""What a client gets: ``TOLD_TO_CLOSE`` is a response with ``Connection: close``; ``DROPPED`` is a request
+on a connection that the client was not told to close."""
 
-Client = Callable[["Place"], Coroutine[Any, Any, str]]
+Client = Callable[["Target"], Coroutine[Any, Any, str]]
 
 
-class Place:
-    """Where a service is, and what those who wait for its clients have to know."""
+class Target:
+    """The service that the clients connect to, and what the drill needs to know about them."""
 
     def __init__(self, port: int, session: str = "") -> None:
         self.port = port
         self.session = session
         self.ready = 0
-        """Clients that are where they are to be when the service is told to end."""
+        """The number of clients that are in the state in which the service is to be stopped."""
         self.marks = 0
-        """Marks that there must be then."""
-        self.told = asyncio.Event()
-        """The service has been told to end."""
-        self.gone = asyncio.Event()
-        """It has ended."""
+        """The number of marks that there must be by then."""
+        self.stopping = asyncio.Event()
+        """Set when the service has been signalled to shut down."""
+        self.stopped = asyncio.Event()
+        """Set when it has ended."""
 
     def request(self, method: str, **parameters: Any) -> bytes:
-        """A call."""
+        """The bytes of a call."""
         body = json.dumps({"method": method, "parameters": parameters})
         return (
             "POST /service HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -126,46 +126,48 @@ class Place:
         ).encode()
 
 
-async def log_in(place: Place) -> str:
-    """Make an account; the id of its session."""
-    connection = await connect(place.port)
-    request = place.request("account.create", user_id="ada", password="correct horse")  # noqa: S106
-    answer = await connection.ask(request)
+async def log_in(target: Target) -> str:
+    """Create an account; returns the id of its session."""
+    connection = await connect(target.port)
+    request = target.request("account.create", user_id="ada", password="correct horse")  # noqa: S106
+    response = await connection.ask(request)
     connection.close()
-    return str(json.loads(answer.body)["result"]["session_id"])
+    return str(json.loads(response.body)["result"]["session_id"])
 
 
 def call(method: str, *, marks: bool = True, **parameters: Any) -> Client:
-    """One call, which is running when the service is told to end."""
+    """A call that is in progress when the service is stopped."""
 
-    async def client(place: Place) -> str:
-        connection = await connect(place.port)
-        place.marks += marks
-        place.ready += 1
+    async def client(target: Target) -> str:
+        connection = await connect(target.port)
+        target.marks += marks
+        target.ready += 1
         try:
-            answer = await connection.ask(place.request(method, **parameters))
+            response = await connection.ask(target.request(method, **parameters))
         except Broken:
             return CUT_OFF
         finally:
             connection.close()
-        return _said(answer)
+        return _outcome(response)
 
     return client
 
 
 def call_and_another(seconds: float) -> Client:
-    """A call that takes some seconds, and another on the same connection as soon as that is answered."""
+    """A call of some seconds, and another on the same connection as soon as the first has its response."""
 
-    async def client(place: Place) -> str:
-        connection = await connect(place.port)
-        place.marks += 1
-        place.ready += 1
+    async def client(target: Target) -> str:
+        connection = await connect(target.port)
+        target.marks += 1
+        target.ready += 1
         try:
-            answer = await connection.ask(place.request("wait", seconds=seconds))
+            response = await connection.ask(target.request("wait", seconds=seconds))
         except Broken:
             return CUT_OFF
         try:
-            return TOLD_TO_LEAVE if answer.closes else _said(await connection.ask(place.request("wait")))
+            return (
+                TOLD_TO_CLOSE if response.closes else _outcome(await connection.ask(target.request("wait")))
+            )
         except Broken:
             return DROPPED
         finally:
@@ -174,90 +176,90 @@ def call_and_another(seconds: float) -> Client:
     return client
 
 
-async def idle(place: Place) -> str:
-    """A connection that has had an answer, and waits."""
-    connection = await connect(place.port)
-    await connection.ask(place.request("echo"))
-    place.ready += 1
+async def idle(target: Target) -> str:
+    """A connection that has had a response, and is idle."""
+    connection = await connect(target.port)
+    await connection.ask(target.request("echo"))
+    target.ready += 1
     while not connection.closed:  # noqa: ASYNC110  # for one loop an event is not worth it
         await asyncio.sleep(PAUSE)
     return CUT_OFF
 
 
-async def one_after_the_other(place: Place) -> str:
-    """A connection with request after request, until an answer says that it will be closed."""
-    connection = await connect(place.port)
-    place.ready += 1
+async def one_after_the_other(target: Target) -> str:
+    """A connection with request after request, until a response has ``Connection: close``."""
+    connection = await connect(target.port)
+    target.ready += 1
     try:
-        while not (await connection.ask(place.request("echo"))).closes:  # noqa: ASYNC110  # it is a pause
+        while not (await connection.ask(target.request("echo"))).closes:  # noqa: ASYNC110  # it is a pause
             await asyncio.sleep(PAUSE)
     except Broken:
         return DROPPED
     finally:
         connection.close()
-    return TOLD_TO_LEAVE
+    return TOLD_TO_CLOSE
 
 
-async def newcomer(place: Place) -> str:
-    """A client that connects after the service has been told to end, for as long as that is possible."""
-    place.ready += 1
-    await place.told.wait()
+async def newcomer(target: Target) -> str:
+    """A client that keeps connecting after the shutdown began, for as long as that is possible."""
+    target.ready += 1
+    await target.stopping.wait()
     while True:
         await asyncio.sleep(PAUSE)
         try:
-            connection = await connect(place.port)
+            connection = await connect(target.port)
         except OSError:
             return REFUSED
         try:
-            await connection.ask(place.request("echo"))
+            await connection.ask(target.request("echo"))
         except Broken:
             return DROPPED
         finally:
             connection.close()
 
 
-async def half_a_request(place: Place) -> str:
-    """A client that does not send what it has said it would."""
-    connection = await connect(place.port)
-    request = place.request("echo")
-    place.ready += 1
+async def half_a_request(target: Target) -> str:
+    """A client that does not send the whole request that it announced."""
+    connection = await connect(target.port)
+    request = target.request("echo")
+    target.ready += 1
     try:
-        return _said(await connection.ask(request[:-5]))
+        return _outcome(await connection.ask(request[:-5]))
     except Broken:
         return CUT_OFF
     finally:
         connection.close()
 
 
-async def slow_reader(place: Place) -> str:
-    """A client that asks for much, and does not read it as long as the service is there."""
-    connection = await connect(place.port)
+async def slow_reader(target: Target) -> str:
+    """A client that requests a large response, and does not read it while the service is running."""
+    connection = await connect(target.port)
     connection.transport.pause_reading()
-    connection.transport.write(place.request("big"))
-    place.marks += 1
-    place.ready += 1
-    await place.gone.wait()
+    connection.transport.write(target.request("big"))
+    target.marks += 1
+    target.ready += 1
+    await target.stopped.wait()
     connection.close()
     return CUT_OFF
 
 
 def socket(method: str = "", **parameters: Any) -> Client:
-    """A WebSocket that is open, with a call that runs if a method is named."""
+    """An open WebSocket, with a call in progress if a method is named."""
 
-    async def client(place: Place) -> str:
-        url = f"http://127.0.0.1:{place.port}/service/websocket"
+    async def client(target: Target) -> str:
+        url = f"http://127.0.0.1:{target.port}/service/websocket"
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as opened:
             if method:
                 await opened.send_json({"id": 1, "method": method, "parameters": parameters})
-                place.marks += 1
-            place.ready += 1
-            async for _ in opened:  # answers, until it is closed
+                target.marks += 1
+            target.ready += 1
+            async for _ in opened:  # responses, until it is closed
                 pass
             return str(opened.close_code)
 
     return client
 
 
-def _said(answer: Answer) -> str:
-    body = json.loads(answer.body)
+def _outcome(response: Response) -> str:
+    body = json.loads(response.body)
     return ERROR.format(body["error"]["code"]) if "error" in body else ANSWERED

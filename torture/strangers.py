@@ -1,4 +1,4 @@
-"""Processes that have nothing to do with a service, and record every signal that they get."""
+"""Processes that have nothing to do with a service, and record every signal that they receive."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-"""The id of the last process: the next has the next one (pid_namespaces(7))."""
+"""The id of the last process: the next one is one higher (pid_namespaces(7))."""
 READY_LIMIT = 10.0
-"""Seconds in which a process does what it is there for."""
+"""Seconds within which a process does what it is for."""
 LOOK = signal.SIGRTMAX
-"""What tells a stranger that somebody looks. Of the signals that wait it is the last to be delivered."""
+"""The signal that asks a stranger for its count. Of the pending signals it is delivered last."""
 
 
 class Forked:
@@ -25,7 +25,7 @@ class Forked:
         self._reading, writing = os.pipe()
         os.set_blocking(self._reading, False)
         self.is_gone = False
-        # What comes before it looks for signals waits for it then.
+        # A signal that arrives before the process waits for signals stays pending.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self.pid = os.fork()
         if self.pid == 0:
@@ -40,8 +40,8 @@ class Forked:
         self.kill()
         os.close(self._reading)
 
-    def said(self) -> bytes:
-        """What the function has written since the last look."""
+    def output(self) -> bytes:
+        """What the function has written since the last call."""
         with suppress(BlockingIOError):
             return os.read(self._reading, 65536)
         return b""
@@ -49,13 +49,13 @@ class Forked:
     def wait(self) -> None:
         """Wait until the function has written something."""
         deadline = time.monotonic() + READY_LIMIT
-        while not self.said():
+        while not self.output():
             if time.monotonic() > deadline:
                 raise TimeoutError("a process of the drill's own did not start")
             time.sleep(0.001)
 
     def kill(self) -> None:
-        """End it, if nobody has."""
+        """Kill it, unless it has ended."""
         if not self.has_ended():
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
@@ -69,20 +69,20 @@ class Forked:
 
 
 class Stranger(Forked):
-    """A process that gets signals by mistake alone."""
+    """A process that receives signals only by mistake."""
 
     def __init__(self) -> None:
         super().__init__(_record)
 
     def hits(self) -> int:
-        """How many signals it got since the last look; one that has ended it counts too."""
+        """The number of signals received since the last call, including one that ended it."""
         if self.is_gone:
             return 0
         hits = 0
         os.kill(self.pid, LOOK)
         deadline = time.monotonic() + READY_LIMIT
         while not self.has_ended() and time.monotonic() < deadline:
-            said = self.said()
+            said = self.output()
             hits += len(said) - said.count(LOOK)
             if LOOK in said:
                 return hits
@@ -91,7 +91,7 @@ class Stranger(Forked):
 
 
 def stranger_with(pid: int) -> Stranger:
-    """A stranger with this id, which no process has any more. Only in a pid namespace of the drill's own."""
+    """A stranger with this unused id; only in the drill's own pid namespace."""
     deadline = time.monotonic() + READY_LIMIT
     while time.monotonic() < deadline:
         LAST_PID.write_text(str(pid - 1))
@@ -99,7 +99,7 @@ def stranger_with(pid: int) -> Stranger:
         if stranger.pid == pid:
             return stranger
         stranger.__exit__()
-        time.sleep(0.005)  # the id of a service is in use as long as processes of its session are there
+        time.sleep(0.005)  # the id of a service is in use while processes of its session are running
     raise TimeoutError(f"no process could have the id {pid}")
 
 

@@ -21,7 +21,7 @@ async def echo(**parameters: Any) -> Any:
 
 
 def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     rpc = JSONRPCServer(
         json_serialize=lambda value: encoder.encode(value).decode(), json_deserialize=decoder.decode
     )

@@ -1,12 +1,12 @@
-"""The echo on frameworks that uvicorn serves, each as its own documentation writes it for speed.
+"""The echo on frameworks that uvicorn serves, each as its own documentation recommends for speed.
 
     echo_asgi.py NAME
 
-uvicorn runs with uvloop and httptools and without an access log. What a framework reads and checks by itself
-is left to it; where it leaves JSON to the author, that is msgspec.
+uvicorn runs with uvloop and httptools and without an access log. Each framework reads and validates what it
+can by itself; where it leaves JSON to the author, msgspec is used.
 """
 
-# No "from __future__ import annotations": FastAPI and Litestar read those of functions within functions.
+# No "from __future__ import annotations": FastAPI and Litestar read the annotations of inner functions.
 
 import socket
 import sys
@@ -19,7 +19,7 @@ decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 
 
 def bare() -> Any:
-    """No framework: what uvicorn and the protocol cost."""
+    """No framework: the cost of uvicorn and the protocol."""
     headers = [(b"content-type", b"application/json")]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -50,7 +50,7 @@ def starlette() -> Any:
 
 
 def fastapi() -> Any:
-    """A model of the call and one of the answer, which pydantic reads and writes."""
+    """Models of the call and the response, which pydantic reads and writes."""
     from fastapi import FastAPI
     from pydantic import BaseModel
 
@@ -71,7 +71,7 @@ def fastapi() -> Any:
 
 
 def litestar() -> Any:
-    """Structs of msgspec, which Litestar reads and writes by itself."""
+    """Structs of msgspec, which Litestar reads and writes itself."""
     from litestar import Litestar, post
 
     class Call(msgspec.Struct):
@@ -112,7 +112,7 @@ APPS = {
 
 
 def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     app = APPS[sys.argv[1]]()
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"Serving on http://127.0.0.1:{listener.getsockname()[1]}/service", file=sys.stderr, flush=True)

@@ -14,13 +14,13 @@ app = Sanic("echo", configure_logging=False)
 
 @app.post("/service")
 async def service(request: Request) -> HTTPResponse:
-    """Answer one call."""
+    """Respond to one call."""
     call = decoder.decode(request.body)
     return HTTPResponse(encoder.encode({"result": call["parameters"]}), content_type="application/json")
 
 
 def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"Serving on http://127.0.0.1:{listener.getsockname()[1]}/service", file=sys.stderr, flush=True)
     app.run(sock=listener, single_process=True, access_log=False, motd=False)

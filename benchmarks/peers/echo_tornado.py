@@ -1,4 +1,4 @@
-"""The echo on Tornado, on which Toto stood, with uvloop as its event loop."""
+"""The echo on Tornado, which Toto used, with uvloop as its event loop."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Service(RequestHandler):
     """One call."""
 
     def post(self) -> None:
-        """Answer it."""
+        """Respond to it."""
         call = decoder.decode(self.request.body)
         self.set_header("Content-Type", "application/json")
         self.write(encoder.encode({"result": call["parameters"]}))
 
     def compute_etag(self) -> None:
-        """Leave it out: nobody asks for the same echo again."""
+        """Leave the ETag out: no client requests the same echo again."""
 
 
 async def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     logging.getLogger("tornado.access").disabled = True
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -1,10 +1,10 @@
-"""The base of the comparison: the echo as one would write it by hand on aiohttp, msgspec and uvloop.
+"""The base of the comparison: the echo, written by hand on aiohttp, msgspec and uvloop.
 
     handwritten.py [least]
 
-It does what the wire asks and no more: no sessions, no time limits, no other methods or content types.
-``least`` reads and answers as this service's general path does, in one write: what is left is aiohttp's and
-msgspec's.
+It does what the protocol requires and no more: no sessions, no time limits, no other methods or content
+types. ``least`` reads and responds as this service's general path does, in one write: the rest is the cost of
+aiohttp and msgspec.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ encoder = msgspec.json.Encoder()
 
 
 async def service(request: web.Request) -> web.StreamResponse:
-    """Answer one call."""
+    """Respond to one call."""
     return web.Response(body=answer(await request.read()), content_type="application/json")
 
 
 async def least(request: web.Request) -> web.StreamResponse:
-    """Answer one call whose body came with its head."""
+    """Respond to one call whose body arrived with its head."""
     return respond(request, answer(body_at_hand(request)), "application/json", observed=False)
 
 
 def answer(body: bytes) -> bytes:
-    """The answer to a call."""
+    """The response to a call."""
     call = decoder.decode(body)
     if call["method"] == "echo":
         return encoder.encode({"result": call["parameters"]})
@@ -42,7 +42,7 @@ def answer(body: bytes) -> bytes:
 
 
 def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     app = web.Application()
     app.router.add_post("/service", least if "least" in sys.argv else service)
     listener = socket.create_server(("127.0.0.1", 0))

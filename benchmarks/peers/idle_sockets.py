@@ -1,8 +1,8 @@
-"""Clients that do nothing: so many WebSockets of a service, which answer its pings.
+"""Clients that do nothing: a number of WebSockets of a service, which only answer its pings.
 
     idle_sockets.py URL COUNT
 
-It says ``Serving on URL``, as servers do, once all are open, and ends when one is closed.
+It prints ``Serving on URL``, as servers do, once all are open, and ends when one is closed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import uvloop
 
 AT_ONCE = 100
-"""Sockets that are opened at once."""
+"""Sockets that are opened at the same time."""
 PAUSE = 0.25
-"""Seconds until the next: 10,000 are opened in as long as a service leaves between two pings, or it would
-ping all of them at once."""
+"""Seconds until the next: opening 10,000 takes as long as the interval between two pings, as a service would
+otherwise ping all of them at the same time."""
 PING, PONG = 0x89, b"\x8a\x80\0\0\0\0"
 OPEN = (
     "GET {path}/websocket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -38,19 +38,19 @@ class Idle(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hear that it is open, or a ping."""
+        """Handle its opening, or a ping."""
         if not self.opened.done():
             self.opened.set_result(data)
         elif data[0] == PING:
             self._transport.write(PONG)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Say so."""
+        """Report that it is closed."""
         self._closed.set()
 
 
 async def main() -> None:
-    """Open them, and stay."""
+    """Open them, and keep them open."""
     url, count = sys.argv[1], int(sys.argv[2])
     where = urlsplit(url)
     closed = asyncio.Event()

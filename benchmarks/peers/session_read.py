@@ -1,9 +1,9 @@
-"""What one would write by hand: each request reads its session with the driver, as the driver's page says.
+"""A hand-written service: each request reads its session with the driver, as its documentation shows.
 
     session_read.py KIND URL
 
-It verifies the signature of the request, reads the record that toto_aio has written, answers with the
-parameters, and signs the answer.
+It verifies the signature of the request, reads the record that toto_aio has written, responds with the
+parameters, and signs the response.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aiohttp import web
 
 Read = Callable[[str], Awaitable[Any]]
 USER = b"ada"
-"""Who all the sessions belong to."""
+"""The user of all sessions."""
 
 
 @asynccontextmanager
@@ -87,7 +87,7 @@ def sign(body: bytes) -> str:
 
 
 def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     kind, url = sys.argv[1:]
     decoder, encoder = msgspec.json.Decoder(), msgspec.json.Encoder()
     reads: list[Read] = []

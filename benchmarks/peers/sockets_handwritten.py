@@ -1,4 +1,4 @@
-"""The loop that one would write by hand on aiohttp: each frame is answered where it is read."""
+"""A hand-written loop on aiohttp: each frame gets its response where it is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ listening: set[web.WebSocketResponse] = set()
 
 
 async def service(request: web.Request) -> web.WebSocketResponse:
-    """Answer the frames of one socket."""
+    """Respond to the frames of one socket."""
     response = web.WebSocketResponse(compress=False)
     await response.prepare(request)
     async for frame in response:
@@ -35,7 +35,7 @@ async def service(request: web.Request) -> web.WebSocketResponse:
 
 
 def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     app = web.Application()
     app.router.add_get("/service/websocket", service)
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)

@@ -1,4 +1,4 @@
-"""The same on Tornado, on whose sockets Toto stood."""
+"""The same on Tornado, whose sockets Toto used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Service(WebSocketHandler):
     """One socket."""
 
     def on_message(self, message: str | bytes) -> None:
-        """Answer a frame."""
+        """Respond to a frame."""
         call = decoder.decode(message)
         if call["method"] == "listen":
             listening.add(self)
@@ -36,7 +36,7 @@ class Service(WebSocketHandler):
 
 
 async def main() -> None:
-    """Serve on a free port, and say on which."""
+    """Serve on a free port, and announce it."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     sockets = bind_sockets(0, "127.0.0.1", backlog=1024)

@@ -1,6 +1,6 @@
-"""What is made from the code when the site is built, so that it stands in one place.
+"""A Sphinx extension that generates parts of pages from the code, so that nothing is written twice.
 
-A page says where: ``<!-- options -->`` becomes the tables of all options.
+A page marks the place: ``<!-- options -->`` is replaced by the tables of all options.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent.parent
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Let Sphinx fill each page that it reads, and read those anew of which a part is made."""
+    """Fill in each page when Sphinx reads it, and have Sphinx reread the pages with generated parts."""
     app.connect("source-read", lambda app, name, source: source.insert(0, fill(source.pop())))
     app.connect(
         "env-get-outdated", lambda app, env, *changes: [name for name in env.found_docs if is_made(name)]
@@ -27,7 +27,7 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 def fill(page: str) -> str:
-    """A page with what is made for it."""
+    """A page with its generated parts."""
     for name, lines in MADE.items():
         marker = f"<!-- {name} -->"
         if marker in page:
@@ -36,13 +36,13 @@ def fill(page: str) -> str:
 
 
 def is_made(name: str) -> bool:
-    """Whether a part of a page is made."""
+    """Whether a page has generated parts."""
     page = (DOCS / f"{name}.md").read_text()
     return any(f"<!-- {made} -->" in page for made in MADE)
 
 
 def show_code(lines: list[str]) -> None:
-    """Let what is indented in a docstring, without a word about it, be code."""
+    """Mark indented paragraphs of a docstring as code, as nothing else in it does."""
     for number in range(len(lines) - 1, 1, -1):
         before = next((line for line in reversed(lines[:number]) if line), "")
         if lines[number].startswith("    ") and not lines[number - 1] and not before.startswith(" "):
@@ -53,32 +53,32 @@ def options() -> Iterator[str]:
     """A heading and a table for each group, in the order in which the options are declared."""
     described = list(describe_options())
     for group in dict.fromkeys(option.group for option in described):
-        yield from (f"## {group}", "", "| option | value | default | what it is |", "| --- " * 4 + "|")
+        yield from (f"## {group}", "", "| option | value | default | description |", "| --- " * 4 + "|")
         yield from (row(option) for option in described if option.group == group)
         yield ""
 
 
 def row(option: Option) -> str:
-    """What is declared of an option."""
+    """The row of an option in its table."""
     shown = "" if option.default in (None, "", []) else f"`{as_text(option.default)}`"
     cells = (f"`{option.name}`", f"`{option.metavar}`", shown, option.description)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def as_text(default: Any) -> str:
-    """A default as it is written on a command line."""
+    """A default in the form that a command line takes."""
     return str(default).lower() if isinstance(default, bool) else f"{default}".removesuffix(".0")
 
 
 def renamed() -> Iterator[str]:
-    """What to write in place of the options of Toto's that have another name."""
-    yield from ("| option of Toto's | now |", "| --- | --- |")
+    """A table of the options of Toto that have another name now."""
+    yield from ("| option in Toto | now |", "| --- | --- |")
     for advice, names in groupby(RENAMED, RENAMED.__getitem__):
         yield f"| {', '.join(f'`{name}`' for name in names)} | {advice} |"
 
 
 def other_pages() -> Iterator[str]:
-    """The pages that the index does not name, so that each is in its table of contents."""
+    """The pages that the index does not list, so that every page is in the table of contents."""
     named = set((DOCS / "index.md").read_text().splitlines())
     return (page.stem for page in sorted(DOCS.glob("*.md")) if page.stem not in {*named, "index"})
 

@@ -1,6 +1,6 @@
-"""A client in plain Python that makes an account, signs what it sends and verifies what it gets.
+"""A client in plain Python that creates an account, signs its requests and verifies the responses.
 
-Start the service with `make run`, then: python client.py http://127.0.0.1:8888/service
+Start the service with `make run`, then run: python client.py http://127.0.0.1:8888/service
 """
 
 import base64
@@ -13,7 +13,7 @@ import uuid
 
 
 class Client:
-    """Calls methods, and from a login on signs each call as Toto's clients do."""
+    """Calls methods and, after a login, signs each call as Toto's clients do."""
 
     def __init__(self, url):
         self.url = url
@@ -21,7 +21,7 @@ class Client:
         self.session_id = None
 
     def call(self, method, **parameters):
-        """The result of a method; RuntimeError for an error, or for an answer with a wrong signature."""
+        """Return the result of a method. Raises RuntimeError for an error, or for a wrong signature."""
         body = json.dumps({"method": method, "parameters": parameters}).encode()
         headers = {"content-type": "application/json"}
         if self.session_id:
@@ -30,23 +30,23 @@ class Client:
         with urllib.request.urlopen(urllib.request.Request(self.url, body, headers)) as response:
             raw = response.read()
             signature = response.headers["x-toto-hmac"]
-        answer = json.loads(raw)
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
+        content = json.loads(raw)
+        if "error" in content:
+            raise RuntimeError(f"{method}: {content['error']}")
         if method in ("account.create", "account.login"):
-            self.user_id = answer["result"]["user_id"]
-            self.session_id = answer["result"]["session_id"]
+            self.user_id = content["result"]["user_id"]
+            self.session_id = content["result"]["session_id"]
         if signature is not None and not hmac.compare_digest(signature, self.sign(raw)):
-            raise RuntimeError(f"{method}: the answer's signature is wrong")
-        return answer["result"]
+            raise RuntimeError(f"{method}: the signature of the response is wrong")
+        return content["result"]
 
     def sign(self, body):
-        """Base64 of an HMAC-SHA1 over the body, with the user id as the key."""
+        """Return the base64 of an HMAC-SHA1 over the body, with the user id as the key."""
         return base64.b64encode(hmac.new(self.user_id.encode(), body, hashlib.sha1).digest()).decode()
 
 
 def main(url):
-    """Make an account, log in to it, count, log out."""
+    """Create an account, log in to it, count, log out."""
     client = Client(url)
     user_id, password = f"ada-{uuid.uuid4().hex[:8]}", "correct horse battery"
     client.call("account.create", user_id=user_id, password=password)

@@ -1,10 +1,10 @@
-"""A chat in any number of processes, with a page for the browser.
+"""A chat across any number of processes, with a web page.
 
     python service.py 8001 redis://localhost
     python service.py 8002 redis://localhost
 
-Who opens http://127.0.0.1:8001 talks with who opens http://127.0.0.1:8002. Without a second argument it is a
-chat within one process.
+Users who open http://127.0.0.1:8001 can talk to users who open http://127.0.0.1:8002. Without the second
+argument, the chat stays within one process.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PAGE = Path(__file__).with_name("index.html")
 
 
 async def page(request: web.Request) -> web.FileResponse:
-    """The page."""
+    """Serve the page."""
     return web.FileResponse(PAGE)
 
 
 def application(events: str = "memory://") -> web.Application:
-    """The page, and the service below ``/chat``."""
+    """Return an application with the page, and with the service below ``/chat``."""
     app = web.Application()
     app.router.add_get("/", page)
     app.add_subapp("/chat", create_app(method_module="rooms", database="memory://", events=events))

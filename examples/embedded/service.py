@@ -1,6 +1,6 @@
-"""A service inside an existing aiohttp application, under a prefix of its own.
+"""A service inside an existing aiohttp application, below a prefix.
 
-python service.py, then:
+Run python service.py, then:
     curl http://127.0.0.1:8080/
     curl http://127.0.0.1:8080/api/service/add -H 'content-type: application/json' -d '{"a": 1, "b": 2}'
 """
@@ -14,8 +14,8 @@ from toto_aio.invocation import requires
 
 
 async def index(request):
-    """A page of the application itself."""
-    return web.Response(text="The application is here, the service below /api/service.\n")
+    """Serve a page of the application itself."""
+    return web.Response(text="The application is here, and the service is at /api/service.\n")
 
 
 @requires("a", "b")
@@ -25,7 +25,7 @@ async def add(handler, parameters):
 
 
 def make_application():
-    """The application, with the service embedded."""
+    """Return the application, with the service embedded."""
     application = web.Application()
     application.router.add_get("/", index)
     application.add_subapp("/api", create_app(method_module={"add": add}, database="memory://"))

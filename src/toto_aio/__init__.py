@@ -3,7 +3,8 @@
 from toto_aio.app import create_app
 from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.sessions import UserSession
-from toto_aio.dispatch.handler import Connection, Handler
+from toto_aio.dispatch.handler import Handler
+from toto_aio.dispatch.runtime import Connection
 from toto_aio.exceptions import TotoException
 from toto_aio.server.toto_server import TotoServer
 from toto_aio.settings import Settings

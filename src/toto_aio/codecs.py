@@ -1,7 +1,7 @@
 """Content types: JSON, BSON and MessagePack, each a pair of functions between bytes and plain data.
 
-What is decoded here is safe to hand on: at most ``MAX_DEPTH`` levels of nesting, integers of signed
-64 bits, finite floats, string keys, sound UTF-8, and no type that stands for code or a reference.
+Decoded values are safe to pass on: at most ``MAX_DEPTH`` levels of nesting, signed 64-bit integers, finite
+floats, string keys, valid UTF-8, and no types that represent code or references.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ __all__ = [
 ]
 
 MAX_DEPTH = 64
-"""How many objects and arrays may stand inside each other, the outermost included."""
+"""Maximum levels of nested objects and arrays, including the outermost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How one content type is read and written.
+    """Decodes and encodes one content type.
 
-    ``decode`` raises ``InvalidParameters`` (status 400) for anything but one whole, sound value.
-    ``encode`` takes what a method may return: plain data, dataclasses, dates, UUIDs, sets, msgspec's
-    structs; it raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for what it
-    cannot write.
+    ``decode`` raises ``InvalidParameters`` (status 400) for anything except one complete, valid value.
+    ``encode`` accepts what a method may return: plain data, dataclasses, dates, UUIDs, sets and msgspec's
+    structs. It raises ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for values that
+    it cannot encode.
     """
 
     content_type: str
@@ -54,20 +54,22 @@ def decode_json(body: bytes) -> Any:
     try:
         value = _json_decoder.decode(body)
     except (ValueError, RecursionError) as exc:
-        raise _broken("JSON", exc) from exc
-    # Walking the value costs more than decoding it, and a text without deep brackets and long numbers
-    # cannot break a rule. msgspec refuses the rest: NaN, infinities, broken UTF-8, trailing bytes.
+        raise _malformed("JSON", exc) from exc
+    # Walking the value costs more than decoding it, and a text without deep nesting and long numbers cannot
+    # break a rule. msgspec refuses everything else: NaN, infinities, invalid UTF-8, trailing bytes.
     length = len(body)
     digits = length - len(body.translate(None, _DIGITS))
-    if (digits >= _LONG and _may_have_long_number(body)) or (length > 2 * MAX_DEPTH and _may_be_deep(body)):
-        _check(value, MAX_DEPTH, _JSON_TYPES)
+    if (digits >= _LONG_NUMBER and _may_have_long_number(body)) or (
+        length > 2 * MAX_DEPTH and _may_be_deep(body)
+    ):
+        _validate(value, MAX_DEPTH, _JSON_TYPES)
     return value
 
 
 def encode_json(value: Any) -> bytes:
-    """A JSON text in ASCII: Toto's JavaScript client can verify the signature of nothing else.
+    """A JSON text in ASCII, as Toto's JavaScript client cannot verify the signature of any other text.
 
-    Bytes become base64, dates ISO 8601, and floats that JSON lacks (NaN, infinities) null.
+    Bytes become base64, dates become ISO 8601, and floats that JSON lacks (NaN, infinities) become null.
     """
     body = _json_encoder.encode(value)
     if body.isascii():
@@ -76,12 +78,12 @@ def encode_json(value: Any) -> bytes:
 
 
 def decode_msgpack(body: bytes) -> Any:
-    """The value of a MessagePack object, without extension types."""
+    """The value of a MessagePack object; extension types are refused."""
     try:
         value = _msgpack_decoder.decode(body)
     except (ValueError, RecursionError) as exc:
-        raise _broken("MessagePack", exc) from exc
-    _check(value, MAX_DEPTH, _MSGPACK_TYPES)
+        raise _malformed("MessagePack", exc) from exc
+    _validate(value, MAX_DEPTH, _MSGPACK_TYPES)
     return value
 
 
@@ -91,12 +93,12 @@ def encode_msgpack(value: Any) -> bytes:
 
 
 def decode_bson(body: bytes) -> Any:
-    """The dict of a BSON document; dates are UTC with their time zone."""
+    """The dict of a BSON document; dates are in UTC, with a time zone."""
     try:
         value = bson.decode(body, _BSON_OPTIONS)
     except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as exc:
-        raise _broken("BSON", exc) from exc
-    _check(value, MAX_DEPTH, _BSON_TYPES)
+        raise _malformed("BSON", exc) from exc
+    _validate(value, MAX_DEPTH, _BSON_TYPES)
     return value
 
 
@@ -105,8 +107,8 @@ def encode_bson(value: Any) -> bytes:
     try:
         return bson.encode(value, codec_options=_BSON_OPTIONS)
     except (bson.errors.InvalidDocument, TypeError):
-        # pymongo knows neither sets nor dataclasses; msgspec turns them into what it knows.
-        plain = msgspec.to_builtins(value, builtin_types=_BSON_NATIVE, str_keys=True, enc_hook=_simpler)
+        # pymongo cannot encode sets and dataclasses; msgspec converts them to types that it can.
+        plain = msgspec.to_builtins(value, builtin_types=_BSON_NATIVE, str_keys=True, enc_hook=_to_builtin)
         try:
             return bson.encode(plain, codec_options=_BSON_OPTIONS)
         except bson.errors.InvalidDocument as exc:
@@ -124,7 +126,7 @@ CODECS: Mapping[str, Codec] = {
 JSON = CODECS["application/json"]
 
 
-def _check(value: Any, depth: int, types: frozenset[type]) -> None:
+def _validate(value: Any, depth: int, types: frozenset[type]) -> None:
     kind = type(value)
     if kind is dict or kind is list:
         if not depth:
@@ -135,8 +137,8 @@ def _check(value: Any, depth: int, types: frozenset[type]) -> None:
                     raise InvalidParameters("Keys must be strings.", status=400)
             value = value.values()
         for item in value:
-            if type(item) not in _SOUND:
-                _check(item, depth - 1, types)
+            if type(item) not in _PLAIN_TYPES:
+                _validate(item, depth - 1, types)
     elif kind is int:
         if not -(2**63) <= value < 2**63:
             raise InvalidParameters("Integers must fit into 64 bits, signed.", status=400)
@@ -148,26 +150,26 @@ def _check(value: Any, depth: int, types: frozenset[type]) -> None:
 
 
 def _may_have_long_number(text: bytes) -> bool:
-    """Whether so many digits stand in a row as an integer of more than 64 bits has."""
-    return b"0" * _LONG in text.translate(_DIGITS_ALIKE)
+    """Whether there are as many consecutive digits as in an integer of more than 64 bits."""
+    return b"0" * _LONG_NUMBER in text.translate(_TO_ZEROS)
 
 
 def _may_be_deep(text: bytes) -> bool:
-    """Whether a sound JSON text is nested too deep; also True for some where strings are hard to tell."""
+    """Whether valid JSON may be nested too deeply; also True for some texts with escapes in strings."""
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return False
     if b"\\" in text:
         return True
-    outside = b"".join(text.split(b'"')[::2])
-    brackets = outside.translate(_BRACKETS_ALIKE, _NO_BRACKETS)
+    outside = b"".join(text.split(b'"')[::2])  # of the strings
+    brackets = outside.translate(_TO_SQUARE_BRACKETS, _ALL_BUT_BRACKETS)
     for _ in range(MAX_DEPTH):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"")  # the innermost level
+        brackets = brackets.replace(b"[]", b"")  # remove the innermost level
     return bool(brackets)
 
 
-def _broken(name: str, exc: Exception) -> InvalidParameters:
+def _malformed(name: str, exc: Exception) -> InvalidParameters:
     return InvalidParameters(f"Not {name}: {exc}", status=400)
 
 
@@ -179,9 +181,9 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{0xD800 | point >> 10:04x}\\u{0xDC00 | point & 0x3FF:04x}"
 
 
-def _simpler(value: Any) -> Any:
-    """What msgspec is to write in place of a type that it does not know."""
-    for kind in _BASES:  # subclasses, such as BSON's Int64 and Binary
+def _to_builtin(value: Any) -> Any:
+    """Convert a value of a type that msgspec cannot encode."""
+    for kind in _BASE_TYPES:  # subclasses, such as BSON's Int64 and Binary
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, Mapping):
@@ -193,16 +195,16 @@ def _simpler(value: Any) -> Any:
     raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
 
 
-def _as_bytes(value: Any) -> bytes:
-    """What pymongo is to write in place of the types of bytes that it does not know."""
+def _to_bytes(value: Any) -> bytes:
+    """Convert a value of a type of bytes that pymongo cannot encode."""
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
     raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
 
 
-_SOUND: frozenset[type] = frozenset({str, bytes, bool, type(None)})
-_JSON_TYPES = _MSGPACK_TYPES = _SOUND
-_BSON_TYPES: frozenset[type] = _SOUND | {
+_PLAIN_TYPES: frozenset[type] = frozenset({str, bytes, bool, type(None)})
+_JSON_TYPES = _MSGPACK_TYPES = _PLAIN_TYPES
+_BSON_TYPES: frozenset[type] = _PLAIN_TYPES | {
     datetime.datetime,
     uuid.UUID,
     bson.Binary,
@@ -215,16 +217,16 @@ _BSON_NATIVE = (bytearray, bytes, memoryview, *_BSON_TYPES)
 _BSON_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True,
     uuid_representation=bson.UuidRepresentation.STANDARD,
-    type_registry=TypeRegistry(fallback_encoder=_as_bytes),
+    type_registry=TypeRegistry(fallback_encoder=_to_bytes),
 )
-_BASES: tuple[type[Any], ...] = (str, bytes, int, float)
-_BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
+_BASE_TYPES: tuple[type[Any], ...] = (str, bytes, int, float)
+_TO_SQUARE_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _DIGITS = b"0123456789"
-_DIGITS_ALIKE = bytes.maketrans(_DIGITS, b"0" * len(_DIGITS))
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_LONG = 19  # digits that an integer of more than 64 bits has at least
+_TO_ZEROS = bytes.maketrans(_DIGITS, b"0" * len(_DIGITS))
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_LONG_NUMBER = 19  # the fewest digits of an integer that does not fit into signed 64 bits
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _json_decoder = msgspec.json.Decoder()
-_json_encoder = msgspec.json.Encoder(enc_hook=_simpler)
+_json_encoder = msgspec.json.Encoder(enc_hook=_to_builtin)
 _msgpack_decoder = msgspec.msgpack.Decoder()
-_msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=_simpler)
+_msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=_to_builtin)

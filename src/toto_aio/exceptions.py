@@ -1,6 +1,6 @@
-"""The errors of the wire: one class per code, and the table that says what each code means.
+"""The errors that clients receive: one class for each code, with its meaning, value and HTTP status.
 
-Raise one of these from a method and its code and value reach the client; a method's own errors are
+Raise one of these in a method, and the client receives its code and value. For errors of your own raise
 ``TotoException(code, value)`` with any code outside 1000 to 1099. Codes 1000 to 1010 are Toto's.
 """
 
@@ -29,10 +29,10 @@ __all__ = [
 
 
 class TotoException(Exception):
-    """An error that a client is told: an integer ``code`` and a ``value`` that can be encoded.
+    """An error that the client receives: an integer ``code``, and a ``value`` that can be encoded.
 
-    ``status`` is the HTTP status of a single call that fails so; errors come with 200 unless the
-    table of codes says otherwise, because Toto's clients read errors from a 200.
+    ``status`` is the HTTP status of the response if the call is the only one of its request. It is 200 unless
+    ``STATUSES`` has another for the code, because Toto's clients read errors from a response with 200.
     """
 
     status: int = 200
@@ -50,12 +50,12 @@ class TotoException(Exception):
         return f"{self.code}: {self.value}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The error as it stands in an answer."""
+        """The error as a response contains it."""
         return {"code": self.code, "value": self.value}
 
 
 class CodedException(TotoException):
-    """A ``TotoException`` whose code, usual value and status belong to its class."""
+    """A ``TotoException`` whose class defines the code, the default value and the status."""
 
     CODE: ClassVar[int]
     VALUE: ClassVar[str]
@@ -65,54 +65,54 @@ class CodedException(TotoException):
 
 
 class InternalError(CodedException):
-    """An unexpected exception; the client gets an id, the log the traceback under that id."""
+    """An unexpected exception; the client receives an id, under which the log has the traceback."""
 
     CODE, VALUE = 1000, "Internal error"
 
 
 class MethodNotFound(CodedException):
-    """No such method, or none that may be called in this way."""
+    """The method does not exist, or cannot be called this way."""
 
     CODE, VALUE = 1001, "Cannot call the method."
 
     @classmethod
     def named(cls, name: object, *, status: int | None = None) -> MethodNotFound:
-        """The error for the method of this ``name``."""
+        """The error for the method with this ``name``."""
         return cls(f"Cannot call '{name}'.", status=status)
 
 
 class MissingMethod(CodedException):
-    """A request that names no method."""
+    """The request does not name a method."""
 
     CODE, VALUE = 1002, "Missing method."
 
 
 class InvalidParameters(CodedException):
-    """Missing or wrong parameters, or input that never became a call (status 400, 413 or 415)."""
+    """Parameters are missing or wrong, or the input cannot be read as a call (status 400, 413 or 415)."""
 
     CODE, VALUE = 1003, "Invalid parameters."
 
 
 class NotAuthorized(CodedException):
-    """No session, or an unknown, expired, ended or anonymous one."""
+    """There is no session, or it is unknown, expired, ended or anonymous."""
 
     CODE, VALUE = 1004, "Not authorized"
 
 
 class InvalidCredentials(CodedException):
-    """A login with an unknown user id or a wrong password; which of them is not told."""
+    """The user id is unknown or the password is wrong; the client does not learn which."""
 
     CODE, VALUE = 1005, "Invalid user ID or password"
 
 
 class UserIDExists(CodedException):
-    """An account of that user id exists already."""
+    """An account with that user id already exists."""
 
     CODE, VALUE = 1006, "User ID already in use."
 
 
 class InvalidSessionID(CodedException):
-    """The session has ended, so that nothing can be saved to it."""
+    """The session has ended, so nothing can be saved to it."""
 
     CODE, VALUE = 1007, "Invalid session ID."
 
@@ -124,25 +124,25 @@ class InvalidHMAC(CodedException):
 
 
 class InvalidResponseHMAC(CodedException):
-    """The signature of a response is wrong; raised by clients."""
+    """The signature of a response is wrong; the Python client raises it."""
 
     CODE, VALUE = 1009, "Invalid response HMAC"
 
 
 class InvalidUserID(CodedException):
-    """A user id that no account can have."""
+    """No account can have that user id."""
 
     CODE, VALUE = 1010, "Invalid user ID."
 
 
 class Unavailable(CodedException):
-    """A store or the broker is out of reach, or the service is stopping."""
+    """A store or the broker cannot be reached, or the service is shutting down."""
 
     CODE, VALUE = 1011, "Service unavailable"
 
 
 class TooManyAttempts(CodedException):
-    """Too many login attempts; ``retry_after`` is in seconds."""
+    """There were too many login attempts; ``retry_after`` is in seconds."""
 
     CODE, VALUE = 1012, "Too many attempts"
 

@@ -1,11 +1,11 @@
-"""Decorators for ``invoke``: who may call a method, what it needs, and how it answers.
+"""Decorators for ``invoke``: who may call a method, what it needs, and how it responds.
 
     @authenticated
     @requires("title")
     async def invoke(handler, parameters): ...
 
-A decorator writes into one record on the function and wraps nothing, so their order does not matter. Each
-that a caller should know of adds a line to the method's documentation.
+A decorator writes into one record on the function and wraps nothing, so the order of decorators doesn't
+matter. Each that a caller should know about adds a line to the method's documentation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Invoke = TypeVar("Invoke", bound=Callable[..., Any])
 
 
 class Guard(IntEnum):
-    """What a method asks of the caller's session; of several decorators the strictest counts."""
+    """What a method demands of the caller's session; of several decorators the strictest counts."""
 
     NONE = 0
     OPTIONAL = 1
@@ -47,7 +47,7 @@ class Guard(IntEnum):
 
 @dataclass(slots=True)
 class Rules:
-    """What the decorators say of one ``invoke``."""
+    """What the decorators state about one ``invoke``."""
 
     guard: Guard = Guard.NONE
     required: tuple[str, ...] = ()
@@ -63,27 +63,27 @@ class Rules:
 
 
 def rules_of(function: Callable[..., Any]) -> Rules:
-    """The record of a function; a wrapper made with ``functools.wraps`` has that of what it wraps."""
+    """The record of a function; a wrapper made with ``functools.wraps`` has the record of what it wraps."""
     return getattr(function, "__toto_aio_rules__", None) or Rules()
 
 
 def authenticated(function: Invoke) -> Invoke:
-    """Only for a logged-in user: others get ``NotAuthorized``."""
+    """Admit only logged-in users; others get ``NotAuthorized``."""
     return _guard(function, Guard.AUTHENTICATED, "*Requires authentication.*")
 
 
 def anonymous_session(function: Invoke) -> Invoke:
-    """With the caller's session, or else with a new anonymous one."""
-    return _guard(function, Guard.ANONYMOUS, "*Makes an anonymous session if there is none.*")
+    """Use the caller's session, or create an anonymous one."""
+    return _guard(function, Guard.ANONYMOUS, "*Creates an anonymous session if there is none.*")
 
 
 def optionally_authenticated(function: Invoke) -> Invoke:
-    """With the caller's session if there is one."""
+    """Use the caller's session if there is one."""
     return _guard(function, Guard.OPTIONAL, "*Uses the session if there is one.*")
 
 
 def authenticated_with_parameter(function: Invoke) -> Invoke:
-    """Only for a logged-in user, whose session id is the parameter ``session_id``. Never signed."""
+    """Admit only logged-in users whose session id is the parameter ``session_id``. Never signed."""
     return _guard(function, Guard.PARAMETER, "*Requires authentication by the parameter* ``session_id``.")
 
 
@@ -99,7 +99,7 @@ def requires(*names: str) -> Callable[[Invoke], Invoke]:
 
 
 def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke]:
-    """Set the parameters that a call leaves out; they count for ``requires``."""
+    """Set the parameters that a call leaves out; they satisfy ``requires``."""
 
     def decorate(function: Invoke) -> Invoke:
         rules = _rules(function)
@@ -111,18 +111,18 @@ def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke
 
 
 def asynchronous(function: Invoke) -> Invoke:
-    """The answer comes later, from ``handler.respond``; a value that is returned is the answer at once."""
+    """The result comes later, from ``handler.respond``, unless the method returns one."""
     _rules(function).asynchronous = True
-    return _document(function, "*Answers when it has something to say.*")
+    return _document(function, "*Responds later, when there is a result.*")
 
 
 def raw_response(function: Invoke) -> Invoke:
-    """What is returned, bytes or text, is the body; its type is ``handler.response_type``.
+    """The method returns the body of the response, as bytes or text.
 
-    By default that is ``application/octet-stream``.
+    Its content type is ``handler.response_type``, ``application/octet-stream`` by default.
     """
     _rules(function).raw = True
-    return _document(function, "*Answers with bytes of its own.*")
+    return _document(function, "*Responds with bytes of its own.*")
 
 
 @overload
@@ -130,10 +130,10 @@ def jsonp(callback_name: Invoke) -> Invoke: ...
 @overload
 def jsonp(callback_name: str = "jsonp") -> Callable[[Invoke], Invoke]: ...
 def jsonp(callback_name: Any = "jsonp") -> Any:
-    """Answer with a script that calls the function that the parameter ``callback_name`` names.
+    """Respond with a script that calls the function that the parameter ``callback_name`` names.
 
-    Implies ``safe``. Without the parameter the answer is like any other. It carries the result alone, and
-    cannot serve a method that needs a session.
+    Implies ``safe``. Without the parameter the response is like any other. A script has only the result, so
+    a method that needs a session can't use this decorator.
     """
 
     def decorate(function: Invoke) -> Invoke:
@@ -151,7 +151,7 @@ def jsonp(callback_name: Any = "jsonp") -> Any:
 def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) -> Callable[[Invoke], Invoke]:
     """Redirect on an error: to the URL of its ``code`` or ``status_code`` in the map, else to ``default``.
 
-    Without a URL for it, the error is answered as usual; so it is in a batch and on a socket.
+    Without a URL the error is sent as usual, and so it is in a batch and on a socket.
     """
 
     def decorate(function: Invoke) -> Invoke:
@@ -164,19 +164,19 @@ def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) 
 
 
 def safe(function: Invoke) -> Invoke:
-    """The method only reads: GET and HEAD reach it."""
+    """Mark a method that only reads: GET and HEAD may call it."""
     _rules(function).safe = True
     return _document(function, "*Can be called by GET.*")
 
 
 def cancellable(function: Invoke) -> Invoke:
-    """The method is cancelled when its client leaves: for work that is of use to nobody else."""
+    """Cancel the method when its client disconnects, for work that nobody else needs."""
     _rules(function).cancellable = True
-    return _document(function, "*Ends when the client leaves.*")
+    return _document(function, "*Ends when the client disconnects.*")
 
 
 def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
-    """The method may take so long, in place of ``method_timeout``; then the answer is ``TimedOut``."""
+    """Limit the method to this time instead of ``method_timeout``; after it the call is ``TimedOut``."""
     if not seconds > 0:
         raise ValueError(f"timeout: expected a positive number of seconds, got {seconds!r}")
 
@@ -188,7 +188,7 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
 
 
 def _rules(function: Callable[..., Any]) -> Rules:
-    """The record of a function to write into: its own, not that of what it wraps."""
+    """The record of a function to write into: its own, not the one of what it wraps."""
     rules = replace(rules_of(function))
     function.__toto_aio_rules__ = rules  # type: ignore[attr-defined]
     return rules

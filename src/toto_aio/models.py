@@ -1,6 +1,7 @@
-"""Accounts and sessions as a store keeps them: plain data.
+"""Accounts and sessions as a store keeps them, and what is known of a client: plain data.
 
-They are made for each request, and msgspec's structs are made in a third of the time of dataclasses.
+These are created for each request: creating one of msgspec's structs takes a third of the time of a
+dataclass.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from typing import Any
 
 from msgspec import Struct, field
 
-__all__ = ["Account", "Client", "Session"]
+__all__ = ["Account", "ClientInfo", "Session"]
 
 
 class Account(Struct):
-    """An account: a lower-case ``user_id``, the hash of its password and the values beside it.
+    """An account: a lower-case ``user_id``, the hash of its password, and its custom fields in ``values``.
 
-    ``password`` is None for an account that cannot log in with one. ``version`` counts the updates.
+    ``password`` is None for an account that cannot log in with a password. ``version`` counts the updates.
     """
 
     user_id: str
@@ -25,11 +26,11 @@ class Account(Struct):
 
 
 class Session(Struct):
-    """A session: ``key`` is the SHA-256 of the id that its client holds, ``user_id`` "" if anonymous.
+    """A session: ``key`` is the SHA-256 of the id that its client holds; ``user_id`` is "" if anonymous.
 
     ``created``, ``expires`` and ``seen`` are Unix seconds, ``state`` is MessagePack, ``version`` counts the
-    saves, and ``signing_key`` is b"" unless sessions have keys of their own. ``seen`` is when it was last
-    renewed; ``address`` and ``agent`` are of the client that it was made for.
+    saves, and ``signing_key`` is b"" unless each session has its own key. ``seen`` is when it was last
+    renewed; ``address`` and ``agent`` describe the client that it was created for.
     """
 
     key: str
@@ -44,8 +45,8 @@ class Session(Struct):
     agent: str = ""
 
 
-class Client(Struct, frozen=True):
-    """Who makes a request: an IP address, and the name that the program gives itself (User-Agent)."""
+class ClientInfo(Struct, frozen=True):
+    """The client that makes a request: its IP address, and the name that it gives itself (User-Agent)."""
 
     address: str = ""
     agent: str = ""

@@ -1,8 +1,8 @@
-"""One connection to Redis for a whole process: all commands of one turn of the event loop leave in one write.
+"""One connection to Redis for a whole process: the commands of one turn of the event loop share one write.
 
-Redis answers in the order in which it was asked, so that each reply finds the caller who waits for it, and
-the reply for one who was cancelled meanwhile is dropped. It costs a twentieth of a pool of connections.
-A connection that ends is noticed when it ends, and not when the next command is written to it.
+Redis replies in the order of the commands, so each reply reaches the caller that waits for it; a reply for a
+caller that was cancelled is dropped. A command costs a twentieth of what it costs with a pool of connections.
+A connection that ends is noticed when it ends, not when the next command is written to it.
 """
 
 from __future__ import annotations
@@ -20,114 +20,119 @@ from redis.credentials import UsernamePasswordCredentialProvider
 from redis.exceptions import RedisError, ResponseError
 
 CONNECT_LIMIT = 2.0
-"""Seconds in which a connection has to be made, and to have answered."""
+"""Seconds in which a connection must be made and its greeting answered."""
 OPERATION_LIMIT = 5.0
-"""Seconds that Redis has to answer a command."""
+"""Seconds that Redis has to reply to a command."""
 
 ERRORS = (OSError, RedisError, hiredis.HiredisError)
-"""What a command raises: the network's errors (also ``TimeoutError``), and the server's."""
+"""What a command raises: errors of the network (including ``TimeoutError``) and of the server."""
 
 Argument = str | bytes | int | float
 
 
-class Link:
-    """The connection that ``template``, a connection of redis-py's that is not open, describes."""
+class RedisConnection:
+    """A connection to one server, which is opened by the first command and opened again after it ends.
+
+    ``template`` is a connection of redis-py that is not open; it supplies the address and the credentials.
+    """
 
     def __init__(self, template: AbstractConnection) -> None:
         self._template = template
-        self._line: Line | None = None
-        self._opening: asyncio.Task[Line] | None = None
+        self._protocol: RedisProtocol | None = None
+        self._opening: asyncio.Task[RedisProtocol] | None = None
         self._closed = False
 
     async def call(self, *command: Argument) -> Any:
-        """The reply to a command, which is sent once at most."""
-        line = self._line
-        if line is not None and line.is_open:
-            return await line.send(command)
+        """Return the reply to a command, which is sent at most once."""
+        protocol = self._protocol
+        if protocol is not None and protocol.is_open:
+            return await protocol.send(command)
         async with asyncio.timeout(OPERATION_LIMIT):
             return await (await self._connect()).send(command)
 
     async def read(self, *command: Argument) -> Any:
-        """The reply to a command that changes nothing, sent again if the connection ends meanwhile."""
+        """Return the reply to a command that changes nothing; it is sent again if the connection ends."""
         start = time.monotonic()
-        line = self._line
+        protocol = self._protocol
         try:
-            if line is not None and line.is_open:  # as in ``call``, which is a coroutine more
-                return await line.send(command)
+            if (
+                protocol is not None and protocol.is_open
+            ):  # as in ``call``, which would cost one more coroutine
+                return await protocol.send(command)
             return await self.call(*command)
         except ConnectionError:
             async with asyncio.timeout(start + OPERATION_LIMIT - time.monotonic()):
                 return await self.call(*command)
 
-    def post(self, *command: Argument) -> None:
-        """Send a command whose reply nobody waits for, if there is a connection."""
-        if self._line is not None and self._line.is_open:
-            self._line.send(command).add_done_callback(_ignore)
+    def send_and_forget(self, *command: Argument) -> None:
+        """Send a command whose reply nobody needs, if the connection is open."""
+        if self._protocol is not None and self._protocol.is_open:
+            self._protocol.send(command).add_done_callback(_retrieve_error)
 
     async def close(self) -> None:
-        """End the connection. Who still waits gets a ``ConnectionError``."""
+        """End the connection. Callers that still wait get a ``ConnectionError``."""
         self._closed = True
-        if self._opening is not None:
+        if self._opening is not None:  # its error, if any, is for the callers that wait for it
             self._opening.cancel()
             await asyncio.wait([self._opening])
-        if self._line is not None:
-            self._line.end(ConnectionAbortedError("the store is closed"))
-            await self._line.gone
+        if self._protocol is not None:
+            self._protocol.end(ConnectionAbortedError("the connection to Redis is closed"))
+            await self._protocol.closed
 
-    async def _connect(self) -> Line:
+    async def _connect(self) -> RedisProtocol:
         if self._closed:
-            raise ConnectionAbortedError("the store is closed")
-        if self._line is not None and self._line.is_open:
-            return self._line
+            raise ConnectionAbortedError("the connection to Redis is closed")
+        if self._protocol is not None and self._protocol.is_open:
+            return self._protocol
         if self._opening is None:
             self._opening = asyncio.create_task(_open(self._template), name="toto-aio redis")
             self._opening.add_done_callback(self._opened)
-        # Others wait for it too: a caller who is cancelled does not end it.
+        # Several callers may wait for it, so one that is cancelled must not cancel it.
         return await asyncio.shield(self._opening)
 
-    def _opened(self, opening: asyncio.Task[Line]) -> None:
+    def _opened(self, opening: asyncio.Task[RedisProtocol]) -> None:
         self._opening = None
-        _ignore(opening)
+        _retrieve_error(opening)
         if not opening.cancelled() and opening.exception() is None:
-            self._line = opening.result()
+            self._protocol = opening.result()
 
 
-class Line(asyncio.Protocol):
-    """An open connection."""
+class RedisProtocol(asyncio.Protocol):
+    """An open connection, from when it is made until it ends."""
 
     def __init__(self) -> None:
         self.is_open = True
         self._loop = asyncio.get_running_loop()
-        self.gone = self._loop.create_future()
+        self.closed = self._loop.create_future()
         """Done when the socket is closed."""
-        self._reader = hiredis.Reader(replyError=ResponseError, notEnoughData=_MORE)
+        self._reader = hiredis.Reader(replyError=ResponseError, notEnoughData=_INCOMPLETE)
         self._outgoing: list[bytes] = []
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none of asyncio's
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass of asyncio's
 
     def send(self, command: Sequence[Argument]) -> asyncio.Future[Any]:
-        """Send a command at the end of this turn of the loop; its reply will be here."""
+        """Send a command at the end of this turn of the loop; the future receives the reply."""
         reply = self._loop.create_future()
         if not self.is_open:
             reply.set_exception(ConnectionResetError("Redis closed the connection"))
             return reply
-        packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # its tuple is of one
+        packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # typed as a tuple of one item
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(packed)
         deadline = self._loop.time() + OPERATION_LIMIT
         self._waiting.append((deadline, reply))
         if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._look)
+            self._timer = self._loop.call_at(deadline, self._check_deadline)
         return reply
 
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not _MORE:
+            while (answer := self._reader.gets()) is not _INCOMPLETE:
                 _, reply = self._waiting.popleft()
                 if reply.done():
                     continue
@@ -135,17 +140,21 @@ class Line(asyncio.Protocol):
                     reply.set_result(answer)
                     continue
                 reply.set_exception(answer)
-                if str(answer).startswith("READONLY"):  # another server is the primary now: look for it
+                if str(answer).startswith("READONLY"):
+                    # Another server is the primary now, and may have taken over the name: connect again.
                     self.end(ConnectionAbortedError(str(answer)))
         except (hiredis.HiredisError, IndexError) as exc:
             self.end(exc)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end(exc or ConnectionResetError("Redis closed the connection"))
-        self.gone.set_result(None)
+        self.closed.set_result(None)
 
     def end(self, reason: Exception) -> None:
-        """Close the connection; those who wait get an error of the kind of ``reason``."""
+        """Close the connection.
+
+        Callers that wait get a ``TimeoutError`` if ``reason`` is one, else a ``ConnectionResetError``.
+        """
         self.is_open = False
         self._transport.abort()
         if self._timer is not None:
@@ -163,44 +172,47 @@ class Line(asyncio.Protocol):
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
 
-    def _look(self) -> None:
-        # Behind one who waits in vain all others do: a frozen server is left, and the next command asks anew.
+    def _check_deadline(self) -> None:
+        # Replies come in order, so if the first is late, all are: leave a frozen server and connect again.
         self._timer = None
         if self._waiting:
             deadline = self._waiting[0][0]
             if deadline <= self._loop.time():
                 self.end(TimeoutError(f"Redis did not answer within {OPERATION_LIMIT} s"))
             else:
-                self._timer = self._loop.call_at(deadline, self._look)
+                self._timer = self._loop.call_at(deadline, self._check_deadline)
 
 
-async def _open(template: AbstractConnection) -> Line:
+async def _open(template: AbstractConnection) -> RedisProtocol:
     async with asyncio.timeout(CONNECT_LIMIT):
-        line = await _dial(template)
+        protocol = await _dial(template)
         try:
-            await asyncio.gather(*map(line.send, await _greeting(template)))
+            await asyncio.gather(*map(protocol.send, await _greeting(template)))
         except BaseException:
-            line.end(ConnectionAbortedError("Redis refused the connection"))
+            protocol.end(ConnectionAbortedError("Redis refused the connection"))
             raise
-        return line
+        return protocol
 
 
-async def _dial(template: AbstractConnection) -> Line:
+async def _dial(template: AbstractConnection) -> RedisProtocol:
     loop = asyncio.get_running_loop()
     if isinstance(template, UnixDomainSocketConnection):
-        return (await loop.create_unix_connection(Line, template.path))[1]
+        return (await loop.create_unix_connection(RedisProtocol, template.path))[1]
     assert isinstance(template, Connection)
     context = template.ssl_context.get() if isinstance(template, SSLConnection) else None
-    transport, line = await loop.create_connection(Line, template.host, template.port, ssl=context)
-    # A network that forgets an idle connection says nothing: only asking finds that out.
+    transport, protocol = await loop.create_connection(
+        RedisProtocol, template.host, template.port, ssl=context
+    )
+    # A network that forgets an idle connection does not report it: only probes find that out.
     sock = transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in dict(template.socket_keepalive_options).items():  # type: ignore[call-overload]
         sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    return line
+    return protocol
 
 
 async def _greeting(template: AbstractConnection) -> list[Sequence[Argument]]:
+    """Return the commands that log in and select the database."""
     provider = template.credential_provider
     if provider is None and (template.username or template.password):
         provider = UsernamePasswordCredentialProvider(template.username, template.password)
@@ -210,10 +222,10 @@ async def _greeting(template: AbstractConnection) -> list[Sequence[Argument]]:
     return greeting
 
 
-def _ignore(future: asyncio.Future[Any]) -> None:
-    """Take an error that nobody waits for, so that asyncio does not report it as forgotten."""
+def _retrieve_error(future: asyncio.Future[Any]) -> None:
+    """Take an error that nobody waits for, so that asyncio does not report it as never retrieved."""
     if not future.cancelled():
         future.exception()
 
 
-_MORE = object()
+_INCOMPLETE = object()

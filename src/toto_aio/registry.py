@@ -1,60 +1,33 @@
-"""Finds the methods of a service at start-up; a request only looks its method's name up."""
+"""Finds the methods of a service at start-up; a request only looks up the name of its method."""
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import logging
-import os
 import pkgutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import toto_aio.methods
-from toto_aio.invocation import Rules, rules_of
+from toto_aio.dispatch.method import Method, compile_method
 from toto_aio.settings import SettingsError
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_PACKAGE = "methods"
-ASYNCHRONOUS_TIMEOUT = 600.0
-"""Seconds that an ``@asynchronous`` method may take to answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """All that is known of a method: its name, function, rules, documentation and time limit.
-
-    ``threaded``: it is a plain ``def`` and runs in a thread. ``post_only``: no setting lets GET reach it.
-    """
-
-    name: str
-    invoke: Callable[[Any, dict[str, Any]], Any]
-    rules: Rules
-    documentation: str
-    timeout: float
-    threaded: bool
-    post_only: bool
-    on_connection_close: Callable[[Any], Any] | None
-
-    def reachable_by_get(self, get_methods: str) -> bool:
-        """Whether GET may call it under this setting of ``get_methods``."""
-        return self.rules.safe or (get_methods == "all" and not self.post_only)
 
 
 def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
     """The methods of a package by their dotted names.
 
-    A method is a module that has ``invoke``; modules whose name begins with an underscore are not looked
-    at. toto_aio's own methods belong to a package that imports them into its scope. A module that cannot
-    be imported raises what its import raised, with a note that names it. Without a package ``methods``
-    the default name serves the built-in methods.
+    A method is a module that defines ``invoke``; modules whose names begin with an underscore are skipped.
+    A package that imports toto_aio's own methods serves them too. A module that can't be imported raises
+    what its import raised, with a note that names the module. If no package ``methods`` exists, the default
+    name serves the built-in methods.
 
-    A mapping in place of a package gives each name its function or module. Raises ``SettingsError``.
+    Instead of a package, a mapping may name functions or modules. Raises ``SettingsError``.
     """
     if isinstance(package, Mapping):
         found = dict(package)
@@ -68,38 +41,6 @@ def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: 
     return {name: compile_method(name, source, method_timeout) for name, source in found.items()}
 
 
-def import_from_here() -> None:
-    """Put the current folder on the import path, however the program was started."""
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-
-
-def compile_method(name: str, source: Any, method_timeout: float) -> Method:
-    """The method of a module or function. Raises ``SettingsError`` for one that cannot work."""
-    invoke = getattr(source, "invoke", source)
-    if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
-        raise SettingsError(f"{name}: write 'async def invoke(handler, parameters)', without yield")
-    rules = rules_of(invoke)
-    if rules.jsonp and rules.guard:
-        raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
-    limit = ASYNCHRONOUS_TIMEOUT if rules.asynchronous else method_timeout
-    return Method(
-        name=name,
-        invoke=invoke,
-        rules=rules,
-        documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
-        timeout=rules.timeout or limit,
-        # A plain wrapper of a coroutine function only makes the coroutine, which no thread is needed for.
-        threaded=not _is_coroutine_function(inspect.unwrap(invoke)),
-        post_only=getattr(invoke, "__module__", "").startswith(f"{toto_aio.methods.__name__}.account."),
-        on_connection_close=getattr(source, "on_connection_close", None),
-    )
-
-
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
 def _import_root(name: str) -> ModuleType:
     if not all(name.split(".")):
         raise SettingsError(f"method_module: write the name of a package, as in my.methods, not {name!r}")
@@ -110,7 +51,7 @@ def _import_root(name: str) -> ModuleType:
             raise
         if name == DEFAULT_PACKAGE:
             logger.warning(
-                "no package 'methods' here: serving the built-in methods alone. To add one of your own, "
+                "no package 'methods' here: serving only the built-in methods. To add one of your own, "
                 "write methods/hello.py with 'async def invoke(handler, parameters)'"
             )
             return toto_aio.methods
@@ -118,7 +59,7 @@ def _import_root(name: str) -> ModuleType:
 
 
 def _walk(module: ModuleType, prefix: str) -> Iterator[tuple[str, ModuleType]]:
-    """A module and all below it, with their names in the service."""
+    """A module and all modules below it, with their names in the service."""
     if prefix:
         yield prefix, module
     if not hasattr(module, "__path__"):
@@ -134,7 +75,7 @@ def _walk(module: ModuleType, prefix: str) -> Iterator[tuple[str, ModuleType]]:
 
 
 def _plain_folders(module: ModuleType) -> set[str]:
-    """The packages below a package that have no ``__init__.py`` (PEP 420), which pkgutil passes over."""
+    """The packages below a package that have no ``__init__.py`` (PEP 420), which pkgutil skips."""
     return {
         folder.name
         for path in map(Path, module.__path__)

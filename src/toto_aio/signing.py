@@ -1,10 +1,10 @@
-"""Signature schemes: pure functions over bytes that know no HTTP.
+"""Signature schemes: pure functions over bytes, independent of HTTP.
 
-``user_id`` is Toto's: base64 of an HMAC-SHA1 over the body with the session's user id as the key. It
-shows that a body arrived whole; as a user id is no secret, it proves nobody's identity.
+``user_id`` is Toto's: the base64 of an HMAC-SHA1 over the body, keyed with the session's user id. It shows
+that a body arrived unchanged. As a user id is not a secret, it does not prove anyone's identity.
 
-``session`` is for production: base64 of an HMAC-SHA256 with a key that the login has handed out, over all
-that matters of a request. ``docs/signatures.md`` has it in words, and a client in ten lines.
+``session`` is for production: the base64 of an HMAC-SHA256 over everything that matters in a request, keyed
+with a secret from the login. ``docs/signatures.md`` specifies it, and shows a client in ten lines.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from toto_aio.exceptions import InvalidHMAC
 __all__ = ["Scheme", "SessionScheme", "SignedRequest", "Signer", "UserIDScheme", "message", "request_message"]
 
 TOLERANCE = 300
-"""Seconds that a request's timestamp may differ from the service's clock."""
+"""Seconds by which a request's timestamp may differ from the service's clock."""
 MAX_NONCE = 128
-"""Characters of a nonce."""
+"""Maximum characters of a nonce."""
 
 
 class SignedRequest(Struct, frozen=True):
-    """What a scheme may look at of a request: ``target`` is the path with the query, as it was sent.
+    """The parts of a request that a scheme can use. ``target`` is the path with the query, as it was sent.
 
-    ``signature``, ``timestamp`` and ``nonce`` are None if they did not come with it.
+    ``signature``, ``timestamp`` and ``nonce`` are None if the request does not have them.
     """
 
     body: bytes
@@ -44,7 +44,7 @@ class SignedRequest(Struct, frozen=True):
 
 
 class Signer(Struct, frozen=True):
-    """The session that signs: its id, its user's id ("" if anonymous) and its key (b"" without one)."""
+    """The session that signs: its id, its user id ("" if anonymous) and its key (b"" if it has none)."""
 
     session_id: str
     user_id: str
@@ -52,38 +52,38 @@ class Signer(Struct, frozen=True):
 
 
 class Scheme(Protocol):
-    """How requests and responses are signed; an embedding app may bring its own."""
+    """How requests and responses are signed; an application may supply its own scheme."""
 
     keyed: bool
-    """Whether each session gets a key of its own at its login."""
+    """Whether each session gets its own key at login."""
     nonce_ttl: float
-    """Seconds for which a nonce is remembered, so that it counts once; 0: nonces are not looked at."""
+    """Seconds for which a nonce is remembered and refused; 0 if the scheme does not use nonces."""
 
     def verify(self, request: SignedRequest, signer: Signer) -> None:
         """Accept the request of a session, or raise ``InvalidHMAC``."""
 
     def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
-        """The signature of the response's ``body``; None leaves it unsigned."""
+        """The signature of the response's ``body``; None leaves the response unsigned."""
 
 
 class UserIDScheme:
-    """Toto's scheme: none is demanded, but a signature that is sent with a body must be right."""
+    """Toto's scheme: a signature is optional, but if one comes with a body it must be right."""
 
     keyed = False
     nonce_ttl = 0.0
 
     def verify(self, request: SignedRequest, signer: Signer) -> None:
-        """Raise ``InvalidHMAC`` if the request has a body and a signature that does not fit it."""
+        """Raise ``InvalidHMAC`` if the request has a body and a signature that does not match it."""
         user_id = signer.user_id
         if not user_id or request.signature is None or not request.body:
-            # Anonymous sessions are not signed, and Toto's iOS client signs query calls over a body
-            # that it never sends.
+            # Anonymous sessions are not signed, and Toto's iOS client signs calls by query over a body that
+            # it never sends.
             return
         given = request.signature.encode(errors="surrogatepass")
         if hmac.compare_digest(given, hmac_sha1(user_id.encode(), request.body)):
             return
         if not (request.body.isascii() and user_id.isascii()):
-            # Toto's JavaScript client signs the low byte of each UTF-16 unit, of the key too.
+            # Toto's JavaScript client signs the low byte of each UTF-16 unit, in the key as well.
             try:
                 body = request.body.decode()
             except UnicodeDecodeError:
@@ -93,18 +93,18 @@ class UserIDScheme:
         raise InvalidHMAC
 
     def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
-        """The HMAC over ``body``, or None for an anonymous session."""
+        """The HMAC over ``body``; None for an anonymous session."""
         return hmac_sha1(signer.user_id.encode(), body).decode() if signer.user_id else None
 
 
 class SessionScheme:
-    """Every request that loads a session is signed with its key, anonymous ones too, and counts once."""
+    """Every request that loads a session, even an anonymous one, is signed with its key and counts once."""
 
     keyed = True
     nonce_ttl = 2.0 * TOLERANCE
 
     def verify(self, request: SignedRequest, signer: Signer) -> None:
-        """Raise ``InvalidHMAC`` unless the signature is there, right and of the last five minutes."""
+        """Raise ``InvalidHMAC`` unless the signature is present, right, and at most five minutes old."""
         nonce, timestamp = request.nonce, request.timestamp
         if request.signature is None or not signer.key or not timestamp or not nonce:
             raise InvalidHMAC
@@ -117,7 +117,7 @@ class SessionScheme:
             raise InvalidHMAC
 
     def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
-        """The HMAC over the request's nonce, the session's id and ``body``; None without a key."""
+        """The HMAC over the request's nonce, the session id and ``body``; None without a key."""
         if not signer.key:
             return None
         return hmac_sha256(
@@ -129,7 +129,7 @@ SCHEMES: dict[str, Scheme | None] = {"user_id": UserIDScheme(), "session": Sessi
 
 
 def request_message(request: SignedRequest) -> bytes:
-    """What the scheme ``session`` signs of a request."""
+    """The message that the scheme ``session`` signs for a request."""
     return message(
         request.method,
         request.target,
@@ -142,7 +142,7 @@ def request_message(request: SignedRequest) -> bytes:
 
 
 def message(*parts: str) -> bytes:
-    """The parts, each as its length in bytes, a colon and its bytes, so that no two lists are the same."""
+    """The parts, each as its length in bytes, a colon and its bytes, so that different parts never match."""
     encoded = [part.encode(errors="surrogateescape") for part in parts]
     return b"".join(b"%d:%b" % (len(part), part) for part in encoded)
 

@@ -48,10 +48,10 @@ async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
 
     An exception that a task raises instead of ending is logged.
     """
-    started = [task for task in tasks if task is not None]
-    for task in started:
+    running = [task for task in tasks if task is not None and not task.done()]
+    for task in running:
         task.cancel()
-    outcomes = await asyncio.gather(*started, return_exceptions=True)
-    for task, outcome in zip(started, outcomes, strict=True):
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
+    for task, outcome in zip(running, outcomes, strict=True):
         if isinstance(outcome, Exception):
             logger.error("%s failed", task.get_name(), exc_info=outcome)

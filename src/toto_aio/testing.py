@@ -1,4 +1,4 @@
-"""For tests of services: one that is served on a free port, and methods that are called in process.
+"""For tests of services: serve one on a free port, or call its methods in process.
 
     async with serving("methods") as client:
         assert await client.call("hello", {"name": "Ada"}) == {"hello": "Ada"}
@@ -7,7 +7,7 @@
         assert await call(hello, {"name": "Ada"}) == {"hello": "Ada"}
 
 Both work in every test framework that runs coroutines; in pytest they are the fixtures ``toto_serve`` and
-``toto_call``. Unless told otherwise all is kept in memory, also what the ``file`` of options keeps elsewhere.
+``toto_call``. Everything is kept in memory by default, even if the ``file`` of options names a database.
 """
 
 from __future__ import annotations
@@ -25,22 +25,25 @@ import msgspec
 from aiohttp import web
 
 import toto_aio.methods
-from toto_aio.app import LIFE, Life, create_app
+from toto_aio.app import create_app
 from toto_aio.auth.accounts import normal_user_id
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.client import Client
 from toto_aio.codecs import JSON
-from toto_aio.dispatch.call import Call, RawAnswer, Redirect, Streamed
-from toto_aio.dispatch.handler import Reply
+from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
+from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.method import compile_method
+from toto_aio.dispatch.reply import Reply
 from toto_aio.exceptions import UserIDExists
-from toto_aio.registry import DEFAULT_PACKAGE, compile_method
+from toto_aio.lifespan import LIFESPAN, Lifespan
+from toto_aio.registry import DEFAULT_PACKAGE
 from toto_aio.settings import Settings, SettingsError, read_settings
 
 __all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
 
 SHUTDOWN_TIMEOUT = 1.0
-"""Seconds that calls in flight have to finish when a test is over."""
+"""Seconds that calls in progress have to finish when a test is over."""
 
 Methods = str | ModuleType | Mapping[str, Any]
 Serve = Callable[..., Awaitable[Client]]
@@ -75,7 +78,7 @@ async def calling(*, file: str | os.PathLike[str] | None = None, **options: Any)
     options["method_module"] = toto_aio.methods  # those that are called are handed in
     settings = _settings(None, file, options)
     async with _running(settings) as runner:
-        yield InProcess(runner.app[LIFE], settings.method_timeout)
+        yield InProcess(runner.app[LIFESPAN], settings.method_timeout)
 
 
 class InProcess:
@@ -84,8 +87,8 @@ class InProcess:
     ``await call(invoke, {"name": "Ada"}, user_id="ada")``. Stores and events are the same for all calls.
     """
 
-    def __init__(self, life: Life, method_timeout: float) -> None:
-        self._life = life
+    def __init__(self, lifespan: Lifespan, method_timeout: float) -> None:
+        self._lifespan = lifespan
         self._method_timeout = method_timeout
         self._session_ids: dict[str, str] = {}
 
@@ -98,28 +101,28 @@ class InProcess:
     ) -> Any:
         """The result of an ``invoke``, or of the one in a module; with ``user_id``, in that user's session.
 
-        Raises the ``TotoException`` that a client would be told, and what else the method raises as it is. A
-        method with bytes of its own gives a ``RawAnswer`` (``body``, ``content_type``), a redirection a
-        ``Redirect`` (``url``, ``status``).
+        Raises the ``TotoException`` that a client would receive, and other exceptions of the method as they
+        are. A method with bytes of its own gives a ``RawAnswer`` (``body``, ``content_type``), a redirection
+        a ``Redirect`` (``url``, ``status``).
         """
-        require_loop(self._life.resources.loop)
+        require_loop(self._lifespan.runtime.loop)
         name = getattr(method, "__name__" if isinstance(method, ModuleType) else "__module__", "method")
-        dispatch = self._life.dispatcher({name: compile_method(name, method, self._method_timeout)})
+        dispatch = self._lifespan.dispatcher({name: compile_method(name, method, self._method_timeout)})
         session_id = None if user_id is None else (await self.session(user_id)).session_id
-        caller = Caller(self._life.resources.connection.sessions, session_id, None)
+        caller = Caller(self._lifespan.runtime.connection.sessions, session_id, None)
         reply = _Reply()
         call = Call(name, {} if parameters is None else deepcopy(parameters))
         try:
-            # Its request is none that could be typed: it raises.
+            # The protocol wants a request, which raises here.
             result = await dispatch(call, caller, cast(Reply, reply))
         finally:
             await dispatch.close()
         return RawAnswer(reply.written, reply.content_type) if isinstance(result, Streamed) else result
 
     async def session(self, user_id: str) -> UserSession:
-        """The session of a user's calls, with its ``state``; if need be their account is made, and it."""
+        """The session of a user's calls, with its ``state``; it and the account are created if needed."""
         user_id = normal_user_id(user_id)
-        sessions = self._life.resources.connection.sessions
+        sessions = self._lifespan.runtime.connection.sessions
         session = await sessions.load(self._session_ids.get(user_id, ""))
         if session is None:
             with suppress(UserIDExists):
@@ -130,7 +133,7 @@ class InProcess:
 
 
 def require_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Raise ``RuntimeError`` in another event loop, as of a test whose scope is not that of its fixture."""
+    """Raise ``RuntimeError`` in another event loop, as in a test whose scope differs from its fixture's."""
     if asyncio.get_running_loop() is not loop:
         raise RuntimeError(
             "The fixture has another event loop than this test: give both the same scope, by "
@@ -139,7 +142,7 @@ def require_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class _Reply:
-    """The ``Reply`` of a call without HTTP: there is no head that could be shaped, and nobody who leaves."""
+    """The ``Reply`` of a call without HTTP: it has no headers, and no client that could disconnect."""
 
     alone = True
     headers_only = False
@@ -179,7 +182,7 @@ class _Reply:
 def _settings(
     methods: Methods | None, file: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> Settings:
-    """The options of a test, which touch nothing that the file's service lives on."""
+    """The options of a test, which touches nothing that the service of the file uses."""
     given = {} if file is None else msgspec.structs.asdict(read_settings({}, file))
     alone = {"database": "memory://", "session_store": None, "events": "memory://"}
     named = {} if methods is None else {"method_module": methods}
@@ -194,7 +197,7 @@ def _settings(
 
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[web.AppRunner]:
-    """A service that runs and does not listen yet."""
+    """A running service that doesn't listen yet."""
     runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()

@@ -35,14 +35,14 @@ TOTO = [
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
-    """Hashes that cost little."""
+    """Hashes that are cheap to compute."""
     passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     yield passwords
     passwords.close()
 
 
 class Recorder(MemoryStore):
-    """A store in memory that remembers which of its operations were called."""
+    """An in-memory store that records which of its operations were called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Recorder(MemoryStore):
 
 
 class Held:
-    """A store whose first change of an account waits for ``go``; ``reached`` says that it is there."""
+    """A store whose first change of an account waits for ``go``; ``reached`` is set when it is waiting."""
 
     def __init__(self, store: Store) -> None:
         self.reached = asyncio.Event()
@@ -87,7 +87,7 @@ class Held:
 
 
 async def test_user_ids_are_lower_cased(store: Store, passwords: Passwords) -> None:
-    """However it is written, it is the same account, and stored in lower case."""
+    """However a user id is written, it means the same account and is stored in lower case."""
     accounts = Accounts(store, passwords)
     created = await accounts.create("Ada GRÜßE", PASSWORD)
     assert created.user_id == "ada grüße"
@@ -103,7 +103,7 @@ async def test_user_ids_are_lower_cased(store: Store, passwords: Passwords) -> N
 
 
 async def test_user_ids_keep_the_rest(store: Store, passwords: Passwords) -> None:
-    """Spaces and letters that only look alike make accounts of their own."""
+    """Spaces and letters that only look alike make different accounts."""
     accounts = Accounts(store, passwords)
     ids = ["abc", "abc ", " abc", "a b c", "äbc", "a\u0308bc", "ада", "a@example.org", "a.b/c\\d'e\"f;--%_"]
     for user_id in ids:
@@ -115,7 +115,7 @@ async def test_user_ids_keep_the_rest(store: Store, passwords: Passwords) -> Non
 
 
 async def test_nobody(store: Store, passwords: Passwords) -> None:
-    """An unknown user id has no account, and an empty one neither."""
+    """An unknown user id has no account, nor does an empty one."""
     accounts = Accounts(store, passwords)
     assert await accounts.get("ada") is None
     assert await accounts.get("") is None
@@ -132,7 +132,7 @@ async def test_the_longest_user_ids(store: Store, passwords: Passwords, user_id:
 
 @pytest.mark.parametrize("user_id", ["a" * 256, "é" * 128, "🦊" * 64, "İ" * 86, "a" * 1_000_000])
 async def test_longer_user_ids(passwords: Passwords, user_id: str) -> None:
-    """They are refused wherever one is given, and no database is asked."""
+    """They are refused wherever one is given, without querying a database."""
     store = Recorder()
     accounts = Accounts(store, passwords)
     for attempt in (
@@ -148,7 +148,7 @@ async def test_longer_user_ids(passwords: Passwords, user_id: str) -> None:
 
 @pytest.mark.parametrize("value", [*NOT_TEXT, "lone \ud800 surrogate"], ids=repr)
 async def test_what_is_no_text(passwords: Passwords, value: Any) -> None:
-    """A user id or password that is no Unicode string is refused, and no database is asked with it."""
+    """A user id or password that is not a Unicode string is refused, without querying a database."""
     store = Recorder()
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD)
@@ -164,7 +164,7 @@ async def test_what_is_no_text(passwords: Passwords, value: Any) -> None:
         with pytest.raises(InvalidParameters) as refused:
             await attempt
         assert refused.value.code == 1003
-    if value is not None:  # for a method of the author's own that is an account without a password
+    if value is not None:  # an author's own method may use None for an account without a password
         with pytest.raises(InvalidParameters):
             await accounts.create("eve", value)
     assert store.calls == []
@@ -192,7 +192,7 @@ async def test_what_is_no_text(passwords: Passwords, value: Any) -> None:
     ids=ascii,
 )
 async def test_user_ids_that_no_account_can_have(passwords: Passwords, user_id: str) -> None:
-    """What cannot be seen, and nothing, is refused when an account is made; it is merely unknown later."""
+    """Invisible or empty ones are refused when an account is created, and are merely unknown afterwards."""
     store = Recorder()
     accounts = Accounts(store, passwords)
     with pytest.raises(InvalidUserID) as refused:
@@ -208,7 +208,7 @@ async def test_user_ids_that_no_account_can_have(passwords: Passwords, user_id: 
 
 @pytest.mark.parametrize("password", ["12345678", "x" * 1024, "é" * 4, "é" * 512, "a\x00\n\tbcdef", " " * 8])
 async def test_passwords_of_the_right_length(store: Store, passwords: Passwords, password: str) -> None:
-    """8 to 1,024 bytes of anything can be a password, and that one alone is right."""
+    """8 to 1,024 bytes of any content can be a password, and only that password is right."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", password)
     assert await accounts.verify("ada", password)
@@ -232,7 +232,7 @@ async def test_passwords_of_the_wrong_length(passwords: Passwords, password: str
 
 
 async def test_another_shortest_length(store: Store, passwords: Passwords) -> None:
-    """``password_min_length`` moves the limit for new passwords, not for those that are there."""
+    """``password_min_length`` moves the limit for new passwords, not for existing ones."""
     await Accounts(store, passwords).create("old", "12345678")
     accounts = Accounts(store, passwords, password_min_length=12)
     with pytest.raises(InvalidParameters, match="12 to 1024 bytes"):
@@ -243,7 +243,7 @@ async def test_another_shortest_length(store: Store, passwords: Passwords) -> No
 
 @pytest.mark.parametrize("password", ["", "x", "x" * 1025, "x" * 1_000_000, PASSWORD + "x" * 2000])
 async def test_a_login_with_any_length(store: Store, passwords: Passwords, password: str) -> None:
-    """A wrong password is wrong, whatever its length: the answer tells nothing."""
+    """A wrong password is wrong whatever its length: the error reveals nothing."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD)
     with pytest.raises(InvalidCredentials) as refused:
@@ -252,7 +252,7 @@ async def test_a_login_with_any_length(store: Store, passwords: Passwords, passw
 
 
 async def test_no_password_is_cut(store: Store, passwords: Passwords) -> None:
-    """The longest password with more behind it is another."""
+    """The longest password followed by more text is a different password."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", "x" * 1024)
     with pytest.raises(InvalidCredentials):
@@ -260,7 +260,7 @@ async def test_no_password_is_cut(store: Store, passwords: Passwords) -> None:
 
 
 async def test_an_unknown_user(store: Store, passwords: Passwords) -> None:
-    """The answer is that to a wrong password."""
+    """The error is the same as for a wrong password."""
     with pytest.raises(InvalidCredentials) as refused:
         await Accounts(store, passwords).verify("ada", PASSWORD)
     assert refused.value.as_dict() == {"code": 1005, "value": "Invalid user ID or password"}
@@ -268,7 +268,7 @@ async def test_an_unknown_user(store: Store, passwords: Passwords) -> None:
 
 @pytest.mark.parametrize("password", ["", "None", "null", PASSWORD])
 async def test_an_account_without_a_password(store: Store, passwords: Passwords, password: str) -> None:
-    """No password opens it, and none can be set by who knows none."""
+    """No password opens it, and nobody can set one without knowing the current one."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", None)
     with pytest.raises(InvalidCredentials):
@@ -278,7 +278,7 @@ async def test_an_account_without_a_password(store: Store, passwords: Passwords,
 
 
 async def test_the_hash_is_salted_and_argon2id(store: Store, passwords: Passwords) -> None:
-    """Nothing of a password is stored, and one password has two hashes."""
+    """No part of a password is stored, and the same password has two hashes."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD)
     await accounts.create("eve", PASSWORD)
@@ -291,7 +291,7 @@ async def test_the_hash_is_salted_and_argon2id(store: Store, passwords: Password
 
 @pytest.mark.parametrize(("password", "stored"), TOTO)
 async def test_a_hash_of_totos(store: Store, passwords: Passwords, password: str, stored: str) -> None:
-    """It is verified, and argon2id stands in its place after the first login; the rest stays."""
+    """It is verified, and argon2id replaces it after the first login; the rest stays unchanged."""
     accounts = Accounts(store, passwords)
     await store.add_account(Account("ada", stored, {"name": "Ada"}))
     with pytest.raises(InvalidCredentials):
@@ -313,7 +313,7 @@ async def test_a_hash_of_totos(store: Store, passwords: Passwords, password: str
     ["", "plain", "$p5k2$", "$p5k2$$$", "$p5k2$zz$salt$x", "$p5k2$0$salt$x", "$argon2id$", "$1$x$y", "é"],
 )
 async def test_a_broken_hash(store: Store, passwords: Passwords, stored: str) -> None:
-    """It fits no password, not even itself."""
+    """It matches no password, not even itself."""
     accounts = Accounts(store, passwords)
     await store.add_account(Account("ada", stored))
     for password in ("", stored, PASSWORD):
@@ -322,7 +322,7 @@ async def test_a_broken_hash(store: Store, passwords: Passwords, stored: str) ->
 
 
 async def test_changed_parameters(store: Store, passwords: Passwords) -> None:
-    """A hash of other parameters is replaced at the next login, and by no failed one."""
+    """A hash with other parameters is replaced at the next successful login, not at a failed one."""
     await Accounts(store, passwords).create("ada", PASSWORD)
     stronger = Passwords(argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1))
     accounts = Accounts(store, stronger)
@@ -350,7 +350,7 @@ async def test_a_current_hash_is_left_alone(passwords: Passwords) -> None:
 
 
 async def test_a_password_is_changed(store: Store, passwords: Passwords) -> None:
-    """The new one is right and the old one wrong; the values stay."""
+    """The new password is right and the old one wrong; the values stay unchanged."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD, name="Ada")
     await accounts.change_password("ada", PASSWORD, "battery staple")
@@ -360,7 +360,7 @@ async def test_a_password_is_changed(store: Store, passwords: Passwords) -> None
 
 
 async def test_a_change_needs_the_current_password(store: Store, passwords: Passwords) -> None:
-    """With a wrong one, or for nobody, nothing changes."""
+    """With a wrong password, or for an unknown user, nothing changes."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD)
     before = await store.get_account("ada")
@@ -372,7 +372,7 @@ async def test_a_change_needs_the_current_password(store: Store, passwords: Pass
 
 
 async def test_a_new_hash_does_not_undo_a_password_change(store: Store, passwords: Passwords) -> None:
-    """A login that replaces an old hash while the password is changed does not bring the old one back."""
+    """A login that replaces an old hash during a password change does not bring the old password back."""
     held: Any = Held(store)
     accounts = Accounts(held, passwords)
     password, stored = TOTO[0]
@@ -388,7 +388,7 @@ async def test_a_new_hash_does_not_undo_a_password_change(store: Store, password
 
 
 async def test_of_two_changes_at_once_one_counts(store: Store, passwords: Passwords) -> None:
-    """The second has not given the password that is current by then."""
+    """The second change does not have the password that is current by then."""
     held: Any = Held(store)
     accounts = Accounts(held, passwords)
     await accounts.create("ada", PASSWORD)
@@ -405,7 +405,7 @@ async def test_of_two_changes_at_once_one_counts(store: Store, passwords: Passwo
 
 
 async def test_values(store: Store, passwords: Passwords) -> None:
-    """The values that an account was made with are there; a missing one reads as None."""
+    """The values that an account was created with are there; a missing one reads as None."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD, name="Ada", tags=["a", {"b": None}], zero=0)
     account = await accounts.get("ada")
@@ -418,7 +418,7 @@ async def test_values(store: Store, passwords: Passwords) -> None:
 
 
 async def test_values_of_any_name(store: Store, passwords: Passwords) -> None:
-    """No name that an operator may allow collides with one of Python's."""
+    """No name that an operator may allow collides with a Python name."""
     names = {"self": 1, "class": 2, "a b": 3, "items": 4, "__class__": 5, "": 6, "values": 7}
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD, **names)
@@ -428,7 +428,7 @@ async def test_values_of_any_name(store: Store, passwords: Passwords) -> None:
 
 
 async def test_the_user_id_can_only_be_read(store: Store, passwords: Passwords) -> None:
-    """An account stays its user's, as a key and as an attribute."""
+    """It cannot be changed, neither as a key nor as an attribute."""
     account: Any = await Accounts(store, passwords).create("ada", PASSWORD)
     assert (account.user_id, account["user_id"], "user_id" in account) == ("ada", "ada", True)
     with pytest.raises(KeyError):
@@ -441,7 +441,7 @@ async def test_the_user_id_can_only_be_read(store: Store, passwords: Passwords) 
 
 
 async def test_the_password_is_never_visible(store: Store, passwords: Passwords) -> None:
-    """Neither it nor its hash is among the values, nor can be set there."""
+    """Neither the password nor its hash is among the values, and neither can be set there."""
     accounts = Accounts(store, passwords)
     for account in (await accounts.create("ada", PASSWORD), await accounts.get("ada")):
         assert account is not None
@@ -460,7 +460,7 @@ async def test_the_password_is_never_visible(store: Store, passwords: Passwords)
 
 
 async def test_the_other_ways_of_a_dictionary(store: Store, passwords: Passwords) -> None:
-    """A missing key has the default that is asked for, as in any dictionary."""
+    """A missing key returns the given default, as in any dictionary."""
     account = await Accounts(store, passwords).create("ada", PASSWORD, name="Ada", none=None)
     assert account.get("name", "x") == "Ada"
     assert account.get("missing") is None
@@ -471,7 +471,7 @@ async def test_the_other_ways_of_a_dictionary(store: Store, passwords: Passwords
 
 
 async def test_changes_are_saved(store: Store, passwords: Passwords) -> None:
-    """What was set is seen at once here, and by others once it is saved."""
+    """A value that was set is visible here immediately, and to others once it is saved."""
     accounts = Accounts(store, passwords)
     account = await accounts.create("ada", PASSWORD, name="Ada", kept=1)
     account["name"] = "Augusta"
@@ -487,7 +487,7 @@ async def test_changes_are_saved(store: Store, passwords: Passwords) -> None:
 
 
 async def test_a_deleted_value_reads_as_none(store: Store, passwords: Passwords) -> None:
-    """At once, and after it was saved and read anew."""
+    """Immediately, and after it was saved and read again."""
     accounts = Accounts(store, passwords)
     account = await accounts.create("ada", PASSWORD, name="Ada")
     del account["name"]
@@ -499,7 +499,7 @@ async def test_a_deleted_value_reads_as_none(store: Store, passwords: Passwords)
 
 
 async def test_a_save_keeps_what_others_wrote(store: Store, passwords: Passwords) -> None:
-    """Only the values that were set are written, also when both save at once."""
+    """Only the values that were set are written, even when both save at the same time."""
     accounts = Accounts(store, passwords)
     await accounts.create("ada", PASSWORD, a=0, b=0, c=0)
     one, two = await accounts.get("ada"), await accounts.get("ada")
@@ -515,7 +515,7 @@ async def test_a_save_keeps_what_others_wrote(store: Store, passwords: Passwords
 
 
 async def test_a_save_without_changes_writes_nothing(passwords: Passwords) -> None:
-    """Nor does a second save write what the first one wrote."""
+    """A second save does not write again what the first one wrote."""
     store = Recorder()
     account = await Accounts(store, passwords).create("ada", PASSWORD)
     await account.save()
@@ -527,7 +527,7 @@ async def test_a_save_without_changes_writes_nothing(passwords: Passwords) -> No
 
 
 async def test_load_reads_anew(store: Store, passwords: Passwords) -> None:
-    """With names only these, else all; what was set to them and not saved is dropped."""
+    """It reads the named values, or all without names; unsaved changes to them are dropped."""
     accounts = Accounts(store, passwords)
     account = await accounts.create("ada", PASSWORD, a=0, b=0)
     other = await accounts.get("ada")
@@ -545,7 +545,7 @@ async def test_load_reads_anew(store: Store, passwords: Passwords) -> None:
 
 
 async def test_a_save_that_failed_can_be_tried_again(passwords: Passwords) -> None:
-    """What could not be written is still there to be written, with what was set meanwhile."""
+    """Values that could not be written are still pending, together with values set in the meantime."""
 
     class Failing(MemoryStore):
         fails = True
@@ -570,7 +570,7 @@ async def test_a_save_that_failed_can_be_tried_again(passwords: Passwords) -> No
 
 
 async def test_changes_during_a_save_are_kept(store: Store, passwords: Passwords) -> None:
-    """What is set while a save is under way is written by the next one, and reads as it was set."""
+    """A value set while a save is in progress is written by the next save, and reads as it was set."""
     held: Any = Held(store)
     accounts = Accounts(held, passwords)
     account = await accounts.create("ada", PASSWORD)
@@ -592,12 +592,12 @@ async def test_changes_during_a_save_are_kept(store: Store, passwords: Passwords
 
 
 def test_allowed_values() -> None:
-    """Only allowed names pass; the parameters of the methods themselves are none of them."""
+    """Only allowed names pass; parameters of the methods themselves are not among them."""
     parameters = {"user_id": "ada", "password": "x", "new_password": "y", "session_id": "z", "name": "Ada"}
     assert account_values(parameters, frozenset({"name", "other"})) == {"name": "Ada"}
 
 
 def test_unknown_values() -> None:
-    """The refusal names them all."""
+    """The error names all of them."""
     with pytest.raises(InvalidParameters, match=r"admin, role$"):
         account_values({"role": 1, "name": 1, "admin": 1}, frozenset({"name"}))

@@ -1,4 +1,4 @@
-"""Passwords: hashed with argon2id, Toto's hashes understood, and never on the event loop."""
+"""Passwords are hashed with argon2id, Toto's hashes are understood, and the event loop is never blocked."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from toto_aio.auth.passwords import MAX_BYTES, Passwords
 
 
 def quick() -> closing[Passwords]:
-    """Passwords whose hashes cost next to nothing, closed at the end."""
+    """Passwords whose hashes cost almost nothing, closed at the end."""
     return closing(Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)))
 
 
 def toto_hash(password: bytes, salt: str, iterations: int | None = None) -> str:
-    """A hash as Toto made it: PBKDF2-HMAC-SHA1 (RFC 8018) by hand, its 24 bytes in base64 with ``./``."""
+    """A hash in Toto's format: PBKDF2-HMAC-SHA1 (RFC 8018) by hand, its 24 bytes in base64 with ``./``."""
     head = f"$p5k2${'' if iterations is None else f'{iterations:x}'}${salt}"
     key = b""
     for block in (1, 2):  # of 20 bytes each
@@ -35,7 +35,7 @@ def toto_hash(password: bytes, salt: str, iterations: int | None = None) -> str:
 
 
 async def test_the_right_password_and_no_other() -> None:
-    """A password verifies against its own hash, and what is nearly it does not."""
+    """A password verifies against its own hash, and similar passwords do not."""
     with quick() as passwords:
         stored = await passwords.hash("correct horse")
         assert await passwords.verify("correct horse", stored)
@@ -52,7 +52,7 @@ async def test_hashes_are_argon2id_of_the_promised_parameters() -> None:
 
 
 async def test_each_hash_has_a_salt_of_its_own() -> None:
-    """The same password gives another hash each time."""
+    """The same password gives a different hash each time."""
     with quick() as passwords:
         assert await passwords.hash("correct horse") != await passwords.hash("correct horse")
 
@@ -62,7 +62,7 @@ async def test_each_hash_has_a_salt_of_its_own() -> None:
     ["p\u00e4ssw\u00f6rd", "\U0001f600" * 8, "nul\0in the middle", "\0" * 8, "x" * MAX_BYTES, " " * 8],
 )
 async def test_any_text_can_be_a_password(password: str) -> None:
-    """Text beyond ASCII, with NULs, and of the greatest length is hashed whole."""
+    """Text beyond ASCII, with NULs, and of the maximum length is hashed in full."""
     with quick() as passwords:
         stored = await passwords.hash(password)
         assert await passwords.verify(password, stored)
@@ -71,7 +71,7 @@ async def test_any_text_can_be_a_password(password: str) -> None:
 
 
 async def test_a_nul_does_not_end_a_password() -> None:
-    """What stands behind a NUL counts."""
+    """Characters after a NUL count."""
     with quick() as passwords:
         stored = await passwords.hash("correct\0horse")
         for wrong in ("correct", "correct\0", "correct\0house", "correcthorse", "correct horse"):
@@ -86,7 +86,7 @@ async def test_no_account_has_no_password() -> None:
 
 
 async def test_a_password_that_is_too_long_is_wrong() -> None:
-    """A password of more than 1,024 bytes is wrong, even where it, or its beginning, was hashed."""
+    """A password of more than 1,024 bytes is wrong, even if it, or its beginning, was hashed."""
     with quick() as passwords:
         too_long = "x" * (MAX_BYTES + 1)
         assert not await passwords.verify(too_long, await passwords.hash(too_long))
@@ -97,21 +97,21 @@ async def test_a_password_that_is_too_long_is_wrong() -> None:
 
 
 async def test_text_that_is_no_unicode_is_a_wrong_password() -> None:
-    """Half a character is a wrong password and nothing worse."""
+    """Half of a surrogate pair is just a wrong password."""
     with quick() as passwords:
         assert not await passwords.verify("\ud800 horse", await passwords.hash("correct horse"))
         assert not await passwords.verify("\ud800 horse", None)
 
 
 async def test_needs_rehash() -> None:
-    """A hash of other parameters is to be replaced, and so is Toto's; one of the same is not."""
+    """A hash with other parameters needs a rehash, and so does Toto's; one with the same does not."""
     with quick() as passwords, closing(Passwords()) as stronger:
         stored = await passwords.hash("correct horse")
         assert not passwords.needs_rehash(stored)
         assert stronger.needs_rehash(stored)
         assert passwords.needs_rehash(await stronger.hash("correct horse"))
         assert passwords.needs_rehash(toto_hash(b"correct horse", "saltsalt"))
-        assert await stronger.verify("correct horse", stored)  # until then it is understood
+        assert await stronger.verify("correct horse", stored)  # it is understood until then
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ async def test_needs_rehash() -> None:
     ],
 )
 async def test_the_vectors_of_totos_library(password: str, stored: str) -> None:
-    """The hashes in the tests of PBKDF2.py, which Toto carried with it, verify."""
+    """The hashes in the tests of PBKDF2.py, which Toto included, verify."""
     with quick() as passwords:
         assert await passwords.verify(password, stored)
         assert not await passwords.verify(password + "x", stored)
@@ -134,7 +134,7 @@ async def test_the_vectors_of_totos_library(password: str, stored: str) -> None:
 @pytest.mark.parametrize("iterations", [None, 1, 15, 16, 400, 1000])
 @pytest.mark.parametrize("salt", ["8charslt", "", "./ABCxyz", "s" * 40])
 async def test_hashes_of_toto_verify(iterations: int | None, salt: str) -> None:
-    """A hash made by hand as Toto's are verifies, with hexadecimal iterations, or none for 400."""
+    """A hash made by hand in Toto's format verifies, with hexadecimal iterations or, for 400, none."""
     with quick() as passwords:
         stored = toto_hash("p\u00e4ssword".encode(), salt, iterations)
         assert await passwords.verify("p\u00e4ssword", stored)
@@ -143,7 +143,7 @@ async def test_hashes_of_toto_verify(iterations: int | None, salt: str) -> None:
 
 
 async def test_empty_iterations_mean_400() -> None:
-    """No iterations and 190, which is 400, are as many; but each is part of what salts the hash."""
+    """No iterations and hexadecimal 190 both mean 400, but each is part of what salts the hash."""
     with quick() as passwords:
         none, named = toto_hash(b"correct horse", "saltsalt"), toto_hash(b"correct horse", "saltsalt", 400)
         assert named.startswith("$p5k2$190$")
@@ -153,7 +153,7 @@ async def test_empty_iterations_mean_400() -> None:
 
 
 ARGON2 = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$t5QLzMlfSPLMezb1X/hRw1bKTTpryM1JhqBpLyqseOw"
-"""That of "correct horse"."""
+"""The hash of "correct horse"."""
 
 
 @pytest.mark.parametrize(
@@ -197,19 +197,19 @@ ARGON2 = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$t5QLzMlfSPLMezb1X/hR
     ids=ascii,
 )
 async def test_a_malformed_hash_fits_nothing(stored: str) -> None:
-    """What is no hash verifies no password, and raises nothing."""
+    """A malformed hash verifies no password, and raises nothing."""
     with quick() as passwords:
         assert not await passwords.verify("correct horse", stored)
         assert not await passwords.verify("", stored)
 
 
 def slow() -> closing[Passwords]:
-    """Passwords of which each costs a tenth of a second, in which an idle loop turns thousands of times."""
+    """Passwords that take a tenth of a second each, in which an idle loop makes thousands of iterations."""
     return closing(Passwords(argon2.PasswordHasher(time_cost=8, memory_cost=19456, parallelism=1)))
 
 
 async def turns_of_the_loop(work: asyncio.Task[Any]) -> int:
-    """How often the loop turns until the work is done; work on the loop itself is done in one turn."""
+    """How many iterations the loop makes until the work is done; work on the loop itself takes only one."""
     turns = 0
     while not work.done():
         await asyncio.sleep(0)
@@ -219,7 +219,7 @@ async def turns_of_the_loop(work: asyncio.Task[Any]) -> int:
 
 @pytest.mark.parametrize("kind", ["none", "argon2", "toto"])
 async def test_the_loop_goes_on_while_a_password_is_verified(kind: str) -> None:
-    """Other work goes on in the same loop, whichever hash is looked at."""
+    """Other work continues in the same loop, whichever kind of hash is verified."""
     with slow() as passwords:
         stored = {
             "none": None,
@@ -232,13 +232,13 @@ async def test_the_loop_goes_on_while_a_password_is_verified(kind: str) -> None:
 
 
 async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:
-    """Hashing does not hold up the loop either."""
+    """Hashing does not block the loop either."""
     with slow() as passwords:
         assert await turns_of_the_loop(asyncio.create_task(passwords.hash("correct horse"))) > 10
 
 
 async def test_many_at_once() -> None:
-    """A burst of logins is worked off, each with its own answer."""
+    """A burst of logins is processed, each with its own result."""
     with quick() as passwords:
         stored = [await passwords.hash(f"password {number}") for number in range(5)]
         answers = await asyncio.gather(

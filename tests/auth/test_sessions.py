@@ -1,4 +1,4 @@
-"""The rules of sessions: ids, life-time, saving without losing what others wrote, and who calls."""
+"""The rules of sessions: ids, lifetimes, saves that keep what others wrote, and the caller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
-from toto_aio.models import Account, Client, Session
+from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.stores import Store
 from toto_aio.stores.memory import MemoryStore
@@ -29,12 +29,12 @@ MakeSessions = Callable[..., Sessions]
 
 PASSWORD = "correct horse"
 SOON = 20.0
-"""Seconds that a test may take between two looks at the clock."""
+"""Seconds that a test may take between two readings of the clock."""
 
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
-    """Hashes that cost little."""
+    """Hashes that are cheap to compute."""
     passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     yield passwords
     passwords.close()
@@ -42,7 +42,7 @@ def passwords() -> Iterator[Passwords]:
 
 @pytest.fixture
 def make_sessions(store: Store, passwords: Passwords) -> MakeSessions:
-    """The sessions in the store under settings: ``make_sessions(session_ttl=10)``."""
+    """The sessions in the store under the given settings: ``make_sessions(session_ttl=10)``."""
     return lambda **options: Sessions(store, Accounts(store, passwords), Settings(**options))
 
 
@@ -53,7 +53,7 @@ def sessions(make_sessions: MakeSessions) -> Sessions:
 
 
 class Held:
-    """Lets the first call of some of a store's operations wait for ``go``; ``reached``: it is there."""
+    """Make the first call of some store operations wait for ``go``; ``reached`` is set when it is waiting."""
 
     def __init__(self, store: Any, *operations: str) -> None:
         self.reached = asyncio.Event()
@@ -72,14 +72,14 @@ class Held:
 
 
 def changes_of_accounts(store: Any) -> list[str]:
-    """The operations of a store that change an account which is there."""
+    """The operations of a store that change an existing account."""
     others = ("_", "get_", "add_", "open", "close", "sweep")
     names = [name for name in dir(store) if not name.startswith(others) and "session" not in name]
     return [name for name in names if callable(getattr(store, name))]
 
 
 class Counted:
-    """Counts the calls of a store's operation."""
+    """Counts the calls of a store operation."""
 
     def __init__(self, store: Any, operation: str) -> None:
         self.calls = 0
@@ -93,20 +93,20 @@ class Counted:
 
 
 async def stored(store: Store, user_id: str = "ada") -> Session:
-    """The one session of a user, as it is stored."""
+    """The only session of a user, as it is stored."""
     [session] = await store.list_sessions(user_id)
     return session
 
 
 async def load(sessions: Sessions, session_id: str) -> UserSession:
-    """A session that must be there."""
+    """A session that must exist."""
     session = await sessions.load(session_id)
     assert session is not None
     return session
 
 
 async def state_of(sessions: Sessions, session: UserSession) -> dict[str, Any]:
-    """What is stored of a session's state, as another request reads it."""
+    """The stored state of a session, as another request reads it."""
     return (await load(sessions, session.session_id)).state
 
 
@@ -114,7 +114,7 @@ async def state_of(sessions: Sessions, session: UserSession) -> dict[str, Any]:
 
 
 async def test_a_new_session(sessions: Sessions) -> None:
-    """It is the user's, empty, lives as long as the settings say, and can be loaded by its id."""
+    """It belongs to the user, is empty, is valid for as long as the settings say, and loads by its id."""
     session = await sessions.create("ada")
     assert (session.user_id, session.state) == ("ada", {})
     assert 0 <= time.time() + 30 * 86400 - session.expires < SOON
@@ -128,7 +128,7 @@ async def test_a_new_session(sessions: Sessions) -> None:
 
 
 async def test_an_anonymous_session(sessions: Sessions) -> None:
-    """Its user id is empty, and it lives for a day."""
+    """Its user id is empty, and it is valid for a day."""
     session = await sessions.create()
     assert session.user_id == ""
     assert 0 <= time.time() + 86400 - session.expires < SOON
@@ -136,19 +136,19 @@ async def test_an_anonymous_session(sessions: Sessions) -> None:
 
 
 async def test_ids_cannot_be_guessed(sessions: Sessions) -> None:
-    """Each has 32 random bytes that no other session has, in letters that any header can carry."""
+    """Each has 32 random bytes that no other session has, in characters that any header can carry."""
     ids = [(await sessions.create("ada")).session_id for _ in range(200)]
     assert len(set(ids)) == 200
     for session_id in ids:
         assert set(session_id) <= set(string.ascii_letters + string.digits + "-_")
         assert len(base64.urlsafe_b64decode(session_id + "=")) == 32
-    for length in (4, 8):  # neither the time nor a counter stands in front or behind
+    for length in (4, 8):  # neither the time nor a counter is at the beginning or the end
         assert len({session_id[:length] for session_id in ids}) > 195
         assert len({session_id[-length:] for session_id in ids}) > 195
 
 
 async def test_ids_are_hashed_at_rest(store: Store, sessions: Sessions) -> None:
-    """The store knows a session by the SHA-256 of its id alone, and that opens nothing."""
+    """The store knows a session only by the SHA-256 of its id, which does not load it."""
     session = await sessions.create("ada")
     session["a"] = 1
     await session.save()
@@ -160,11 +160,11 @@ async def test_ids_are_hashed_at_rest(store: Store, sessions: Sessions) -> None:
 
 
 async def test_every_login_has_an_id_of_its_own(sessions: Sessions) -> None:
-    """A second login leaves the first session as it is."""
+    """A second login leaves the first session unchanged."""
     await sessions.accounts.create("ada", PASSWORD)
     first, second = (
-        await sessions.log_in("Ada", PASSWORD, Client("127.0.0.1")),
-        await sessions.log_in("ada", PASSWORD, Client("127.0.0.1")),
+        await sessions.log_in("Ada", PASSWORD, ClientInfo("127.0.0.1")),
+        await sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1")),
     )
     assert first.session_id != second.session_id
     for session in (first, second):
@@ -177,7 +177,7 @@ async def test_every_login_has_an_id_of_its_own(sessions: Sessions) -> None:
     ids=len,
 )
 async def test_unknown_ids(sessions: Sessions, session_id: str) -> None:
-    """They have no session, whatever they look like, and make none."""
+    """They have no session, whatever they look like, and create none."""
     await sessions.create("ada")
     assert await sessions.load(session_id) is None
     assert await sessions.load(session_id) is None
@@ -185,7 +185,7 @@ async def test_unknown_ids(sessions: Sessions, session_id: str) -> None:
 
 @pytest.mark.parametrize("session_id", ["", "x" * 257])
 async def test_ids_of_impossible_length(store: Store, sessions: Sessions, session_id: str) -> None:
-    """The store is not asked for what it cannot have."""
+    """The store is not queried for an id that it cannot have."""
     reads = Counted(store, "get_session")
     assert await sessions.load(session_id) is None
     assert reads.calls == 0
@@ -193,7 +193,7 @@ async def test_ids_of_impossible_length(store: Store, sessions: Sessions, sessio
 
 @pytest.mark.parametrize("session_id", [{"$gt": ""}, ["x"], [], 0, 1, True, False, b"x", 1.5], ids=shown)
 async def test_ids_that_are_no_text(store: Store, sessions: Sessions, session_id: Any) -> None:
-    """What a client may send in place of an id has no session, and never reaches the store."""
+    """Other values that a client may send as an id have no session, and never reach the store."""
     reads = Counted(store, "get_session")
     assert await sessions.load(session_id) is None
     assert await Caller(sessions, None, None).retrieve(session_id) is None
@@ -201,7 +201,7 @@ async def test_ids_that_are_no_text(store: Store, sessions: Sessions, session_id
 
 
 async def test_an_ended_session(store: Store, sessions: Sessions) -> None:
-    """It cannot be loaded any more; the user's others can."""
+    """It can no longer be loaded; the user's other sessions can."""
     session, other = await sessions.create("ada"), await sessions.create("ada")
     await sessions.end(session)
     assert await sessions.load(session.session_id) is None
@@ -210,7 +210,7 @@ async def test_an_ended_session(store: Store, sessions: Sessions) -> None:
 
 
 async def test_the_others_are_ended(sessions: Sessions) -> None:
-    """All sessions of the user but the one; those of other users stay."""
+    """All other sessions of the user end; those of other users stay."""
     session = await sessions.create("ada")
     others = [await sessions.create("ada") for _ in range(3)]
     eve, anonymous = await sessions.create("eve"), await sessions.create()
@@ -222,14 +222,14 @@ async def test_the_others_are_ended(sessions: Sessions) -> None:
 
 
 async def test_an_anonymous_session_has_no_others(sessions: Sessions) -> None:
-    """Anonymous sessions belong to nobody, so that one cannot end those of strangers."""
+    """Anonymous sessions belong to nobody, so one of them cannot end those of strangers."""
     session, stranger = await sessions.create(), await sessions.create()
     assert await sessions.end_others(session) == 0
     assert await sessions.load(stranger.session_id) is not None
 
 
 async def test_an_expired_session(store: Store, sessions: Sessions) -> None:
-    """It is as if there were none, and loading it does not bring it back."""
+    """It counts as missing, and loading it does not bring it back."""
     session = await sessions.create("ada")
     await store.touch_session(session.record.key, time.time() - 1, time.time())
     assert await sessions.load(session.session_id) is None
@@ -240,7 +240,7 @@ async def test_an_expired_session(store: Store, sessions: Sessions) -> None:
 
 
 async def test_a_fresh_session_is_not_written(store: Store, make_sessions: MakeSessions) -> None:
-    """Renewing does not cost a write on every request."""
+    """Renewal does not cost a write on every request."""
     for options in ({}, {"session_renew": 600}, {"session_ttl": 1e9}, {"session_max_ttl": 60}):
         sessions = make_sessions(**options)
         session = await sessions.create("ada")
@@ -276,7 +276,7 @@ async def test_renewal(
     left: float,
     life: float | None,
 ) -> None:
-    """With 0 after a hundredth of its life, else with less than so much left; for anonymous ones apart."""
+    """0 renews after a hundredth of the lifetime, else when less is left; anonymous sessions separately."""
     sessions = make_sessions(**options)
     session = await sessions.create(user_id)
     before = time.time() + left
@@ -292,7 +292,7 @@ async def test_renewal(
 
 
 async def test_a_session_ends_at_last(store: Store, make_sessions: MakeSessions) -> None:
-    """However often it is used it lives no longer than ``session_max_ttl``."""
+    """However often it is used, it ends after ``session_max_ttl``."""
     sessions = make_sessions(session_ttl=1000, session_max_ttl=5000)
     session = await sessions.create("ada")
     now = time.time()
@@ -308,7 +308,7 @@ async def test_a_session_ends_at_last(store: Store, make_sessions: MakeSessions)
 
 
 async def test_no_session_is_made_to_live_longer(make_sessions: MakeSessions) -> None:
-    """``session_max_ttl`` counts from the first moment, for anonymous sessions too."""
+    """``session_max_ttl`` counts from the creation, for anonymous sessions too."""
     sessions = make_sessions(session_ttl=1000, anon_session_ttl=1000, session_max_ttl=100)
     for user_id in ("ada", ""):
         session = await sessions.create(user_id)
@@ -316,14 +316,14 @@ async def test_no_session_is_made_to_live_longer(make_sessions: MakeSessions) ->
 
 
 async def test_a_shorter_life_is_not_applied_backwards(store: Store, make_sessions: MakeSessions) -> None:
-    """A session that was made under a longer life keeps it."""
+    """A session that was created with a longer lifetime keeps it."""
     session = await make_sessions(session_ttl=5000).create("ada")
     loaded = await load(make_sessions(session_ttl=1000), session.session_id)
     assert loaded.expires == (await stored(store)).expires == session.expires
 
 
 async def test_a_renewal_revives_nothing(store: Store, make_sessions: MakeSessions) -> None:
-    """A session that ends while it is being renewed has ended."""
+    """A session that ends while it is being renewed stays ended."""
     sessions = make_sessions(session_ttl=1000)
     session = await sessions.create("ada")
     await store.touch_session(session.record.key, time.time() + 10, time.time())
@@ -337,7 +337,7 @@ async def test_a_renewal_revives_nothing(store: Store, make_sessions: MakeSessio
 
 
 async def test_a_save_does_not_undo_a_renewal(store: Store, make_sessions: MakeSessions) -> None:
-    """A long request saves after another has renewed the session: the session lives on."""
+    """A long request saves after another has renewed the session: the session stays valid."""
     sessions = make_sessions(session_ttl=1000)
     session = await sessions.create("ada")
     await store.touch_session(session.record.key, time.time() + 995, time.time())
@@ -371,7 +371,7 @@ async def test_dictionary_access(sessions: Sessions) -> None:
 
 
 async def test_whose_session_it_is_can_only_be_read(sessions: Sessions) -> None:
-    """A method cannot make itself another user, or live longer, by an assignment."""
+    """A method cannot become another user, or extend the lifetime, by an assignment."""
     session: Any = await sessions.create("ada")
     for name in ("user_id", "expires", "state"):
         with pytest.raises(AttributeError):
@@ -408,7 +408,7 @@ STATE: dict[str, Any] = {
 
 
 async def test_state_of_every_plain_kind(sessions: Sessions) -> None:
-    """It comes back as it went in, each value of its own type."""
+    """It comes back unchanged, each value with its own type."""
     session = await sessions.create("ada")
     session.state.update(STATE)
     await session.save()
@@ -418,12 +418,12 @@ async def test_state_of_every_plain_kind(sessions: Sessions) -> None:
 
 
 async def test_a_save_writes_changed_keys_alone(sessions: Sessions) -> None:
-    """What another request wrote to other keys is kept, and seen here after the save."""
+    """What another request wrote to other keys is kept, and visible here after the save."""
     session = await sessions.create("ada")
     session.state.update({"mine": 0, "theirs": 0, "removed": 0})
     await session.save()
     one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
-    assert two["theirs"] == 0  # it has read them, which is no change
+    assert two["theirs"] == 0  # reading them is not a change
     one["theirs"], one["new"] = 1, 1
     del one["removed"]
     await one.save()
@@ -434,7 +434,7 @@ async def test_a_save_writes_changed_keys_alone(sessions: Sessions) -> None:
 
 
 async def test_saves_at_once_keep_each_other(sessions: Sessions) -> None:
-    """Ten requests save a key each at the same time: ten keys."""
+    """Ten requests save one key each at the same time, and all ten keys are stored."""
     session = await sessions.create("ada")
     loaded = [await load(sessions, session.session_id) for _ in range(10)]
     for n, other in enumerate(loaded):
@@ -444,7 +444,7 @@ async def test_saves_at_once_keep_each_other(sessions: Sessions) -> None:
 
 
 async def test_servers_that_save_at_once_keep_each_other(make_sessions: MakeSessions) -> None:
-    """So do ten servers, which do not know of each other."""
+    """The same holds for ten servers, which do not know of each other."""
     session = await make_sessions().create("ada")
     loaded = [await load(make_sessions(), session.session_id) for _ in range(10)]
     for n, other in enumerate(loaded):
@@ -454,7 +454,7 @@ async def test_servers_that_save_at_once_keep_each_other(make_sessions: MakeSess
 
 
 async def test_the_last_save_of_a_key_counts(sessions: Sessions) -> None:
-    """Of two requests that set the same key the later one has its way."""
+    """If two requests set the same key, the later save wins."""
     session = await sessions.create("ada")
     one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
     one["a"], two["a"] = 1, 2
@@ -464,7 +464,7 @@ async def test_the_last_save_of_a_key_counts(sessions: Sessions) -> None:
 
 
 async def test_a_deleted_key_is_removed(sessions: Sessions) -> None:
-    """It stays removed, also when another request saves other keys that had read it."""
+    """It stays removed, even when another request that had read it saves other keys."""
     session = await sessions.create("ada")
     session.state.update({"a": 1, "b": 1})
     await session.save()
@@ -490,7 +490,7 @@ async def test_a_deleted_key_is_removed(sessions: Sessions) -> None:
 async def test_a_nested_change_is_noticed(
     sessions: Sessions, before: Any, change: Callable[[Any], None], after: Any
 ) -> None:
-    """It is enough to change a value where it stands, even to one that Python holds equal."""
+    """Changing a value in place is enough, even to one that Python considers equal."""
     session = await sessions.create("ada")
     session["value"] = before
     await session.save()
@@ -501,7 +501,7 @@ async def test_a_nested_change_is_noticed(
 
 
 async def test_a_saved_value_can_be_changed_again(sessions: Sessions) -> None:
-    """The value that was handed over is the session's own afterwards, not a link to what was saved."""
+    """After a save, the value passed in belongs to the session and is not linked to what was saved."""
     session = await sessions.create("ada")
     session["list"] = [1]
     await session.save()
@@ -512,7 +512,7 @@ async def test_a_saved_value_can_be_changed_again(sessions: Sessions) -> None:
 
 
 async def test_changes_during_a_save_are_not_lost(store: Store, sessions: Sessions) -> None:
-    """What is set, deleted or changed inside while a save is under way is written by the next one."""
+    """Anything set, deleted or changed in place while a save is in progress is written by the next one."""
     session = await sessions.create("ada")
     session.state.update({"a": 1, "gone": 1, "list": [1]})
     writing = Held(store, "save_session")
@@ -542,7 +542,7 @@ async def test_saves_of_one_request_at_once(sessions: Sessions) -> None:
 
 
 async def test_a_cancelled_save(store: Store, sessions: Sessions) -> None:
-    """A request that is cut off in its save leaves the session usable, for itself and for others."""
+    """A request that is cancelled in its save leaves the session usable, for itself and for others."""
     session = await sessions.create("ada")
     session["a"] = 1
     writing = Held(store, "save_session")
@@ -561,7 +561,7 @@ async def test_a_cancelled_save(store: Store, sessions: Sessions) -> None:
 
 
 async def test_a_hundred_updates_at_once(sessions: Sessions) -> None:
-    """Each is a step of its own: no two see the same number."""
+    """Each is atomic: no two see the same number."""
     session = await sessions.create("ada")
     loaded = [await load(sessions, session.session_id) for _ in range(100)]
 
@@ -588,7 +588,7 @@ async def test_twenty_updates_of_servers_at_once(make_sessions: MakeSessions) ->
 
 
 async def test_update_returns_what_its_function_returned(sessions: Sessions) -> None:
-    """The change is in the session at once, and stored."""
+    """The change is in the session immediately, and stored."""
     session = await sessions.create("ada")
     session["stack"] = [1, 2]
     await session.save()
@@ -600,7 +600,7 @@ async def test_update_returns_what_its_function_returned(sessions: Sessions) -> 
 
 
 async def test_update_is_called_again_on_a_conflict(sessions: Sessions) -> None:
-    """When another came first, the function sees what that one wrote, and its last value is returned."""
+    """If another request came first, the function sees what it wrote, and its last value is returned."""
     session = await sessions.create("ada")
     one, two = await load(sessions, session.session_id), await load(sessions, session.session_id)
     one["n"] = 5
@@ -618,7 +618,7 @@ async def test_update_is_called_again_on_a_conflict(sessions: Sessions) -> None:
 
 
 async def test_update_writes_unsaved_changes(sessions: Sessions) -> None:
-    """They are in the state that the function gets, over what others wrote."""
+    """They are in the state that the function gets, on top of what others wrote."""
     session = await sessions.create("ada")
     other = await load(sessions, session.session_id)
     other.state.update({"a": 1, "b": 1})
@@ -629,7 +629,7 @@ async def test_update_writes_unsaved_changes(sessions: Sessions) -> None:
 
 
 async def test_update_of_an_unsaved_value(sessions: Sessions) -> None:
-    """A value that was set and not saved can be changed inside: it counts once, here and in the store."""
+    """An unsaved value can be changed in place: the change counts once, here and in the store."""
     session = await sessions.create("ada")
     session["list"] = [1]
     await session.update(lambda state: state["list"].append(2))
@@ -640,7 +640,7 @@ async def test_update_of_an_unsaved_value(sessions: Sessions) -> None:
 
 
 async def test_update_of_an_unsaved_value_on_a_conflict(sessions: Sessions) -> None:
-    """What the function did in vain is not done a second time."""
+    """A change that the function made in a failed attempt is not applied twice."""
     session = await sessions.create("ada")
     other = await load(sessions, session.session_id)
     other["other"] = 1
@@ -652,7 +652,7 @@ async def test_update_of_an_unsaved_value_on_a_conflict(sessions: Sessions) -> N
 
 
 async def test_update_that_fails(store: Store, sessions: Sessions) -> None:
-    """What its function raises comes out, and nothing has changed, here or in the store."""
+    """An exception from its function propagates, and nothing has changed, here or in the store."""
     session = await sessions.create("ada")
     session["a"] = 1
     await session.save()
@@ -671,7 +671,7 @@ async def test_update_that_fails(store: Store, sessions: Sessions) -> None:
 
 
 async def test_refresh(sessions: Sessions) -> None:
-    """It reads what others wrote, and drops what was not saved; the state stays the same object."""
+    """It reads what others wrote, and drops unsaved changes; the state stays the same object."""
     session = await sessions.create("ada")
     session.state.update({"a": 1, "list": [1]})
     await session.save()
@@ -690,7 +690,7 @@ async def test_refresh(sessions: Sessions) -> None:
 
 
 async def test_refresh_reads_the_expiry(store: Store, sessions: Sessions) -> None:
-    """Whoever renewed the session meanwhile, it is known here then."""
+    """A renewal by another request is visible here afterwards."""
     session = await sessions.create("ada")
     later = float(int(session.expires) + 100)
     await store.touch_session(session.record.key, later, time.time())
@@ -703,7 +703,7 @@ async def test_refresh_reads_the_expiry(store: Store, sessions: Sessions) -> Non
 
 @pytest.mark.parametrize("operation", ["save", "save_state", "update"])
 async def test_an_ended_session_cannot_be_saved(store: Store, sessions: Sessions, operation: str) -> None:
-    """The error is 1007, and the save revives nothing."""
+    """The error is 1007, and the save does not revive the session."""
     session = await sessions.create("ada")
     await sessions.end(await load(sessions, session.session_id))
     session["a"] = 1
@@ -715,7 +715,7 @@ async def test_an_ended_session_cannot_be_saved(store: Store, sessions: Sessions
 
 
 async def test_an_ended_session_cannot_be_refreshed(sessions: Sessions) -> None:
-    """The error is 1007; what the session held can still be read."""
+    """The error is 1007; the contents of the session can still be read."""
     session = await sessions.create("ada")
     session["a"] = 1
     await session.save()
@@ -726,7 +726,7 @@ async def test_an_ended_session_cannot_be_refreshed(sessions: Sessions) -> None:
 
 
 async def test_an_end_during_a_save(store: Store, sessions: Sessions) -> None:
-    """A save that is under way when the session ends comes too late."""
+    """A save that is in progress when the session ends comes too late."""
     session = await sessions.create("ada")
     session["a"] = 1
     writing = Held(store, "save_session")
@@ -740,7 +740,7 @@ async def test_an_end_during_a_save(store: Store, sessions: Sessions) -> None:
 
 
 async def test_an_expiry_during_a_save(store: Store, sessions: Sessions) -> None:
-    """The same holds for a session that expires meanwhile."""
+    """The same holds for a session that expires in the meantime."""
     session = await sessions.create("ada")
     await store.touch_session(session.record.key, time.time() - 1, time.time())
     session["a"] = 1
@@ -751,7 +751,7 @@ async def test_an_expiry_during_a_save(store: Store, sessions: Sessions) -> None
 
 @pytest.mark.parametrize("value", [object(), print, {"a": [object()]}, 1j, type], ids=shown)
 async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: Any) -> None:
-    """It is a ``TypeError``, and nothing of the save is stored; without it the next save works."""
+    """It raises ``TypeError`` and nothing is stored; without that value the next save works."""
     session = await sessions.create("ada")
     session["a"] = 1
     await session.save()
@@ -768,7 +768,7 @@ async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: An
 
 @pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=shown)
 async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any) -> None:
-    """The keys of the state are strings, else it is a ``TypeError`` and nothing is stored."""
+    """Keys of the state must be strings; otherwise ``TypeError`` is raised and nothing is stored."""
     session = await sessions.create("ada")
     before = await stored(store)
     session.state[key] = 1
@@ -783,7 +783,7 @@ async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any)
 async def test_an_update_that_sets_what_cannot_be_written(
     store: Store, sessions: Sessions, value: Any
 ) -> None:
-    """An error comes out, nothing is stored, and the session is as it was."""
+    """An error is raised, nothing is stored, and the session is unchanged."""
     session = await sessions.create("ada")
     before = await stored(store)
     with pytest.raises((TypeError, ValueError, OverflowError)):
@@ -795,7 +795,7 @@ async def test_an_update_that_sets_what_cannot_be_written(
 
 
 async def test_refresh_drops_what_cannot_be_saved(sessions: Sessions) -> None:
-    """It is the way back after a save that failed."""
+    """It recovers the session after a failed save."""
     session = await sessions.create("ada")
     session["a"] = 1
     await session.save()
@@ -810,16 +810,16 @@ async def test_refresh_drops_what_cannot_be_saved(sessions: Sessions) -> None:
 
 
 async def test_the_account_of_a_session(sessions: Sessions) -> None:
-    """It is the user's, with its values."""
+    """It is the user's account, with its values."""
     await sessions.accounts.create("Ada", PASSWORD, name="Ada")
-    session = await sessions.log_in("ADA", PASSWORD, Client("127.0.0.1"))
+    session = await sessions.log_in("ADA", PASSWORD, ClientInfo("127.0.0.1"))
     account = await session.get_account()
     assert account is not None
     assert dict(account) == {"user_id": "ada", "name": "Ada"}
 
 
 async def test_sessions_without_an_account(store: Store, sessions: Sessions) -> None:
-    """An anonymous session has none, and the database is not asked; nor has one whose account is gone."""
+    """Anonymous sessions have none, without a query; nor do sessions whose account no longer exists."""
     reads = Counted(store, "get_account")
     assert await (await sessions.create()).get_account() is None
     assert reads.calls == 0
@@ -830,20 +830,20 @@ async def test_sessions_without_an_account(store: Store, sessions: Sessions) -> 
     ("user_id", "password"), [("ada", "wrong"), ("ada", ""), ("eve", PASSWORD), ("", "")]
 )
 async def test_a_failed_login(store: Store, sessions: Sessions, user_id: str, password: str) -> None:
-    """It makes no session."""
+    """It creates no session."""
     await sessions.accounts.create("ada", PASSWORD)
     with pytest.raises(InvalidCredentials):
-        await sessions.log_in(user_id, password, Client("127.0.0.1"))
+        await sessions.log_in(user_id, password, ClientInfo("127.0.0.1"))
     for user in ("ada", "eve", ""):
         assert await store.list_sessions(user) == []
 
 
 async def test_a_login_at_once_with_a_password_change(store: Store, sessions: Sessions) -> None:
-    """A session that is made with the old password while that is changed does not outlive the change."""
+    """A session created with the old password during its change does not outlive the change."""
     await sessions.accounts.create("ada", PASSWORD)
     adding = Held(store, "add_session")
-    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, Client("127.0.0.1")))
-    await adding.reached.wait()  # the old password was right; its session is about to be made
+    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1")))
+    await adding.reached.wait()  # the old password was right; its session is about to be created
     await sessions.accounts.change_password("ada", PASSWORD, "battery staple")
     kept = await sessions.create("ada")
     await sessions.end_others(kept)
@@ -854,25 +854,25 @@ async def test_a_login_at_once_with_a_password_change(store: Store, sessions: Se
 
 
 async def test_a_login_before_a_password_change(store: Store, sessions: Sessions) -> None:
-    """A session that was made just before the change is ended by it, however late it is handed out."""
+    """A session created just before the change is ended by it, however late it is handed out."""
     await sessions.accounts.create("ada", PASSWORD)
     looking = Counted(store, "get_account")
-    session = await sessions.log_in("ada", PASSWORD, Client("127.0.0.1"))
-    assert looking.calls == 2  # once for the password, and once more when the session was there
+    session = await sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1"))
+    assert looking.calls == 2  # once for the password, and once more when the session existed
     await sessions.accounts.change_password("ada", PASSWORD, "battery staple")
     await sessions.end_others(await sessions.create("ada"))
     assert await sessions.load(session.session_id) is None
 
 
 async def test_two_logins_that_replace_an_old_hash(store: Store, sessions: Sessions) -> None:
-    """Both have the right password and both succeed, though each stores a hash of its own."""
+    """Both have the right password and both succeed, though each stores a different hash."""
     await store.add_account(Account("ada", "$p5k2$$exec$r1EWMCMk7Rlv3L/RNcFXviDefYa0hlql"))
     replacing = Held(store, *changes_of_accounts(store))
-    first = asyncio.create_task(sessions.log_in("ada", "cloadm", Client("127.0.0.1")))
+    first = asyncio.create_task(sessions.log_in("ada", "cloadm", ClientInfo("127.0.0.1")))
     await replacing.reached.wait()
     adding = Held(store, "add_session")
-    second = asyncio.create_task(sessions.log_in("ada", "cloadm", Client("127.0.0.1")))
-    await adding.reached.wait()  # the second has replaced the hash, and its session is about to be made
+    second = asyncio.create_task(sessions.log_in("ada", "cloadm", ClientInfo("127.0.0.1")))
+    await adding.reached.wait()  # the second has replaced the hash, and its session is about to be created
     replacing.go.set()
     await first
     adding.go.set()
@@ -882,21 +882,21 @@ async def test_two_logins_that_replace_an_old_hash(store: Store, sessions: Sessi
 
 
 async def test_other_changes_do_not_disturb_a_login(store: Store, sessions: Sessions) -> None:
-    """Only the password counts: an account whose values change meanwhile can be logged in to."""
+    """Only the password counts: a login to an account whose values change in the meantime succeeds."""
     await sessions.accounts.create("ada", PASSWORD)
     adding = Held(store, "add_session")
-    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, Client("127.0.0.1")))
+    login = asyncio.create_task(sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1")))
     await adding.reached.wait()
     await store.update_account("ada", {"name": "Ada"})
     adding.go.set()
     assert (await login).user_id == "ada"
 
 
-# Who calls
+# The caller
 
 
 async def test_a_caller_loads_the_session_once(store: Store, sessions: Sessions) -> None:
-    """However often and however much at once it is asked for, the store is asked one time."""
+    """However often and concurrently it is asked for, the store is queried once."""
     session = await sessions.create("ada")
     caller = Caller(sessions, session.session_id, None)
     reads = Counted(store, "get_session")
@@ -909,7 +909,7 @@ async def test_a_caller_loads_the_session_once(store: Store, sessions: Sessions)
 
 @pytest.mark.parametrize("session_id", ["unknown", "x" * 43])
 async def test_an_unknown_id_is_looked_up_once(store: Store, sessions: Sessions, session_id: str) -> None:
-    """It has no session, and the store is asked one time."""
+    """It has no session, and the store is queried once."""
     caller = Caller(sessions, session_id, None)
     reads = Counted(store, "get_session")
     assert await asyncio.gather(*(caller.retrieve() for _ in range(10))) == [None] * 10
@@ -919,14 +919,14 @@ async def test_an_unknown_id_is_looked_up_once(store: Store, sessions: Sessions,
 
 
 async def test_a_caller_without_an_id(store: Store, sessions: Sessions) -> None:
-    """There is no session, and the store is not asked."""
+    """There is no session, and the store is not queried."""
     reads = Counted(store, "get_session")
     assert await Caller(sessions, None, None).retrieve() is None
     assert reads.calls == 0
 
 
 async def test_another_id(sessions: Sessions) -> None:
-    """A method may ask for the session of an id that it names; a wrong one has none."""
+    """A method may ask for the session of an id that it names; a wrong id has none."""
     own, other = await sessions.create("ada"), await sessions.create("eve")
     caller = Caller(sessions, own.session_id, None)
     await caller.retrieve()
@@ -939,7 +939,7 @@ async def test_another_id(sessions: Sessions) -> None:
 
 
 async def test_a_signature_is_verified_where_the_session_is_loaded(sessions: Sessions) -> None:
-    """A wrong one is an error each time, and leaves no session."""
+    """A wrong signature is an error each time, and leaves no session."""
     session = await sessions.create("ada")
     verified = []
 
@@ -953,20 +953,20 @@ async def test_a_signature_is_verified_where_the_session_is_loaded(sessions: Ses
             await caller.retrieve()
         assert caller.session is None
     with pytest.raises(InvalidHMAC):
-        await caller.leave()
+        await caller.log_out()
     assert verified == ["ada"] * 3
     assert await sessions.load(session.session_id) is not None
 
 
 async def test_a_caller_makes_sessions(sessions: Sessions) -> None:
-    """Anonymous without a user id, with a look at the password, or without; it is the caller's then."""
+    """Anonymous without a user id, with a password check, or without; it becomes the caller's session."""
     await sessions.accounts.create("ada", PASSWORD)
     caller = Caller(sessions, None, None)
-    anonymous = await caller.create(None, None, Client("127.0.0.1"), verify_password=True)
+    anonymous = await caller.create(None, None, ClientInfo("127.0.0.1"), verify_password=True)
     assert (anonymous.user_id, caller.session) == ("", anonymous)
-    logged_in = await caller.create("Ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
+    logged_in = await caller.create("Ada", PASSWORD, ClientInfo("127.0.0.1"), verify_password=True)
     assert (logged_in.user_id, caller.session) == ("ada", logged_in)
-    trusted = await caller.create("ADA", None, Client("127.0.0.1"), verify_password=False)
+    trusted = await caller.create("ADA", None, ClientInfo("127.0.0.1"), verify_password=False)
     assert (trusted.user_id, caller.session) == ("ada", trusted)
     assert await caller.retrieve() is trusted
 
@@ -984,25 +984,25 @@ async def test_a_caller_makes_sessions(sessions: Sessions) -> None:
 async def test_a_caller_that_fails_to_log_in(
     sessions: Sessions, user_id: str, password: str | None, verify_password: bool
 ) -> None:
-    """The session that was there stays the caller's."""
+    """The existing session stays the caller's."""
     await sessions.accounts.create("ada", PASSWORD)
     session = await sessions.create("ada")
     caller = Caller(sessions, session.session_id, None)
     await caller.retrieve()
     with pytest.raises(InvalidCredentials):
-        await caller.create(user_id, password, Client("127.0.0.1"), verify_password=verify_password)
+        await caller.create(user_id, password, ClientInfo("127.0.0.1"), verify_password=verify_password)
     assert caller.session is not None
     assert caller.session.session_id == session.session_id
 
 
 async def test_a_login_while_the_old_session_is_loaded(store: Store, sessions: Sessions) -> None:
-    """Calls of a batch may run at once: the session that was made is the one that stays."""
+    """Calls of a batch may run concurrently: the created session is the one that stays."""
     old = await sessions.create("ada")
     caller = Caller(sessions, old.session_id, None)
     reading = Held(store, "get_session")
     retrieval = asyncio.create_task(caller.retrieve())
     await reading.reached.wait()
-    login = asyncio.create_task(caller.create(None, None, Client("127.0.0.1"), verify_password=True))
+    login = asyncio.create_task(caller.create(None, None, ClientInfo("127.0.0.1"), verify_password=True))
     await asyncio.wait({login}, timeout=0.05)
     reading.go.set()
     await retrieval
@@ -1011,11 +1011,11 @@ async def test_a_login_while_the_old_session_is_loaded(store: Store, sessions: S
 
 
 async def test_a_caller_leaves(store: Store, sessions: Sessions) -> None:
-    """The session is ended in the store, and the caller has none any more; to leave again is no error."""
+    """The session is ended in the store and the caller no longer has one; a second logout is not an error."""
     session, other = await sessions.create("ada"), await sessions.create("ada")
     caller = Caller(sessions, session.session_id, None)
     for _ in range(2):
-        await caller.leave()
+        await caller.log_out()
         assert caller.session is None
         assert await caller.retrieve() is None
     assert await sessions.load(session.session_id) is None
@@ -1023,27 +1023,27 @@ async def test_a_caller_leaves(store: Store, sessions: Sessions) -> None:
 
 
 async def test_a_caller_leaves_what_it_made(sessions: Sessions) -> None:
-    """After a login it is the new session that ends."""
+    """After a login, the new session ends."""
     await sessions.accounts.create("ada", PASSWORD)
     caller = Caller(sessions, None, None)
-    session = await caller.create("ada", PASSWORD, Client("127.0.0.1"), verify_password=True)
-    await caller.leave()
+    session = await caller.create("ada", PASSWORD, ClientInfo("127.0.0.1"), verify_password=True)
+    await caller.log_out()
     assert caller.session is None
     assert await sessions.load(session.session_id) is None
 
 
 async def test_nobody_leaves(sessions: Sessions) -> None:
     """Without a session, or with one that has ended, there is nothing to do."""
-    await Caller(sessions, None, None).leave()
-    await Caller(sessions, "unknown", None).leave()
+    await Caller(sessions, None, None).log_out()
+    await Caller(sessions, "unknown", None).log_out()
 
 
 async def test_accounts_and_sessions_in_two_stores(store: Store, passwords: Passwords) -> None:
-    """Accounts may be kept elsewhere than sessions."""
+    """Accounts may be stored elsewhere than sessions."""
     accounts = MemoryStore()
     sessions = Sessions(store, Accounts(accounts, passwords), Settings())
     await sessions.accounts.create("ada", PASSWORD, name="Ada")
-    session = await sessions.log_in("ada", PASSWORD, Client("127.0.0.1"))
+    session = await sessions.log_in("ada", PASSWORD, ClientInfo("127.0.0.1"))
     account = await session.get_account()
     assert account is not None
     assert account["name"] == "Ada"

@@ -1,4 +1,4 @@
-"""Login attempts, as whoever guesses meets them."""
+"""Login attempts, from the point of view of someone who guesses passwords."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def login(password: str, user_id: str = "ada") -> dict[str, Any]:
 
 
 async def guess(service: Service, password: str, address: str = "192.0.2.1", user_id: str = "ada") -> int:
-    """The code of a login's error, 0 for a login that succeeds."""
+    """The error code of a login, or 0 if it succeeds."""
     headers = {"x-forwarded-for": address}
     answer = await (await service.post(json=login(password, user_id), headers=headers)).json()
     return int(answer["error"]["code"]) if "error" in answer else 0
@@ -33,7 +33,7 @@ async def guess(service: Service, password: str, address: str = "192.0.2.1", use
 
 @pytest.mark.parametrize("database", ["memory", "sqlite"])
 async def test_guesses_at_once(serve: Serve, tmp_path: Path, database: str) -> None:
-    """Of a thousand that come at once exactly the allowed ten are checked."""
+    """Of a thousand concurrent guesses, exactly the allowed ten are checked."""
     url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
     service = await serve(database=url)
     await service.create("ada", PASSWORD)
@@ -43,7 +43,7 @@ async def test_guesses_at_once(serve: Serve, tmp_path: Path, database: str) -> N
 
 
 async def test_the_answer(serve: Serve) -> None:
-    """It is 429 and says when to come back; in a batch it is the error of its call."""
+    """It is 429 and states when to retry; in a batch it is the error of its call."""
     service = await serve(login_attempts=1)
     assert (await service.post(json=login("wrong"))).status == 200
     response = await service.post(json=login("wrong"))
@@ -76,7 +76,7 @@ async def test_every_way_counts_the_same(serve: Serve) -> None:
 
 
 async def test_right_passwords_are_given_back(serve: Serve) -> None:
-    """Who knows the password may log in as often as they like."""
+    """Anyone who knows the password may log in as often as they like."""
     service = await serve(login_attempts=2)
     await service.create("ada", PASSWORD)
     codes = [await guess(service, PASSWORD) for _ in range(5)]
@@ -86,7 +86,7 @@ async def test_right_passwords_are_given_back(serve: Serve) -> None:
 
 
 async def test_an_honest_user_from_elsewhere(serve: Serve) -> None:
-    """While one address guesses, the owner of the account gets in from another."""
+    """While one address guesses, the owner of the account can log in from another."""
     service = await serve(login_attempts=3, trusted_proxies=["127.0.0.1"])
     await service.create("ada", PASSWORD)
     codes = [await guess(service, f"guess {n}") for n in range(20)]
@@ -96,7 +96,7 @@ async def test_an_honest_user_from_elsewhere(serve: Serve) -> None:
 
 
 async def test_an_address_that_tries_many_accounts(serve: Serve) -> None:
-    """It may try ten times as often in all, and others are not held up by it."""
+    """It may try ten times as often in total, and does not block other addresses."""
     service = await serve(login_attempts=1, trusted_proxies=["127.0.0.1"])
     await service.create("ada", PASSWORD)
     codes = [await guess(service, "password", user_id=f"user {n}") for n in range(WIDE + 2)]
@@ -114,7 +114,7 @@ async def test_an_account_that_is_tried_from_everywhere(serve: Serve) -> None:
 
 
 async def test_a_network_of_ipv6(serve: Serve) -> None:
-    """The addresses that one client has count as one."""
+    """All addresses that one client has count as one."""
     service = await serve(login_attempts=2, trusted_proxies=["127.0.0.1"])
     codes = [await guess(service, "wrong", f"2001:db8::{n}") for n in range(1, 4)]
     assert codes == [1005, 1005, 1012]
@@ -122,7 +122,7 @@ async def test_a_network_of_ipv6(serve: Serve) -> None:
 
 
 async def test_an_address_that_is_only_claimed(serve: Serve) -> None:
-    """Without a trusted proxy X-Forwarded-For changes nothing."""
+    """Without a trusted proxy, X-Forwarded-For changes nothing."""
     service = await serve(login_attempts=2)
     assert [await guess(service, "wrong", f"192.0.2.{n}") for n in range(3)] == [1005, 1005, 1012]
 
@@ -136,7 +136,7 @@ async def test_processes_share_the_count(serve: Serve, tmp_path: Path) -> None:
 
 
 async def test_failures_that_are_nobodys_guess(store: Store) -> None:
-    """An outage is given back; a wrong password is not."""
+    """An attempt that met an outage is given back; a wrong password is not."""
     throttle = Throttle(store, 1)
     for _ in range(3):
         with pytest.raises(Unavailable):

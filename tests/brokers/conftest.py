@@ -1,4 +1,4 @@
-"""Every broker, for the contract: a new one is a function here and a row in ``BROKERS``."""
+"""Every broker, for the contract: a new broker is a function here and a row in ``BROKERS``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def memory(request: pytest.FixtureRequest) -> Broker:
 
 
 def redis(request: pytest.FixtureRequest) -> Broker:
-    """``redis://``, a database of its own."""
+    """``redis://``, with a database of its own."""
     from toto_aio.brokers.redis import RedisBroker
 
     return RedisBroker(tests.support.servers.redis.fresh_url(request.getfixturevalue("servers")("redis")))
@@ -29,7 +29,7 @@ BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {"memory": memor
 
 @pytest.fixture(params=list(BROKERS.values()), ids=list(BROKERS))
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
-    """A broker of each kind, not started yet; it is closed at the end, started or not."""
+    """A broker of each kind, not started yet. It is closed at the end, whether or not it was started."""
     opened: Broker = request.param(request)
     try:
         yield opened

@@ -1,4 +1,4 @@
-"""The contract of a broker, over every broker there is."""
+"""The contract of a broker, run over every broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toto_aio.settings import SettingsError
 
 
 class Inbox:
-    """Takes what a broker delivers, and looks at where it is called."""
+    """Collects what a broker delivers, and checks that it is called on the event loop."""
 
     def __init__(self) -> None:
         self.payloads: asyncio.Queue[bytes] = asyncio.Queue()
@@ -28,12 +28,12 @@ class Inbox:
         self.payloads.put_nowait(payload)
 
     async def take(self, count: int) -> list[bytes]:
-        """So many payloads, as they come."""
+        """The next ``count`` payloads, in the order of arrival."""
         async with asyncio.timeout(20):
             return [await self.payloads.get() for _ in range(count)]
 
     async def stays_empty(self) -> bool:
-        """Whether nothing comes for a while: long enough for what is on its way."""
+        """Whether nothing arrives for 0.1 seconds, which is enough for events that are on their way."""
         try:
             async with asyncio.timeout(0.1):
                 await self.payloads.get()
@@ -43,7 +43,7 @@ class Inbox:
 
 
 async def test_it_delivers_to_itself(broker: Broker) -> None:
-    """Who sends an event hears it too."""
+    """The sender of an event receives it too."""
     inbox = Inbox()
     await broker.start(Receiver(inbox))
     await broker.publish(b"one", broadcast=True)
@@ -52,7 +52,7 @@ async def test_it_delivers_to_itself(broker: Broker) -> None:
 
 
 async def test_it_keeps_the_order(broker: Broker) -> None:
-    """Events arrive in the order in which they were sent, and each of them once."""
+    """Events arrive in the order in which they were sent, each of them once."""
     inbox = Inbox()
     await broker.start(Receiver(inbox))
     sent = [str(number).encode() for number in range(500)]
@@ -63,7 +63,7 @@ async def test_it_keeps_the_order(broker: Broker) -> None:
 
 
 async def test_many_senders_at_once(broker: Broker) -> None:
-    """Events of several tasks all arrive, and those of each task in its order."""
+    """The events of several tasks all arrive, and those of each task in order."""
     inbox = Inbox()
     await broker.start(Receiver(inbox))
 
@@ -86,7 +86,7 @@ async def test_many_senders_at_once(broker: Broker) -> None:
     ids=lambda payload: repr(payload[:8]),
 )
 async def test_it_carries_any_bytes(broker: Broker, payload: bytes) -> None:
-    """A payload arrives to the byte."""
+    """A payload arrives unchanged."""
     inbox = Inbox()
     await broker.start(Receiver(inbox))
     await broker.publish(payload, broadcast=True)
@@ -94,7 +94,7 @@ async def test_it_carries_any_bytes(broker: Broker, payload: bytes) -> None:
 
 
 async def test_exactly_one_process(broker: Broker) -> None:
-    """Without ``broadcast`` an event arrives once; here there is one process that it can go to."""
+    """Without ``broadcast`` an event arrives once; here only one process can receive it."""
     inbox = Inbox()
     await broker.start(Receiver(inbox))
     for number in range(10):
@@ -104,7 +104,7 @@ async def test_exactly_one_process(broker: Broker) -> None:
 
 
 async def test_publishing_within_a_delivery(broker: Broker) -> None:
-    """``publish`` does not deliver by itself: who is called is never called again within that."""
+    """``publish`` does not deliver directly: ``deliver`` is never called recursively."""
     inbox, tasks, inside = Inbox(), set[asyncio.Task[None]](), False
 
     def deliver(payload: bytes) -> None:
@@ -123,7 +123,7 @@ async def test_publishing_within_a_delivery(broker: Broker) -> None:
 
 
 async def test_publishing_before_the_start(broker: Broker) -> None:
-    """An event that nobody could hear is an error of its sender."""
+    """The sender of an event that nobody could receive gets an error."""
     for broadcast in (True, False):
         with pytest.raises(Unavailable):
             await broker.publish(b"early", broadcast=broadcast)
@@ -133,7 +133,7 @@ async def test_publishing_before_the_start(broker: Broker) -> None:
 
 
 async def test_nothing_after_closing(broker: Broker) -> None:
-    """From when ``close`` returns nothing is delivered, not even what was on its way."""
+    """Nothing is delivered after ``close`` returns, not even events that were on their way."""
     inbox = Inbox()
     await broker.start(Receiver(inbox))
     for _ in range(10):
@@ -145,7 +145,7 @@ async def test_nothing_after_closing(broker: Broker) -> None:
 
 
 async def test_publishing_after_closing(broker: Broker) -> None:
-    """A closed broker sends nothing, and says so."""
+    """A closed broker sends nothing, and raises an error."""
     await broker.start(Receiver(Inbox()))
     await broker.close()
     for broadcast in (True, False):
@@ -154,20 +154,20 @@ async def test_publishing_after_closing(broker: Broker) -> None:
 
 
 async def test_closing_without_a_start(broker: Broker) -> None:
-    """It does nothing, and neither does closing twice."""
+    """Closing a broker that was never started does nothing, once or twice."""
     await broker.close()
     await broker.close()
 
 
 async def test_closing_twice(broker: Broker) -> None:
-    """The second time does nothing."""
+    """Closing a second time does nothing."""
     await broker.start(Receiver(Inbox()))
     await broker.close()
     await broker.close()
 
 
 async def test_events_between_two_tasks(broker: Broker) -> None:
-    """Who waits for an answer to what it sent gets it: nothing sent after the start is missed."""
+    """A task that waits for an event in reply receives it: nothing sent after the start is missed."""
     answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     tasks = set[asyncio.Task[None]]()
 
@@ -184,21 +184,21 @@ async def test_events_between_two_tasks(broker: Broker) -> None:
     await asyncio.gather(*tasks)
 
 
-def test_off_is_no_broker() -> None:
-    """``off`` opens none."""
+def test_off_opens_no_broker() -> None:
+    """``off`` opens no broker."""
     assert open_broker("off") is None
 
 
 @pytest.mark.parametrize("name", ["memory", "memory://"])
 def test_a_broker_is_opened_by_its_url_or_its_bare_name(name: str) -> None:
-    """Each call opens a broker of its own."""
+    """Each call opens a new broker."""
     one, other = open_broker(name), open_broker(name)
     assert one is not None
     assert one is not other
 
 
 def test_a_ready_broker_is_taken_as_it_is(broker: Broker) -> None:
-    """An embedding app can bring its own."""
+    """An embedding app can pass its own broker."""
     assert open_broker(broker) is broker
 
 
@@ -206,7 +206,7 @@ def test_a_ready_broker_is_taken_as_it_is(broker: Broker) -> None:
     "events", ["nonsense", "nonsense://", "", "://", "memory:", "http://[", None, 5, object()], ids=shown
 )
 def test_what_cannot_be_opened(events: Any) -> None:
-    """One line names the option, and for text the schemes that there are."""
+    """The error is one line that names the option and, for a string, all schemes."""
     with pytest.raises(SettingsError) as caught:
         open_broker(events)
     line = str(caught.value)

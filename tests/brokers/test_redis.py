@@ -1,4 +1,4 @@
-"""Events over Redis: several processes' brokers on one server, and what becomes of it when that fails."""
+"""Events over Redis: the brokers of several processes on one server, and what happens when it fails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ import uvloop
 import tests.support.servers.redis
 from tests.brokers.test_contract import Inbox
 from tests.support.limits import DEFAULTS, WATCHDOG, limits
-from tests.support.servers import Server, free_port
+from tests.support.servers import Server, free_port, make_certificate
 from tests.support.service import eventually
-from tests.test_redis_connection import make_certificate
 from toto_aio import redis_connection
 from toto_aio.brokers import Receiver, open_broker
 from toto_aio.brokers import redis as redis_broker
@@ -28,26 +27,26 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 
 KIND = "redis"
-"""Of the server that is this module's own."""
+"""The kind of server that this module has for itself."""
 MARK = b"mark "
-"""What a process sends itself begins with it, to know when all that was sent before has come."""
+"""A process sends itself an event that starts so, to know when the events sent before it have arrived."""
 MARKS = itertools.count()
 
 
 @pytest.fixture
 def url(servers: Callable[[str], Server]) -> str:
-    """An empty database on the server of all tests."""
+    """The URL of an empty database on the server that all tests share."""
     return tests.support.servers.redis.fresh_url(servers("redis"))
 
 
 @pytest.fixture
 def own_url(own_server: Server) -> str:
-    """An empty database on it."""
+    """The URL of an empty database on the module's own server."""
     return tests.support.servers.redis.fresh_url(own_server)
 
 
 class Process:
-    """What one process has: a broker, what it heard, and how often it was interrupted."""
+    """What one process has: a broker, the events that it received, and its interruptions."""
 
     def __init__(self, url: str, *, wants: bool = True) -> None:
         self.broker = RedisBroker(url)
@@ -62,7 +61,7 @@ class Process:
         await self.broker.publish(payload, broadcast=broadcast)
 
     async def heard(self) -> list[bytes]:
-        """All that came, once what was sent before has come, and nothing comes any more."""
+        """The events received, once those sent before have arrived, and none arrives for 0.1 seconds."""
         payloads: list[bytes] = []
         mark = MARK + b"%d" % next(MARKS)
         await self.send(mark)
@@ -77,14 +76,14 @@ class Process:
         return [payload for payload in payloads if not payload.startswith(MARK)]
 
     async def was_interrupted(self) -> None:
-        """Wait until it was."""
+        """Wait until an interruption is reported."""
         async with asyncio.timeout(WATCHDOG):
             await self.interruptions.get()
 
 
 @asynccontextmanager
 async def started(url: str, count: int = 1, **options: Any) -> AsyncIterator[list[Process]]:
-    """So many that receive."""
+    """``count`` processes whose brokers are started."""
     async with AsyncExitStack() as stack:
         processes = [Process(url, **options) for _ in range(count)]
         for process in processes:
@@ -95,13 +94,13 @@ async def started(url: str, count: int = 1, **options: Any) -> AsyncIterator[lis
 
 @asynccontextmanager
 async def client(url: str) -> AsyncIterator[Any]:
-    """A connection to look at Redis itself."""
+    """A client with which to inspect Redis itself."""
     async with redis.asyncio.Redis.from_url(url) as connected:
         yield connected
 
 
 async def connections(url: str) -> list[dict[str, str]]:
-    """The connections to this database, but for the one that asks."""
+    """The connections to this database, except the one that asks."""
     async with client(url) as connected:
         own = str(await connected.client_id())
         every = await connected.client_list()
@@ -113,7 +112,7 @@ async def connections(url: str) -> list[dict[str, str]]:
 
 
 async def test_every_process_hears_an_event(url: str) -> None:
-    """The sender too, and of each sender in its order."""
+    """Every process, including the sender, receives all events, in the order of each sender."""
     async with started(url, 3) as processes:
         for number in range(20):
             for process in processes:
@@ -123,8 +122,8 @@ async def test_every_process_hears_an_event(url: str) -> None:
             assert heard[::3] == [b"%d" % number for number in range(20)]
 
 
-async def test_another_database_has_events_of_its_own(servers: Callable[[str], Server], url: str) -> None:
-    """Pub/sub knows no databases, but the channel has the number of one."""
+async def test_databases_do_not_share_events(servers: Callable[[str], Server], url: str) -> None:
+    """Pub/sub does not separate databases, but the name of the channel has the number of the database."""
     other_url = tests.support.servers.redis.fresh_url(servers("redis"))
     async with started(url) as [one], started(other_url) as [other]:
         await one.send(b"one")
@@ -134,7 +133,7 @@ async def test_another_database_has_events_of_its_own(servers: Callable[[str], S
 
 
 async def test_exactly_one_gets_it(url: str) -> None:
-    """Whoever that is; afterwards no key is left."""
+    """Exactly one process receives each event, and no key is left afterwards."""
     async with started(url, 4) as processes:
         sent = [b"%d" % number for number in range(100)]
         await asyncio.gather(*(processes[0].send(payload, broadcast=False) for payload in sent))
@@ -144,8 +143,8 @@ async def test_exactly_one_gets_it(url: str) -> None:
             assert await connected.keys() == []
 
 
-async def test_it_goes_to_who_waits_for_it(url: str) -> None:
-    """A process in which nobody waits for an event takes none from those in which somebody does."""
+async def test_a_process_that_waits_for_it_gets_it(url: str) -> None:
+    """A process in which nobody waits for an event takes none from a process in which somebody does."""
     async with started(url, 3, wants=False) as others, started(url) as [waiting]:
         for number in range(20):
             await others[0].send(b"%d" % number, broadcast=False)
@@ -153,8 +152,8 @@ async def test_it_goes_to_who_waits_for_it(url: str) -> None:
         assert await others[0].heard() == []
 
 
-async def test_nobody_gets_it_late(url: str) -> None:
-    """A process that hears of an event when its time is over does not deliver it for a second time."""
+async def test_a_late_event_is_not_delivered_again(url: str) -> None:
+    """A process that receives an event after the claim has expired does not deliver it a second time."""
     async with started(url, 2) as [one, other], client(url) as connected:
         pubsub = connected.pubsub()
         await pubsub.subscribe(f"{CHANNEL}{url.rpartition('/')[2]}")
@@ -169,7 +168,7 @@ async def test_nobody_gets_it_late(url: str) -> None:
 
 
 async def test_an_event_that_nobody_takes_leaves_nothing(url: str) -> None:
-    """Its key ends by itself."""
+    """The key of the claim expires."""
     async with started(url, wants=False) as [process], client(url) as connected:
         await process.send(broadcast=False)
         [key] = await connected.keys()
@@ -177,8 +176,8 @@ async def test_an_event_that_nobody_takes_leaves_nothing(url: str) -> None:
         assert 50 < await connected.ttl(key) <= 60
 
 
-async def test_two_connections_however_much_there_is_to_do(url: str) -> None:
-    """One that listens and one that sends, however many events are under way."""
+async def test_two_connections_under_load(url: str) -> None:
+    """One connection listens and one sends, however many events are in progress."""
     async with started(url) as [process]:
         await asyncio.gather(*(process.send(broadcast=bool(n % 2)) for n in range(500)))
         assert len(await process.inbox.take(500)) == 500
@@ -189,7 +188,7 @@ async def test_two_connections_however_much_there_is_to_do(url: str) -> None:
 
 
 async def test_cancelled_senders(url: str) -> None:
-    """Wherever they are cut off, the others send, and each event comes once at most."""
+    """Wherever some senders are cancelled, the others send, and each event arrives at most once."""
     async with started(url) as [process]:
         for steps in range(12):
             tasks = [
@@ -208,18 +207,18 @@ async def test_cancelled_senders(url: str) -> None:
         assert len(await connections(url)) == 2
 
 
-async def test_what_others_write_to_the_channel(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged and dropped."""
+async def test_foreign_messages(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A message that is not an event is logged and dropped."""
     async with started(url) as [process], client(url) as connected:
         for message in (b"", b"strange", b"1", b"1abc", b"1" + b"\xff" * 40):
             await connected.publish(f"{CHANNEL}{url.rpartition('/')[2]}", message)
         await process.send(b"sound")
         assert await process.heard() == [b"sound"]
-        assert "cannot be read was dropped: b'strange'" in caplog.text
+        assert "dropped an event that cannot be read: b'strange'" in caplog.text
 
 
 async def test_a_receiver_that_fails(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One event that cannot be delivered does not end the others."""
+    """An event that cannot be delivered does not stop the others."""
 
     def fail(payload: bytes) -> None:
         if payload == b"bad":
@@ -237,7 +236,7 @@ async def test_a_receiver_that_fails(url: str, caplog: pytest.LogCaptureFixture)
 
 
 async def test_uvloop(url: str) -> None:
-    """The event loop of ``serve``, whose connections are others."""
+    """All of it works on the event loop of ``serve``, which has different transports."""
 
     async def work() -> None:
         async with started(url, 2) as [one, other]:
@@ -253,8 +252,8 @@ async def test_uvloop(url: str) -> None:
 # A server that fails
 
 
-async def test_a_server_that_is_not_there() -> None:
-    """The start says so at once, and shows no password."""
+async def test_no_server() -> None:
+    """The start fails immediately, with an error that shows no password."""
     broker = open_broker(f"redis://ada:s3cr%40t@127.0.0.1:{free_port()}/0")
     assert broker is not None
     with pytest.raises(Unavailable, match=r"^1011: Cannot open the events redis://\*\*\*: .*connecting"):
@@ -266,7 +265,7 @@ async def test_a_server_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("steps", range(0, 20, 2))
 async def test_a_start_that_is_cancelled(url: str, steps: int) -> None:
-    """Wherever it is cut off, it leaves no connection behind."""
+    """Wherever it is cancelled, it leaves no connection behind."""
     process = Process(url)
     starting = asyncio.create_task(process.broker.start(process.receiver))
     for _ in range(steps):
@@ -280,12 +279,12 @@ async def test_a_start_that_is_cancelled(url: str, steps: int) -> None:
 
 
 def test_the_limits(default_limits: dict[str, dict[str, float]]) -> None:
-    """Those that a service has are the ones that the documentation promises."""
+    """A service has the limits that the documentation promises."""
     assert default_limits == DEFAULTS
 
 
 async def test_a_start_while_the_server_is_frozen(own_server: Server, own_url: str) -> None:
-    """It ends within its limit."""
+    """The start fails within its limit."""
     own_server.freeze()
     try:
         with limits(redis_connection, CONNECT_LIMIT=0.3):
@@ -298,7 +297,7 @@ async def test_a_start_while_the_server_is_frozen(own_server: Server, own_url: s
 
 
 async def test_a_restart(own_server: Server, own_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """All are back by themselves, are told that they missed something, and log it."""
+    """Once Redis is ready all receive events again, and have reported the interruption."""
     async with started(own_url, 3) as processes:
         for end in (own_server.kill, own_server.stop):
             caplog.clear()
@@ -313,12 +312,12 @@ async def test_a_restart(own_server: Server, own_url: str, caplog: pytest.LogCap
                 assert process.interruptions.empty()
             lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
             assert len(lines) == 6
-            assert sum("out of reach, connecting again: " in line for line in lines) == 3
-            assert sum("are back" in line for line in lines) == 3
+            assert sum(", reconnecting: " in line for line in lines) == 3
+            assert sum("reconnected to " in line for line in lines) == 3
 
 
 async def test_sending_while_the_server_is_away(own_server: Server, own_url: str) -> None:
-    """It is an error within the limit; what is sent just before Redis is back goes out then, once."""
+    """Sending fails within the limit; an event sent just before Redis is back goes out then, once."""
     async with started(own_url, 2) as [one, other]:
         own_server.kill()
         with limits(redis_broker, PUBLISH_LIMIT=0.4):
@@ -334,7 +333,7 @@ async def test_sending_while_the_server_is_away(own_server: Server, own_url: str
 
 
 async def test_sending_while_the_server_is_frozen(own_server: Server, own_url: str) -> None:
-    """It is an error within the limit, and nothing comes twice; thawed, the server serves."""
+    """Sending fails within the limit, and nothing arrives twice; once thawed, the server serves again."""
     async with started(own_url, 2) as [one, other]:
         own_server.freeze()
         try:
@@ -350,14 +349,14 @@ async def test_sending_while_the_server_is_frozen(own_server: Server, own_url: s
         assert b"last" in await other.heard()
         heard = await one.heard()
         assert b"last" in heard
-        # Each was sent twice here, and Redis has what it read before it was frozen, or after it.
+        # Each was sent twice here, and Redis may have received both.
         assert all(heard.count(payload) <= 2 for payload in heard)
 
 
 async def test_a_server_that_is_silent(
     own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A connection that nothing comes over is asked for; it is left if there is no answer."""
+    """A silent connection is checked with a PING, and replaced if there is no answer."""
     monkeypatch.setattr(redis_broker, "HEARTBEAT", 0.05)
     monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 1)  # of the connection that it listens on
     async with started(own_url) as [process]:
@@ -378,7 +377,7 @@ async def test_a_server_that_is_silent(
 
 
 async def test_a_connection_that_is_cut(url: str) -> None:
-    """Either of the two comes back by itself."""
+    """Either of the two connections is opened again."""
     async with started(url) as [process], client(url) as connected:
         for each in await connections(url):
             await connected.client_kill(each["addr"])
@@ -389,7 +388,7 @@ async def test_a_connection_that_is_cut(url: str) -> None:
 
 
 async def sent(process: Process, payload: bytes) -> None:
-    """Send an event, again if its connection was cut just now."""
+    """Send an event, and again if its connection was cut just now."""
     async with asyncio.timeout(WATCHDOG):
         while True:
             try:
@@ -398,7 +397,7 @@ async def sent(process: Process, payload: bytes) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_the_events_on_their_way_are_bounded(
+async def test_pending_events_are_limited(
     own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While too many wait for Redis no more are taken; when they are gone, they are."""
@@ -420,7 +419,7 @@ async def test_the_events_on_their_way_are_bounded(
 
 
 async def test_closing_while_the_server_is_away(own_server: Server, own_url: str) -> None:
-    """It does not wait for an answer, and who is sending is told."""
+    """Closing does not wait for an answer, and a task that is sending gets an error."""
     for away, back in ((own_server.freeze, own_server.thaw), (own_server.kill, own_server.start)):
         process = Process(own_url)
         await process.broker.start(process.receiver)
@@ -440,8 +439,8 @@ async def test_closing_while_the_server_is_away(own_server: Server, own_url: str
 # URLs
 
 
-async def test_a_password_that_is_wrong_and_a_user_who_may_not_listen(tmp_path: Path) -> None:
-    """The start says what Redis said."""
+async def test_users_who_are_refused(tmp_path: Path) -> None:
+    """The error of the start includes the error of Redis."""
     acl = tmp_path / "users.acl"
     users = (
         "default on nopass ~* &* +@all",
@@ -461,7 +460,7 @@ async def test_a_password_that_is_wrong_and_a_user_who_may_not_listen(tmp_path: 
 
 
 async def test_tls(tmp_path: Path) -> None:
-    """``rediss://`` checks the server's certificate against the authority that the URL names."""
+    """``rediss://`` verifies the server's certificate with the authority that the URL names."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     make_certificate(certificate, key)
     options = {"tls_port": str(free_port()), "tls_auth_clients": "no"}
@@ -477,7 +476,7 @@ async def test_tls(tmp_path: Path) -> None:
 
 
 async def test_a_unix_socket(servers: Callable[[str], Server], url: str) -> None:
-    """The same events as over the network."""
+    """A Unix socket carries the same events as the network."""
     path = servers("redis").directory / "socket"
     async with started(url) as [one], started(f"unix://{path}?db={url.rpartition('/')[2]}") as [other]:
         await one.send(b"one")
@@ -494,7 +493,7 @@ async def test_a_unix_socket(servers: Callable[[str], Server], url: str) -> None
     ],
 )
 def test_urls_that_are_not_understood(url: str) -> None:
-    """The refusal says what to write, and shows no password."""
+    """The error says what to write, and shows no password."""
     with pytest.raises(SettingsError, match=r"^events: cannot open .* write (redis|unix)://") as refused:
         open_broker(url)
     assert "s3cr" not in str(refused.value)
@@ -503,18 +502,18 @@ def test_urls_that_are_not_understood(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["redis", "redis://", "redis://localhost", "redis://localhost:6379/0"])
 def test_short_urls(url: str) -> None:
-    """What is left out is localhost, 6379 and database 0."""
+    """The defaults are localhost, port 6379 and database 0."""
     assert isinstance(open_broker(url), RedisBroker)
 
 
-def test_a_client_is_no_broker() -> None:
-    """A client of redis-py's has a ``publish`` as well."""
+def test_a_client_is_not_a_broker() -> None:
+    """A client of redis-py is refused, although it has a method ``publish``."""
     with pytest.raises(SettingsError, match="expected a URL or a broker, got Redis"):
         open_broker(redis.asyncio.Redis())
 
 
 def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal says what to install."""
+    """The error says what to install."""
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     monkeypatch.delitem(sys.modules, "toto_aio.brokers.redis")
     with pytest.raises(SettingsError) as refused:

@@ -1,4 +1,4 @@
-"""``toto-aio check``: each setting that is unsafe is named, and the safe ones are not."""
+"""Tests of ``toto-aio check``: each unsafe setting is reported, and safe ones are not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.support import ROOT
 from tests.support.servers import Server, free_port
 from tests.support.servers import redis as redis_server
-from toto_aio.cli.check import RULES, Finding, Seen, check
+from toto_aio.cli.check import RULES, Facts, Finding, check
 from toto_aio.cli.main import main
 from toto_aio.settings import Settings, SettingsError, read_settings
 
@@ -32,40 +32,40 @@ UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("trusted_proxies", "claim any address", {**PORT, "trusted_proxies": ["0.0.0.0/0"]}),
     ("trusted_proxies", "claim any address", {"trusted_proxies": ["unix", "::/0"]}),
     ("secure_cookies", "unencrypted", {"use_cookies": True, "secure_cookies": False}),
-    ("database", "gone when the process ends", {"database": "memory://"}),
-    ("database", "gone when the process ends", {"database": "memory"}),
+    ("database", "lost when the process ends", {"database": "memory://"}),
+    ("database", "lost when the process ends", {"database": "memory"}),
     ("session_store", "logged out", {"session_store": "memory://"}),
-    ("signing", "no secret", {"signing": "user_id"}),
+    ("signing", "not a secret", {"signing": "user_id"}),
     ("events", "one of the processes", {"processes": 2}),
     ("events", "one of the processes", {"processes": 0, "events": "memory"}),
     ("host", "all addresses", {**PORT, "host": "0.0.0.0"}),  # noqa: S104
     ("host", "all addresses", {**PORT, "host": "::", "trusted_proxies": ["10.0.0.5"]}),
     ("host", "all addresses", {**PORT, "host": ""}),
-    ("allow_origin", "every page", {"allow_origin": ["https://app.example", "*"]}),
-    ("get_methods", "a link or a picture", {"get_methods": "all"}),
+    ("allow_origin", "any web page", {"allow_origin": ["https://app.example", "*"]}),
+    ("get_methods", "a link or an image", {"get_methods": "all"}),
     ("password_min_length", "short passwords", {"password_min_length": 7}),
-    ("login_attempts", "so many guesses", {"login_attempts": 101}),
+    ("login_attempts", "more than 100 guesses", {"login_attempts": 101}),
     ("metrics_clients", "which methods", {"metrics": True, "metrics_clients": ["0.0.0.0/0"]}),
     ("autoreload", "half-written", {"autoreload": True}),
 ]
 STORED = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
 REDIS: list[tuple[str, dict[str, str]]] = [
-    ("writes nothing to the disk", {"appendonly": "no"}),
+    ("writes nothing to disk", {"appendonly": "no"}),
     ("drops accounts", {"maxmemory-policy": "allkeys-lru"}),
-    ("writes snapshots alone", {"appendonly": "no", "save": "3600 1"}),
+    ("only writes snapshots", {"appendonly": "no", "save": "3600 1"}),
     ("answers before", {"appendfsync": "everysec"}),
     ("drops sessions", {"maxmemory-policy": "volatile-lru"}),
 ]
 
 
 async def found(**options: Any) -> list[Finding]:
-    """What is found in these settings."""
+    """The findings for these settings."""
     return await check(read_settings({**SAFE, **options}))
 
 
 @pytest.mark.parametrize(("setting", "danger", "options"), UNSAFE, ids=str)
 async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, Any]) -> None:
-    """It is named, alone, with why and what to write."""
+    """Only it is reported, with why and what to write instead."""
     (finding,) = await found(**options)
     assert finding.rule.setting == setting
     assert danger in finding.rule.danger
@@ -91,18 +91,18 @@ async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, A
     ids=str,
 )
 async def test_safe_settings(options: dict[str, Any]) -> None:
-    """Nothing is said of them, and no database is opened."""
+    """Nothing is reported, and no database is opened."""
     assert await found(**options) == []
 
 
 async def test_what_the_start_would_refuse() -> None:
-    """It is told as the start tells it."""
+    """It is reported as at the start."""
     with pytest.raises(SettingsError, match="trusted_proxies: write addresses"):
         await found(trusted_proxies=["nginx"])
 
 
 def test_every_rule_has_a_case() -> None:
-    """No rule is without a test above or below."""
+    """Every rule has a test above or below."""
     tested = {(setting, danger) for setting, danger, _ in UNSAFE}
     tested |= {("database", danger) for danger, _ in REDIS} | {("database", "could not ask")}
     untested = {
@@ -123,7 +123,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[Redis]:
-    """Its administrator."""
+    """A client with all permissions."""
     async with Redis(port=server.port) as client:
         for name, value in STORED.items():
             await client.config_set(name, value)
@@ -132,7 +132,7 @@ async def client(server: Server) -> AsyncIterator[Redis]:
 
 @pytest.mark.parametrize(("danger", "options"), REDIS, ids=str)
 async def test_accounts_in_redis(server: Server, client: Redis, danger: str, options: dict[str, str]) -> None:
-    """The server is asked how it is configured, and what loses accounts is named."""
+    """The server's configuration is read, and what loses accounts is reported."""
     for name, value in options.items():
         await client.config_set(name, value)
     (finding,) = await found(database=redis_server.fresh_url(server))
@@ -141,12 +141,12 @@ async def test_accounts_in_redis(server: Server, client: Redis, danger: str, opt
 
 
 async def test_accounts_in_a_redis_that_keeps_them(server: Server, client: Redis) -> None:
-    """There is nothing to say of it."""
+    """Nothing is reported."""
     assert await found(database=redis_server.fresh_url(server)) == []
 
 
-async def test_a_redis_that_does_not_tell(server: Server, client: Redis) -> None:
-    """Who may not ask is told so, and what to look at."""
+async def test_a_redis_without_permission(server: Server, client: Redis) -> None:
+    """Without permission to read its configuration, the finding says so, and what to check."""
     await client.acl_setuser(
         "guest", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"]
     )
@@ -157,7 +157,7 @@ async def test_a_redis_that_does_not_tell(server: Server, client: Redis) -> None
 
 
 async def test_a_redis_out_of_reach() -> None:
-    """It is said, without the password."""
+    """It is reported, without the password."""
     (finding,) = await found(database=f"redis://guest:secret@127.0.0.1:{free_port()}/0")
     assert "could not ask" in str(finding)
     assert "Cannot open the database redis://***" in str(finding)
@@ -167,7 +167,7 @@ async def test_a_redis_out_of_reach() -> None:
 def test_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The grave come first, and make the status 1."""
+    """The grave findings come first, and make the status 1."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "toto.toml"
     file.write_text('trusted_proxies = ["unix"]\nunix_socket = "socket"\nlogin_attempts = 1000')
@@ -180,25 +180,25 @@ def test_the_command(
         "    leave it out",
         "warning",
         "    leave it out",
-        "1 grave, 1 to think about",
+        "1 grave, 1 warning",
     ]
     monkeypatch.delenv("TOTO_AIO_DEBUG")
     assert run(capsys, str(file), "--signing=off")[0] == 0
     status, said = run(capsys, str(file), "--signing=off", "--login-attempts=10")
     assert status == 0
-    assert said.startswith("Nothing unsafe. Looked at: debug, host, ")
+    assert said.startswith("Nothing unsafe. Checked: debug, host, ")
     assert [path.name for path in tmp_path.iterdir()] == ["toto.toml"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, str]:
-    """The status of the command, and what it prints."""
+    """The status of the command, and its output."""
     with pytest.raises(SystemExit) as caught:
         main(["check", *arguments])
     return caught.value.code, capsys.readouterr().out
 
 
 def test_the_order() -> None:
-    """The grave rules stand before the others, so that they are told first."""
+    """The grave rules come before the others, so that they are reported first."""
     assert [rule.gravity for rule in RULES] == sorted(rule.gravity for rule in RULES)
 
 
@@ -209,6 +209,6 @@ def test_the_page() -> None:
 
 
 def test_objects_in_place_of_text() -> None:
-    """A program that hands over its database ready is checked for the rest."""
-    seen = Seen(read_settings({**SAFE, "database": object(), "signing": object(), "events": object()}))
+    """A program that passes its database as an object gets the other checks."""
+    seen = Facts(read_settings({**SAFE, "database": object(), "signing": object(), "events": object()}))
     assert not any(rule.applies(seen) for rule in RULES)

@@ -1,4 +1,4 @@
-"""The command line, as who runs a service types it."""
+"""Tests of the command line, as an operator types it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments to its end."""
+    """Run Python with these arguments until it exits."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -44,7 +44,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def started_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """Let this process be a script that was started with these arguments."""
+    """Make this process look like a script that was started with these arguments."""
     monkeypatch.setattr(sys, "argv", ["/srv/run.py", *arguments])
     for name in os.environ.keys() - ENVIRONMENT.keys():
         monkeypatch.delenv(name)
@@ -60,14 +60,14 @@ def test_version(tmp_path: Path) -> None:
 
 
 def test_help_names_the_commands(tmp_path: Path) -> None:
-    """``--help`` says what there is to run."""
+    """``--help`` lists the commands."""
     done = run("-m", "toto_aio", "--help", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "serve" in done.stdout
 
 
 def test_help_lists_every_option(tmp_path: Path) -> None:
-    """``serve --help`` has each option with its description and default, under its group."""
+    """``serve --help`` has each option with its description and default, in its group."""
     done = run("-m", "toto_aio", "serve", "--help", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -87,7 +87,7 @@ def test_help_lists_every_option(tmp_path: Path) -> None:
 
 
 def test_the_help_of_a_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A script with ``TotoServer`` lists the options too."""
+    """A script with ``TotoServer`` lists the options as well."""
     started_with(monkeypatch, "--help")
     with pytest.raises(SystemExit) as caught:
         TotoServer()
@@ -114,7 +114,7 @@ def test_a_wrong_option_ends_the_start_with_one_line(tmp_path: Path, arguments: 
 
 @pytest.mark.parametrize("flag", ["--session-tll", "--session_tll"])
 def test_an_unknown_option_gets_a_suggestion(capsys: pytest.CaptureFixture[str], flag: str) -> None:
-    """What was typed is named, with the option that is alike."""
+    """The error names what was typed, and suggests a similar option."""
     for arguments in ((f"{flag}=5",), (flag, "5"), (flag,)):
         said = complaint(capsys, "serve", *arguments)
         assert said.startswith("--session")
@@ -122,7 +122,7 @@ def test_an_unknown_option_gets_a_suggestion(capsys: pytest.CaptureFixture[str],
 
 
 def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
-    """The beginning of an option is an unknown one: a new option never changes what a command means."""
+    """The beginning of an option is unknown: a new option never changes what a command means."""
     assert "no such option" in complaint(capsys, "serve", "--por=1")
 
 
@@ -152,12 +152,12 @@ def test_options_of_toto_that_have_another_name(capsys: pytest.CaptureFixture[st
 def test_wrong_arguments(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], expected: str
 ) -> None:
-    """A wrong value is named with what to write."""
+    """A wrong value is reported with what to write instead."""
     assert expected in complaint(capsys, "serve", *arguments)
 
 
 def test_wrong_variables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is no option, or has a wrong value, ends the start too."""
+    """A variable that is not an option, or has a wrong value, also ends the start."""
     monkeypatch.setenv("TOTO_AIO_PORT", "nine")
     assert complaint(capsys, "serve") == "TOTO_AIO_PORT: expected int, not 'nine'"
     monkeypatch.delenv("TOTO_AIO_PORT")
@@ -175,7 +175,7 @@ def test_an_option_in_a_file_is_named_with_the_file(
 
 
 def test_a_script_reads_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hyphens and underscores are alike, a value may stand apart, and a boolean needs none."""
+    """Hyphens and underscores are the same, a value may be separate, and a boolean needs none."""
     started_with(
         monkeypatch,
         "--port=1",

@@ -1,4 +1,4 @@
-"""``toto-aio methods``: what a service serves, as its author has written it."""
+"""Tests of ``toto-aio methods``: the methods of a service, as their author wrote them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def listed(methods: dict[str, Any], **options: Any) -> list[list[str]]:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    """The methods of the package in this folder, in the order of their names, aligned."""
+    """The methods of the package in this folder, sorted by name and aligned."""
     write(
         tmp_path,
         methods__notes__add=NOTES,
@@ -60,15 +60,15 @@ def test_the_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "METHOD        CALLER     BY    PARAMETERS                 WHAT IT DOES",
-        "client_error  anybody    POST  client_error, client_type  Log client_error if client_type is "
+        "client_error  anyone     POST  client_error, client_type  Log client_error if client_type is "
         "browser_js; answers whether it was logged.",
-        "hello         anybody    POST                             Greet.",
+        "hello         anyone     POST                             Greet.",
         "notes.add     logged in  POST  text, color='red'          Add a note of the user.",
     ]
 
 
 def test_the_options(tmp_path: Path) -> None:
-    """The package is that of the settings, and ``--json`` has all there is to know."""
+    """The settings name the package, and ``--json`` has everything that is known."""
     write(tmp_path, notes__add=NOTES)
     (tmp_path / "toto.toml").write_text('method_module = "notes"\nget_methods = "all"\nmethod_timeout = 5')
     done = run("-m", "toto_aio", "methods", "toto.toml", "--json", folder=tmp_path)
@@ -97,7 +97,7 @@ async def test_a_broken_module(tmp_path: Path) -> None:
 
 
 async def test_no_such_package(tmp_path: Path) -> None:
-    """It is one line, as by ``serve``."""
+    """It is one line, as with ``serve``."""
     said = await failing(tmp_path, "-m", "toto_aio", "methods", "--method-module=nothing_here")
     assert said == "toto-aio: method_module: there is no module 'nothing_here' on the import path\n"
 
@@ -108,11 +108,11 @@ async def invoke(handler: Any, parameters: Any) -> None: ...
 @pytest.mark.parametrize(
     ("decorate", "caller"),
     [
-        (optionally_authenticated, "anybody, with their session"),
-        (anonymous_session, "anybody, in a session"),
+        (optionally_authenticated, "anyone, with their session"),
+        (anonymous_session, "anyone, in a session"),
         (authenticated, "logged in"),
         (authenticated_with_parameter, "logged in by session_id"),
-        (safe, "anybody"),
+        (safe, "anyone"),
     ],
 )
 def test_who_may_call(decorate: Any, caller: str) -> None:
@@ -124,7 +124,7 @@ def test_who_may_call(decorate: Any, caller: str) -> None:
 
 
 def test_what_is_not_documented() -> None:
-    """The lines of decorators are not taken for what the author wrote."""
+    """The lines of decorators are not mistaken for the author's."""
 
     @jsonp
     @requires("b", "a")
@@ -134,9 +134,9 @@ def test_what_is_not_documented() -> None:
     async def limited(handler: Any, parameters: Any) -> None: ...
 
     assert listed({"z": bare, "a": limited, "b.c": invoke}) == [
-        ["a", "anybody", "POST", "limit=10", ""],
-        ["b.c", "anybody", "POST", "", ""],
-        ["z", "anybody", "GET, POST", "b, a", ""],
+        ["a", "anyone", "POST", "limit=10", ""],
+        ["b.c", "anyone", "POST", "", ""],
+        ["z", "anyone", "GET, POST", "b, a", ""],
     ]
     assert listed({"a": limited}, get_methods="all")[0][2] == "GET, POST"
 
@@ -152,6 +152,6 @@ def test_defaults_that_are_no_json() -> None:
 
 
 def test_no_methods() -> None:
-    """It is said as at a start."""
+    """The error is the same as at a start."""
     with pytest.raises(SettingsError, match="no module there defines invoke"):
         list_methods(read_settings({"method_module": {}}))

@@ -1,4 +1,4 @@
-"""``toto-aio new``: each template makes a project that is tested, served and deployed as its files say."""
+"""Tests of ``toto-aio new``: each template makes a project that can be tested, served and deployed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from toto_aio.settings import SettingsError, read_settings
 BIN = Path(sys.executable).parent
 NAME = "my-notes"
 DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer")
-WORDS = "project_name|serve_command|work_command|toto_aio_requirement|with_processes"
+PLACEHOLDERS = "project_name|serve_command|develop_command|toto_aio_requirement|with_processes"
 SERVICE = {"simple": "/service", "chat": "/service", "embedded": "/api/service"}
 WHO = '''
 async def invoke(handler, parameters):
@@ -37,7 +37,7 @@ async def invoke(handler, parameters):
     return handler.address
 '''
 LIMIT = 60.0
-"""Seconds that a project has to serve, or to end."""
+"""Seconds that a project has to serve, or to stop."""
 
 
 @pytest.fixture(params=sorted(TEMPLATES))
@@ -48,12 +48,12 @@ def template(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def project(template: str, tmp_path: Path) -> Path:
-    """A new project of it."""
+    """A new project from it."""
     return make(tmp_path, template)
 
 
 def make(folder: Path, template: str) -> Path:
-    """A new project, whose Makefile finds that all is installed."""
+    """A new project, whose Makefile finds everything installed."""
     with contextlib.chdir(folder):
         make_project(NAME, template)
     (folder / NAME / ".venv").mkdir()
@@ -82,7 +82,7 @@ def test_its_own_tests(project: Path) -> None:
 
 
 def test_its_style(project: Path) -> None:
-    """Ruff with its own settings finds nothing, in the layout of a project."""
+    """Ruff with its default settings finds nothing, in the layout of a project."""
     for arguments in (["check", "--extend-select=I,B,UP,ASYNC,RUF"], ["format", "--check"]):
         done = subprocess.run(
             [BIN / "ruff", *arguments, "--isolated", "--no-cache", "."],
@@ -93,8 +93,8 @@ def test_its_style(project: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_the_words_of_templates(project: Path) -> None:
-    """All are replaced, in the text and in the names of files."""
+def test_the_placeholders_of_templates(project: Path) -> None:
+    """All of them are replaced, in the text and in the names of files."""
     names = {str(path.relative_to(project)) for path in files(project)}
     common = (
         "Makefile Dockerfile README.md pyproject.toml toto.toml .gitignore .dockerignore methods/__init__.py"
@@ -103,12 +103,12 @@ def test_the_words_of_templates(project: Path) -> None:
     assert {*common.split(), *(f"deploy/{name}" for name in deploy)} <= names
     for path in files(project):
         text = f"{path} {path.read_text(encoding='utf-8')}"
-        assert not re.search(WORDS, text), path
+        assert not re.search(PLACEHOLDERS, text), path
     assert (project / "README.md").read_text().startswith(f"# {NAME}\n")
 
 
-def test_what_it_needs(project: Path) -> None:
-    """It asks for this version of toto_aio, and for extras that there are."""
+def test_its_requirements(project: Path) -> None:
+    """It requires this version of toto_aio, and only extras that exist."""
     written = tomllib.loads((project / "pyproject.toml").read_text())
     assert written["project"]["name"] == NAME
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -125,7 +125,7 @@ def test_what_it_needs(project: Path) -> None:
 async def running(
     command: list[str], folder: Path, **environment: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command that serves, in a process group of its own, until it is told to end."""
+    """A command that serves, in its own process group, until it is stopped."""
     with (folder.parent / "log").open("w+") as log:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -161,7 +161,7 @@ async def get(client: aiohttp.ClientSession, process: asyncio.subprocess.Process
 
 
 async def test_it_runs_at_once(project: Path, template: str) -> None:
-    """`make run` serves the page that `new` has named, and what the README calls."""
+    """`make run` serves the page that `new` names, and the calls in the README."""
     port = free_port()
     expected = {
         "simple": '{"result":{"hello":"Ada"}}',
@@ -176,12 +176,12 @@ async def test_it_runs_at_once(project: Path, template: str) -> None:
         readme = (project / "README.md").read_text().replace("127.0.0.1:8888", f"127.0.0.1:{port}")
         for line in re.findall(r"^curl .+", readme, re.MULTILINE):
             said = await asyncio.to_thread(output, [*shlex.split(line), "-s"], project)
-            assert ("Not authorized" in said) == ("(the one" in line), said
+            assert ("Not authorized" in said) == ("(the session_id" in line), said
             assert "error" not in said or "Not authorized" in said
 
 
 def output(command: list[str], folder: Path, **environment: str) -> str:
-    """What a command says, which must succeed."""
+    """The output of a command, which must succeed."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -195,19 +195,19 @@ def output(command: list[str], folder: Path, **environment: str) -> str:
 
 
 def variables(lines: str, name: str) -> dict[str, str]:
-    """What a file sets in the environment."""
+    """The variables that a file sets in the environment."""
     return dict(re.findall(rf"^{name}(\w+)=(\S+)$", lines, re.MULTILINE))
 
 
 def placed(unit: str, project: Path, redis: str = "") -> str:
-    """A unit of a project that lies elsewhere, as do its database, its socket, the environment and Redis."""
+    """The unit of a project in another folder, with its own database, socket, environment and Redis."""
     unit = unit.replace("redis://localhost/0", redis)
     unit = unit.replace(f"/srv/{NAME}/.venv/bin", str(BIN)).replace(f"/srv/{NAME}", str(project))
     return unit.replace(f"/run/{NAME}", str(project.parent)).replace(f"/var/lib/{NAME}", str(project.parent))
 
 
 async def test_the_unit(project: Path, template: str, servers: Callable[[str], Server]) -> None:
-    """systemd takes it without a word, and its commands serve on the socket, behind a proxy."""
+    """systemd accepts it without a message, and its commands serve on the socket, behind a proxy."""
     redis = server_module("redis").fresh_url(servers("redis"))
     unit = placed((project / "deploy" / f"{NAME}.service").read_text(), project, redis)
     for end in ("-backup.service", "-backup.timer"):
@@ -240,7 +240,7 @@ async def test_the_unit(project: Path, template: str, servers: Callable[[str], S
 
 
 async def test_the_image(project: Path, template: str) -> None:
-    """The command of the Dockerfile serves with its environment, and gets the TERM that ends a container."""
+    """The command of the Dockerfile serves with its environment, and gets the TERM that stops a container."""
     dockerfile = (project / "Dockerfile").read_text()
     environment = variables(dockerfile, "ENV ")
     assert environment.pop("TOTO_AIO_HOST") == "0.0.0.0"  # noqa: S104 # within the container
@@ -258,7 +258,7 @@ async def test_the_image(project: Path, template: str) -> None:
 
 
 def test_the_example_for_nginx(project: Path) -> None:
-    """It names the unit's socket and the port of the service, and passes on what the service looks at."""
+    """It names the unit's socket and the service's port, and passes on the headers that the service uses."""
     example = (project / "deploy" / f"{NAME}.nginx").read_text()
     unit = variables((project / "deploy" / f"{NAME}.service").read_text(), "Environment=")
     assert f"server unix:{unit['TOTO_AIO_UNIX_SOCKET']};" in example
@@ -269,7 +269,7 @@ def test_the_example_for_nginx(project: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    """It makes a project and says what to type next, which is there to be typed."""
+    """It creates a project and prints what to type next, which works."""
     (tmp_path / NAME).mkdir()
     done = subprocess.run(
         [BIN / "toto-aio", "new", NAME, "--template", "embedded"],
@@ -280,9 +280,9 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f"Made {NAME} from the template embedded. Next:\n\n"
+        f"Created {NAME} from the template embedded. Next:\n\n"
         f"    cd {NAME}\n"
-        "    make run     # then see http://127.0.0.1:8888/\n"
+        "    make run     # then open http://127.0.0.1:8888/\n"
         "    make test\n"
     )
     makefile = (tmp_path / NAME / "Makefile").read_text()
@@ -306,21 +306,21 @@ BAD_NAMES += ["n\u00f6tes", "my.notes", "a" * 32, "toto-aio", "toto_aio", "root"
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_names_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """They are refused with what to write, and nothing is made."""
+def test_invalid_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """They are refused with what to write instead, and nothing is created."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match="write another name, at most 31 small letters"):
+    with pytest.raises(SettingsError, match="write another name of at most 31 lower-case letters"):
         make_project(name)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What somebody has is left as it is."""
+    """An existing project is left as it is."""
     monkeypatch.chdir(tmp_path)
     make_project("a1-b_2")
     (tmp_path / "a1-b_2" / "README.md").write_text("mine")
     with pytest.raises(
-        SettingsError, match=r"a1-b_2: the folder is not empty: write another name, or remove it"
+        SettingsError, match=r"a1-b_2: the folder is not empty: write another name, or remove the folder"
     ):
         make_project("a1-b_2", "chat")
     assert (tmp_path / "a1-b_2" / "README.md").read_text() == "mine"
@@ -338,7 +338,7 @@ def test_a_folder_that_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ids=str,
 )
 def test_wrong_arguments(tmp_path: Path, arguments: list[str], expected: str) -> None:
-    """One line says what to write."""
+    """One line says what to write instead."""
     (tmp_path / "file").touch()
     done = subprocess.run(
         [BIN / "toto-aio", "new", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
@@ -348,7 +348,7 @@ def test_wrong_arguments(tmp_path: Path, arguments: list[str], expected: str) ->
 
 
 def test_the_wheel(tmp_path: Path) -> None:
-    """It has all files of all templates, those too whose name begins with a dot."""
+    """It has all files of all templates, including those whose name begins with a dot."""
     for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
@@ -362,7 +362,7 @@ def test_the_wheel(tmp_path: Path) -> None:
 
 
 def test_compiled_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip compiles what it installs; a project has nothing of that."""
+    """pip compiles what it installs; a project has no bytecode."""
     templates = tmp_path / "templates"
     shutil.copytree(FOLDER, templates)
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(templates)], check=True)

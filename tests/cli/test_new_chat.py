@@ -1,4 +1,4 @@
-"""The project of ``toto-aio new --template chat``: its people talk, in processes and in a real browser."""
+"""Tests of ``toto-aio new --template chat``: its users talk, in several processes and in a real browser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest_plugins = ["tests.support.browser"]
 
 
 async def test_the_chat_in_processes(tmp_path: Path, servers: Any) -> None:
-    """What is said in one process is heard in all, by sockets and by calls that wait."""
+    """What is said in one process arrives in all of them, at sockets and at waiting calls."""
     events = server_module("redis").fresh_url(servers("redis"))
     project = make(tmp_path, "chat")
     command = (*programs.SERVE, "toto.toml", "--port=0", "--processes=2", f"--events={events}")
@@ -47,7 +47,7 @@ async def test_the_chat_in_processes(tmp_path: Path, servers: Any) -> None:
 
 
 async def test_the_chat_in_the_browser(tmp_path: Path, browser: Browser) -> None:
-    """Two pages talk, each by WebSocket and by long polling; what is said is text."""
+    """Two pages talk, each by WebSocket and by long polling; what is said stays text."""
     project = make(tmp_path, "chat")
     async with programs.serving(project, *programs.SERVE, "toto.toml", "--port=0") as server:
         pages = [await browser.open(f"{server.address}/page#r") for _ in range(2)]

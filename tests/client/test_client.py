@@ -1,4 +1,4 @@
-"""The client, against services that are served for it, honest and dishonest ones."""
+"""Tests of the client, against services that are honest and some that are not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer, unused_port
 import toto_aio.methods
 from tests.support import ROOT
 from toto_aio import Handler, TotoException, create_app
-from toto_aio.client import Client, Session, UnreadableAnswerError
+from toto_aio.client import Client, SessionCredentials, UnreadableAnswerError
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidHMAC,
@@ -42,14 +42,14 @@ SCHEMES = ["user_id", "session", "off"]
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     return parameters
 
 
 @safe
 @authenticated
 async def who(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the session's user, and what came."""
+    """Return the session's user, and the parameters."""
     assert handler.session is not None
     return [handler.session.user_id, parameters]
 
@@ -63,7 +63,7 @@ async def visit(handler: Handler, parameters: Parameters) -> Any:
 
 @authenticated_with_parameter
 async def by_parameter(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the user of the session that a parameter names."""
+    """Return the user of the session that a parameter names."""
     assert handler.session is not None
     return handler.session.user_id
 
@@ -71,23 +71,23 @@ async def by_parameter(handler: Handler, parameters: Parameters) -> Any:
 @raw_response
 @authenticated
 async def picture(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with bytes."""
+    """Return bytes."""
     handler.response_type = "image/png"
     return b"\x89PNG"
 
 
 async def elsewhere(handler: Handler, parameters: Parameters) -> Any:
-    """Send the client away."""
+    """Redirect the client."""
     handler.redirect("http://other.example/")
 
 
 async def refuse(handler: Handler, parameters: Parameters) -> Any:
-    """Fail with an error of its own."""
+    """Fail with its own error."""
     raise TotoException(2001, {"why": "é"})
 
 
 async def slow(handler: Handler, parameters: Parameters) -> Any:
-    """Take a while."""
+    """Take some time."""
     await asyncio.sleep(parameters.get("seconds", 5))
     return "slept"
 
@@ -108,7 +108,7 @@ METHODS: dict[str, Any] = {
 }
 
 
-def session_of(client: Client) -> Session:
+def session_of(client: Client) -> SessionCredentials:
     """The session that a client must have."""
     assert client.session is not None
     return client.session
@@ -117,7 +117,7 @@ def session_of(client: Client) -> Session:
 @pytest.mark.parametrize("encoding", ["json", "msgpack", "bson"])
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_a_user(signing: str, encoding: str) -> None:
-    """An account is made, calls are made in its session, and after the logout no more."""
+    """An account is created, calls use its session, and after the logout they no longer do."""
     async with serving(METHODS, signing=signing, encoding=encoding) as client:
         assert await client.call("echo", {"ä": [1, None, 0.5]}) == {"ä": [1, None, 0.5]}
         with pytest.raises(NotAuthorized):
@@ -138,7 +138,7 @@ async def test_a_user(signing: str, encoding: str) -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_several_users(signing: str) -> None:
-    """Each client has its session; one that was kept works in another client."""
+    """Each client has its session; a stored one works in another client."""
     async with serving(METHODS, signing=signing) as ada:
         bob = ada.another()
         await ada.create_account("ada", PASSWORD)
@@ -153,7 +153,7 @@ async def test_several_users(signing: str) -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_a_new_password(signing: str) -> None:
-    """It gives a new session, which the client goes on with, and ends the others."""
+    """It gives a new session, which the client uses from then on, and ends the others."""
     async with serving(METHODS, signing=signing) as client:
         await client.create_account("ada", PASSWORD)
         other = client.another()
@@ -168,7 +168,7 @@ async def test_a_new_password(signing: str) -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_an_anonymous_session(signing: str) -> None:
-    """It is taken over from the answer, and kept."""
+    """It is adopted from the response, and kept."""
     async with serving(METHODS, signing=signing) as client:
         assert [await client.call("visit") for _ in range(3)] == [1, 2, 3]
         assert session_of(client).user_id == ""
@@ -177,7 +177,7 @@ async def test_an_anonymous_session(signing: str) -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_a_session_as_a_parameter(signing: str) -> None:
-    """It is not signed, and the client does not take it for its own."""
+    """It is not signed, and the client does not adopt it."""
     async with serving(METHODS, signing=signing) as ada:
         bob = ada.another()
         await ada.create_account("ada", PASSWORD)
@@ -192,7 +192,7 @@ async def test_a_session_as_a_parameter(signing: str) -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_batch(signing: str) -> None:
-    """Results and errors by their ids; a login in it counts from then on."""
+    """Results and errors by their ids; a login among them applies to the calls after it."""
     async with serving(METHODS, signing=signing) as client:
         account = {"user_id": "ada", "password": PASSWORD}
         answers = await client.batch(
@@ -210,7 +210,7 @@ async def test_batch(signing: str) -> None:
 
 
 async def test_errors() -> None:
-    """Each is an exception with code and value, of its code's class if it has one."""
+    """Each is an exception with code and value, of the class for its code if there is one."""
     async with serving(METHODS, login_attempts=1) as client:
         with pytest.raises(TotoException, match="2001") as error:
             await client.call("refuse")
@@ -231,7 +231,7 @@ async def test_errors() -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_bytes_of_a_method_s_own(signing: str) -> None:
-    """``fetch`` gives them, verified, and follows no redirection; ``call`` says so."""
+    """``fetch`` returns them, verified, and follows no redirect; ``call`` says so."""
     async with serving(METHODS, signing=signing) as client:
         with pytest.raises(NotAuthorized):
             await client.fetch("picture")
@@ -246,7 +246,7 @@ async def test_bytes_of_a_method_s_own(signing: str) -> None:
 
 @pytest.mark.parametrize("options", [{"method_select": "url"}, {"method_select": "parameter"}, {"root": "/"}])
 async def test_where_a_service_is(options: dict[str, str]) -> None:
-    """However a service wants its methods named, and wherever it is."""
+    """However a service expects its methods to be named, and whatever its root."""
     methods = {**METHODS, "a.b": echo}
     async with serving(methods, signing="session", **options) as client:
         await client.create_account("ada", PASSWORD)
@@ -266,7 +266,7 @@ Change = Callable[[web.Request, web.Response], None]
 
 @asynccontextmanager
 async def dishonest(change: Change, **options: Any) -> AsyncIterator[Client]:
-    """A client of a service behind somebody who changes its answers."""
+    """A client of a service behind an attacker who changes its responses."""
 
     @web.middleware
     async def middle(
@@ -289,19 +289,19 @@ def cut(request: web.Request, response: web.Response) -> None:
 
 
 def strip(request: web.Request, response: web.Response) -> None:
-    """Take the signature away."""
+    """Remove the signature."""
     response.headers.popall("x-toto-hmac", None)
 
 
 def garble(request: web.Request, response: web.Response) -> None:
-    """Put another signature in its place."""
+    """Replace the signature with another one."""
     response.headers["x-toto-hmac"] = "ö"
 
 
 @pytest.mark.parametrize("signing", ["user_id", "session"])
 @pytest.mark.parametrize("change", [cut, strip, garble])
 async def test_a_changed_answer(signing: str, change: Change) -> None:
-    """It is refused, if somebody's session has made it."""
+    """It is refused, if a session has signed it."""
     changes: list[Change] = []
 
     def sometimes(request: web.Request, response: web.Response) -> None:
@@ -318,12 +318,12 @@ async def test_a_changed_answer(signing: str, change: Change) -> None:
         with pytest.raises(InvalidResponseHMAC):
             await client.batch({"a": {"method": "who"}})
         assert client.session == before
-        if change is not garble:  # this call asks for no session, so that nobody signs for it
+        if change is not garble:  # this call loads no session, so the response is not signed
             assert await client.call("echo") == {}
 
 
 async def test_an_answer_to_another_request() -> None:
-    """An answer that was kept and is sent again has another nonce."""
+    """A recorded response that is sent again has another nonce."""
     kept: list[Any] = []
 
     def replay(request: web.Request, response: web.Response) -> None:
@@ -366,7 +366,7 @@ async def test_a_service_that_signs_otherwise() -> None:
     ],
 )
 async def test_what_is_no_service(status: int, content_type: str, body: bytes) -> None:
-    """It is said so."""
+    """The error says so."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=status, content_type=content_type, body=body)
@@ -379,7 +379,7 @@ async def test_what_is_no_service(status: int, content_type: str, body: bytes) -
 
 
 async def test_a_batch_that_is_not_answered() -> None:
-    """A call without an answer is no result."""
+    """A response that is not one of a service is not a result."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"batch": {"b": {"result": 1}}})
@@ -411,7 +411,7 @@ async def test_a_service_that_is_away_or_slow() -> None:
 
 
 async def test_a_client_that_is_not_open() -> None:
-    """It says what to write; so do wrong options."""
+    """It says what to write instead; so do wrong options."""
     client = Client("http://127.0.0.1:1/service")
     with pytest.raises(RuntimeError, match="async with Client"):
         await client.call("hello")
@@ -423,7 +423,7 @@ async def test_a_client_that_is_not_open() -> None:
 
 
 async def test_the_documentation() -> None:
-    """Its pieces of code do what they say."""
+    """Its code blocks do what the page says."""
     text = (ROOT / "docs" / "client.md").read_text()
     blocks = re.findall(r"^```python\n(?!# )(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
@@ -449,7 +449,7 @@ async def test_somebody_elses_connections() -> None:
 
 
 async def test_an_answer_that_comes_late() -> None:
-    """It does not bring a session back that the client has left."""
+    """It does not bring back a session that the client has left."""
 
     @authenticated
     async def wait(handler: Handler, parameters: Parameters) -> Any:
@@ -489,7 +489,7 @@ async def test_a_socket(signing: str, encoding: str) -> None:
 
 @pytest.mark.parametrize("signing", SCHEMES)
 async def test_a_login_over_a_socket(signing: str) -> None:
-    """Its session is the client's from then on, and one in a parameter is not."""
+    """Its session becomes the client's; a session in a parameter does not."""
     async with serving(METHODS, signing=signing) as client, client.socket() as socket:
         await socket.call("account.create", {"user_id": "ada", "password": PASSWORD})
         assert await socket.call("who") == ["ada", {}]
@@ -507,10 +507,10 @@ async def test_a_login_over_a_socket(signing: str) -> None:
 
 
 async def test_a_socket_that_is_refused() -> None:
-    """A session that is unknown opens none if it cannot sign."""
+    """With an unknown session that cannot sign, no socket is opened."""
     async with serving(METHODS, signing="session") as client:
         await client.create_account("ada", PASSWORD)
-        client.session = Session(session_of(client).session_id, "ada", key="AAAA")
+        client.session = SessionCredentials(session_of(client).session_id, "ada", key="AAAA")
         with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
             async with client.socket():
                 pass
@@ -523,7 +523,7 @@ async def test_a_socket_elsewhere() -> None:
 
 
 async def test_messages_that_nobody_reads() -> None:
-    """The oldest are dropped and counted, and calls go on."""
+    """The oldest are dropped and counted, and calls continue."""
     async with serving(METHODS) as client, client.socket() as socket:
         assert await socket.call("push", {"count": 1002}) == "pushed"
         assert await socket.call("echo") == {}

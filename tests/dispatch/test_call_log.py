@@ -1,4 +1,4 @@
-"""The lines on calls that fail or are slow: what is in them, and what never is."""
+"""The log lines for calls that fail or are slow: what they contain, and what they never do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
 
 
 async def fail(handler: Any, parameters: dict[str, Any]) -> None:
-    """An error of the method's own, or one that nobody expected."""
+    """Raise one of the method's own errors, or an unexpected one."""
     if parameters.get("kind") == "own":
         raise TotoException(2001, f"Not with {parameters['password']}")
     if parameters.get("kind") == "down":
@@ -33,7 +33,7 @@ async def fail(handler: Any, parameters: dict[str, Any]) -> None:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Any:
-    """The records on calls so far."""
+    """The records of calls so far."""
     caplog.set_level(logging.INFO)
     return lambda: [record for record in caplog.records if record.name == "toto_aio.calls"]
 
@@ -53,7 +53,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Any:
 async def test_a_failed_call(
     serve: Serve, lines: Any, method: str, parameters: Any, name: str, code: int, level: str
 ) -> None:
-    """One line with the registered name, the code, the id, the address and the time."""
+    """One line with the registered name, the code, the id, the address and the duration."""
     service = await serve({"fail": fail})
     answer = await service.call(method, parameters)
     assert answer["error"]["code"] == code
@@ -70,7 +70,7 @@ async def test_a_failed_call(
 
 
 async def test_a_request_that_never_became_a_call(serve: Serve, lines: Any) -> None:
-    """It is logged under the one name that all unknown methods have."""
+    """It is logged under the name that all unknown methods share."""
     service = await serve({"echo": echo})
     await service.post(data=b'{"password": "correct horse"', headers={"Content-Type": "application/json"})
     [line] = lines()
@@ -109,7 +109,7 @@ async def test_a_slow_call(serve: Serve, lines: Any, monkeypatch: pytest.MonkeyP
 
 
 async def test_a_call_that_times_out(serve: Serve, lines: Any) -> None:
-    """It is one line, though it is slow and has failed."""
+    """It gets one line, although it is slow and has failed."""
 
     @timeout(0.01)
     async def nap(handler: Any, parameters: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ async def test_a_call_that_times_out(serve: Serve, lines: Any) -> None:
 
 
 async def test_an_error_that_redirects(serve: Serve, lines: Any) -> None:
-    """It is logged like one that is told."""
+    """It is logged like an error that is returned."""
 
     @error_redirect({2001: "/sorry"})
     async def leave(handler: Any, parameters: dict[str, Any]) -> None:
@@ -136,7 +136,7 @@ async def test_an_error_that_redirects(serve: Serve, lines: Any) -> None:
 
 
 async def test_the_calls_of_a_batch(serve: Serve, lines: Any) -> None:
-    """Each that fails has a line and an id of its own."""
+    """Each call that fails has its own line and id."""
     service = await serve({"fail": fail, "echo": echo})
     entries = {"1": {"method": "fail"}, "2": {"method": "echo"}, "3": {"method": "x"}, "4": 5}
     await service.post(json={"batch": entries})
@@ -149,7 +149,7 @@ async def test_the_calls_of_a_batch(serve: Serve, lines: Any) -> None:
 
 
 async def test_no_secrets(serve: Serve, lines: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Passwords, keys, session ids, signatures and parameters are in no line of any logger."""
+    """Passwords, keys, session ids, signatures and parameters are not in any line of any logger."""
     caplog.set_level(logging.DEBUG)
     service = await serve({"fail": fail, "echo": echo}, signing="session", slow_call=1e-9)
     account = {"user_id": "ada", "password": SECRET}

@@ -8,12 +8,12 @@ import time
 import pytest
 
 from tests.support.limits import PATIENCE
-from toto_aio.dispatch.deadlines import PRECISION, Deadline, Deadlines
+from toto_aio.dispatch.deadlines import POLL_INTERVAL, Deadline, Deadlines
 
 
 @pytest.fixture
 async def deadlines() -> Deadlines:
-    """The limits of the test's loop."""
+    """The deadlines of the test's loop."""
     return Deadlines(asyncio.get_running_loop())
 
 
@@ -31,12 +31,12 @@ async def test_what_is_done_in_time(deadlines: Deadlines) -> None:
     """Nothing happens, then or later."""
     with Deadline(deadlines, 0.05) as limit:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05 + 2 * PRECISION)
+    await asyncio.sleep(0.05 + 2 * POLL_INTERVAL)
     assert not limit.expired
 
 
 async def test_many_at_once(deadlines: Deadlines) -> None:
-    """Each has a limit of its own, whatever the others have."""
+    """Each has its own limit, whatever the limits of the others."""
 
     async def work(limit: float, takes: float) -> bool:
         try:
@@ -70,7 +70,7 @@ async def test_a_cancellation_from_elsewhere(deadlines: Deadlines) -> None:
 
 
 async def test_a_cancellation_at_the_limit(deadlines: Deadlines) -> None:
-    """Of both at once the cancellation from elsewhere wins, as in asyncio.timeout."""
+    """If both happen together, the cancellation from elsewhere wins, as in asyncio.timeout."""
 
     async def work() -> None:
         with Deadline(deadlines, 5) as limit:
@@ -86,7 +86,7 @@ async def test_a_cancellation_at_the_limit(deadlines: Deadlines) -> None:
 
 
 async def test_an_error_of_the_work(deadlines: Deadlines) -> None:
-    """What the work raises comes out, after a time-out that it has answered with it too."""
+    """An exception of the work propagates, even one that it raises in response to a time-out."""
     with pytest.raises(KeyError), Deadline(deadlines, 5):
         raise KeyError
     with pytest.raises(KeyError), Deadline(deadlines, 0.01):
@@ -100,7 +100,7 @@ async def test_an_error_of_the_work(deadlines: Deadlines) -> None:
 
 
 async def test_nested_limits(deadlines: Deadlines) -> None:
-    """The inner one ends the inner work alone."""
+    """The inner limit ends only the inner work."""
     with Deadline(deadlines, 5):
         with pytest.raises(TimeoutError), Deadline(deadlines, 0.01):
             await asyncio.sleep(30)
@@ -108,10 +108,10 @@ async def test_nested_limits(deadlines: Deadlines) -> None:
 
 
 async def test_no_timer_is_left(deadlines: Deadlines) -> None:
-    """When nothing runs nothing is looked for, and closing ends the last look."""
+    """When nothing runs, no timer is set, and closing cancels the last one."""
     with Deadline(deadlines, 5):
         pass
-    await asyncio.sleep(2 * PRECISION)
+    await asyncio.sleep(2 * POLL_INTERVAL)
     assert deadlines.timer is None
     with Deadline(deadlines, 5):
         deadlines.close()

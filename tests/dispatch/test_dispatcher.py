@@ -1,4 +1,4 @@
-"""The decorators at work, hooks around calls, time limits."""
+"""The decorators in use, hooks around calls, time limits."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Parameters = dict[str, Any]
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def who(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the session's user."""
+    """Return the session's user."""
     return None if handler.session is None else handler.session.user_id
 
 
 def fresh(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same method as a function of its own, for decorators to mark."""
+    """A copy of the same method as a new function, for decorators to mark."""
 
     async def invoke(handler: Handler, parameters: Parameters) -> Any:
         return await function(handler, parameters)
@@ -49,7 +49,7 @@ def fresh(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 async def test_requires(serve: Serve) -> None:
-    """What is missing is named, in the order of the declaration."""
+    """Missing parameters are named, in the order of the declaration."""
     service = await serve({"m": requires("a", "b", "c")(fresh(echo))})
     answer = await service.call("m", {"b": 1})
     assert answer == {"error": {"code": 1003, "value": "Missing parameters: a, c"}}
@@ -57,7 +57,7 @@ async def test_requires(serve: Serve) -> None:
 
 
 async def test_default_parameters(serve: Serve) -> None:
-    """Defaults fill in what is missing, count for requires, and are fresh for each call."""
+    """Defaults fill in missing parameters, count for requires, and are fresh for each call."""
 
     async def add(handler: Handler, parameters: Parameters) -> Any:
         parameters["list"].append(1)
@@ -94,7 +94,7 @@ async def test_decorators_in_any_order(serve: Serve, order: tuple[int, ...]) -> 
 
 
 async def test_guards(serve: Serve) -> None:
-    """Each decorator of sessions, for nobody, an anonymous, an unknown and a logged-in caller."""
+    """Each decorator of sessions, for callers with no, an anonymous, an unknown or a real session."""
     methods = {
         "authenticated": authenticated(fresh(who)),
         "anonymous": anonymous_session(fresh(who)),
@@ -119,7 +119,7 @@ async def test_guards(serve: Serve) -> None:
 
 
 async def test_authenticated_with_parameter(serve: Serve) -> None:
-    """The session's id is a parameter, which the method does not see, and the header does not count."""
+    """The session's id is a parameter, which is hidden from the method, and the header does not count."""
 
     async def both(handler: Handler, parameters: Parameters) -> Any:
         assert handler.session is not None
@@ -134,7 +134,7 @@ async def test_authenticated_with_parameter(serve: Serve) -> None:
 
 
 async def test_raw_response(serve: Serve) -> None:
-    """What is returned is the body; errors keep the envelope; a batch refuses before the method runs."""
+    """The returned value is the body; errors keep the envelope; a batch refuses before the method runs."""
     ran = []
 
     @raw_response
@@ -162,7 +162,7 @@ async def test_raw_response(serve: Serve) -> None:
 
 
 async def test_jsonp(serve: Serve) -> None:
-    """The result as a script, by GET, with the callback checked and removed."""
+    """The result is sent as a script, by GET, with the callback checked and removed."""
     service = await serve({"m": jsonp(fresh(echo)), "named": jsonp("callback")(fresh(echo))})
     response = await service.client.get("/service/m?jsonp=a.b$_1&x=\u2028")
     assert (response.status, response.content_type) == (200, "application/javascript")
@@ -239,7 +239,7 @@ async def test_timeout(serve: Serve, plain: bool) -> None:
 
 
 async def test_method_timeout(serve: Serve) -> None:
-    """Every method has the setting's limit; a method's own TimeoutError is no time-out of the call."""
+    """The setting limits every method; a method's own TimeoutError is not a time-out of the call."""
 
     async def slow(handler: Handler, parameters: Parameters) -> None:
         await asyncio.sleep(30)
@@ -259,7 +259,7 @@ async def test_method_timeout(serve: Serve) -> None:
 
 
 async def test_hooks(serve: Serve) -> None:
-    """before and after run around each call, a batch's too, with the transaction id and the name."""
+    """before and after run around each call, also in a batch, with the transaction id and the name."""
     seen: list[tuple[str, str, str]] = []
 
     async def before(handler: Handler, transaction_id: str, method: str) -> None:
@@ -288,7 +288,7 @@ async def test_hooks(serve: Serve) -> None:
 
 
 async def test_before_can_refuse(serve: Serve) -> None:
-    """What before raises is the call's error, and the method does not run."""
+    """An exception raised by before is the call's error, and the method does not run."""
 
     def before(handler: Handler, transaction_id: str, method: str) -> None:
         raise TotoException(2001, "closed")
@@ -298,7 +298,7 @@ async def test_before_can_refuse(serve: Serve) -> None:
 
 
 async def test_wrapped_methods(serve: Serve) -> None:
-    """A decorator of the user's own keeps the rules, plain or not."""
+    """A decorator written by the user keeps the rules, whether it is plain or not."""
     import functools
 
     def own(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ Parameters = dict[str, Any]
 
 
 async def test_none_is_a_null_result(serve: Serve) -> None:
-    """A method that returns None without having responded answers null."""
+    """A method that returns None without having responded returns null."""
 
     async def nothing(handler: Handler, parameters: Parameters) -> None:
         pass
@@ -30,7 +30,7 @@ async def test_none_is_a_null_result(serve: Serve) -> None:
 
 
 async def test_respond_before_the_return(serve: Serve) -> None:
-    """Of several answers the first counts; an exception after it is logged and changes nothing."""
+    """Of several responses the first counts; an exception after it is logged and changes nothing."""
 
     async def early(handler: Handler, parameters: Parameters) -> str:
         handler.respond("first")
@@ -69,7 +69,7 @@ async def test_respond_with_an_unexpected_error(serve: Serve) -> None:
 
 
 async def test_respond_later(serve: Serve) -> None:
-    """An asynchronous method answers when something else says so."""
+    """An asynchronous method responds when something else triggers it."""
 
     @asynchronous
     async def later(handler: Handler, parameters: Parameters) -> None:
@@ -104,7 +104,7 @@ async def test_respond_from_another_thread(serve: Serve) -> None:
 
 
 async def test_plain_def_runs_in_a_thread(serve: Serve) -> None:
-    """It does not block the loop, and handler.wait gives it what coroutines make."""
+    """It does not block the loop, and handler.wait gives it the results of coroutines."""
 
     @authenticated
     def plain(handler: Handler, parameters: Parameters) -> Any:
@@ -128,7 +128,7 @@ async def test_plain_def_runs_in_a_thread(serve: Serve) -> None:
 
 
 async def test_plain_def_that_responds(serve: Serve) -> None:
-    """A plain method may respond in place of returning."""
+    """A plain method may respond instead of returning."""
 
     def plain(handler: Handler, parameters: Parameters) -> None:
         handler.respond("responded")
@@ -138,7 +138,7 @@ async def test_plain_def_that_responds(serve: Serve) -> None:
 
 
 async def test_wait_is_refused_on_the_loop(serve: Serve) -> None:
-    """There it would wait for itself, and says what to write."""
+    """On the loop it would wait for itself; the error says what to write."""
 
     async def wrong(handler: Handler, parameters: Parameters) -> Any:
         try:
@@ -151,7 +151,7 @@ async def test_wait_is_refused_on_the_loop(serve: Serve) -> None:
 
 
 async def test_the_head_of_the_response(serve: Serve) -> None:
-    """Status, headers and cookies are the method's to set, in a batch too."""
+    """A method can set status, headers and cookies, also in a batch."""
 
     async def shape(handler: Handler, parameters: Parameters) -> str:
         handler.set_status(201)
@@ -176,7 +176,7 @@ async def test_the_head_of_the_response(serve: Serve) -> None:
 
 
 async def test_response_type(serve: Serve) -> None:
-    """response_type selects the encoding of those that are known, and is kept for others."""
+    """response_type selects the encoding if it is a known one, and is kept as it is otherwise."""
 
     async def typed(handler: Handler, parameters: Parameters) -> Any:
         assert handler.response_type == "application/json"
@@ -205,7 +205,7 @@ async def test_redirect(serve: Serve) -> None:
 
 
 async def test_respond_raw(serve: Serve) -> None:
-    """Bytes or text of the method's own, without an envelope; refused in a batch."""
+    """A method can send its own bytes or text, without an envelope; this is refused in a batch."""
 
     async def raw(handler: Handler, parameters: Parameters) -> None:
         body: bytes | str = parameters.get("text", b"\x00\xff")
@@ -221,7 +221,7 @@ async def test_respond_raw(serve: Serve) -> None:
 
 
 async def test_headers_only(serve: Serve) -> None:
-    """A method can see that a HEAD wants no body, and its stream sends none."""
+    """A method can see that a HEAD request wants no body, and its stream sends none."""
 
     @safe
     async def stream(handler: Handler, parameters: Parameters) -> None:
@@ -236,7 +236,7 @@ async def test_headers_only(serve: Serve) -> None:
 
 
 async def test_request_and_transaction_id(serve: Serve) -> None:
-    """The request is aiohttp's; the transaction id is one call's own."""
+    """The request is aiohttp's; each call has its own transaction id."""
 
     async def show(handler: Handler, parameters: Parameters) -> Any:
         return [handler.request.headers["x-mark"], handler.transaction_id, handler.transaction_id]
@@ -250,7 +250,7 @@ async def test_request_and_transaction_id(serve: Serve) -> None:
 
 
 async def test_sessions_of_a_handler(serve: Serve) -> None:
-    """A method may make sessions and retrieve them, its own or another."""
+    """A method may create sessions and retrieve them, its own or another one."""
 
     async def make(handler: Handler, parameters: Parameters) -> Any:
         session = await handler.create_session(**parameters)
@@ -277,7 +277,7 @@ async def test_sessions_of_a_handler(serve: Serve) -> None:
 
 
 async def test_the_session_in_the_answer(serve: Serve) -> None:
-    """The answer carries the session whenever one was loaded or made, an error's too."""
+    """The response, also of an error, has the session whenever one was loaded or created."""
 
     @anonymous_session
     async def anonymous(handler: Handler, parameters: Parameters) -> Any:
@@ -303,7 +303,7 @@ async def test_the_session_in_the_answer(serve: Serve) -> None:
 
 
 async def test_long_polling(serve: Serve) -> None:
-    """A request that waits is answered by another request's event, once."""
+    """A waiting request is answered by another request's event, once."""
 
     @asynchronous
     async def receive(handler: Handler, parameters: Parameters) -> None:
@@ -320,7 +320,7 @@ async def test_long_polling(serve: Serve) -> None:
 
 
 async def test_event_handlers_end_with_their_call(serve: Serve) -> None:
-    """A handler that was registered in a call is not called after it, and none is left."""
+    """A handler registered in a call is not called after it, and none is left."""
     called: list[Any] = []
 
     async def register(handler: Handler, parameters: Parameters) -> None:
@@ -339,7 +339,7 @@ async def test_event_handlers_end_with_their_call(serve: Serve) -> None:
 
 
 async def test_events_can_be_off(serve: Serve) -> None:
-    """Without events, asking for them says how to get them."""
+    """Without events, asking for them raises an error that says how to enable them."""
 
     async def ask(handler: Handler, parameters: Parameters) -> Any:
         return handler.events
@@ -349,7 +349,7 @@ async def test_events_can_be_off(serve: Serve) -> None:
 
 
 async def test_the_database_of_a_method(serve: Serve, tmp_path: Any) -> None:
-    """connection.db is the driver's own, apart from what the store uses."""
+    """connection.db is the driver's own, separate from what the store uses."""
 
     async def query(handler: Handler, parameters: Parameters) -> Any:
         rows = await handler.connection.db.execute_fetchall("SELECT count(*) FROM toto_accounts")

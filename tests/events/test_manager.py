@@ -1,4 +1,4 @@
-"""Events within a process: who gets them, in which order, and what a failing handler does not disturb."""
+"""Events within a process: who receives them, in which order, and what a failing handler leaves intact."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ for _ in range(100_000):
 
 
 class Inbox:
-    """A handler that keeps what it is called with."""
+    """A handler that records what it is called with."""
 
     def __init__(self) -> None:
         self.all: list[Any] = []
@@ -51,13 +51,13 @@ class Inbox:
         self._new.put_nowait(args)
 
     async def next(self) -> Any:
-        """What comes next."""
+        """The next event."""
         async with asyncio.timeout(20):
             return await self._new.get()
 
 
 async def settled(events: EventManager) -> None:
-    """Wait until all that was sent before has arrived, at plain handlers too."""
+    """Wait until everything sent so far has arrived, also at plain handlers."""
     last = Inbox()
     events.register_handler("last", last)
     await events.send("last")
@@ -90,7 +90,7 @@ async def test_a_persistent_handler_fires_each_time() -> None:
 
 
 async def test_a_handler_may_register_itself_again() -> None:
-    """A long poll that registers anew in its handler gets the next event."""
+    """A long poll that registers again in its handler gets the next event."""
     async with running() as events:
         inbox = Inbox()
 
@@ -105,7 +105,7 @@ async def test_a_handler_may_register_itself_again() -> None:
 
 
 async def test_a_handler_of_another_name_is_not_called() -> None:
-    """Names are told apart to the letter."""
+    """Names have to match exactly."""
     async with running() as events:
         inbox = Inbox()
         for name in ("new", "news2", "News", "", "news "):
@@ -117,7 +117,7 @@ async def test_a_handler_of_another_name_is_not_called() -> None:
 
 
 async def test_all_handlers_of_a_name_are_called_in_order() -> None:
-    """Several handlers of a name each get the event, in the order of their registration."""
+    """All handlers of a name get the event, in the order of their registration."""
     async with running() as events:
         called: list[Any] = []
 
@@ -132,7 +132,7 @@ async def test_all_handlers_of_a_name_are_called_in_order() -> None:
 
 
 async def test_the_same_function_registered_twice() -> None:
-    """Each registration counts for itself, and so does its removal."""
+    """Each registration counts separately, and so does its removal."""
     async with running() as events:
         inbox = Inbox()
         first = events.register_handler("news", inbox)
@@ -145,7 +145,7 @@ async def test_the_same_function_registered_twice() -> None:
 
 @pytest.mark.parametrize("persist", [False, True])
 async def test_plain_and_coroutine_functions(persist: bool) -> None:
-    """A handler may be plain, a coroutine function, or return something to be awaited."""
+    """A handler may be plain, a coroutine function, or return an awaitable."""
     async with running() as events:
         plain, coroutine, awaitable = Inbox(), Inbox(), Inbox()
 
@@ -164,7 +164,7 @@ async def test_plain_and_coroutine_functions(persist: bool) -> None:
 
 
 async def test_a_persistent_handler_takes_one_event_after_the_other() -> None:
-    """A coroutine that waits is not called again before it is done; no event is lost meanwhile."""
+    """A waiting coroutine is not called again before it is done, and no event is lost in the meantime."""
     async with running() as events:
         inbox, go_on = Inbox(), asyncio.Event()
         at_once = 0
@@ -204,7 +204,7 @@ async def test_a_slow_handler_holds_nobody_up() -> None:
 
 @pytest.mark.parametrize("persist", [False, True])
 async def test_an_exception_stops_no_other_handler(persist: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """What a handler raises is logged whole, under the event's name; the others are called."""
+    """An exception in a handler is logged in full, under the event's name; the others are called."""
     async with running() as events:
         inbox = Inbox()
 
@@ -246,7 +246,7 @@ async def test_a_persistent_handler_that_fails_is_called_again(caplog: pytest.Lo
 
 
 async def test_a_persistent_handler_that_awaits_what_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    """A handler that meets a cancelled task is not ended by it, silently, for good."""
+    """A handler that awaits a cancelled task is not silently ended for good."""
     async with running() as events:
         inbox = Inbox()
 
@@ -266,7 +266,7 @@ async def test_a_persistent_handler_that_awaits_what_is_cancelled(caplog: pytest
 
 @pytest.mark.parametrize("persist", [False, True])
 async def test_a_handler_that_was_removed_is_not_called(persist: bool) -> None:
-    """After ``remove_handler`` nothing comes; to remove it again does nothing."""
+    """After ``remove_handler`` nothing arrives; removing it again does nothing."""
     async with running() as events:
         inbox = Inbox()
         registration = events.register_handler("news", inbox, persist)
@@ -278,7 +278,7 @@ async def test_a_handler_that_was_removed_is_not_called(persist: bool) -> None:
 
 
 async def test_a_handler_that_was_called_can_be_removed() -> None:
-    """To remove a handler that has fired does nothing."""
+    """Removing a handler that has fired does nothing."""
     async with running() as events:
         inbox = Inbox()
         registration = events.register_handler("news", inbox)
@@ -289,7 +289,7 @@ async def test_a_handler_that_was_called_can_be_removed() -> None:
 
 
 async def test_a_persistent_handler_may_remove_itself() -> None:
-    """It is called no more, and still does what it does after the removal."""
+    """It is not called again, but still completes what it does after the removal."""
     async with running() as events:
         inbox = Inbox()
 
@@ -307,7 +307,7 @@ async def test_a_persistent_handler_may_remove_itself() -> None:
 
 
 async def test_a_handler_is_not_called_within_send() -> None:
-    """``send`` comes back before any handler runs, so a handler that sends is never inside itself."""
+    """``send`` returns before any handler runs, so a handler that sends is never called recursively."""
     async with running() as events:
         inbox = Inbox()
         depth = 0
@@ -328,7 +328,7 @@ async def test_a_handler_is_not_called_within_send() -> None:
 
 
 async def test_what_is_sent_arrives() -> None:
-    """Plain data of every kind arrives as it was sent, bytes and dates included."""
+    """Plain data of every kind arrives as it was sent, including bytes and dates."""
     moment = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.UTC)
     async with running() as events:
         inbox = Inbox()
@@ -347,7 +347,7 @@ async def test_what_is_sent_arrives() -> None:
 
 
 async def test_tuples_arrive_as_lists() -> None:
-    """Sets too: what arrives is what MessagePack has."""
+    """So do sets: only the types of MessagePack arrive."""
     async with running() as events:
         inbox = Inbox()
         events.register_handler("news", inbox)
@@ -356,7 +356,7 @@ async def test_tuples_arrive_as_lists() -> None:
 
 
 async def test_each_receiver_gets_a_copy() -> None:
-    """What one does to its arguments, neither the sender nor another receiver sees."""
+    """If a receiver changes its arguments, neither the sender nor another receiver sees it."""
     async with running() as events:
         received: list[Any] = []
 
@@ -402,7 +402,7 @@ async def test_one_process_alone(broadcast: bool) -> None:
 
 
 async def test_managers_do_not_hear_each_other() -> None:
-    """Two apps in one process with ``memory://`` have events of their own."""
+    """Two apps in one process with ``memory://`` have separate events."""
     async with running() as one, running() as other:
         inbox = Inbox()
         other.register_handler("news", inbox, persist=True)
@@ -413,13 +413,13 @@ async def test_managers_do_not_hear_each_other() -> None:
 
 
 async def test_instance_without_a_manager() -> None:
-    """Where none is running, the error says what to use."""
+    """If none is running, the error says what to use."""
     with pytest.raises(RuntimeError, match=r"(?s)No event managers.*handler\.events"):
         EventManager.instance()
 
 
 async def test_instance_of_the_only_one() -> None:
-    """Outside of any call it is the only one that is running, and none once that has closed."""
+    """Outside a call it is the only running manager; after that one has closed there is none."""
     async with running() as events:
         assert EventManager.instance() is events
     with pytest.raises(RuntimeError):
@@ -427,7 +427,7 @@ async def test_instance_of_the_only_one() -> None:
 
 
 async def test_instance_among_several() -> None:
-    """With two running, code outside of a call must say which one it means."""
+    """With two running, code outside a call must say which one it means."""
     async with running() as first:
         async with running():
             with pytest.raises(RuntimeError, match=r"2 event managers.*handler\.events"):
@@ -471,7 +471,7 @@ async def test_instance_in_a_call(serve: Serve) -> None:
 
 
 async def test_send_as_in_toto(serve: Serve) -> None:
-    """``EventManager.instance().send`` in one call answers another that waits."""
+    """``EventManager.instance().send`` in one call answers another call that waits."""
     waiting = asyncio.Event()
 
     async def receive(handler: Any, parameters: dict[str, Any]) -> Any:
@@ -490,7 +490,7 @@ async def test_send_as_in_toto(serve: Serve) -> None:
 
 
 async def test_send_before_the_start_and_after_the_end() -> None:
-    """Where nothing is running, ``send`` says so."""
+    """If the manager is not running, ``send`` raises an error that says so."""
     broker = open_broker("memory://")
     assert broker is not None
     events = EventManager(broker)
@@ -505,7 +505,7 @@ async def test_send_before_the_start_and_after_the_end() -> None:
 
 
 async def test_handlers_registered_before_the_start() -> None:
-    """What is registered before the service starts gets the first event."""
+    """A handler registered before the service starts gets the first event."""
     broker = open_broker("memory://")
     assert broker is not None
     events, inbox = EventManager(broker), Inbox()
@@ -518,7 +518,7 @@ async def test_handlers_registered_before_the_start() -> None:
 
 @pytest.mark.parametrize("persist", [False, True])
 async def test_closing_ends_the_handlers_that_run(persist: bool) -> None:
-    """A handler that waits is cancelled, and ``close`` waits for what it still has to do."""
+    """A waiting handler is cancelled, and ``close`` waits for its clean-up."""
     ended: list[Any] = []
 
     async def wait_for_ever(args: Any) -> None:
@@ -539,7 +539,7 @@ async def test_closing_ends_the_handlers_that_run(persist: bool) -> None:
 
 
 async def test_nothing_is_delivered_after_closing() -> None:
-    """An event on its way when the manager closes is dropped."""
+    """An event in transit when the manager closes is dropped."""
     async with running() as events:
         inbox = Inbox()
         events.register_handler("news", inbox)
@@ -550,16 +550,16 @@ async def test_nothing_is_delivered_after_closing() -> None:
     assert inbox.all == []
 
 
-# What is numbered, and what is missed
+# Numbers, and missed events
 
 
 def event(number: int, args: Any = None, sender: bytes = b"elsewhere") -> bytes:
-    """What a manager in another process would publish."""
+    """An event as a manager in another process would publish it."""
     return encode_msgpack([sender, number, "news", args])
 
 
 async def test_a_gap_is_told_to_every_subscription() -> None:
-    """Numbers that did not come are missed, and whose name they had nobody knows."""
+    """Numbers that did not arrive count as missed, for any name, since theirs is unknown."""
     broker = MemoryBroker()
     events, told = EventManager(broker), list[int]()
     await events.start()
@@ -574,7 +574,7 @@ async def test_a_gap_is_told_to_every_subscription() -> None:
 
 
 async def test_senders_are_told_apart() -> None:
-    """Each has numbers of its own; the first that is heard of it may be any."""
+    """Each has its own numbers; the first number received from it may be any."""
     broker = MemoryBroker()
     events = EventManager(broker)
     await events.start()
@@ -593,7 +593,7 @@ async def test_senders_are_told_apart() -> None:
 
 
 async def test_numbers_out_of_order_are_delivered() -> None:
-    """One that comes late is no gap, and neither is what follows the highest."""
+    """A number that arrives late is not a gap, and neither is the one after the highest."""
     broker = MemoryBroker()
     events = EventManager(broker)
     await events.start()
@@ -606,7 +606,7 @@ async def test_numbers_out_of_order_are_delivered() -> None:
 
 
 async def test_senders_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that was silent for the longest time goes first."""
+    """The one that has been silent for longest goes first."""
     monkeypatch.setattr("toto_aio.events.manager.MAX_SENDERS", 2)
     broker = MemoryBroker()
     events = EventManager(broker)
@@ -621,7 +621,7 @@ async def test_senders_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPat
 
 
 async def test_what_cannot_be_packed_takes_no_number() -> None:
-    """An error at ``send`` is no gap for those who listen."""
+    """An error in ``send`` does not cause a gap for receivers."""
     async with running() as events, events.subscribe("news") as subscription:
         await events.send("news", 1)
         with pytest.raises(TypeError):
@@ -632,7 +632,7 @@ async def test_what_cannot_be_packed_takes_no_number() -> None:
 
 
 async def test_what_is_no_event_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    """Others may write to the same channel; nothing ends by that."""
+    """Others may write to the same channel; nothing stops because of it."""
     strange: list[Any] = [
         *([], 1, ["news", 1], [b"s", 1, 5, None], [b"s", -1.5, "news", None], ["s", 1, "news", None]),
         {"news": 1},
@@ -657,7 +657,7 @@ async def test_what_is_no_event_is_logged_and_dropped(caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize("persist", [False, True])
 async def test_handlers_of_a_thread(persist: bool) -> None:
-    """What a thread has registered hears what is sent after that, and no more once the thread removed it."""
+    """A handler of a thread receives what is sent after its registration, and nothing after its removal."""
     async with running() as events:
         inbox, loop = Inbox(), asyncio.get_running_loop()
 
@@ -674,14 +674,14 @@ async def test_handlers_of_a_thread(persist: bool) -> None:
 
 
 async def test_many_threads_register_while_events_come() -> None:
-    """No registration is lost, whatever the loop is doing meanwhile."""
+    """No registration is lost, whatever the loop is doing."""
     async with running() as events:
         called = Inbox()
 
         def work(number: int) -> None:
             for turn in range(50):
                 kept = events.register_handler("news", functools.partial(keep, number, turn))
-                # An event may come between the two, so nothing is said of whether this one is called.
+                # An event may arrive between the two, so nothing is asserted about this one.
                 events.remove_handler(events.register_handler("news", lambda args: None))
                 assert kept.function is not None
 
@@ -699,7 +699,7 @@ async def test_many_threads_register_while_events_come() -> None:
 
 
 async def test_events_of_a_plain_method(serve: Serve) -> None:
-    """A method in a thread registers, sends, and waits for the answer that another method sends."""
+    """A method in a thread registers, sends, and waits for the reply that another method sends."""
 
     def ask(handler: Any, parameters: dict[str, Any]) -> Any:
         answers: queue.Queue[Any] = queue.Queue()

@@ -1,4 +1,4 @@
-"""Events between real processes, and between apps, over one Redis: who did not get one is told so."""
+"""Events between real processes, and between apps, over one Redis: a missed event is always reported."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ COUNT = 4
 
 @pytest.fixture
 def url(servers: Callable[[str], Server]) -> str:
-    """An empty database on the server of all tests."""
+    """An empty database on the server that all tests share."""
     return tests.support.servers.redis.fresh_url(servers("redis"))
 
 
 @asynccontextmanager
 async def processes(tmp_path: Path, url: str, body: str) -> AsyncIterator[list[Process]]:
-    """Four processes that run ``body`` and have come to its ``ready``; killed in the end."""
+    """Four processes that run ``body`` and have reached its ``ready``; killed at the end."""
     script = tmp_path / "script.py"
     script.write_text(PRELUDE.format(body="\n    ".join(body.strip().splitlines())))
     command = [sys.executable, "-W", "error", str(script), url]
@@ -91,14 +91,14 @@ async def line(process: Process) -> str:
 
 
 def tell(process: Process, word: str = "go") -> None:
-    """Send a process a line."""
+    """Send a line to a process."""
     assert process.stdin is not None
     process.stdin.write(f"{word}\n".encode())
 
 
 @asynccontextmanager
 async def manager(url: str) -> AsyncIterator[EventManager]:
-    """A manager in the process of the test."""
+    """A manager in the test's process."""
     broker = open_broker(url)
     assert broker is not None
     events = EventManager(broker)
@@ -111,7 +111,7 @@ async def manager(url: str) -> AsyncIterator[EventManager]:
 
 
 async def test_two_hundred_rounds_lose_none(tmp_path: Path, url: str) -> None:
-    """In each round three processes wait, by a handler or a subscription, for what the fourth sends."""
+    """In each round three processes wait, with a handler or a subscription, for what the fourth sends."""
     body = """
 missed = []
 
@@ -178,7 +178,7 @@ while tick:
 
 
 async def test_one_living_process_gets_it(tmp_path: Path, url: str) -> None:
-    """Neither one that is frozen nor one that was killed; thawed, it finds that others have them all."""
+    """Neither a frozen process nor a killed one gets it; thawed, it finds that others have them all."""
     body = """
 events.register_handler("job", lambda args: say("job", args), persist=True)
 await asyncio.sleep(0)
@@ -212,7 +212,7 @@ await ready()
 
 
 async def test_two_apps_in_one_process(serve: Serve, url: str) -> None:
-    """Each hears what the other sends, and what is for one of them one gets."""
+    """Each receives what the other sends, and an event for only one of them reaches one."""
     heard: list[tuple[str, Any]] = []
 
     def app(name: str) -> dict[str, Any]:
@@ -240,7 +240,7 @@ async def test_two_apps_in_one_process(serve: Serve, url: str) -> None:
 
 
 async def test_a_call_that_sends_while_redis_is_away(serve: Serve) -> None:
-    """It is told so with 1011 and 503, within the limit; the service goes on, and sends again after it."""
+    """It gets 1011 and 503 within the limit; the service keeps running, and sends again after the outage."""
 
     async def send(handler: Any, parameters: dict[str, Any]) -> None:
         await handler.events.send("news")

@@ -1,4 +1,4 @@
-"""Subscriptions: an iterator over the events of a name, and what it does for a reader that is too slow."""
+"""Subscriptions: an iterator over the events of a name, and how it treats a subscriber that is too slow."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from msgspec import Raw
 from tests.events.test_manager import Inbox, event, running, settled
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.codecs import encode_msgpack
-from toto_aio.events.manager import EventManager, Lagged
-from toto_aio.events.subscription import QUEUE_SIZE, Arrival
+from toto_aio.events.manager import EventManager
+from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Lagged
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged as a warning."""
+    """The messages that were logged as warnings."""
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 async def test_a_subscription() -> None:
-    """``async with`` and ``async for`` give the events in order, from the subscription on."""
+    """``async with`` and ``async for`` give the events in order, from the subscription onwards."""
     async with running() as events:
         await events.send("news", "too early")
         await settled(events)
@@ -42,7 +42,7 @@ async def test_a_subscription() -> None:
 
 
 async def test_nothing_sent_after_subscribing_is_missed() -> None:
-    """An event that comes before the reader waits is kept for it."""
+    """An event that arrives before the subscriber waits is kept for it."""
     async with running() as events, events.subscribe("news") as subscription:
         await events.send("news", 1)
         await settled(events)
@@ -61,7 +61,7 @@ async def test_several_subscriptions() -> None:
 
 
 async def test_a_reader_that_waits_reaches_the_end() -> None:
-    """Closing a subscription ends the iteration of who waits in it."""
+    """Closing a subscription ends an iteration that is waiting for it."""
     async with running() as events:
         subscription = events.subscribe("news")
 
@@ -78,7 +78,7 @@ async def test_a_reader_that_waits_reaches_the_end() -> None:
 
 
 async def test_a_reader_that_gives_up_loses_nothing() -> None:
-    """A wait with a time limit can be tried again, and the event is still there."""
+    """A wait with a time limit can be retried, and the event is still there."""
     async with running() as events, events.subscribe("news") as subscription:
         reader = asyncio.create_task(anext(subscription))
         await settled(events)
@@ -91,7 +91,7 @@ async def test_a_reader_that_gives_up_loses_nothing() -> None:
 
 
 async def test_a_full_queue_drops_the_oldest(caplog: pytest.LogCaptureFixture) -> None:
-    """A reader that is too slow loses the oldest events; how many is counted, and it is logged once."""
+    """A subscriber that is too slow loses the oldest events; they are counted, and it is logged once."""
     async with running() as events, events.subscribe("news", size=3) as subscription:
         for number in range(10):
             await events.send("news", number)
@@ -103,7 +103,7 @@ async def test_a_full_queue_drops_the_oldest(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_the_queue_has_an_end() -> None:
-    """Without a size a subscription keeps so many events and no more."""
+    """Without an explicit size, a subscription keeps the default number of events and no more."""
     async with running() as events, events.subscribe("news") as subscription:
         for number in range(QUEUE_SIZE + 5):
             await events.send("news", number)
@@ -113,7 +113,7 @@ async def test_the_queue_has_an_end() -> None:
 
 
 async def test_a_slow_subscriber_costs_the_others_nothing() -> None:
-    """Events are dropped for the slow one alone."""
+    """Only the slow subscriber loses events."""
     async with (
         running() as events,
         events.subscribe("news", size=1) as slow,
@@ -128,7 +128,7 @@ async def test_a_slow_subscriber_costs_the_others_nothing() -> None:
 
 
 async def test_closing_ends_the_subscriptions() -> None:
-    """Every wait has an end: who reads a subscription when the service stops reaches its end."""
+    """Every wait ends: iterations of a subscription end when the service stops."""
     async with running() as events:
         subscription = events.subscribe("news")
 
@@ -142,11 +142,11 @@ async def test_closing_ends_the_subscriptions() -> None:
         assert await reader == [1]
 
 
-# Nothing is dropped in silence
+# Nothing is dropped silently
 
 
 async def test_a_slow_reader_is_told_before_the_next_event() -> None:
-    """How many it lost, once for all that were dropped since it last read."""
+    """It receives the number of lost events, once for all that were dropped since its last read."""
     happened: list[Any] = []
     async with running() as events:
         async with events.subscribe("news", size=2, on_lagged=lambda n: happened.append(-n)) as subscription:
@@ -166,7 +166,7 @@ async def test_a_slow_reader_is_told_before_the_next_event() -> None:
 
 
 async def test_one_warning_for_each_time_that_it_falls_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """A reader that has caught up and lags again is worth another line; one that just goes on is not."""
+    """A subscriber that has caught up and lags again is logged again; one that stays behind is not."""
     async with running() as events, events.subscribe("news", size=2) as subscription:
         for number in range(20):
             await events.send("news", number)
@@ -183,7 +183,7 @@ async def test_one_warning_for_each_time_that_it_falls_behind(caplog: pytest.Log
 
 
 async def test_a_reader_that_waits_is_told_at_once() -> None:
-    """What it has missed it hears while no event comes."""
+    """It receives the count of missed events although no event arrives."""
     broker = MemoryBroker()
     events, told = EventManager(broker), Inbox()
     await events.start()
@@ -199,7 +199,7 @@ async def test_a_reader_that_waits_is_told_at_once() -> None:
 
 
 async def test_a_full_queue_that_disconnects(caplog: pytest.LogCaptureFixture) -> None:
-    """The reader gets an error that says how many it lost, and then the end; others notice nothing."""
+    """The subscriber gets an error with the number of lost events, then the end; others are unaffected."""
     async with running() as events, events.subscribe("news") as other:
         async with events.subscribe("news", size=3, when_full="disconnect") as subscription:
             for number in range(3):
@@ -220,7 +220,7 @@ async def test_a_full_queue_that_disconnects(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_a_reader_that_is_disconnected_while_it_is_busy() -> None:
-    """The iteration raises; what the reader had got is its own."""
+    """The iteration raises; events already received are not lost."""
     async with running() as events:
         received = []
         with pytest.raises(Lagged):
@@ -235,7 +235,7 @@ async def test_a_reader_that_is_disconnected_while_it_is_busy() -> None:
 
 
 async def test_a_persistent_handler_goes_on_after_a_gap() -> None:
-    """Handlers are not told, and none is called for what did not come."""
+    """Handlers are not notified, and none is called for a missed event."""
     broker = MemoryBroker()
     events, each, once = EventManager(broker), Inbox(), Inbox()
     await events.start()
@@ -249,7 +249,7 @@ async def test_a_persistent_handler_goes_on_after_a_gap() -> None:
 
 
 async def test_what_takes_events_as_they_come() -> None:
-    """It is offered an event only while none waits, and nothing has to be told before."""
+    """It is offered an event only while none waits and no loss has to be reported first."""
     broker, taken, told = MemoryBroker(), list[Any](), list[int]()
     events, willing = EventManager(broker), False
 
@@ -278,7 +278,7 @@ async def test_what_takes_events_as_they_come() -> None:
 
 
 def test_an_arrival() -> None:
-    """It is encoded once for all who want it in the same way, and decoded anew for each."""
+    """It is encoded once for all subscribers with the same encoding, and decoded separately for each."""
     asked: list[Any] = []
 
     def encode(args: Any) -> bytes:

@@ -27,7 +27,7 @@ FOLDER = ROOT / "examples" / "chat"
 
 @asynccontextmanager
 async def chats(count: int, *events: str) -> AsyncIterator[list[str]]:
-    """The addresses of so many processes of the example."""
+    """The addresses of ``count`` processes of the example."""
     started = []
     try:
         for _ in range(count):
@@ -48,14 +48,14 @@ async def chats(count: int, *events: str) -> AsyncIterator[list[str]]:
 
 
 async def call(client: aiohttp.ClientSession, address: str, method: str, **parameters: str) -> Any:
-    """The result of a call of one process."""
+    """The result of a call to one process."""
     body = {"method": method, "parameters": parameters}
     async with client.post(f"{address}/chat/service", json=body) as response:
         return (await response.json())["result"]
 
 
 async def test_four_processes(servers: Any) -> None:
-    """What is said in one is heard in all of them, by sockets and by calls that wait."""
+    """A message sent to one is received in all of them, by sockets and by waiting calls."""
     events = server_module("redis").fresh_url(servers("redis"))
     async with AsyncExitStack() as stack:
         addresses = await stack.enter_async_context(chats(4, events))
@@ -77,7 +77,7 @@ async def test_four_processes(servers: Any) -> None:
 
 
 async def shown(page: Page, list: str, count: int) -> Any:
-    """What stands in a list of the page, once there is so much."""
+    """The texts in a list of the page, once it has ``count`` of them."""
     return await page.run(
         """new Promise((done) => {
             const look = () => {
@@ -92,7 +92,7 @@ async def shown(page: Page, list: str, count: int) -> Any:
 
 
 async def say(page: Page, text: str) -> None:
-    """Write something into the form, and send it."""
+    """Type something into the form, and send it."""
     await page.run(
         "(document.getElementById('text').value = text, document.forms[0].requestSubmit())", text=text
     )
@@ -100,7 +100,7 @@ async def say(page: Page, text: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one process", "two processes"])
 async def test_in_the_browser(browser: Browser, servers: Any, count: int) -> None:
-    """Two pages talk, each with a socket and long polling side by side; what is said is text."""
+    """Two pages chat, each with a socket and long polling side by side; messages are shown as text."""
     events = [server_module("redis").fresh_url(servers("redis"))] if count > 1 else []
     async with chats(count, *events) as addresses:
         pages = [await browser.open(f"{address}/#r") for address in (addresses[0], addresses[-1])]

@@ -1,4 +1,4 @@
-"""The examples and the README, followed as a newcomer follows them."""
+"""The examples and the README, followed as a newcomer would follow them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str, text: str = README) -> list[str]:
-    """The code of a language in a text."""
+    """The code blocks in a language in a text."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def bash(script: str, folder: Path) -> str:
-    """What a script prints."""
+    """The output of a script."""
     finished = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=folder,
@@ -50,7 +50,7 @@ def load(path: Path) -> ModuleType:
 
 
 def test_the_first_service_of_the_readme(tmp_path: Path) -> None:
-    """The first block makes a service, the second calls it."""
+    """The first block creates a service, the second calls it."""
     first, second = blocks("sh")[:2]
     make, command, rest = first.partition("python -m toto_aio serve")
     assert command
@@ -64,7 +64,7 @@ def test_the_first_service_of_the_readme(tmp_path: Path) -> None:
 
 
 def test_the_tour_of_the_readme(tmp_path: Path) -> None:
-    """The curl lines of the tour, one after the other, on the service of `make run`."""
+    """The curl lines of the tour, one after the other, against the service of `make run`."""
     copy_hello(tmp_path)
     tour = README[README.index("## A tour") : README.index("## Methods")]
     script = "\necho; echo ---\n".join(blocks("sh", tour))
@@ -83,7 +83,7 @@ def test_the_tour_of_the_readme(tmp_path: Path) -> None:
 
 
 async def test_the_code_of_the_readme(tmp_path: Path) -> None:
-    """Each piece of Python compiles, and names what exists."""
+    """Each piece of Python compiles, and uses names that exist."""
     for number, code in enumerate(blocks("python")):
         compile(code, f"README block {number}", "exec")
         for module, names in re.findall(r"^from (toto_aio\S*) import (.+)$", code, re.MULTILINE):
@@ -92,7 +92,7 @@ async def test_the_code_of_the_readme(tmp_path: Path) -> None:
 
 
 def test_embedded(tmp_path: Path) -> None:
-    """The application and the service in it both answer."""
+    """Both the application and the service in it respond."""
 
     async def call() -> tuple[str, Any]:
         application = load(ROOT / "examples" / "embedded" / "service.py").make_application()
@@ -106,7 +106,7 @@ def test_embedded(tmp_path: Path) -> None:
 
 
 def test_embedded_as_a_script(tmp_path: Path) -> None:
-    """The script serves where its argument says."""
+    """The script listens where its argument says."""
     import socket
 
     with socket.socket() as free:
@@ -118,7 +118,7 @@ def test_embedded_as_a_script(tmp_path: Path) -> None:
 
 
 def test_accounts(tmp_path: Path) -> None:
-    """The client makes an account, counts with signed calls, and is refused after its logout."""
+    """The client creates an account, counts with signed calls, and is refused after its logout."""
     copy_hello(tmp_path)
     client = ROOT / "examples" / "accounts" / "client.py"
     with serving(["-m", "toto_aio", "serve", "--port=0"], tmp_path) as url:

@@ -1,4 +1,4 @@
-"""Sessions in the cookies of a real browser: the service's own pages use them, foreign pages cannot."""
+"""Sessions in cookies in a real browser: the service's own pages use them, foreign pages cannot."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ seen: list[str] = []
 
 @authenticated
 async def transfer(handler: Handler, parameters: dict[str, Any]) -> str:
-    """Something that must not happen on a foreign page's word."""
+    """Something that must not happen on the request of a foreign page."""
     assert handler.session is not None
     seen.append(handler.session.user_id)
     return "done"
@@ -40,14 +40,14 @@ async def transfer(handler: Handler, parameters: dict[str, Any]) -> str:
 @safe
 @optionally_authenticated
 async def whoami(handler: Handler, parameters: dict[str, Any]) -> str | None:
-    """Who calls, by GET too."""
+    """Return the caller's user id, by GET too."""
     seen.append("" if handler.session is None else handler.session.user_id)
     return None if handler.session is None else handler.session.user_id
 
 
 @pytest.fixture
 def site(aiohttp_server: AiohttpServer) -> Site:
-    """A site with a page of its own and the service below it: ``await site()`` is its origin."""
+    """A site with its own page and the service below it: ``await site()`` is its origin."""
     seen.clear()
 
     async def open_site(**options: Any) -> str:
@@ -68,7 +68,7 @@ def site(aiohttp_server: AiohttpServer) -> Site:
 
 
 async def call(page: Page, url: str, method: str, parameters: Any = None, **init: Any) -> Any:
-    """What a page is told of a call that sends its cookies along."""
+    """What a page can read of a call that sends its cookies along."""
     body = json.dumps({"method": method, "parameters": parameters or {}})
     init = {"method": "POST", "body": body, "credentials": "include", **init}
     init.setdefault("headers", {"Content-Type": "application/json"})
@@ -84,7 +84,7 @@ async def log_in(browser: Browser, own: str) -> Page:
 
 
 async def test_the_own_page(browser: Browser, site: Site) -> None:
-    """It logs in, calls with the cookie, which no script sees, and logs out."""
+    """It logs in, calls with the cookie, which no script can see, and logs out."""
     own = await site()
     page = await log_in(browser, own)
     [cookie] = await page.cookies()
@@ -106,7 +106,7 @@ async def test_the_own_page(browser: Browser, site: Site) -> None:
 
 SITES = [pytest.param("localhost", id="same site"), pytest.param("127.0.0.1", id="other site")]
 SIMPLE = {"Content-Type": "text/plain"}
-"""Headers that a page may send to another origin without asking first."""
+"""Headers that a page may send to another origin without a pre-flight request."""
 
 
 @pytest.mark.parametrize("host", SITES)
@@ -119,7 +119,7 @@ async def test_a_foreign_page(browser: Browser, site: Site, origin: Origin, host
     for headers in ({"Content-Type": "application/json"}, SIMPLE):
         with pytest.raises(RuntimeError, match="Failed to fetch"):
             await call(foreign, url, "transfer", headers=headers)
-    # Without CORS the browser sends it and hides the answer; a form needs no script at all.
+    # Without CORS the browser sends the request and hides the response; a form needs no script at all.
     body = json.dumps({"method": "transfer"})
     init = {"method": "POST", "mode": "no-cors", "credentials": "include", "body": body}
     await foreign.run("fetch(url, init).then(() => null)", url=url, init=init)
@@ -143,7 +143,7 @@ async def test_a_foreign_page(browser: Browser, site: Site, origin: Origin, host
 async def test_a_foreign_page_that_goes_there(
     browser: Browser, site: Site, origin: Origin, host: str
 ) -> None:
-    """A form that takes the whole window along does no more."""
+    """A form that navigates the whole window achieves no more."""
     own = await site()
     page = await log_in(browser, own)
     foreign = await browser.open(await origin(host), beside=page)
@@ -157,7 +157,7 @@ async def test_a_foreign_page_that_goes_there(
         shown = ""
         while "error" not in shown:
             await asyncio.sleep(0.1)
-            with suppress(RuntimeError):  # it is on its way from one page to the other
+            with suppress(RuntimeError):  # it is navigating from one page to the other
                 shown = await foreign.run("document.body.textContent")
     assert json.loads(shown)["error"]["code"] == 1004
     assert seen == []
@@ -165,7 +165,7 @@ async def test_a_foreign_page_that_goes_there(
 
 @pytest.mark.parametrize("host", SITES)
 async def test_a_foreign_page_logs_nobody_in(browser: Browser, site: Site, origin: Origin, host: str) -> None:
-    """The user of a page stays who they are, whatever login another page sends."""
+    """The user of a page stays the same, whatever login another page sends."""
     own = await site()
     page = await log_in(browser, own)
     url = f"{own}/app/service"

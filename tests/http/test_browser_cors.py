@@ -27,21 +27,21 @@ OTHER_SITE: Parameters = {"host": "localhost"}
 NO_ORIGIN: Parameters = {"headers": {"Content-Security-Policy": "sandbox allow-scripts"}}
 IDS = ("same site", "other site", "no origin")
 REFUSED = "TypeError: Failed to fetch"
-"""All that Chromium tells a page of a response that it may not read, or of a call that it may not make."""
+"""All that Chromium tells a page about a response that it may not read, or a call that it may not make."""
 
 reached: list[Parameters] = []
 
 
 @safe
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     reached.append(parameters)
     return parameters
 
 
 @authenticated
 async def whoami(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the caller's name, and a letter that is not ASCII."""
+    """Return the caller's name, and a letter that is not ASCII."""
     assert handler.session is not None
     return {"user_id": handler.session.user_id, "letter": "ä"}
 
@@ -52,7 +52,7 @@ async def fail(handler: Handler, parameters: Parameters) -> Any:
 
 
 async def stream(handler: Handler, parameters: Parameters) -> None:
-    """Answer in pieces."""
+    """Respond in pieces."""
     handler.respond_raw(b"one ", "text/plain", finish=False)
     handler.respond_raw(b"two", "text/plain")
 
@@ -62,12 +62,12 @@ METHODS = {"echo": echo, "whoami": whoami, "fail": fail, "stream": stream}
 
 @pytest.fixture(autouse=True)
 def nothing_reached() -> None:
-    """No test sees the calls of another."""
+    """Remove the calls that another test has recorded."""
     reached.clear()
 
 
 async def fetch(page: Page, service: Service, path: str, **init: Any) -> dict[str, Any]:
-    """What a page is told of a call of a method: status, body and signature."""
+    """What a page can read of a call of a method: status, body and signature."""
     url = str(service.client.make_url(f"/service{path}"))
     told: dict[str, Any] = await page.run(
         """fetch(url, init).then(async (response) => ({
@@ -90,13 +90,13 @@ def post(parameters: Parameters, **headers: str) -> dict[str, Any]:
 async def test_without_the_option(
     serve: Serve, browser: Browser, origin: Origin, page_of: Parameters
 ) -> None:
-    """A page of another origin reads nothing, and what has to ask first does not reach the method."""
+    """A page of another origin reads nothing, and a call that needs a pre-flight never reaches the method."""
     service = await serve(METHODS)
     page = await browser.open(await origin(**page_of))
     with pytest.raises(RuntimeError, match=REFUSED):
         await fetch(page, service, "/echo", **post({"a": 1}))
     assert reached == []
-    # A form and a GET need not ask: the method is reached as by a link, and the page sees nothing of it.
+    # A form and a GET need no pre-flight: they reach the method as a link does, and the page sees nothing.
     for init in ({"method": "POST", "body": "a=1", "headers": FORM}, {"method": "GET"}):
         with pytest.raises(RuntimeError, match=REFUSED):
             await fetch(page, service, "/echo", **init)
@@ -105,7 +105,7 @@ async def test_without_the_option(
 
 @pytest.mark.parametrize("page_of", [SAME_SITE, OTHER_SITE], ids=IDS[:2])
 async def test_an_allowed_origin(serve: Serve, browser: Browser, origin: Origin, page_of: Parameters) -> None:
-    """It calls in the name of a session, and reads the answer and its signature."""
+    """It calls with a session, and reads the response and its signature."""
     app = await origin(**page_of)
     service = await serve(METHODS, allow_origin=[app])
     session_id = await service.create("ada")
@@ -132,7 +132,7 @@ async def test_signed_calls(serve: Serve, browser: Browser, origin: Origin) -> N
 
 @pytest.mark.parametrize("foreign", [SAME_SITE, OTHER_SITE, NO_ORIGIN], ids=IDS)
 async def test_a_foreign_origin(serve: Serve, browser: Browser, origin: Origin, foreign: Parameters) -> None:
-    """Another port, another host, or no origin at all ("null"): it is not the allowed one."""
+    """Another port, another host, or no origin at all ("null") is not the allowed origin."""
     app = await origin()
     service = await serve(METHODS, allow_origin=[app])
     page = await browser.open(await origin(**foreign))
@@ -157,7 +157,7 @@ async def test_every_origin(serve: Serve, browser: Browser, origin: Origin, page
 
 
 async def test_errors(serve: Serve, browser: Browser, origin: Origin) -> None:
-    """An allowed page reads what is wrong."""
+    """An allowed page can read errors."""
     app = await origin()
     service = await serve(METHODS, allow_origin=[app], max_body_size=1000)
     page = await browser.open(app)
@@ -176,7 +176,7 @@ async def test_errors(serve: Serve, browser: Browser, origin: Origin) -> None:
 
 
 async def test_streams(serve: Serve, browser: Browser, origin: Origin) -> None:
-    """An allowed page reads what comes in pieces."""
+    """An allowed page can read a stream."""
     app = await origin()
     service = await serve(METHODS, allow_origin=[app])
     told = await fetch(await browser.open(app), service, "/stream", **post({}))

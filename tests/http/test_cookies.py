@@ -1,4 +1,4 @@
-"""Sessions in cookies: how the cookie is made, and which requests may use it."""
+"""Sessions in cookies: how the cookie is set, and which requests may use it."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ ALLOWED = "https://app.example"
 
 @authenticated
 async def who(handler: Any, parameters: dict[str, Any]) -> str:
-    """The caller's user id."""
+    """Return the caller's user id."""
     return str(handler.session.user_id)
 
 
 @safe
 @optionally_authenticated
 async def read(handler: Any, parameters: dict[str, Any]) -> str | None:
-    """The caller's user id, if there is one, by GET too."""
+    """Return the caller's user id, if there is one, by GET too."""
     return None if handler.session is None else str(handler.session.user_id)
 
 
 @optionally_authenticated
 async def write(handler: Any, parameters: dict[str, Any]) -> str | None:
-    """The caller's user id, if there is one."""
+    """Return the caller's user id, if there is one."""
     return None if handler.session is None else str(handler.session.user_id)
 
 
 @anonymous_session
 async def count(handler: Any, parameters: dict[str, Any]) -> int:
-    """How often this session has called."""
+    """Return how often this session has called."""
 
     def add(state: dict[str, Any]) -> int:
         state["n"] = state.get("n", 0) + 1
@@ -51,7 +51,7 @@ async def count(handler: Any, parameters: dict[str, Any]) -> int:
 
 @jsonp
 async def script(handler: Any, parameters: dict[str, Any]) -> str | None:
-    """A session that a script of any page could read."""
+    """Return the session's user in a script that any page could load."""
     session = await handler.retrieve_session()
     return None if session is None else str(session.user_id)
 
@@ -60,7 +60,7 @@ METHODS = {"who": who, "read": read, "write": write, "count": count, "script": s
 
 
 class Browser:
-    """A client with a cookie jar of one cookie, on pages of ``origin``."""
+    """A client with a cookie jar for one cookie, on pages of ``origin``."""
 
     def __init__(self, service: Service, origin: str | None = "") -> None:
         self.service = service
@@ -68,7 +68,7 @@ class Browser:
         self.cookie: Morsel[str] | None = None
 
     async def call(self, method: str, parameters: Any = None, **headers: str) -> dict[str, Any]:
-        """The whole answer of a POST; a cookie that it sets is kept."""
+        """The whole response to a POST; a cookie that it sets is kept."""
         body = {"method": method, "parameters": parameters or {}}
         response = await self.service.post(json=body, headers={**self._headers(), **headers})
         self._keep(response)
@@ -108,7 +108,7 @@ async def open_browser(serve: Serve, origin: str | None = "", **options: Any) ->
     ids=["host", "domain", "insecure", "insecure domain"],
 )
 async def test_the_cookie(serve: Serve, options: Any, name: str, secure: Any, domain: str) -> None:
-    """A login sets it, out of reach of scripts and other sites, for as long as the session lives."""
+    """A login sets it, out of reach of scripts and other sites, for the lifetime of the session."""
     browser = await open_browser(serve, session_ttl=1000, **options)
     answer = await browser.call("account.login", ADA)
     cookie = browser.cookie
@@ -133,7 +133,7 @@ async def test_no_cookie_without_the_option(serve: Serve) -> None:
 
 
 async def test_logging_out_removes_the_cookie(serve: Serve) -> None:
-    """It is set to nothing, and the session has ended."""
+    """It is cleared, and the session has ended."""
     browser = await open_browser(serve)
     await browser.call("account.login", ADA)
     first = browser.cookie
@@ -146,7 +146,7 @@ async def test_logging_out_removes_the_cookie(serve: Serve) -> None:
 
 
 async def test_a_renewed_session_renews_its_cookie(serve: Serve) -> None:
-    """Only that of a caller who showed a cookie; other answers set none."""
+    """Only for a caller who sent a cookie; other responses set none."""
     browser = await open_browser(serve, session_ttl=1000, session_renew=999.9)
     answer = await browser.call("account.login", ADA)
     login = browser.cookie
@@ -177,7 +177,7 @@ async def test_a_password_change_brings_a_new_cookie(serve: Serve) -> None:
 
 
 async def test_an_anonymous_session(serve: Serve) -> None:
-    """It lives in the cookie too; in a batch one cookie is set."""
+    """It is kept in the cookie too; a batch sets one cookie."""
     browser = await open_browser(serve)
     assert [(await browser.call("count"))["result"] for _ in range(3)] == [1, 2, 3]
     browser.cookie = None
@@ -236,7 +236,7 @@ async def test_the_own_port_and_scheme(serve: Serve) -> None:
 
 
 async def test_get(serve: Serve) -> None:
-    """A GET need not name its origin; the cookie counts for methods that only read, and for no script."""
+    """A GET need not name its origin; the cookie counts for methods that only read, and not for JSONP."""
     browser = await open_browser(serve, origin=None, get_methods="all")
     await browser.call("account.login", ADA)
     assert (await (await browser.get("/read")).json())["result"] == "ada"
@@ -249,7 +249,7 @@ async def test_get(serve: Serve) -> None:
 
 @pytest.mark.parametrize("method", ["account.login", "count"])
 async def test_a_foreign_page_sets_no_cookie(serve: Serve, method: str) -> None:
-    """It could log somebody in as somebody else, and see what they then do."""
+    """It could log a user in to another account, and see what they then do."""
     browser = await open_browser(serve, origin=FOREIGN)
     answer = await browser.call(method, ADA)
     assert "result" in answer
@@ -257,7 +257,7 @@ async def test_a_foreign_page_sets_no_cookie(serve: Serve, method: str) -> None:
 
 
 async def test_a_header_comes_first(serve: Serve) -> None:
-    """The session of the header is used where both are sent."""
+    """If both are sent, the session of the header is used."""
     browser = await open_browser(serve)
     bob = await browser.service.create("bob", "correct horse")
     await browser.call("account.login", ADA)
@@ -265,7 +265,7 @@ async def test_a_header_comes_first(serve: Serve) -> None:
 
 
 async def test_a_made_up_cookie(serve: Serve) -> None:
-    """An id that nobody gave out is no session, and no session gets an id that a client chose."""
+    """An id that was never issued is no session, and no session gets an id that a client chose."""
     browser = await open_browser(serve)
     for value in ("x" * 43, "x" * 5000, "", "a b", "%00"):
         answer = await browser.call("who", Cookie=f"__Host-toto-session={value}")
@@ -276,14 +276,14 @@ async def test_a_made_up_cookie(serve: Serve) -> None:
 
 
 async def test_signed_calls_by_cookie(serve: Serve) -> None:
-    """With signing=session a cookie alone loads nothing."""
+    """With signing=session a cookie is not enough to load a session."""
     browser = await open_browser(serve, signing="session")
     await browser.call("account.login", ADA)
     assert (await browser.call("who"))["error"]["code"] == 1008
 
 
 async def test_streams_and_redirects_set_it(serve: Serve) -> None:
-    """Whatever the form of the answer, a new session is in its cookie."""
+    """Whatever the form of the response, a new session is in its cookie."""
 
     @anonymous_session
     async def stream(handler: Any, parameters: dict[str, Any]) -> None:
@@ -302,13 +302,13 @@ async def test_streams_and_redirects_set_it(serve: Serve) -> None:
 
 @pytest.mark.parametrize("origin", ["*", "null", "https://app.example,null"])
 async def test_any_origin_is_refused_at_the_start(origin: str) -> None:
-    """With cookies ``*``, or ``null``, which any page can be, would let every page act for its visitor."""
+    """With cookies ``*``, or ``null``, which any page can be, would let every page act as its visitor."""
     with pytest.raises(SettingsError, match="name the origins"):
         create_app(database="memory://", use_cookies=True, allow_origin=origin)
 
 
 async def test_allowed_pages_may_send_the_cookie(serve: Serve) -> None:
-    """The browser is told so, for the origins that are allowed and no others."""
+    """The browser gets this permission for allowed origins only."""
     browser = await open_browser(serve, allow_origin=[ALLOWED])
     for origin, told in ((ALLOWED, "true"), (FOREIGN, None)):
         response = await browser.service.post(json={"method": "read"}, headers={"Origin": origin})

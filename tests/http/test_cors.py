@@ -1,4 +1,4 @@
-"""Pages of other origins, as a browser asks for them."""
+"""Requests of pages of other origins, as a browser sends them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOREIGN = "https://evil.example"
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     return parameters
 
 
@@ -27,12 +27,12 @@ async def fail(handler: Handler, parameters: Parameters) -> Any:
 
 
 async def stream(handler: Handler, parameters: Parameters) -> None:
-    """Answer in pieces."""
+    """Respond in pieces."""
     handler.respond_raw(b"one", "text/plain", finish=False)
 
 
 async def away(handler: Handler, parameters: Parameters) -> None:
-    """Answer in aiohttp's words."""
+    """Respond with one of aiohttp's exceptions."""
     raise web.HTTPNotFound
 
 
@@ -41,7 +41,7 @@ CORS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-
 
 
 async def test_without_the_option(serve: Serve) -> None:
-    """No page of another origin may read an answer."""
+    """No page of another origin may read a response."""
     service = await serve(METHODS)
     for verb in ("POST", "OPTIONS"):
         headers = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
@@ -67,7 +67,7 @@ async def test_without_the_option(serve: Serve) -> None:
     ],
 )
 async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None, answer: str | None) -> None:
-    """Every answer says which page may read it: errors and streams too."""
+    """Every response states which page may read it, including errors and streams."""
     service = await serve(METHODS, allow_origin=allowed)
     response = await service.client.post(path, json={}, headers={"Origin": origin} if origin else {})
     assert response.headers.get("Access-Control-Allow-Origin") == answer
@@ -79,7 +79,7 @@ async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None
 
 
 async def test_pre_flight(serve: Serve) -> None:
-    """A browser asks first whether it may send the headers of a signed call."""
+    """A browser first asks whether it may send the headers of a signed call."""
     service = await serve(METHODS, allow_origin=[PAGE])
     asked = "content-type,x-toto-hmac,x-toto-nonce,x-toto-session-id,x-toto-timestamp"
     headers = {
@@ -98,6 +98,6 @@ async def test_pre_flight(serve: Serve) -> None:
 
 @pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://", "", "https://a b"])
 def test_what_is_no_origin(origin: str) -> None:
-    """A wrong entry stops the start in one line."""
+    """A wrong entry stops the start with one line."""
     with pytest.raises(SettingsError, match="allow_origin"):
         create_app(method_module=METHODS, allow_origin=[origin])

@@ -1,4 +1,4 @@
-"""An end that drops no request."""
+"""A shutdown that drops no request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Draining:
             await self.drain.wait(self.server, limit)
 
     async def call(self, path: str = "", method: str = "echo") -> str | None:
-        """The header ``Connection`` of the answer to a call."""
+        """The header ``Connection`` of the response to a call."""
         async with self.client.post(self.url + path, json={"method": method}) as response:
             await response.read()
             return response.headers.get("Connection")
@@ -69,7 +69,7 @@ async def draining() -> AsyncIterator[Draining]:
 
 @asynccontextmanager
 async def serving(runner: web.AppRunner) -> AsyncIterator[str]:
-    """The address of what a runner serves."""
+    """The address of a runner's site."""
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}/service"
@@ -77,7 +77,7 @@ async def serving(runner: web.AppRunner) -> AsyncIterator[str]:
 
 
 async def test_a_connection_that_is_kept_alive(draining: Draining) -> None:
-    """It gets one answer more, which sends it away; then the drain is over."""
+    """It gets one more response, which closes it; then the drain is over."""
     assert await draining.call() is None
     drained = asyncio.create_task(draining.run())
     await asyncio.sleep(0.1)
@@ -87,7 +87,7 @@ async def test_a_connection_that_is_kept_alive(draining: Draining) -> None:
 
 
 async def test_a_call_in_flight(draining: Draining) -> None:
-    """Its answer sends the client away too: after the drain there would be nobody for the next request."""
+    """Its response closes the connection too: after the drain nobody could serve the next request."""
     slow = asyncio.create_task(draining.call(method="slow"))
     await draining.begun.wait()
     await draining.run(0.1)
@@ -97,7 +97,7 @@ async def test_a_call_in_flight(draining: Draining) -> None:
 
 
 async def test_what_aiohttp_answers(draining: Draining) -> None:
-    """Answers that are not a service's say the same."""
+    """Responses that do not come from a service say the same."""
     assert await draining.call() is None
     drained = asyncio.create_task(draining.run())
     await asyncio.sleep(0)
@@ -106,7 +106,7 @@ async def test_what_aiohttp_answers(draining: Draining) -> None:
 
 
 async def test_an_idle_connection(draining: Draining) -> None:
-    """Who sends nothing is waited for no longer than said."""
+    """A client that sends nothing is waited for no longer than the limit."""
     assert await draining.call() is None
     begin = asyncio.get_running_loop().time()
     await draining.run(0.2)
@@ -114,7 +114,7 @@ async def test_an_idle_connection(draining: Draining) -> None:
 
 
 async def test_sockets(draining: Draining) -> None:
-    """They end in another way and are not waited for, those that are opened meanwhile too."""
+    """They are closed in another way and not waited for, including those opened during the drain."""
     async with draining.client.ws_connect(draining.url + "/websocket") as socket:
         await draining.run()
         async with draining.client.ws_connect(draining.url + "/websocket") as another:
@@ -125,7 +125,7 @@ async def test_sockets(draining: Draining) -> None:
 
 
 async def test_a_method_that_answers_in_aiohttps_words(draining: Draining) -> None:
-    """Its client is sent away by its answer as well."""
+    """Its response closes the connection as well."""
     assert await draining.call() is None
     drained = asyncio.create_task(draining.run())
     await asyncio.sleep(0)

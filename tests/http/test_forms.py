@@ -12,12 +12,12 @@ from toto_aio.invocation import raw_response
 
 
 async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def test_urlencoded(serve: Serve) -> None:
-    """Each field is the list of its values, and the answer is JSON."""
+    """Each field is the list of its values, and the response is JSON."""
     service = await serve({"echo": echo})
     response = await service.post("/echo", data="a=1&a=2&b=%C3%A9&c=", headers=FORM)
     assert response.content_type == "application/json"
@@ -38,7 +38,7 @@ async def test_bad_forms(serve: Serve, body: bytes) -> None:
 
 
 async def test_multipart(serve: Serve) -> None:
-    """Fields and files come apart; files bring their name, type and bytes."""
+    """Fields and files are separated; files have their name, type and bytes."""
     content = bytes(range(256)) * 300 + b"\r\n--x\r\n"
 
     @raw_response
@@ -84,7 +84,7 @@ async def test_multipart(serve: Serve) -> None:
     ],
 )
 async def test_bad_multipart(serve: Serve, content_type: str, body: bytes, caplog: Any) -> None:
-    """What is no sound multipart is 400, and the next request is served."""
+    """Malformed multipart is 400, and the next request is served."""
     service = await serve({"echo": echo})
     response = await service.post("/echo", data=body, headers={"content-type": content_type})
     assert response.status == 400, await response.text()

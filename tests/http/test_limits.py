@@ -1,4 +1,4 @@
-"""Bad input over HTTP: its status and the envelope, and the next request is served."""
+"""Bad input over HTTP: its status and the envelope; the next request is served."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ BAD = [
 async def test_bad_bodies(
     serve: Serve, content_type: str, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each is 400 and 1003 in its own encoding, nothing of it is an internal error, and service goes on."""
+    """Each is 400 and 1003 in its own encoding, none is an internal error, and the service keeps running."""
 
     async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
         return parameters
@@ -92,7 +92,7 @@ async def test_bad_bodies(
 
 @pytest.mark.parametrize("content_type", [JSON, BSON, MSGPACK])
 async def test_what_can_be_read_can_be_written(serve: Serve, content_type: str) -> None:
-    """The deepest and widest that is accepted comes back, alone and from a batch."""
+    """The deepest and widest accepted value comes back, both alone and from a batch."""
     import json
 
     async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
@@ -114,7 +114,7 @@ async def test_what_can_be_read_can_be_written(serve: Serve, content_type: str) 
 
 
 async def test_a_body_that_unpacks_to_much(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused when the limit is reached, and the rest of it is not even unpacked."""
+    """It is refused when the limit is reached, and the rest is not even decompressed."""
     unpack = ZLibDecompressor.decompress_sync
     unpacked = 0
 
@@ -131,7 +131,7 @@ async def test_a_body_that_unpacks_to_much(serve: Serve, monkeypatch: pytest.Mon
 
     service = await serve({"echo": echo})
     head = {"content-type": JSON, "content-encoding": "gzip"}
-    for level in (1, 9):  # which make more and less of it than the limit is
+    for level in (1, 9):  # level 1 compresses it to more than the limit, level 9 to less
         bomb = gzip.compress(b'{"a":"' + bytes(300_000_000), level)
         unpacked = 0
         response = await service.post("/echo", data=io.BytesIO(bomb), headers=head)
@@ -146,7 +146,7 @@ async def test_a_body_that_unpacks_to_much(serve: Serve, monkeypatch: pytest.Mon
 
 
 async def test_broken_transfer_encodings(serve: Serve) -> None:
-    """A body that cannot be unpacked is an error of the request, not of the service."""
+    """A body that cannot be decompressed is an error of the request, not of the service."""
     service = await serve()
     response = await service.post(
         "/client_error", data=b"no gzip", headers={"content-type": JSON, "content-encoding": "gzip"}

@@ -1,4 +1,4 @@
-"""Whose address a request comes from."""
+"""The client address of a request."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ PROXIES = ["10.0.0.0/8", "2001:db8::1", "unix"]
     ],
 )
 def test_clients(peer: str | None, forwarded: list[str], client: str) -> None:
-    """It is the nearest address that is not a trusted proxy's, and nothing that a client has claimed."""
+    """It is the nearest address that is not a trusted proxy's, and never one that a client only claims."""
     assert TrustedProxies(PROXIES).client(peer, forwarded) == client
 
 
 def test_without_proxies() -> None:
-    """Nobody is believed, the other end of a Unix socket included."""
+    """Nobody is trusted, not even the peer of a Unix socket."""
     nobody = TrustedProxies([])
     assert nobody.client("10.0.0.1", ["198.51.100.7"]) == "10.0.0.1"
     assert nobody.client(None, ["198.51.100.7"]) == "unix"
 
 
 def test_what_is_no_proxy() -> None:
-    """A wrong entry is told in one line."""
+    """A wrong entry is reported in one line."""
     with pytest.raises(SettingsError, match=r"^trusted_proxies: .*'proxy\.example'$"):
         TrustedProxies(["10.0.0.1", "proxy.example"])

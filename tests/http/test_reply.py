@@ -1,4 +1,4 @@
-"""Streams, and clients that leave."""
+"""Streams, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Parameters = dict[str, Any]
 
 
 async def test_a_stream(serve: Serve) -> None:
-    """Pieces reach the client while the method goes on, and the return ends them."""
+    """Pieces reach the client while the method is running, and its return ends the stream."""
     go_on = asyncio.Event()
 
     async def stream(handler: Handler, parameters: Parameters) -> None:
@@ -50,7 +50,7 @@ async def test_a_stream_that_is_finished_later(serve: Serve) -> None:
 
 
 async def test_a_stream_larger_than_the_buffer(serve: Serve) -> None:
-    """With drain between the pieces a stream has no end; without it, too much is an error."""
+    """With drain between the pieces a stream can be endless; without it, too much data is an error."""
 
     async def stream(handler: Handler, parameters: Parameters) -> None:
         for _ in range(parameters["pieces"]):
@@ -67,7 +67,7 @@ async def test_a_stream_larger_than_the_buffer(serve: Serve) -> None:
 
 
 async def test_a_stream_that_fails(serve: Serve) -> None:
-    """The connection is cut, so that half an answer does not pass for the whole."""
+    """The connection is cut, so that half a response does not pass for a whole one."""
 
     async def stream(handler: Handler, parameters: Parameters) -> None:
         handler.respond_raw(b"one", "text/plain", finish=False)
@@ -82,7 +82,7 @@ async def test_a_stream_that_fails(serve: Serve) -> None:
 
 
 async def test_headers_after_the_first_piece(serve: Serve) -> None:
-    """They could not go out any more, and the error says so."""
+    """They could no longer be sent, and the error says so."""
     seen = []
 
     async def stream(handler: Handler, parameters: Parameters) -> None:
@@ -104,7 +104,7 @@ async def test_headers_after_the_first_piece(serve: Serve) -> None:
 
 
 async def test_a_stream_in_a_batch(serve: Serve) -> None:
-    """A batch has no place for it."""
+    """A batch cannot contain a stream."""
 
     async def stream(handler: Handler, parameters: Parameters) -> None:
         handler.respond_raw(b"one", "text/plain", finish=False)
@@ -115,7 +115,7 @@ async def test_a_stream_in_a_batch(serve: Serve) -> None:
 
 
 async def test_on_connection_close(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves is noticed: the module is told, and a waiting call ends without a word."""
+    """A disconnect is noticed: the module is notified, and a waiting call ends silently."""
     closed: asyncio.Queue[str] = asyncio.Queue()
     started: asyncio.Queue[str] = asyncio.Queue()
 
@@ -137,7 +137,7 @@ async def test_on_connection_close(serve: Serve, caplog: pytest.LogCaptureFixtur
 
 
 async def test_a_method_goes_on_when_its_client_leaves(serve: Serve) -> None:
-    """What is not asynchronous runs to its end, and is told by on_connection_close."""
+    """A method that is not asynchronous runs to its end, and on_connection_close is called."""
     seen: asyncio.Queue[str] = asyncio.Queue()
 
     async def work(handler: Handler, parameters: Parameters) -> None:
@@ -156,7 +156,7 @@ async def test_a_method_goes_on_when_its_client_leaves(serve: Serve) -> None:
 
 
 async def test_a_client_that_leaves_within_its_body(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """It is no error of the service, and not logged as one."""
+    """It is not an error of the service, and not logged as one."""
     service = await serve()
     port = service.client.port
     for head in ("Content-Length: 100", "Transfer-Encoding: chunked"):
@@ -172,7 +172,7 @@ async def test_a_client_that_leaves_within_its_body(serve: Serve, caplog: pytest
 
 
 async def test_a_server_that_cancels(aiohttp_client: AiohttpClient) -> None:
-    """A server may be set to cancel the method of a client that leaves; the module is told all the same."""
+    """A server may be set to cancel the method when its client disconnects; the module is still notified."""
     seen: asyncio.Queue[str] = asyncio.Queue()
 
     async def work(handler: Handler, parameters: Parameters) -> None:
@@ -208,7 +208,7 @@ async def test_on_connection_close_is_not_called_for_nothing(serve: Serve) -> No
 
 
 async def test_a_client_that_leaves_a_stream(serve: Serve) -> None:
-    """The method's pieces go nowhere, and it is not held up."""
+    """The method's pieces go nowhere, and it is not blocked."""
     ended = asyncio.Event()
 
     @timeout(10)
@@ -226,7 +226,7 @@ async def test_a_client_that_leaves_a_stream(serve: Serve) -> None:
 
 
 async def test_shutdown_answers_those_who_wait(serve: Serve) -> None:
-    """When the service stops, long polls are answered with 1011 at once."""
+    """When the service stops, long polls immediately get error 1011."""
     started = asyncio.Event()
 
     @asynchronous

@@ -1,4 +1,4 @@
-"""A response in one write is the response that aiohttp would have sent."""
+"""A response sent in one write equals the response that aiohttp would have sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Shape = Callable[[web.StreamResponse], Any]
 
 
 async def answers(requests: bytes, *, shape: Shape | None = None, **arguments: Any) -> list[bytes]:
-    """What aiohttp's response and ours put on the wire for the same requests, but for the date.
+    """What aiohttp's response and ours write for the same requests, except for the date.
 
     ``shape`` is what a middleware around the service does to the response.
     """
@@ -70,7 +70,7 @@ CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     ids=["kept", "pipelined", "head", "http/1.0", "http/1.0 kept", "post"],
 )
 async def test_requests(requests: bytes) -> None:
-    """Whatever is asked, the bytes are the same."""
+    """Whatever the request, the bytes are the same."""
     theirs, ours = await answers(requests)
     assert ours == theirs
     assert b"Date: now" in ours
@@ -98,7 +98,7 @@ async def test_requests(requests: bytes) -> None:
     ids=lambda arguments: "-".join(f"{name} {str(value)[:30]}" for name, value in arguments.items()),
 )
 async def test_answers(arguments: dict[str, Any]) -> None:
-    """Whatever is answered, the bytes are the same."""
+    """Whatever the response, the bytes are the same."""
     theirs, ours = await answers(GET + CLOSE, **arguments)
     assert ours == theirs
 
@@ -115,7 +115,7 @@ SHAPES: dict[str, Callable[[web.Response], Any]] = {
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_middlewares(name: str) -> None:
-    """What an app around the service does to the response is done."""
+    """Changes that an outer app makes to the response take effect."""
     shape: Any = SHAPES[name]
     theirs, ours = await answers(GET + CLOSE, shape=shape)
     assert ours == theirs
@@ -134,7 +134,7 @@ async def test_middlewares(name: str) -> None:
     ids=repr,
 )
 async def test_line_breaks_in_headers(arguments: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """They begin no header of their own: the answer is an error."""
+    """They cannot start a new header: the response is an error."""
     theirs, ours = await answers(CLOSE, **arguments)
     assert b"X-Evil" not in ours
     assert b"hello" not in ours
@@ -166,7 +166,7 @@ async def test_a_client_that_has_left() -> None:
 
 
 async def test_signals_of_an_app_around_it() -> None:
-    """An app's on_response_prepare is sent for every response."""
+    """An outer app's on_response_prepare is sent for every response."""
 
     async def mark(request: web.Request, response: web.StreamResponse) -> None:
         response.headers["X-Signal"] = "1"
@@ -191,7 +191,7 @@ async def test_signals_of_an_app_around_it() -> None:
 
 
 async def test_access_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Status and length are there for an access log."""
+    """Status and length are available to an access log."""
     caplog.set_level("INFO", logger="aiohttp.access")
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Calls over HTTP, as a client sees them."""
+"""Calls over HTTP, from the point of view of a client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JSON = "application/json"
 
 
 async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
-    """Answer with the parameters."""
+    """Return the parameters."""
     return parameters
 
 
@@ -42,7 +42,7 @@ async def test_post_by_url(serve: Serve, path: str, body: Any) -> None:
 
 
 async def test_no_body_means_no_parameters(serve: Serve) -> None:
-    """A POST without a body calls the method of the URL, and none at the root."""
+    """A POST without a body calls the method of the URL, and no method at the root."""
     service = await serve(METHODS)
     assert await (await service.post("/echo")).json() == {"result": {}}
     response = await service.post()
@@ -51,7 +51,7 @@ async def test_no_body_means_no_parameters(serve: Serve) -> None:
 
 
 async def test_the_whole_body_is_the_parameters(serve: Serve) -> None:
-    """Without the key parameters a method gets the whole body, its own name included, as in Toto."""
+    """Without the key parameters a method gets the whole body, including its own name, as in Toto."""
     service = await serve(METHODS)
     assert await (await service.post(json={"method": "echo"})).json() == {"result": {"method": "echo"}}
     assert await service.result("echo", None) == {}
@@ -62,7 +62,7 @@ async def test_the_whole_body_is_the_parameters(serve: Serve) -> None:
     [("both", True, True), ("url", True, False), ("parameter", False, True)],
 )
 async def test_method_select(serve: Serve, select: str, by_url: bool, by_parameter: bool) -> None:
-    """method_select says where a call may name its method."""
+    """method_select determines where a call may name its method."""
     service = await serve(METHODS, method_select=select)
     missing = {"error": {"code": 1002, "value": "Missing method."}}
     url = await (await service.post("/echo", json={"parameters": {"x": 1}})).json()
@@ -79,7 +79,7 @@ async def test_the_url_comes_before_the_body(serve: Serve) -> None:
 
 
 async def test_get(serve: Serve) -> None:
-    """GET gives strings, and a list for a parameter that is repeated."""
+    """GET gives strings, and a list for a repeated parameter."""
     service = await serve(METHODS)
     response = await service.client.get("/service/read?x=1&y=2&y=3&z=")
     assert await response.json() == {"result": {"x": "1", "y": ["2", "3"], "z": ""}}
@@ -103,7 +103,7 @@ async def test_get_reaches_safe_methods_only(serve: Serve) -> None:
 
 
 async def test_get_methods_all(serve: Serve) -> None:
-    """get_methods=all is Toto's behaviour, but for the built-in account methods."""
+    """get_methods=all is Toto's behaviour, except for the built-in account methods."""
     service = await serve(METHODS, get_methods="all")
     assert await (await service.client.get("/service/echo?x=1")).json() == {"result": {"x": "1"}}
     response = await service.client.get("/service/account/login?user_id=a&password=b")
@@ -113,7 +113,7 @@ async def test_get_methods_all(serve: Serve) -> None:
 
 
 async def test_options(serve: Serve) -> None:
-    """OPTIONS says what is allowed, everywhere below the root."""
+    """OPTIONS states what is allowed, everywhere below the root."""
     service = await serve(METHODS)
     for path in ("/service", "/service/echo"):
         response = await service.client.options(path)
@@ -122,7 +122,7 @@ async def test_options(serve: Serve) -> None:
 
 @pytest.mark.parametrize("verb", ["PUT", "DELETE", "PATCH"])
 async def test_other_verbs(serve: Serve, verb: str) -> None:
-    """Any other HTTP method is answered with 405 and the envelope."""
+    """Any other HTTP method gets 405 and the envelope."""
     service = await serve(METHODS)
     response = await service.client.request(verb, "/service/echo")
     assert (response.status, (await response.json())["error"]["code"]) == (405, 1003)
@@ -131,7 +131,7 @@ async def test_other_verbs(serve: Serve, verb: str) -> None:
 
 @pytest.mark.parametrize("root", ["/", "", "/api/v1", "api/v1/"])
 async def test_root(serve: Serve, root: str) -> None:
-    """The service is where root says, the very top included."""
+    """The service is where root says, even at the very top."""
     service = await serve(METHODS, root=root)
     service.root = "/" + root.strip("/")
     assert await (await service.post(json={"method": "echo", "parameters": {"x": 1}})).json() == {
@@ -161,7 +161,7 @@ async def test_binary_encodings(
 async def test_errors_come_in_kind(
     serve: Serve, content_type: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
 ) -> None:
-    """An error, of a call or of the body, is encoded as the request was."""
+    """An error of a call or of the body is encoded as the request was."""
     service = await serve(METHODS)
     headers = {"content-type": content_type}
     response = await service.post(data=encode({"method": "nothing"}), headers=headers)
@@ -198,7 +198,7 @@ async def test_json_content_types(serve: Serve, content_type: str | None) -> Non
 
 
 async def test_an_unknown_content_type(serve: Serve) -> None:
-    """Anything else is 415 and says what it was."""
+    """Any other content type is 415, and the error names it."""
     service = await serve(METHODS)
     response = await service.post(data=b"<x/>", headers={"content-type": "text/xml"})
     assert response.status == 415
@@ -220,7 +220,7 @@ async def test_an_unknown_content_type(serve: Serve) -> None:
     ],
 )
 async def test_names_that_are_not_methods(serve: Serve, name: str) -> None:
-    """What is no method is 1001 and nothing else, by body and by URL."""
+    """A name that is not a method is just 1001, by body and by URL."""
     service = await serve(METHODS)
     expected = {"error": {"code": 1001, "value": f"Cannot call '{name}'."}}
     assert await service.call(name) == expected
@@ -229,7 +229,7 @@ async def test_names_that_are_not_methods(serve: Serve, name: str) -> None:
 
 @pytest.mark.parametrize("name", [5, True, ["echo"], {"a": 1}, 1.5])
 async def test_names_of_other_types(serve: Serve, name: Any) -> None:
-    """A name that is no string is no method."""
+    """A name that is not a string is not a method."""
     service = await serve(METHODS)
     response = await service.post(json={"method": name, "parameters": {}})
     assert (await response.json())["error"]["code"] == 1001
@@ -237,7 +237,7 @@ async def test_names_of_other_types(serve: Serve, name: Any) -> None:
 
 @pytest.mark.parametrize("parameters", [[1], "x", 5, True])
 async def test_parameters_of_other_types(serve: Serve, parameters: Any) -> None:
-    """Parameters are an object; null is an empty one."""
+    """Parameters are an object; null means an empty one."""
     service = await serve(METHODS)
     answer = await service.call("echo", parameters)
     assert answer == {"error": {"code": 1003, "value": "Parameters must be an object."}}
@@ -247,7 +247,7 @@ async def test_parameters_of_other_types(serve: Serve, parameters: Any) -> None:
 
 @pytest.mark.parametrize("body", ["[1]", '"x"', "5", "null"])
 async def test_bodies_of_other_types(serve: Serve, body: str) -> None:
-    """A body that is no object never became a call."""
+    """A body that is not an object never becomes a call."""
     service = await serve(METHODS)
     response = await service.post(data=body, headers={"content-type": JSON})
     assert response.status == 400
@@ -275,7 +275,7 @@ async def fail(handler: Any, parameters: dict[str, Any]) -> Any:
     ],
 )
 async def test_codes_and_statuses(serve: Serve, kind: str, status: int, code: int, value: Any) -> None:
-    """What a call says comes with 200, but for those of the table."""
+    """The error of a call comes with status 200, except for those in the table."""
     service = await serve({"fail": fail})
     response = await service.post("/fail", json={"kind": kind})
     assert response.status == status
@@ -286,7 +286,7 @@ async def test_codes_and_statuses(serve: Serve, kind: str, status: int, code: in
 
 
 async def test_the_cause_of_an_outage_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """The client is told that a database is out of reach, the log why."""
+    """The client learns that a database is out of reach, and the log gives the reason."""
 
     async def read(handler: Any, parameters: dict[str, Any]) -> Any:
         raise Unavailable from OSError("disk on fire")
@@ -299,7 +299,7 @@ async def test_the_cause_of_an_outage_is_logged(serve: Serve, caplog: pytest.Log
 
 @pytest.mark.parametrize("kind", ["bug", "unsendable"])
 async def test_an_unexpected_exception(serve: Serve, kind: str, errors: Callable[[], list[str]]) -> None:
-    """It is 1000 with an id, under which the log has it whole; its own text stays there."""
+    """It is 1000 with an id, under which the log has it in full; its text is not sent to the client."""
     service = await serve({"fail": fail})
     error = (await service.call("fail", {"kind": kind}))["error"]
     assert error["code"] == 1000
@@ -310,14 +310,14 @@ async def test_an_unexpected_exception(serve: Serve, kind: str, errors: Callable
 
 
 async def test_debug_tells_the_text(serve: Serve) -> None:
-    """With debug the client is told the exception's own text."""
+    """With debug, the client receives the exception's own text."""
     service = await serve({"fail": fail}, debug=True)
     error = (await service.call("fail", {"kind": "bug"}))["error"]
     assert error["value"].endswith(": ZeroDivisionError: secret")
 
 
 async def test_a_result_that_cannot_be_sent(serve: Serve, errors: Callable[[], list[str]]) -> None:
-    """It is an internal error of its call, and in a batch of no other."""
+    """It is an internal error of its call, and affects no other call in a batch."""
 
     async def unsendable(handler: Any, parameters: dict[str, Any]) -> Any:
         return {"x": object()}
@@ -332,7 +332,7 @@ async def test_a_result_that_cannot_be_sent(serve: Serve, errors: Callable[[], l
 
 
 async def test_aiohttp_exceptions_are_responses(serve: Serve) -> None:
-    """A method that knows aiohttp may answer in its words, but not in a batch."""
+    """A method may respond with aiohttp's exceptions, but not in a batch."""
 
     async def teapot(handler: Any, parameters: dict[str, Any]) -> Any:
         raise web.HTTPFound("/elsewhere")
@@ -356,7 +356,7 @@ async def count(handler: Any, parameters: dict[str, Any]) -> Any:
 
 
 async def test_batch(serve: Serve) -> None:
-    """A batch shares its session: a login serves the calls behind it, and an error is its call's alone."""
+    """A batch shares its session: a login serves the calls after it, and an error affects only its call."""
     service = await serve({"count": count, "echo": echo})
     await service.create("ada")
     login = {"method": "account.login", "parameters": {"user_id": "ada", "password": "correct horse"}}
@@ -378,7 +378,7 @@ async def test_batch(serve: Serve) -> None:
 
 
 async def test_batch_entries_that_are_no_calls(serve: Serve) -> None:
-    """An entry that is no object is an error of its own, a batch that is none a 400."""
+    """An entry that is not an object is an error of that entry; a batch that is not one is a 400."""
     service = await serve(METHODS)
     answer = await (await service.post(json={"batch": {"a": 5, "b": {"method": "echo"}}})).json()
     assert answer["batch"]["a"]["error"]["code"] == 1003
@@ -390,7 +390,7 @@ async def test_batch_entries_that_are_no_calls(serve: Serve) -> None:
 
 
 async def test_batch_limit(serve: Serve) -> None:
-    """Fifty calls are a batch, one more is refused whole."""
+    """Fifty calls are accepted; with one more the whole batch is refused."""
     service = await serve(METHODS)
     entries = {str(n): {"method": "echo", "parameters": {"n": n}} for n in range(50)}
     answer = await (await service.post(json={"batch": entries})).json()
@@ -409,7 +409,7 @@ async def test_batch_in_every_encoding(serve: Serve) -> None:
 
 
 async def test_batch_concurrency(serve: Serve) -> None:
-    """With batch_concurrency calls run at once, and still share one session."""
+    """With batch_concurrency calls run concurrently, and still share one session."""
     import asyncio
 
     running = 0
@@ -435,7 +435,7 @@ async def test_batch_concurrency(serve: Serve) -> None:
 
 
 async def test_a_call_that_awaits_what_was_cancelled(serve: Serve, errors: Callable[[], list[str]]) -> None:
-    """Nobody has cancelled the call: it is an error of its own, and of none beside it in a batch."""
+    """The call itself was not cancelled: it gets an error, and other calls in a batch do not."""
     import asyncio
 
     async def gives_up(handler: Any, parameters: dict[str, Any]) -> None:
@@ -468,12 +468,12 @@ async def test_a_parameter_named_batch(serve: Serve) -> None:
 
 
 async def test_duplicated_headers(serve: Serve) -> None:
-    """A header that says who calls must stand once."""
+    """A header that identifies the caller must not be repeated."""
     service = await serve(METHODS)
     for name in ("x-toto-session-id", "x-toto-hmac"):
         response = await service.client.post("/service/echo", json={}, headers=[(name, "a"), (name, "b")])
         assert response.status == 400
-        assert (await response.json())["error"]["value"] == f"The header {name} stands twice."
+        assert (await response.json())["error"]["value"] == f"The header {name} is repeated."
         response = await service.client.get("/service/read", headers=[(name, "a"), (name, "b")])
         assert response.status == 400
 
@@ -492,7 +492,7 @@ async def test_a_body_in_pieces(serve: Serve) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 async def test_the_limit_of_a_body(serve: Serve, chunked: bool) -> None:
-    """A body of the limit is served, a byte more is 413, and the next request is served."""
+    """A body of the maximum size is served, a byte more is 413, and the next request is served."""
     service = await serve(METHODS, max_body_size=1000)
 
     async def pieces(body: bytes) -> Any:

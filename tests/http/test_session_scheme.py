@@ -29,7 +29,7 @@ PASSWORD = "correct horse"
 
 
 def documented() -> Any:
-    """The code of the documentation."""
+    """The code in the documentation."""
     text = (ROOT / "docs" / "signatures.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
@@ -43,20 +43,20 @@ client = documented()
 @safe
 @authenticated
 async def who(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the session's user."""
+    """Return the session's user."""
     assert handler.session is not None
     return handler.session.user_id
 
 
 async def log_in(service: Service, user_id: str = "ada") -> tuple[str, str]:
-    """A new account; the id and the key of its session."""
+    """Create an account; return the id and the key of its session."""
     result = await service.result("account.create", {"user_id": user_id, "password": PASSWORD})
     assert len(base64.b64decode(result["key"])) == 32
     return result["session_id"], result["key"]
 
 
 async def post(service: Service, headers: dict[str, str], body: bytes) -> aiohttp.ClientResponse:
-    """A request as it is."""
+    """Send a request unchanged."""
     return await service.client.post("/service", data=body, headers=headers)
 
 
@@ -74,7 +74,7 @@ async def test_a_signed_call(
     encode: Callable[[Any], bytes],
     decode: Callable[[bytes], Any],
 ) -> None:
-    """It is accepted once, its answer is signed over its nonce, and the key is not handed out again."""
+    """It is accepted once, its response is signed with its nonce, and the key is not returned again."""
     url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
     service = await serve({"who": who}, signing="session", database=url)
     session, key = await log_in(service)
@@ -111,7 +111,7 @@ async def test_a_signed_call(
     ids=str,
 )
 async def test_whatever_is_changed(serve: Serve, change: dict[str, str | None]) -> None:
-    """A request of which a part is missing or other than what was signed is refused."""
+    """A request with a part that is missing or differs from what was signed is refused."""
     service = await serve({"who": who}, signing="session")
     headers = client.signed_headers(*await log_in(service), "POST", "/service", JSON, BODY)
     changed = {name: value for name, value in {**headers, **change}.items() if value is not None}
@@ -120,7 +120,7 @@ async def test_whatever_is_changed(serve: Serve, change: dict[str, str | None]) 
 
 
 async def test_whatever_else_is_changed(serve: Serve) -> None:
-    """Another body, path, query, method or session is another request."""
+    """A different body, path, query, method or session makes a different request."""
     service = await serve({"who": who}, signing="session")
     session, key = await log_in(service)
     other, other_key = await log_in(service, "bob")
@@ -145,7 +145,7 @@ async def test_whatever_else_is_changed(serve: Serve) -> None:
 
 @pytest.mark.parametrize(("skew", "accepted"), [(-290, True), (290, True), (-310, False), (310, False)])
 async def test_clock_skew(serve: Serve, monkeypatch: pytest.MonkeyPatch, skew: int, accepted: bool) -> None:
-    """Five minutes of difference are tolerated, either way."""
+    """Five minutes of difference are tolerated, in both directions."""
     service = await serve({"who": who}, signing="session")
     session, key = await log_in(service)
     now = time.time()
@@ -171,7 +171,7 @@ async def test_get(serve: Serve) -> None:
 
 
 async def test_a_nonce_counts_once_in_all_processes(serve: Serve, tmp_path: Path) -> None:
-    """Of many copies of a request one is served, whichever of two services on one database they reach."""
+    """Of many copies of a request, one is served, whichever of two services on one database they reach."""
     url = f"sqlite:///{tmp_path}/toto.db"
     services = [await serve({"who": who}, signing="session", database=url) for _ in range(2)]
     session, key = await log_in(services[0])
@@ -183,7 +183,7 @@ async def test_a_nonce_counts_once_in_all_processes(serve: Serve, tmp_path: Path
 
 
 async def test_a_batch(serve: Serve) -> None:
-    """It is one request: signed with its own session, or its answer with the one that it made."""
+    """It is one request: signed with its own session, or its response with the session that it created."""
     service = await serve({"who": who}, signing="session")
     session, key = await log_in(service)
     body = json.dumps({"batch": {"a": {"method": "who"}, "b": {"method": "who"}}}).encode()
@@ -222,7 +222,7 @@ async def test_anonymous_sessions(serve: Serve) -> None:
 
 
 async def test_a_new_password_gives_a_new_key(serve: Serve) -> None:
-    """The old session and its key are gone."""
+    """The old session and its key are no longer valid."""
     service = await serve({"who": who}, signing="session")
     session, key = await log_in(service)
     parameters = {"password": PASSWORD, "new_password": "battery staple"}
@@ -250,7 +250,7 @@ async def test_what_is_not_signed(serve: Serve) -> None:
 
 
 async def test_sessions_from_before(serve: Serve, tmp_path: Path) -> None:
-    """A session that was made without a key cannot sign, and is refused."""
+    """A session that was created without a key cannot sign, and is refused."""
     url = f"sqlite:///{tmp_path}/toto.db"
     session = await (await serve({"who": who}, database=url)).create("ada")
     service = await serve({"who": who}, signing="session", database=url)
@@ -264,7 +264,7 @@ texts = st.text(max_size=8)
 
 @given(st.lists(texts, max_size=8), st.lists(texts, max_size=8))
 def test_no_two_lists_give_one_message(one: list[str], other: list[str]) -> None:
-    """The lengths keep the parts apart, however they are cut."""
+    """The lengths keep the parts apart, however they are split."""
     try:
         encoded = message(*one), message(*other)
     except UnicodeEncodeError:
@@ -284,12 +284,12 @@ requests = st.builds(
 
 @given(requests, requests)
 def test_no_two_requests_give_one_message(one: SignedRequest, other: SignedRequest) -> None:
-    """Whatever differs, the message does."""
+    """If any part differs, the message differs."""
     assert (request_message(one) == request_message(other)) == (one == other)
 
 
 async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
-    """What a parameter has loaded in a batch, unsigned, is signed for or refused by the calls behind it."""
+    """After an unsigned batch loads a session by parameter, its later calls with it are refused."""
 
     async def fetch(handler: Handler, parameters: Parameters) -> Any:
         session = await handler.retrieve_session(parameters["id"])

@@ -1,4 +1,4 @@
-"""Signatures over HTTP, as Toto's clients make and check them."""
+"""Signatures over HTTP, as Toto's clients create and verify them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Parameters = dict[str, Any]
 
 
 def signature(user_id: str, body: bytes) -> str:
-    """What Toto's README says: base64 of an HMAC-SHA1 with the user id as the key."""
+    """The signature from Toto's README: base64 of an HMAC-SHA1 with the user id as the key."""
     return base64.b64encode(hmac.new(user_id.encode(), body, hashlib.sha1).digest()).decode()
 
 
 @authenticated
 async def who(handler: Handler, parameters: Parameters) -> Any:
-    """Answer with the session's user."""
+    """Return the session's user."""
     assert handler.session is not None
     return handler.session.user_id
 
@@ -52,7 +52,7 @@ async def send(
 async def test_a_signed_call(
     serve: Serve, content_type: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
 ) -> None:
-    """A right signature is accepted and the answer is signed; a wrong one is 1008 and changes nothing."""
+    """A correct signature is accepted and the response is signed; a wrong one is 1008 and changes nothing."""
     ran = []
 
     @authenticated
@@ -75,7 +75,7 @@ async def test_a_signed_call(
 
 
 async def test_an_unsigned_call(serve: Serve) -> None:
-    """No signature is demanded, as Toto's clients sign only when told to; the answer is signed."""
+    """No signature is required, as Toto's clients sign only when told to; the response is signed."""
     service = await serve({"who": who})
     session = await service.create("ada")
     response = await send(service, session, b'{"method":"who"}', None)
@@ -83,7 +83,7 @@ async def test_an_unsigned_call(serve: Serve) -> None:
 
 
 async def test_creation_and_login_are_signed(serve: Serve) -> None:
-    """The answer to account.create and account.login is signed with the user id in lower case."""
+    """The responses of account.create and account.login are signed with the user id in lower case."""
     service = await serve()
     for method in ("account.create", "account.login"):
         call = {"method": method, "parameters": {"user_id": "ADA", "password": "correct horse"}}
@@ -95,7 +95,7 @@ async def test_creation_and_login_are_signed(serve: Serve) -> None:
 
 
 async def test_bodies_that_are_not_ascii(serve: Serve) -> None:
-    """Both signatures of Toto's clients are accepted, and the answer is ASCII so that both can check it."""
+    """Both signatures of Toto's clients are accepted, and the response is ASCII so both can verify it."""
     service = await serve({"who": who})
     session = await service.create("ada")
     text = '{"method":"who","parameters":{"x":"\u20ac\U0001f600é"}}'
@@ -109,7 +109,7 @@ async def test_bodies_that_are_not_ascii(serve: Serve) -> None:
 
 
 async def test_errors_are_signed(serve: Serve) -> None:
-    """An error of a call with a session is signed like any answer."""
+    """An error of a call with a session is signed like any response."""
 
     @authenticated
     async def fail(handler: Handler, parameters: Parameters) -> None:
@@ -122,7 +122,7 @@ async def test_errors_are_signed(serve: Serve) -> None:
 
 
 async def test_a_batch(serve: Serve) -> None:
-    """A batch is signed with the request's own session, or with the one that it made."""
+    """A batch is signed with the request's own session, or with the one that it created."""
     service = await serve({"who": who})
     session = await service.create("ada")
     login = {"method": "account.login", "parameters": {"user_id": "ada", "password": "correct horse"}}
@@ -175,7 +175,7 @@ async def test_what_is_not_signed(serve: Serve) -> None:
 
 
 async def test_a_signature_without_a_body(serve: Serve) -> None:
-    """Toto's iOS client signs query calls over a body that it never sends: that is no reason to refuse."""
+    """Toto's iOS client signs query calls over a body that it never sends, and is still accepted."""
     service = await serve({"who": safe(authenticated(lambda handler, parameters: handler.session.user_id))})
     headers = {"x-toto-session-id": await service.create("ada"), "x-toto-hmac": "of something else"}
     assert (await (await service.client.get("/service/who", headers=headers)).json())["result"] == "ada"
@@ -183,7 +183,7 @@ async def test_a_signature_without_a_body(serve: Serve) -> None:
 
 
 async def test_raw_answers_are_signed(serve: Serve) -> None:
-    """Bytes of a method's own are known before the head goes out."""
+    """The bytes of a method's own response are known before its headers are sent."""
     service = await serve({"raw": raw_response(authenticated(lambda handler, parameters: b"\x00raw"))})
     headers = {"x-toto-session-id": await service.create("ada")}
     response = await service.post("/raw", headers=headers)
@@ -191,7 +191,7 @@ async def test_raw_answers_are_signed(serve: Serve) -> None:
 
 
 async def test_signing_off(serve: Serve) -> None:
-    """Nothing is signed, and no signature is looked at."""
+    """Nothing is signed, and no signature is checked."""
     service = await serve({"who": who}, signing="off")
     response = await send(service, await service.create("ada"), b'{"method":"who"}', "nonsense")
     assert (await response.json())["result"] == "ada"
@@ -199,7 +199,7 @@ async def test_signing_off(serve: Serve) -> None:
 
 
 async def test_a_scheme_of_ones_own(serve: Serve) -> None:
-    """An app can bring its own scheme as an object with verify and sign."""
+    """An app can pass its own scheme as an object with verify and sign."""
 
     class Reversed:
         keyed = False

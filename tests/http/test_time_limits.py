@@ -1,4 +1,4 @@
-"""Limits in time: slow bodies, slow readers, idle connections, long methods, and clients that leave."""
+"""Time limits: slow bodies, stalled connections, idle connections, long methods, and disconnects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.server.test_logs import served
 from tests.support.service import Serve, Service, eventually, memory
-from toto_aio.http import readers
+from toto_aio.http import clients
 from toto_aio.invocation import cancellable, error_redirect, timeout
 
 HEAD = (
@@ -22,17 +22,17 @@ HEAD = (
 
 
 async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
-    """The parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def connect(service: Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection of the test's own."""
+    """A raw connection, outside the test client."""
     return await asyncio.open_connection("127.0.0.1", service.client.port)
 
 
 async def test_a_body_that_trickles_in(serve: Serve) -> None:
-    """A byte now and then does not keep a request alive: all of it must come within the limit."""
+    """An occasional byte does not keep a request alive: all of it must arrive within the limit."""
     service = await serve({"echo": echo}, body_timeout=0.3)
     reader, writer = await connect(service)
     writer.write(HEAD % 1000)
@@ -55,7 +55,7 @@ async def test_a_body_that_trickles_in(serve: Serve) -> None:
 
 
 async def test_a_body_that_stops(serve: Serve) -> None:
-    """Half a body, and half a piece of a chunked one, get the same."""
+    """Half a body, and half a piece of a chunked one, are treated the same."""
     service = await serve({"echo": echo}, body_timeout=0.2)
     chunked = (HEAD % 1).replace(b"Content-Length: 1", b"Transfer-Encoding: chunked")
     for request in (HEAD % 10 + b"{}", chunked + b"10\r\n{"):
@@ -68,8 +68,8 @@ async def test_a_body_that_stops(serve: Serve) -> None:
 
 @pytest.mark.parametrize("form", ["whole", "large", "stream"])
 async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is cut off, whatever it was being sent, and no task waits for it any more."""
-    monkeypatch.setattr(readers, "LOOK_INTERVAL", 0.05)
+    """It is disconnected, whatever was being sent to it, and no task waits for it any more."""
+    monkeypatch.setattr(clients, "STALL_POLL_INTERVAL", 0.05)
     calls = 0
     ended = 0
 
@@ -93,7 +93,7 @@ async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch:
     reader._transport.pause_reading()  # type: ignore[attr-defined]
     await asyncio.sleep(0.5)
     assert calls < 300, "it goes on working for a client that takes nothing"
-    monkeypatch.setattr(readers, "STALL_LIMIT", 0.2)
+    monkeypatch.setattr(clients, "STALL_LIMIT", 0.2)
     runner: Any = service.client.server.runner
     await eventually(lambda: not runner._server.connections)
     reader._transport.resume_reading()  # type: ignore[attr-defined]
@@ -105,8 +105,8 @@ async def test_a_client_that_reads_nothing(serve: Serve, form: str, monkeypatch:
 
 async def test_a_client_that_reads_slowly(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as it takes something now and then it gets all of it."""
-    monkeypatch.setattr(readers, "STALL_LIMIT", 2)
-    monkeypatch.setattr(readers, "LOOK_INTERVAL", 0.05)
+    monkeypatch.setattr(clients, "STALL_LIMIT", 2)
+    monkeypatch.setattr(clients, "STALL_POLL_INTERVAL", 0.05)
 
     async def much(handler: Any, parameters: dict[str, Any]) -> str:
         return "x" * 12_000_000
@@ -125,7 +125,7 @@ async def test_a_client_that_reads_slowly(serve: Serve, monkeypatch: pytest.Monk
 
 
 async def test_a_transaction_of_a_method_that_times_out(serve: Serve, tmp_path: Path) -> None:
-    """The method is cancelled where it waits, so that what it had begun is rolled back."""
+    """The method is cancelled where it waits, so what it had begun is rolled back."""
     path = tmp_path / "notes.db"
     async with aiosqlite.connect(path) as database:
         await database.execute("CREATE TABLE notes (text)")
@@ -147,11 +147,11 @@ async def test_a_transaction_of_a_method_that_times_out(serve: Serve, tmp_path: 
 
 
 async def test_cancellation_is_for_those_who_ask(serve: Serve) -> None:
-    """A client that leaves ends a @cancellable method, and no other."""
+    """A disconnect ends a @cancellable method, and no other."""
     ends: list[str] = []
 
     async def work(handler: Any, parameters: dict[str, Any]) -> None:
-        """What both do."""
+        """The body of both methods."""
         begun.set()
         try:
             await asyncio.sleep(0.8)
@@ -176,7 +176,7 @@ async def test_cancellation_is_for_those_who_ask(serve: Serve) -> None:
 
 
 async def test_a_batch_whose_client_leaves(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """A call that is over is not cancelled later, and the others go on."""
+    """A call that has finished is not cancelled later, and the others continue."""
     ends: list[str] = []
 
     @cancellable
@@ -202,7 +202,7 @@ async def test_a_batch_whose_client_leaves(serve: Serve, caplog: pytest.LogCaptu
 
 
 async def test_a_client_that_leaves_is_not_redirected(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """There is nobody to be told of an error, and none to be logged."""
+    """Nobody is left to receive an error, and none is logged."""
     ends: list[str] = []
 
     @cancellable
@@ -226,7 +226,7 @@ async def test_a_client_that_leaves_is_not_redirected(serve: Serve, caplog: pyte
 
 
 async def test_cancellation_in_a_batch(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """The call that runs is cancelled, with those behind it that ask for it."""
+    """The running call is cancelled, and so are those after it that are @cancellable."""
     ends: list[str] = []
 
     @cancellable
@@ -249,7 +249,7 @@ async def test_cancellation_in_a_batch(serve: Serve, caplog: pytest.LogCaptureFi
 
 
 async def test_idle_connections_and_partial_heads(tmp_path: Path) -> None:
-    """Thousands that send nothing, half a head or half a body cost bounded memory, and end by themselves."""
+    """Thousands of idle ones, half heads or half bodies cost bounded memory, and end by themselves."""
     count = 5000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * count)), hard))

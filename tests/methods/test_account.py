@@ -27,12 +27,12 @@ NOT_TEXT: dict[str, list[Any]] = {
     "application/bson": [{"$gt": ""}, {}, 0, 1, 1.5, False, True, None, [], ["ada"], b"ada", bson.ObjectId()],
     "application/msgpack": [{"$gt": ""}, {}, 0, 1, 1.5, False, True, None, [], ["ada"], b"ada"],
 }
-"""What a client may send in place of a string, and a careless service hand to its database."""
+"""Values that a client may send instead of a string, and a careless service might pass to its database."""
 
 
 @authenticated
 async def who(handler: Handler, parameters: dict[str, Any]) -> Any:
-    """Answer with the session's user and what is kept with their account."""
+    """Return the session's user and the values of their account."""
     assert handler.session is not None
     account = await handler.session.get_account()
     return None if account is None else dict(account)
@@ -40,7 +40,7 @@ async def who(handler: Handler, parameters: dict[str, Any]) -> Any:
 
 @anonymous_session
 async def look(handler: Handler, parameters: dict[str, Any]) -> Any:
-    """Answer with the session's user, who may be nobody."""
+    """Return the session's user, who may be anonymous."""
     assert handler.session is not None
     return handler.session.user_id
 
@@ -49,7 +49,7 @@ METHODS = {"who": who, "look": look}
 
 
 class Recorder(MemoryStore):
-    """A store in memory that remembers what its operations on accounts and sessions were called with."""
+    """An in-memory store that records the arguments of its operations on accounts and sessions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Recorder(MemoryStore):
 
 
 async def call(service: Service, content_type: str, method: str, parameters: Any, session: str = "") -> Any:
-    """The answer to a call in one of the content types."""
+    """The response to a call in one of the content types."""
     codec = CODECS[content_type]
     headers = {"content-type": content_type} | ({"x-toto-session-id": session} if session else {})
     body = codec.encode({"method": method, "parameters": parameters})
@@ -95,7 +95,7 @@ async def log_in(service: Service, user_id: str = "ada", password: str = PASSWOR
 
 
 async def error(service: Service, method: str, parameters: Any, session: str | None = None) -> Any:
-    """The error of a call that must fail, and must make no session."""
+    """The error of a call that must fail and must not create a session."""
     answer = await service.call(method, parameters, session=session)
     assert "result" not in answer
     if session is None:
@@ -107,7 +107,7 @@ async def error(service: Service, method: str, parameters: Any, session: str | N
 
 
 async def test_create(serve: Serve) -> None:
-    """It makes an account under the lower-case id, logs in to it, and answers with the session."""
+    """It creates an account under the lower-case id, logs in to it, and returns the session."""
     service = await serve(METHODS)
     answer = await service.call("account.create", {"user_id": "Ada", "password": PASSWORD})
     result = answer["result"]
@@ -119,7 +119,7 @@ async def test_create(serve: Serve) -> None:
 
 
 async def test_expires_is_in_unix_seconds(serve: Serve) -> None:
-    """It is when the session ends if nobody uses it: in 30 days, or after ``session_ttl``."""
+    """It is when the session ends if it is not used: in 30 days, or after ``session_ttl``."""
     for options, life in (({}, 30 * 86400), ({"session_ttl": 600}, 600)):
         service = await serve(METHODS, **options)
         result = await service.result("account.create", {"user_id": "ada", "password": PASSWORD})
@@ -129,7 +129,7 @@ async def test_expires_is_in_unix_seconds(serve: Serve) -> None:
 
 
 async def test_create_an_account_that_exists(serve: Serve) -> None:
-    """It is refused, however the id is written, and the account stays as it is."""
+    """It is refused, however the id is written, and the account stays unchanged."""
     service = await serve(METHODS)
     await service.create("Ada")
     for user_id in ("ada", "ADA", "Ada"):
@@ -141,7 +141,7 @@ async def test_create_an_account_that_exists(serve: Serve) -> None:
 
 
 async def test_create_at_once(serve: Serve) -> None:
-    """Of several that want one id one gets it, and can log in with the password that they gave."""
+    """Of several calls for the same id one gets it, and can log in with the password that it gave."""
     service = await serve(METHODS)
     passwords = [f"password {n}" for n in range(4)]
     answers = await asyncio.gather(
@@ -169,7 +169,7 @@ async def test_missing_parameters(
 
 @pytest.mark.parametrize("user_id", ["", "a\nb", "\x00", "a\u200bb", "\u202eada"], ids=ascii)
 async def test_user_ids_that_no_account_can_have(serve: Serve, user_id: str) -> None:
-    """They are refused as such when an account is made, and are merely unknown at a login."""
+    """They are refused when an account is created, and are merely unknown at a login."""
     service = await serve()
     parameters = {"user_id": user_id, "password": PASSWORD}
     assert await error(service, "account.create", parameters) == {"code": 1010, "value": "Invalid user ID."}
@@ -190,7 +190,7 @@ async def test_user_ids_that_are_too_long(serve: Serve, method: str) -> None:
 
 @pytest.mark.parametrize("password", ["", "1234567", "x" * 1025, "é" * 513])
 async def test_create_with_a_password_of_the_wrong_length(serve: Serve, password: str) -> None:
-    """It is refused, and no account is made."""
+    """It is refused, and no account is created."""
     store = Recorder()
     service = await serve(database=store)
     refused = await error(service, "account.create", {"user_id": "ada", "password": password})
@@ -199,21 +199,21 @@ async def test_create_with_a_password_of_the_wrong_length(serve: Serve, password
 
 
 async def test_another_shortest_password(serve: Serve) -> None:
-    """``password_min_length`` says how short it may be."""
+    """``password_min_length`` sets the minimum length."""
     service = await serve(password_min_length=4)
     await service.create("ada", "1234")
     refused = await error(service, "account.create", {"user_id": "eve", "password": "123"})
     assert refused == {"code": 1003, "value": "A password must have 4 to 1024 bytes."}
 
 
-# What is no string
+# What is not a string
 
 
 @pytest.mark.parametrize("name", ["user_id", "password"])
 @pytest.mark.parametrize("method", ["account.create", "account.login"])
 @pytest.mark.parametrize("content_type", NOT_TEXT)
 async def test_what_is_no_string(serve: Serve, content_type: str, method: str, name: str) -> None:
-    """Neither operators nor numbers, bytes or null reach a database, make a session or an account."""
+    """Operators, numbers, bytes or null neither reach a database nor create a session or an account."""
     store = Recorder()
     service = await serve(METHODS, database=store)
     await service.create("ada")
@@ -226,7 +226,7 @@ async def test_what_is_no_string(serve: Serve, content_type: str, method: str, n
 
 
 async def test_null_makes_no_account_without_a_password(serve: Serve) -> None:
-    """An account that nobody can log in to is made by methods alone; the id stays free."""
+    """Only methods can create an account that nobody can log in to; the id stays free."""
     service = await serve()
     refused = await error(service, "account.create", {"user_id": "ada", "password": None})
     assert refused["code"] == 1003
@@ -234,7 +234,7 @@ async def test_null_makes_no_account_without_a_password(serve: Serve) -> None:
 
 
 async def test_null_makes_no_anonymous_session(serve: Serve) -> None:
-    """A login without a user is no login, whatever comes as the password."""
+    """A login without a user is not a login, whatever is sent as the password."""
     store = Recorder()
     service = await serve(METHODS, database=store)
     passwords: list[Any] = [None, "", PASSWORD, {}]
@@ -267,7 +267,7 @@ async def test_an_update_with_what_is_no_string(serve: Serve, content_type: str,
 
 
 async def test_login(serve: Serve) -> None:
-    """Every login answers with a session of its own; the earlier ones stay."""
+    """Every login returns a new session; the earlier ones stay valid."""
     service = await serve(METHODS)
     first = await service.create("ada")
     answer = await service.call("account.login", {"user_id": "ADA", "password": PASSWORD})
@@ -281,7 +281,7 @@ async def test_login(serve: Serve) -> None:
 
 
 async def test_the_store_does_not_know_the_id(serve: Serve) -> None:
-    """What a client holds is stored nowhere."""
+    """The id that a client holds is stored nowhere."""
     store = MemoryStore()
     service = await serve(METHODS, database=store)
     session = await service.create("ada")
@@ -292,7 +292,7 @@ async def test_the_store_does_not_know_the_id(serve: Serve) -> None:
 
 @pytest.mark.parametrize("chosen", ["chosen", "x" * 43, "", "\u00e9", "a" * 5000])
 async def test_no_client_chooses_an_id(serve: Serve, chosen: str) -> None:
-    """An id that a client brought along is not taken over by a login, nor by an anonymous session."""
+    """An id that a client chose is not taken over by a login, nor by an anonymous session."""
     service = await serve(METHODS)
     await service.create("ada")
     parameters = {"user_id": "ada", "password": PASSWORD}
@@ -308,7 +308,7 @@ async def test_no_client_chooses_an_id(serve: Serve, chosen: str) -> None:
 
 
 async def test_a_login_leaves_the_anonymous_session(serve: Serve) -> None:
-    """Who logs in gets a new id, and the one from before is no login."""
+    """A login gives a new id, and the earlier anonymous id is not logged in."""
     service = await serve(METHODS)
     await service.create("ada")
     answer = await service.call("look")
@@ -337,7 +337,7 @@ async def test_a_login_leaves_the_anonymous_session(serve: Serve) -> None:
     ids=range(11),
 )
 async def test_a_wrong_login(serve: Serve, user_id: str, password: str) -> None:
-    """Which of the two is wrong, and whether there is such a user, is not told."""
+    """Nothing reveals which of the two is wrong, or whether the user exists."""
     service = await serve(METHODS)
     await service.create("ada")
     parameters = {"user_id": user_id, "password": password}
@@ -385,7 +385,7 @@ async def test_accounts_are_not_reached_by_get(serve: Serve, get_methods: str) -
 
 
 async def test_logout(serve: Serve) -> None:
-    """It ends the session in the store, and no other; the answer has no session."""
+    """It ends the session in the store, and no other; the response has no session."""
     store = MemoryStore()
     service = await serve(METHODS, database=store)
     session = await service.create("ada")
@@ -399,7 +399,7 @@ async def test_logout(serve: Serve) -> None:
 
 @pytest.mark.parametrize("session", [None, "unknown", "x" * 5000])
 async def test_logout_of_nobody(serve: Serve, session: str | None) -> None:
-    """It is no error."""
+    """It is not an error."""
     service = await serve(METHODS)
     assert await service.call("account.logout", session=session) == {"result": {"authenticated": False}}
 
@@ -413,7 +413,7 @@ async def test_logout_twice(serve: Serve) -> None:
 
 
 async def test_logout_of_an_anonymous_session(serve: Serve) -> None:
-    """It ends too, and nobody else's does."""
+    """It ends too, and no other session does."""
     store = MemoryStore()
     service = await serve(METHODS, database=store)
     one, two = (await service.call("look"))["session"], (await service.call("look"))["session"]
@@ -443,11 +443,11 @@ async def test_an_expired_session(serve: Serve) -> None:
     assert await error(service, "who", {}, session) == NOT_AUTHORIZED
 
 
-# Extra values
+# Custom fields
 
 
 async def test_no_extra_values_by_default(serve: Serve) -> None:
-    """What the operator did not allow is refused by its name, and no account is made."""
+    """Fields that the operator did not allow are named and refused, and no account is created."""
     store = Recorder()
     service = await serve(METHODS, database=store)
     parameters = {"user_id": "ada", "password": PASSWORD, "role": "admin", "name": "Ada"}
@@ -462,7 +462,7 @@ async def test_no_extra_values_by_default(serve: Serve) -> None:
 
 @pytest.mark.parametrize("database", ["memory", "sqlite"])
 async def test_extra_values(serve: Serve, tmp_path: Path, database: str) -> None:
-    """Those of ``account_fields`` are kept with the account, when it is made and when it is changed."""
+    """Those in ``account_fields`` are stored with the account, when it is created and when it is changed."""
     url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
     service = await serve(METHODS, account_fields=["name", "address", "self"], database=url)
     parameters = {"user_id": "ada", "password": PASSWORD, "name": "grüße 🦊", "self": [1, None, {"$gt": ""}]}
@@ -478,7 +478,7 @@ async def test_extra_values(serve: Serve, tmp_path: Path, database: str) -> None
 
 
 async def test_one_unknown_value_refuses_all(serve: Serve) -> None:
-    """Nothing of a call is done if some of it is not allowed, not even the password."""
+    """If some of a call is not allowed, nothing of it takes effect, not even the password."""
     store = Recorder()
     service = await serve(METHODS, account_fields=["name"], database=store)
     parameters = {"user_id": "ada", "password": PASSWORD, "name": "Ada", "role": "admin"}
@@ -495,7 +495,7 @@ async def test_one_unknown_value_refuses_all(serve: Serve) -> None:
 
 @pytest.mark.parametrize("database", ["memory", "sqlite"])
 async def test_values_in_bson(serve: Serve, tmp_path: Path, database: str) -> None:
-    """Every plain value of a BSON client is kept, its long integers too."""
+    """Every plain value of a BSON client is kept, including its long integers."""
     url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
     service = await serve(METHODS, account_fields=["value"], database=url)
     values = [1, True, 1.5, "é", None, 2**40, -(2**63), [bson.Int64(5)], {"a": {"b": bson.Int64(2**63 - 1)}}]
@@ -512,7 +512,7 @@ async def test_values_in_bson(serve: Serve, tmp_path: Path, database: str) -> No
 
 @pytest.mark.parametrize("database", ["memory", "sqlite"])
 async def test_values_that_only_bson_has(serve: Serve, tmp_path: Path, database: str, errors: Any) -> None:
-    """They are kept as something plain or refused: no internal error, and the service can read them."""
+    """They are stored as plain values or refused: no internal error, and the service can read them."""
     url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
     service = await serve(METHODS, account_fields=["value"], database=url)
     session = await service.create("ada")
@@ -527,7 +527,7 @@ async def test_values_that_only_bson_has(serve: Serve, tmp_path: Path, database:
 
 
 async def test_update_needs_a_login(serve: Serve) -> None:
-    """Neither nobody nor an anonymous session may change an account, not even with its password."""
+    """Without a login nobody may change an account, not even with its password."""
     service = await serve(METHODS, account_fields=["name"])
     await service.create("ada")
     anonymous = (await service.call("look"))["session"]["session_id"]
@@ -538,7 +538,7 @@ async def test_update_needs_a_login(serve: Serve) -> None:
 
 
 async def test_update_touches_the_callers_account_alone(serve: Serve) -> None:
-    """Another's id is refused, even with their password; the caller's own is no more than redundant."""
+    """Another's id is refused, even with their password; the caller's own is merely redundant."""
     service = await serve(METHODS, account_fields=["name"])
     ada, eve = await service.create("ada"), await service.create("eve", OTHER_PASSWORD)
     for parameters in (
@@ -570,7 +570,7 @@ async def test_update_of_values_keeps_the_session(serve: Serve) -> None:
 
 
 async def test_updates_at_once_keep_each_other(serve: Serve, tmp_path: Path) -> None:
-    """Several values that are set at the same time are all there afterwards."""
+    """Several values that are set concurrently are all stored afterwards."""
     names = [f"v{n}" for n in range(8)]
     service = await serve(METHODS, account_fields=names, database=f"sqlite:///{tmp_path}/toto.db")
     session = await service.create("ada")
@@ -580,7 +580,7 @@ async def test_updates_at_once_keep_each_other(serve: Serve, tmp_path: Path) -> 
 
 
 async def test_update_of_nothing(serve: Serve) -> None:
-    """It changes nothing, and says so; a current password alone is no change."""
+    """It changes nothing, and says so; the current password by itself is not a change."""
     service = await serve(METHODS)
     session = await service.create("ada")
     assert await service.result("account.update", {}, session=session) == {"updated_fields": []}
@@ -590,7 +590,7 @@ async def test_update_of_nothing(serve: Serve) -> None:
 
 
 async def test_a_password_change(serve: Serve) -> None:
-    """It gives a new id and ends all other sessions of the user, the one it came by too; others' stay."""
+    """It gives a new id and ends all other sessions of the user, also the one it came by; others' stay."""
     store = MemoryStore()
     service = await serve(METHODS, database=store)
     session = await service.create("ada")
@@ -614,7 +614,7 @@ async def test_a_password_change(serve: Serve) -> None:
 
 
 async def test_the_password_after_a_change(serve: Serve) -> None:
-    """The new one is right and the old one wrong, for this user alone."""
+    """The new one is right and the old one wrong, only for this user."""
     service = await serve(METHODS)
     session = await service.create("ada")
     await service.create("eve")
@@ -660,7 +660,7 @@ async def test_a_password_and_values_together(serve: Serve) -> None:
     ids=["wrong", "empty", "missing", "short", "long", "none"],
 )
 async def test_a_password_change_that_fails(serve: Serve, parameters: Any, expected: Any) -> None:
-    """Nothing changes: not the password, not the other values, and no session ends or is made."""
+    """Nothing changes: neither the password nor the other values, and no session ends or is created."""
     store = MemoryStore()
     service = await serve(METHODS, account_fields=["name"], database=store)
     session = await service.create("ada")
@@ -676,7 +676,7 @@ async def test_a_password_change_that_fails(serve: Serve, parameters: Any, expec
 
 
 async def test_an_anonymous_session_has_no_user(serve: Serve) -> None:
-    """Its ``user_id`` is the empty string, and it is no login."""
+    """Its ``user_id`` is the empty string, and it is not a login."""
     service = await serve(METHODS)
     answer = await service.call("look")
     assert answer["result"] == ""

@@ -16,12 +16,12 @@ NOT_AUTHORIZED = {"code": 1004, "value": "Not authorized"}
 
 @authenticated
 async def who(handler: Any, parameters: dict[str, Any]) -> str:
-    """The caller's user id."""
+    """Return the caller's user id."""
     return str(handler.session.user_id)
 
 
 async def logged_in(service: Service, agent: str) -> str:
-    """The id of a new session of ada's, in a browser of this name."""
+    """The id of a new session of ada in a browser of this name."""
     answer = await service.call("account.login", ADA, **{"User-Agent": agent})
     return str(answer["result"]["session_id"])
 
@@ -33,7 +33,7 @@ async def listed(service: Service, session: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("database", ["memory", "sqlite"])
 async def test_the_list(serve: Serve, database: str, tmp_path: Any) -> None:
-    """When each was made and seen, by whom, and which of them asks; never an id."""
+    """When and by which client each was created and last used, and which is the caller's; never an id."""
     url = "memory://" if database == "memory" else f"sqlite:///{tmp_path}/toto.db"
     service = await serve({"who": who}, database=url, trusted_proxies=["127.0.0.1"])
     before = time.time()
@@ -58,7 +58,7 @@ async def test_the_list(serve: Serve, database: str, tmp_path: Any) -> None:
 
 
 async def test_one_is_ended(serve: Serve) -> None:
-    """It serves no more, and the others do."""
+    """It is no longer valid, and the others are."""
     service = await serve({"who": who})
     mine = await service.create()
     phone, tablet = await logged_in(service, "phone"), await logged_in(service, "tablet")
@@ -70,7 +70,7 @@ async def test_one_is_ended(serve: Serve) -> None:
 
 
 async def test_the_own_one_is_ended(serve: Serve) -> None:
-    """That is a logout; a browser's cookie goes with it."""
+    """This is a logout, and removes a browser's cookie."""
     service = await serve({"who": who}, use_cookies=True)
     await service.create()
     origin = {"Origin": f"http://127.0.0.1:{service.client.port}"}
@@ -90,7 +90,7 @@ async def test_the_own_one_is_ended(serve: Serve) -> None:
 
 
 async def test_all_others_are_ended(serve: Serve) -> None:
-    """Those of the user, and nobody else's."""
+    """All others of the user, and none of another user."""
     service = await serve({"who": who})
     mine = await service.create()
     others = [await logged_in(service, "phone") for _ in range(3)]
@@ -104,7 +104,7 @@ async def test_all_others_are_ended(serve: Serve) -> None:
 
 
 async def test_sessions_of_others(serve: Serve) -> None:
-    """A handle ends a session of the caller's own alone."""
+    """A handle ends only one of the caller's own sessions."""
     service = await serve({"who": who})
     ada, eve = await service.create("ada"), await service.create("eve")
     [session] = await listed(service, ada)
@@ -133,7 +133,7 @@ async def test_what_is_no_handle(serve: Serve, handle: Any) -> None:
 
 @pytest.mark.parametrize("method", ["account.sessions", "account.revoke", "account.revoke_all"])
 async def test_they_need_a_login(serve: Serve, method: str) -> None:
-    """Nobody's sessions are shown to nobody, and GET reaches none of it."""
+    """Without a login no sessions are shown, and GET reaches none of the methods."""
     service = await serve({}, get_methods="all")
     assert (await service.call(method, {"handle": "x"}))["error"] == NOT_AUTHORIZED
     path = method.replace(".", "/")

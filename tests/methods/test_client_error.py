@@ -13,14 +13,14 @@ LOGGER = "toto_aio.client"
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The errors of clients that were logged."""
+    """The client errors that were logged."""
     records = [record for record in caplog.records if record.name == LOGGER]
     assert all(record.levelno == logging.ERROR for record in records)
     return [record.getMessage() for record in records]
 
 
 async def test_an_error_of_a_browser(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, by anybody's call."""
+    """It is logged, whoever calls."""
     service = await serve()
     parameters = {"client_error": "x is undefined", "client_type": "browser_js"}
     assert await service.call("client_error", parameters) == {"result": {"logged": True}}
@@ -34,7 +34,7 @@ async def test_an_error_of_a_browser(serve: Serve, caplog: pytest.LogCaptureFixt
 async def test_an_error_of_another_client(
     serve: Serve, caplog: pytest.LogCaptureFixture, client_type: Any
 ) -> None:
-    """It is not logged, and that is said."""
+    """It is not logged, and the result says so."""
     service = await serve()
     parameters = {"client_error": "x is undefined", "client_type": client_type}
     assert await service.result("client_error", parameters) == {"logged": False}
@@ -82,7 +82,7 @@ async def test_missing_parameters(
 async def test_one_line_whatever_was_sent(
     serve: Serve, caplog: pytest.LogCaptureFixture, client_error: Any
 ) -> None:
-    """Nobody forges a line of the log, or sends a terminal its orders."""
+    """Nobody can forge a log line, or send control sequences to a terminal."""
     service = await serve()
     parameters = {"client_error": client_error, "client_type": "browser_js"}
     assert await service.result("client_error", parameters) == {"logged": True}
@@ -94,7 +94,7 @@ async def test_one_line_whatever_was_sent(
 
 @pytest.mark.parametrize("character", ["x", "\n", "\u00e9", "\U0001f98a"], ids=ascii)
 async def test_a_line_is_bounded(serve: Serve, caplog: pytest.LogCaptureFixture, character: str) -> None:
-    """A client that sends as much as it may does not fill the disk with one call."""
+    """A client that sends as much as it may cannot fill the disk with one call."""
     service = await serve()
     parameters = {"client_error": character * 80_000, "client_type": "browser_js"}
     assert await service.result("client_error", parameters) == {"logged": True}
@@ -103,7 +103,7 @@ async def test_a_line_is_bounded(serve: Serve, caplog: pytest.LogCaptureFixture,
 
 
 async def test_a_large_structure_is_bounded(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """So is what is no text."""
+    """The same holds for values that are not text."""
     service = await serve()
     parameters = {"client_error": [{"line": n} for n in range(20_000)], "client_type": "browser_js"}
     assert await service.result("client_error", parameters) == {"logged": True}

@@ -1,4 +1,4 @@
-"""The checks of health, as a load balancer asks for them."""
+"""The health checks, as a load balancer uses them."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ WELL = {"status": "ok", "database": "ok", "sessions": "ok", "events": "ok"}
 
 
 async def echo(handler: Any, parameters: Any) -> Any:
-    """The parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def ready(client: Client, path: str = "/health/ready") -> tuple[int, Any]:
-    """The status and the answer of the check."""
+    """The status and the body of the readiness check."""
     response = await client.get(path)
     assert response.headers["Cache-Control"] == "no-store"
     return response.status, json.loads(await response.text())
 
 
 async def until(client: Client, status: int, state: Any) -> None:
-    """Ask until this is the answer."""
+    """Poll until this is the response."""
     deadline = time.monotonic() + WATCHDOG
     while (answer := await ready(client)) != (status, state):
         assert time.monotonic() < deadline, answer
@@ -53,13 +53,13 @@ async def until(client: Client, status: int, state: Any) -> None:
 
 @pytest.fixture
 def redis() -> Iterator[Server]:
-    """A Redis of the test's own, to be killed and frozen."""
+    """A Redis for the test to kill and freeze."""
     with tests.support.servers.redis.server() as server:
         yield server
 
 
 async def test_well(serve: Serve) -> None:
-    """A service that can answer is alive and ready, by GET and HEAD, next to its root and not below it."""
+    """A healthy service is alive and ready, by GET and HEAD, next to its root and not below it."""
     client = (await serve()).client
     assert await ready(client) == (200, WELL)
     assert await ready(client, "/health/live") == (200, {"status": "ok"})
@@ -71,18 +71,18 @@ async def test_well(serve: Serve) -> None:
 
 
 async def test_without_events(serve: Serve) -> None:
-    """A part that there is not is not spoken of."""
+    """A part that does not exist is not mentioned."""
     client = (await serve(events="off")).client
     assert await ready(client) == (200, {"status": "ok", "database": "ok", "sessions": "ok"})
 
 
 async def test_every_database(serve: Serve, store_url: str) -> None:
-    """Each kind of database can be asked."""
+    """Each kind of database can be checked."""
     assert await ready((await serve(database=store_url)).client) == (200, WELL)
 
 
 async def test_what_is_not_well(serve: Serve, redis: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """It is named, with nothing that is not for strangers; the log says why, once, and when it is over."""
+    """It is named, with nothing confidential; the log gives the reason, once, and says when it is over."""
     url = tests.support.servers.redis.fresh_url(redis)
     client = (await serve(session_store=url, events=url)).client
     assert await ready(client) == (200, WELL)
@@ -103,7 +103,7 @@ async def test_what_is_not_well(serve: Serve, redis: Server, caplog: pytest.LogC
 
 
 async def test_frozen(serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is asked within the limit of an operation and says nothing is not well."""
+    """A part that does not respond within the limit of an operation is unhealthy."""
     monkeypatch.setattr(health, "REMEMBERED", 0)
     monkeypatch.setattr(health, "LIMIT", PATIENCE)
     url = tests.support.servers.redis.fresh_url(redis)
@@ -117,7 +117,7 @@ async def test_frozen(serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPat
 
 
 class Slow(MemoryStore):
-    """Takes its time, counts those who ask, and may break."""
+    """A slow store that counts its checks, and may fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Slow(MemoryStore):
 
 
 async def test_many_who_ask(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand probes are one look at the database, one more within a second too, then they are another."""
+    """A thousand probes share one check of the database, as does one more within a second; then a new one."""
     assert health.REMEMBERED == 1
     monkeypatch.setattr(health, "REMEMBERED", PATIENCE)
     store = Slow()
@@ -149,7 +149,7 @@ async def test_many_who_ask(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_who_leaves_takes_nobody_along(serve: Serve) -> None:
-    """A probe that gives up does not end the look that others wait for."""
+    """A probe that disconnects does not end the check that others wait for."""
     service = await serve(database=Slow())
     leaving = asyncio.create_task(ready(service.client))
     staying = asyncio.create_task(ready(service.client))
@@ -162,7 +162,7 @@ async def test_who_leaves_takes_nobody_along(serve: Serve) -> None:
     "error", [Unavailable(), RuntimeError("secret.example:6379"), OSError("secret.example")], ids=repr
 )
 async def test_whatever_a_store_raises(serve: Serve, error: Exception) -> None:
-    """It is not well then, and nobody is told its words."""
+    """The store is unhealthy, and nobody sees the text of the exception."""
     store = Slow()
     store.error = error
     status, state = await ready((await serve(database=store)).client)
@@ -170,7 +170,7 @@ async def test_whatever_a_store_raises(serve: Serve, error: Exception) -> None:
 
 
 async def test_a_process_that_is_told_to_end(tmp_path: Path) -> None:
-    """It is ready no more, on a connection that it still has, and alive."""
+    """It is no longer ready, on a connection that it still has, and still alive."""
     write(tmp_path, methods__hello=HELLO)
     async with serving(tmp_path) as server, aiohttp.ClientSession() as client:
         url = server.address.removesuffix("/service")
@@ -186,7 +186,7 @@ async def test_a_process_that_is_told_to_end(tmp_path: Path) -> None:
 
 
 async def test_an_app_that_ends(aiohttp_client: AiohttpClient) -> None:
-    """Served by somebody else it is ready no more when it is shut down."""
+    """Under another server it is no longer ready when it is shut down."""
     app = create_app(method_module={"echo": echo}, database="memory://")
     client = await aiohttp_client(app)
     assert (await ready(client))[0] == 200
@@ -195,7 +195,7 @@ async def test_an_app_that_ends(aiohttp_client: AiohttpClient) -> None:
 
 
 async def test_another_path_or_none(serve: Serve) -> None:
-    """``health`` says where the checks are."""
+    """``health`` sets where the checks are."""
     client = (await serve(health="status/")).client
     assert (await ready(client, "/status/ready"))[0] == 200
     assert (await client.get("/health/ready")).status == 404
@@ -223,7 +223,7 @@ async def test_below_a_prefix(aiohttp_client: AiohttpClient) -> None:
 
 
 async def test_a_method_of_that_path(serve: Serve) -> None:
-    """A check that would hide a method is refused at the start, with what to write."""
+    """A check that would hide a method is refused at start-up, with what to write."""
     with pytest.raises(SettingsError, match=r"health: /health/live is the method 'health\.live' already"):
         create_app(method_module={"health.live": echo}, root="/")
     with pytest.raises(SettingsError, match="health: /service/echo/ready is the method"):
@@ -235,7 +235,7 @@ async def test_a_method_of_that_path(serve: Serve) -> None:
 
 
 async def test_a_health_of_the_root(serve: Serve) -> None:
-    """With ``root=/`` methods are called by POST to the same paths, and by URL all around them."""
+    """With ``root=/`` methods are called by POST to the same paths, and by URL on all other paths."""
     service = await serve({"echo": echo}, root="/")
     assert await ready(service.client) == (200, WELL)
     assert (await (await service.client.post("/echo", json={"a": 1})).json())["result"] == {"a": 1}
@@ -244,7 +244,7 @@ async def test_a_health_of_the_root(serve: Serve) -> None:
 
 
 async def test_nothing_is_logged_when_all_is_well(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """Probes leave no line."""
+    """Probes are not logged."""
     client = (await serve()).client
     with caplog.at_level(logging.INFO, "toto_aio"):
         await ready(client)

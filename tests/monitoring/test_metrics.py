@@ -29,36 +29,37 @@ from tests.support.limits import WATCHDOG
 from tests.support.programs import ENVIRONMENT, SERVE, Server, failing, serving, short, write
 from tests.support.service import Serve, Service, eventually
 from toto_aio import TotoException, create_app
-from toto_aio.app import LIFE
 from toto_aio.dispatch.dispatcher import Dispatcher
+from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, error_redirect
-from toto_aio.monitoring.multiprocess import Tally, locked
+from toto_aio.lifespan import LIFESPAN
+from toto_aio.monitoring.multiprocess import MetricsFolder, locked
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
 
 DOCS = ROOT / "docs"
 Samples = dict[str, float]
-"""By name with labels, as ``name{label="value"}``."""
+"""Values by name with labels, as ``name{label="value"}``."""
 
 
 async def fail(handler: Any, parameters: Any) -> None:
-    """An error of the method's own."""
+    """Raise one of the method's own errors."""
     raise TotoException(parameters.get("code", 2001), "no")
 
 
 async def crash(handler: Any, parameters: Any) -> None:
-    """An error that nobody has foreseen."""
+    """Raise an unexpected exception."""
     raise RuntimeError("oops")
 
 
 async def echo(handler: Any, parameters: Any) -> Any:
-    """The parameters."""
+    """Return the parameters."""
     return parameters
 
 
 @asynchronous
 async def wait(handler: Any, parameters: Any) -> None:
-    """Answer with the next event."""
+    """Respond with the next event."""
     handler.register_event_handler("news", handler.respond)
 
 
@@ -71,7 +72,7 @@ METHODS = {"echo": echo, "fail": fail, "crash": crash, "wait": wait, "send": sen
 
 
 def parse(text: str) -> Samples:
-    """The samples of an answer."""
+    """The samples of a response."""
     return {
         sample.name + written(sample.labels): sample.value
         for family in text_string_to_metric_families(text)
@@ -80,13 +81,13 @@ def parse(text: str) -> Samples:
 
 
 def written(labels: dict[str, str]) -> str:
-    """Labels as they are written."""
+    """Labels in the text format."""
     pairs = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
     return f"{{{pairs}}}" if pairs else ""
 
 
 async def scrape(service: Service, path: str = "/metrics") -> Samples:
-    """What the service says."""
+    """The samples of the service."""
     response = await service.client.get(path)
     assert response.status == 200, await response.text()
     assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -94,7 +95,7 @@ async def scrape(service: Service, path: str = "/metrics") -> Samples:
 
 
 async def test_calls(serve: Serve) -> None:
-    """By method and code, in a batch too; a name that is not registered is none that a client chose."""
+    """By method and code, also in a batch; unregistered names share one label that no client chose."""
     service = await serve(METHODS, metrics=True)
     for _ in range(3):
         await service.result("echo", {})
@@ -117,7 +118,7 @@ async def test_calls(serve: Serve) -> None:
 
 
 async def test_frames(serve: Serve) -> None:
-    """Calls over a socket count as others do, and open sockets are counted while they are open."""
+    """Calls over a socket count like others, and open sockets are counted while they are open."""
     service = await serve(METHODS, metrics=True)
     async with service.client.ws_connect("/service/websocket") as frames:
         await frames.send_json({"id": 1, "method": "echo"})
@@ -132,7 +133,7 @@ async def test_frames(serve: Serve) -> None:
 
 
 async def test_codes_are_bounded(serve: Serve) -> None:
-    """A method that takes its codes from its client does not make a measure of each."""
+    """A method that takes its codes from its client does not create a metric for each."""
     service = await serve(METHODS, metrics=True)
     for start in (3000, 3050, 3100):
         codes = range(start, start + 50)
@@ -146,7 +147,7 @@ async def test_codes_are_bounded(serve: Serve) -> None:
 
 
 async def test_what_is_no_error(serve: Serve) -> None:
-    """Answers in aiohttp's words are not errors of the service; a redirection is what its method wanted."""
+    """aiohttp's exceptions are not errors of the service; a redirect is what its method wanted."""
 
     async def own(handler: Any, parameters: Any) -> None:
         raise web.HTTPNotFound
@@ -172,13 +173,13 @@ async def test_clients_who_leave(serve: Serve) -> None:
 
 
 async def test_events(serve: Serve) -> None:
-    """Events are counted, and what a slow subscriber loses, also when it has gone; waiting is not timed."""
+    """Events are counted, and so are those that a slow subscriber lost before it left; waits aren't timed."""
     service = await serve(METHODS, metrics=True)
     waiting = asyncio.create_task(service.result("wait"))
     await asyncio.sleep(0.1)
     await service.result("send")
     assert await waiting == 1
-    events = service.client.app[LIFE].resources.events
+    events = service.client.app[LIFESPAN].runtime.events
     assert events is not None
     subscription = events.subscribe("news", size=2)
     before = await scrape(service)
@@ -201,7 +202,7 @@ async def test_events(serve: Serve) -> None:
 
 
 async def test_sessions_and_logins(serve: Serve) -> None:
-    """Sessions made and ended, and what came of each look at a password."""
+    """Sessions created and ended, and the result of each password check."""
     service = await serve(metrics=True, login_attempts=2)
     session = await service.create("ada", "correct horse")
     login = {"user_id": "ada", "password": "correct horse"}
@@ -224,7 +225,7 @@ OUTCOMES = ("right", "wrong", "refused")
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql", "redis"])
 async def test_databases(serve: Serve, servers: Callable[[str], Any], kind: str) -> None:
-    """Operations are timed, and the connections of pools are counted: the store's own, and the methods'."""
+    """Operations are timed, and the connections of pools are counted: the store's and the methods'."""
     url = server_module(kind).fresh_url(servers(kind))
     service = await serve(metrics=True, database=url)
     await service.create()
@@ -232,14 +233,14 @@ async def test_databases(serve: Serve, servers: Callable[[str], Any], kind: str)
     assert counts['toto_store_seconds_count{store="database"}'] >= 3
     assert counts['toto_store_failures_total{store="database"}'] == 0
     assert counts['toto_pool_connections{pool="methods",state="used"}'] == 0
-    if kind != "redis":  # whose store has a single connection
+    if kind != "redis":  # the Redis store has a single connection
         assert counts['toto_pool_limit{pool="database"}'] == 10
         assert counts['toto_pool_connections{pool="database",state="idle"}'] >= 1
         assert counts['toto_pool_connections{pool="database",state="used"}'] == 0
 
 
 async def test_a_database_out_of_reach(serve: Serve) -> None:
-    """Each operation that failed is counted, under the name of the store that failed."""
+    """Each failed operation is counted, under the name of the store that failed."""
     with server_module("redis").server() as redis:
         url = server_module("redis").fresh_url(redis)
         service = await serve(METHODS, metrics=True, session_store=url)
@@ -253,7 +254,7 @@ async def test_a_database_out_of_reach(serve: Serve) -> None:
 
 
 async def test_measures_of_the_methods(serve: Serve) -> None:
-    """What a method measures on its own with prometheus_client is there, and what is known of the process."""
+    """Metrics that a method creates with prometheus_client are included, and so are those of the process."""
     own = Counter("notes_written", "Notes that were written")
     own.inc(3)
     counts = await scrape(await serve(metrics=True))
@@ -279,23 +280,23 @@ async def test_two_apps_in_one_process(aiohttp_client: AiohttpClient) -> None:
 
 
 async def test_off(serve: Serve) -> None:
-    """They are off by default: there is no page, and the parts are those that count nothing."""
+    """They are off by default: there is no page, and the parts are the ones that do not count."""
     service = await serve(METHODS)
     assert (await service.client.get("/metrics")).status == 404
-    life = service.client.app[LIFE]
-    assert type(life.dispatcher({})) is Dispatcher
-    assert type(life.resources.connection.sessions.store).__name__ == "MemoryStore"
+    lifespan = service.client.app[LIFESPAN]
+    assert type(service.client.app[SERVICE]._dispatch) is Dispatcher
+    assert type(lifespan.runtime.connection.sessions.store).__name__ == "MemoryStore"
 
 
 def test_off_imports_nothing() -> None:
-    """Who does not ask for them pays nothing for prometheus_client, and need not have it."""
+    """Without metrics, prometheus_client is not imported and need not be installed."""
     code = "import sys, toto_aio; toto_aio.create_app(method_module={'a': print}); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "prometheus_client" not in modules.stdout.split()
 
 
 def test_without_the_library() -> None:
-    """Who asks for them without prometheus_client is told what to install."""
+    """Without prometheus_client, the error says what to install."""
     code = "import sys; sys.modules['prometheus_client'] = None; import toto_aio; toto_aio.create_app("
     done = subprocess.run(
         [sys.executable, "-c", f"{code}method_module={{'a': print}}, metrics=True)"],
@@ -327,7 +328,7 @@ def test_without_the_library() -> None:
 async def test_who_sees_them(
     serve: Serve, options: dict[str, Any], headers: dict[str, str], status: int
 ) -> None:
-    """Programs of this machine, and ``metrics_clients``; nobody else through a proxy on this machine."""
+    """Programs on this machine, and ``metrics_clients``; nobody else through a proxy on this machine."""
     service = await serve(metrics=True, **options)
     response = await service.client.get("/metrics", headers=headers)
     assert response.status == status
@@ -335,7 +336,7 @@ async def test_who_sees_them(
 
 
 async def test_over_a_unix_socket(tmp_path: Path) -> None:
-    """Who connects on a path is of this machine."""
+    """A client that connects by path is on this machine."""
     runner = web.AppRunner(create_app(method_module=METHODS, database="memory://", metrics=True))
     await runner.setup()
     path = short(tmp_path / "s")
@@ -349,18 +350,18 @@ async def test_over_a_unix_socket(tmp_path: Path) -> None:
 
 
 class Odd(MemoryStore):
-    """Has a pool that does not say what it has."""
+    """A store with a pool that does not report its size."""
 
     pool = object()
 
 
 async def test_what_cannot_be_measured(serve: Serve, errors: Callable[[], list[str]]) -> None:
-    """It is said once, and all else is measured."""
+    """It is logged once, and everything else is measured."""
     service = await serve(METHODS, metrics=True, database=Odd())
     for count in (1, 2):
         await service.result("echo")
         assert (await scrape(service))['toto_calls_total{code="ok",method="echo"}'] == count
-    assert errors() == ["something cannot be measured, and is not looked at any more"]
+    assert errors() == ["a sample failed, and is not taken any more"]
 
 
 SHARED = """
@@ -390,12 +391,12 @@ asyncio.run(main())
 
 
 def test_a_folder_of_another_master(tmp_path: Path) -> None:
-    """As under gunicorn: apps of one process count together, into the folder that the environment names."""
+    """As under gunicorn: apps of one process count together, in the folder that the environment names."""
     folder = tmp_path / "measures"
     command = [sys.executable, "-c", SHARED]
     environment = {**ENVIRONMENT, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stderr.splitlines()[-1].endswith("which is no folder: make it, or leave it out")
+    assert done.stderr.splitlines()[-1].endswith("which is not a folder: create it, or unset it")
     folder.mkdir()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
@@ -405,7 +406,7 @@ def test_a_folder_of_another_master(tmp_path: Path) -> None:
 
 
 def test_wrong_options() -> None:
-    """They are refused at the start, with what to write."""
+    """They are refused at start-up, with what to write."""
     with pytest.raises(SettingsError, match="metrics_clients: write addresses"):
         create_app(method_module=METHODS, metrics=True, metrics_clients=["prometheus.example"])
     with pytest.raises(SettingsError, match="metrics: /metrics is the method 'metrics' already"):
@@ -428,7 +429,7 @@ WHOS_CALLS = 'toto_calls_total{code="ok",method="who"}'
 
 
 async def samples(server: Server) -> Samples:
-    """What one of the processes says."""
+    """The samples of one of the processes."""
     async with aiohttp.ClientSession() as client:
         async with client.get(server.address.replace("/service", "/metrics")) as response:
             assert response.status == 200, await response.text()
@@ -436,7 +437,7 @@ async def samples(server: Server) -> Samples:
 
 
 async def until(server: Server, wanted: Samples) -> Samples:
-    """Ask until it says this among others."""
+    """Poll until the samples contain the wanted ones."""
     deadline = time.monotonic() + WATCHDOG
     while True:
         found = await samples(server)
@@ -448,7 +449,7 @@ async def until(server: Server, wanted: Samples) -> Samples:
 
 @asynccontextmanager
 async def socket_of(server: Server) -> AsyncIterator[int]:
-    """An open WebSocket; the process that has it."""
+    """An open WebSocket; yields the id of its process."""
     async with aiohttp.ClientSession() as client, client.ws_connect(f"{server.address}/websocket") as frames:
         await frames.send_json({"id": 1, "method": "who"})
         yield int((await frames.receive_json())["result"])
@@ -462,7 +463,7 @@ def folder_of(pid: int) -> Path:
 
 
 async def test_two_processes(tmp_path: Path) -> None:
-    """Whoever is asked says what all have counted, also who have ended; what they were at ends with them."""
+    """Each reports the counts of all, including ended ones, but not the sockets of those."""
     write(tmp_path, methods__who=WHO, methods__own=OWN)
     async with serving(tmp_path, *TWO) as server:
         for _ in range(12):
@@ -475,12 +476,12 @@ async def test_two_processes(tmp_path: Path) -> None:
             assert folder.stat().st_mode & 0o777 == 0o700
             await until(server, {"toto_sockets": 1, WHOS_CALLS: 13})
             os.kill(victim, signal.SIGKILL)
-            await server.wait_for("serves in place of one that ended")
+            await server.wait_for("replaces one that ended")
             await until(server, {"toto_sockets": 0, "toto_processes": 2, WHOS_CALLS: 13})
         server.process.send_signal(signal.SIGHUP)
         await server.wait_for("Serving on ")
         await until(server, {"toto_processes": 2, WHOS_CALLS: 13, "notes_written_total": 1})
-        # The files of those that have ended are one.
+        # The files of ended processes are merged into one.
         await eventually(lambda: len(list(folder.glob("counter_[0-9]*.db"))) == 2)
         assert len(list(folder.glob("counter_*.db"))) == 3
         cpu = (await samples(server))["process_cpu_seconds_total"]
@@ -490,7 +491,7 @@ async def test_two_processes(tmp_path: Path) -> None:
 
 
 async def test_counts_never_go_back(tmp_path: Path) -> None:
-    """While processes come and go, and are asked: Prometheus would take a fall for a new start."""
+    """While processes start, end and are polled: Prometheus would read a decrease as a restart."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO) as server:
         for _ in range(20):
@@ -502,14 +503,14 @@ async def test_counts_never_go_back(tmp_path: Path) -> None:
             while True:
                 try:
                     seen.append((await samples(server))[WHOS_CALLS])
-                except aiohttp.ClientError:  # it asked the one that was killed
+                except aiohttp.ClientError:  # it polled the one that was killed
                     await asyncio.sleep(0.01)
 
         watching = [asyncio.create_task(watch()) for _ in range(2)]
         for _ in range(3):
             async with socket_of(server) as victim:
                 os.kill(victim, signal.SIGKILL)
-                await server.wait_for("serves in place of one that ended")
+                await server.wait_for("replaces one that ended")
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
@@ -520,17 +521,17 @@ async def test_counts_never_go_back(tmp_path: Path) -> None:
 
 
 async def test_a_start_without_the_library(tmp_path: Path) -> None:
-    """With processes too it is one line that says what to install."""
+    """With several processes, too, it is one line that says what to install."""
     write(tmp_path, methods__who=WHO, prometheus_client="raise ModuleNotFoundError(name='prometheus_client')")
     said = await failing(tmp_path, *TWO, PYTHONPATH=str(tmp_path))
     assert said.endswith("pip install 'toto-aio[metrics]'\n")
 
 
 @pytest.fixture
-def tally() -> Iterator[Tally]:
-    """An open one."""
-    tally = Tally()
-    tally.add_ended(1)
+def tally() -> Iterator[MetricsFolder]:
+    """An open tally."""
+    tally = MetricsFolder()
+    tally.mark_process_dead(1)
     tally.close()
     tally.open()
     tally.open()
@@ -546,25 +547,25 @@ def counted(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.glob("*.db"))
 
 
-def test_broken_files(tally: Tally, errors: Callable[[], list[str]]) -> None:
-    """What a process that was killed has left half is lost, said, and in nobody's way."""
+def test_broken_files(tally: MetricsFolder, errors: Callable[[], list[str]]) -> None:
+    """A file that a killed process left incomplete is lost, logged, and does no further harm."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     (folder / "counter_7.db").write_bytes(b"")
-    tally.add_ended(7)
-    assert errors() == ["what process 7 has counted is lost to the metrics"]
+    tally.mark_process_dead(7)
+    assert errors() == ["the metrics of process 7 are lost"]
     assert not list(folder.glob("*.db"))
 
 
-async def test_who_reads_is_not_disturbed(tally: Tally) -> None:
-    """No count changes its file meanwhile, and the master does not wait for that; counts add up."""
+async def test_who_reads_is_not_disturbed(tally: MetricsFolder) -> None:
+    """No count changes its file during a read, and the master does not wait for it; counts add up."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    with locked(str(folder), alone=False) as is_ours:
+    with locked(str(folder), exclusive=False) as is_ours:
         assert is_ours
         for pid in (7, 8):
             file = MmapedDict(str(folder / f"counter_{pid}.db"))  # type: ignore[no-untyped-call]
             file.write_value("notes", float(pid), 0.0)  # type: ignore[no-untyped-call]
             file.close()  # type: ignore[no-untyped-call]
-            tally.add_ended(pid)
+            tally.mark_process_dead(pid)
         assert counted(folder) == ["counter_7.db", "counter_8.db"]
     await eventually(lambda: counted(folder) == ["counter_ended.db"])
     values = MmapedDict.read_all_values_from_file(str(folder / "counter_ended.db"))  # type: ignore[no-untyped-call]
@@ -572,7 +573,7 @@ async def test_who_reads_is_not_disturbed(tally: Tally) -> None:
 
 
 async def test_the_table_and_the_dashboard(tmp_path: Path, servers: Callable[[str], Any]) -> None:
-    """docs/metrics.md lists what there is, and each panel of the dashboard asks for what there is."""
+    """docs/metrics.md lists all metrics, and each panel of the dashboard uses existing ones."""
     write(tmp_path, methods__who=WHO)
     url = server_module("postgresql").fresh_url(servers("postgresql"))
     async with serving(tmp_path, *TWO, f"--database={url}") as server:

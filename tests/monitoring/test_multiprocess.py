@@ -19,13 +19,13 @@ PAGE = ROOT / "docs" / "processes.md"
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
 
 async def test_the_commands(tmp_path: Path) -> None:
-    """Each succeeds; the first serves with as many processes as it says."""
+    """Each succeeds; the first serves with the stated number of processes."""
     port = free_port()
     write(tmp_path, methods__who=WHO)
     (tmp_path / "toto.toml").write_text(f"port = {port}\nevents = 'off'")
@@ -46,7 +46,7 @@ async def test_the_commands(tmp_path: Path) -> None:
 
 
 def test_the_signals() -> None:
-    """Those of the table exist, and are those of which the master knows."""
+    """The signals in the table exist, and are the ones that the master handles."""
     text = PAGE.read_text()
     named = set(re.findall(r"^\| ([A-Z]+) \|", text, re.MULTILINE))
     source = (ROOT / "src/toto_aio/server/master.py").read_text()

@@ -1,4 +1,4 @@
-"""Accepting connections."""
+"""Tests of accepting connections."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from toto_aio.server.acceptor import Acceptor
 
 
 class Greeter(asyncio.Protocol):
-    """Says hello and closes."""
+    """Sends a greeting and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say hello."""
+        """Send the greeting."""
         assert isinstance(transport, asyncio.Transport)
         transport.write(b"hello")
         transport.close()
@@ -37,7 +37,7 @@ async def greeting() -> AsyncIterator[tuple[str, int]]:
 
 
 async def greeted(address: tuple[str, int]) -> bytes:
-    """What a new connection is told."""
+    """What a new connection receives."""
     reader, writer = await asyncio.open_connection(*address)
     async with asyncio.timeout(20):
         said = await reader.read()
@@ -47,13 +47,13 @@ async def greeted(address: tuple[str, int]) -> bytes:
 
 
 async def test_connections() -> None:
-    """Each gets a protocol."""
+    """Every connection gets a protocol."""
     async with greeting() as address:
         assert await asyncio.gather(*(greeted(address) for _ in range(50))) == [b"hello"] * 50
 
 
-async def test_a_client_that_has_left() -> None:
-    """It disturbs nobody."""
+async def test_a_client_that_has_disconnected() -> None:
+    """It does not disturb the others."""
     async with greeting() as address:
         for _ in range(20):
             with socket.create_connection(address) as client:
@@ -61,8 +61,8 @@ async def test_a_client_that_has_left() -> None:
         assert await greeted(address) == b"hello"
 
 
-async def test_those_who_wait_at_the_end() -> None:
-    """Who has connected before the end is not turned away, and who comes later is."""
+async def test_connections_that_wait_at_the_end() -> None:
+    """A client that connected before the end gets a protocol; one that connects later is refused."""
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)
     address = listening.getsockname()
@@ -77,8 +77,8 @@ async def test_those_who_wait_at_the_end() -> None:
 
 
 async def test_too_many_open_files(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log says so once in a while, and who waits is served as soon as there is room."""
-    monkeypatch.setattr(acceptor, "PAUSE", 0.2)
+    """The log says so at intervals, and waiting clients are accepted as soon as there is room."""
+    monkeypatch.setattr(acceptor, "RETRY_INTERVAL", 0.2)
     async with greeting() as address:
         with socket.socket() as client:
             client.setblocking(False)

@@ -1,4 +1,4 @@
-"""``start``, ``stop``, ``restart`` and ``status``, as who runs a service types them."""
+"""Tests of ``start``, ``stop``, ``restart`` and ``status``, as an operator types them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SCRIPT = "from toto_aio import TotoServer\nTotoServer(port=0, processes=2, event
 
 @dataclass
 class Done:
-    """A command that has ended: its status and what it said."""
+    """A command that has exited: its status and its output."""
 
     status: int
     said: str
 
     @property
     def address(self) -> str:
-        """Where it said that the service is."""
+        """The address of the service in its output."""
         return self.said.rpartition("serving on ")[2].split()[0]
 
     @property
     def pid(self) -> int:
-        """The process that it named."""
+        """The id of the process that it named."""
         return int(self.said.partition("rocess ")[2].split()[0].rstrip(","))
 
 
@@ -45,7 +45,7 @@ class Shell:
         self.folder = folder
 
     async def run(self, *arguments: str) -> Done:
-        """Run Python with these arguments to its end."""
+        """Run Python with these arguments until it exits."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
@@ -60,21 +60,21 @@ class Shell:
         return Done(process.returncode, said.decode())
 
     async def toto_aio(self, *arguments: str) -> Done:
-        """Run ``toto-aio`` with these arguments to its end."""
+        """Run ``toto-aio`` with these arguments until it exits."""
         return await self.run(*TOTO_AIO, *arguments)
 
 
 @pytest.fixture
 async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    """A folder with methods; what was started in it is stopped at the end."""
+    """A folder with methods; a service that was started in it is stopped at the end."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1), run=SCRIPT)
     shell = Shell(tmp_path)
     yield shell
     await shell.toto_aio("stop")
 
 
-async def test_a_life(shell: Shell) -> None:
-    """Started, asked, restarted, and stopped, with a status that scripts can use."""
+async def test_the_life_cycle(shell: Shell) -> None:
+    """Started, called, restarted and stopped, with a status that scripts can use."""
     assert await shell.toto_aio("status") == Done(3, "Not running\n")
     started = await shell.toto_aio("start", *OPTIONS)
     assert started.status == 0
@@ -97,15 +97,15 @@ async def test_a_life(shell: Shell) -> None:
     assert await shell.toto_aio("status") == Done(3, "Not running\n")
 
 
-async def test_it_outlives_who_started_it(shell: Shell) -> None:
-    """It has a session of its own, and no terminal."""
+async def test_it_outlives_its_starter(shell: Shell) -> None:
+    """It has its own session, and no terminal."""
     started = await shell.toto_aio("start", *OPTIONS)
     assert os.getsid(started.pid) == started.pid != os.getsid(0)
     assert os.readlink(f"/proc/{started.pid}/fd/0") == "/dev/null"
 
 
 async def test_the_flags_of_toto(shell: Shell) -> None:
-    """A script with ``TotoServer`` understands them; so does ``serve``."""
+    """A script with ``TotoServer`` accepts them; so does ``serve``."""
     started = await shell.run("run.py", "--start")
     assert started.status == 0
     await everybody(started.address)
@@ -119,7 +119,7 @@ async def test_the_flags_of_toto(shell: Shell) -> None:
 
 
 async def test_two_starts(shell: Shell) -> None:
-    """The second says that it runs already; of two at once one starts."""
+    """The second reports that it is already running; of two simultaneous ones, one starts."""
     first, second = await asyncio.gather(*(shell.toto_aio("start", *OPTIONS) for _ in range(2)))
     assert sorted([first.status, second.status]) == [0, 1]
     started, refused = (first, second) if first.status == 0 else (second, first)
@@ -130,7 +130,7 @@ async def test_two_starts(shell: Shell) -> None:
 
 @pytest.mark.parametrize("option", ["--database=sqlite:////nowhere/toto.db", "--host=256.0.0.1"])
 async def test_a_start_that_fails(shell: Shell, option: str) -> None:
-    """It shows what the service said, which is in the log too, and leaves nothing behind."""
+    """It shows the service's output, which is also in the log, and leaves nothing behind."""
     failed = await shell.toto_aio("start", *OPTIONS, option)
     assert failed.status == 1
     assert option.partition("=")[2].removeprefix("sqlite:///") in failed.said
@@ -139,7 +139,7 @@ async def test_a_start_that_fails(shell: Shell, option: str) -> None:
     assert not (shell.folder / "toto.pid").exists()
 
 
-async def test_files_that_cannot_be(shell: Shell) -> None:
+async def test_files_that_cannot_be_written(shell: Shell) -> None:
     """The option is named."""
     for option in ("--log-file=nowhere/x", "--pidfile=nowhere/x"):
         failed = await shell.toto_aio("start", *OPTIONS, option)
@@ -148,16 +148,16 @@ async def test_files_that_cannot_be(shell: Shell) -> None:
 
 
 async def test_a_rolling_restart(shell: Shell) -> None:
-    """New code is served when the command ends; code that does not start is said, and the old goes on."""
+    """New code is served when the command ends; if it cannot start, that is reported and the old serves."""
     started = await shell.toto_aio("start", *OPTIONS)
     old = await everybody(started.address)
     write(shell.folder, methods__version="async def invoke(")
     failed = await shell.toto_aio("restart", "--rolling")
     assert failed.status == 1
-    assert "the processes from before go on" in failed.said
+    assert "the old processes keep serving" in failed.said
     assert "SyntaxError" in failed.said
     assert await everybody(started.address) == old
-    assert "the last restart has failed" in (await shell.toto_aio("status")).said
+    assert "the last restart failed" in (await shell.toto_aio("status")).said
     write(shell.folder, methods__version=version_of(2))
     assert await shell.toto_aio("restart", "--rolling") == Done(0, "Restarted\n")
     assert not await everybody(started.address) & old
@@ -165,15 +165,15 @@ async def test_a_rolling_restart(shell: Shell) -> None:
 
 
 async def test_a_rolling_restart_of_one_process(shell: Shell) -> None:
-    """In the background even one process has a master, which replaces it."""
+    """In the background even a single process has a master, which replaces it."""
     started = await shell.toto_aio("start", "--port=0")
     old = await who(started.address)
     assert (await shell.toto_aio("restart", "--rolling")).status == 0
     assert await who(started.address) != old
 
 
-async def test_rolling_what_does_not_run(shell: Shell) -> None:
-    """There is nothing to restart, and the command says what to write."""
+async def test_rolling_restart_of_nothing(shell: Shell) -> None:
+    """There is nothing to restart, and the command says what to write instead."""
     assert await shell.toto_aio("restart", "--rolling") == Done(3, "Not running: write start\n")
     wrong = await shell.run("run.py", "--rolling")
     assert wrong == Done(1, "run.py: --rolling: write it with restart\n")
@@ -191,8 +191,8 @@ async def test_a_service_that_was_killed(shell: Shell) -> None:
     assert is_alive(again.pid)
 
 
-async def test_a_folder_that_is_gone(shell: Shell) -> None:
-    """A restart that cannot even start a process leaves the old ones in peace."""
+async def test_a_missing_folder(shell: Shell) -> None:
+    """A restart that cannot even start a process leaves the old ones running."""
     started = await shell.toto_aio("start", *OPTIONS)
     renamed = shell.folder.with_name("renamed")
     shell.folder.rename(renamed)

@@ -1,4 +1,4 @@
-"""The service of docs/deploy.md, behind nginx, as its clients see it through all that the page does."""
+"""Tests of the service of docs/deploy.md, behind nginx, as clients see it through every step of the page."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ SAID = {"name": "Ada", "text": "hello"}
 def deployment(
     servers: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """The service, once the first half of the page is followed."""
+    """The service after the first half of the page."""
     with deployed(servers("postgresql"), tmp_path_factory.mktemp) as place:
         yield place
 
 
 async def test_the_way_in(deployment: Deployment) -> None:
-    """Health is there, HTTP is sent to HTTPS, and what is too large is refused in the service's words."""
+    """Health is served, HTTP is redirected to HTTPS, and the service itself refuses what is too large."""
     async with visiting(deployment) as http:
         async with http.get("/health/ready") as response:
             assert response.status == 200
@@ -67,7 +67,7 @@ async def test_the_way_in(deployment: Deployment) -> None:
 
 
 async def test_accounts(deployment: Deployment) -> None:
-    """A login counts, by header, and by cookie for pages of the service alone."""
+    """A login is valid by header, and by cookie only for pages of the service."""
     async with visiting(deployment) as http:
         ada = client(http, deployment)
         await ada.create_account("ada", "correct horse")
@@ -85,7 +85,7 @@ async def test_accounts(deployment: Deployment) -> None:
 
 
 async def test_addresses(deployment: Deployment) -> None:
-    """A client has the address that it comes from, whichever it claims to have."""
+    """A client has the address that it connects from, whatever it claims."""
     async with visiting(deployment, "198.51.100.5") as http:
         for claimed in (None, "203.0.113.9", "unix", "127.0.0.1, unix", "203.0.113.9, 127.0.0.1"):
             headers = {} if claimed is None else {"X-Forwarded-For": claimed, "X-Real-IP": claimed}
@@ -97,7 +97,7 @@ async def test_addresses(deployment: Deployment) -> None:
 
 
 async def test_events(deployment: Deployment) -> None:
-    """What is said in any process comes over WSS, and to a call that has waited for seconds."""
+    """What is said in any process arrives over WSS, and at a call that has waited for seconds."""
     async with visiting(deployment) as http:
         ada = client(http, deployment)
         waiting = asyncio.create_task(ada.call("wait", {"room": "hall"}))
@@ -108,7 +108,7 @@ async def test_events(deployment: Deployment) -> None:
 
 
 async def all_hear(visitor: Client) -> None:
-    """What is said on one of several sockets comes on each; each is in one process or another."""
+    """What is said on one of several sockets arrives on each; they are spread over the processes."""
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(visitor.socket()) for _ in range(4)]
         for frames in sockets:
@@ -118,7 +118,7 @@ async def all_hear(visitor: Client) -> None:
 
 
 async def test_streams(deployment: Deployment) -> None:
-    """The first part of an answer comes before the last is there."""
+    """The first part of a response arrives before the last exists."""
     async with visiting(deployment) as http:
         async with http.get("/service/stream") as response:
             assert await response.content.readany() == b"one"
@@ -126,7 +126,7 @@ async def test_streams(deployment: Deployment) -> None:
 
 
 def test_who_may_connect(deployment: Deployment) -> None:
-    """The socket is for the service and the group of nginx, the database and the key are for nobody else."""
+    """Only the service and nginx's group may use the socket; only the service the database and the key."""
     root = deployment.one.root
     modes = {
         "run/notes": 0o750,
@@ -141,7 +141,7 @@ def test_who_may_connect(deployment: Deployment) -> None:
 
 
 async def test_new_code(deployment: Deployment) -> None:
-    """It serves after a reload, and none of those who call all the while notices anything else."""
+    """It is served after a reload, and clients that keep calling notice nothing else."""
     version = deployment.homes["one"] / "methods" / "version.py"
     version.write_text(METHODS["version"].replace("return 1", "return 22"))
     main = deployment.one.systemd.process("notes").pid
@@ -156,7 +156,7 @@ async def test_new_code(deployment: Deployment) -> None:
 
 
 async def test_broken_code(deployment: Deployment) -> None:
-    """With code or options that cannot be served, those from before stay."""
+    """If code or options cannot be served, the old processes keep serving."""
     root = deployment.one.root / "srv/notes"
     options = (root / "toto.toml").read_text()
     (root / "toto.toml").write_text(options + "debug = true\n")
@@ -166,13 +166,13 @@ async def test_broken_code(deployment: Deployment) -> None:
         (root / "toto.toml").write_text(options)
         (root / "methods" / "broken.py").write_text("import nothing_of_that_name\n")
         await asyncio.to_thread(deployment.one.systemd.reload, "notes")
-        await eventually(lambda: "the restart has failed" in deployment.one.systemd.journal.read_text())
+        await eventually(lambda: "the restart failed" in deployment.one.systemd.journal.read_text())
         (root / "methods" / "broken.py").unlink()
         assert await client(http, deployment).call("version") in (1, 22)
 
 
 async def test_metrics_and_a_new_toto_aio(deployment: Deployment) -> None:
-    """nginx says it while the service is replaced. Then there are metrics, for the client that is named."""
+    """While the service is replaced nginx responds. Then there are metrics, for the client that is named."""
     await asyncio.to_thread(deployment.follow, "Health and metrics")
     before = deployment.one.systemd.process("notes").pid
     async with visiting(deployment) as http:
@@ -192,7 +192,7 @@ async def test_metrics_and_a_new_toto_aio(deployment: Deployment) -> None:
 
 
 async def test_backups(deployment: Deployment) -> None:
-    """A copy is made while the service goes on, and what was there then is there again."""
+    """A copy is made while the service runs, and restoring it restores what was there then."""
     async with visiting(deployment) as http:
         visitor = client(http, deployment)
         await visitor.create_account("bob", "battery staple")
@@ -206,7 +206,7 @@ async def test_backups(deployment: Deployment) -> None:
 
 
 async def test_logs(deployment: Deployment) -> None:
-    """They are in the journal, with the address of who called."""
+    """They are in the journal, with the client's address."""
     async with visiting(deployment, "2001:db8::6") as http:
         async with http.post("/service/nothing", json={}):
             pass
@@ -216,12 +216,12 @@ async def test_logs(deployment: Deployment) -> None:
 
 
 async def test_a_second_machine(deployment: Deployment) -> None:
-    """Both have the same accounts and events, and when one is stopped nobody notices."""
+    """Both have the same accounts and events, and when one is stopped no client notices."""
     one, two = deployment.one, deployment.two
     await asyncio.to_thread(deployment.follow, "On the first machine")
     shutil.copy(one.root / "etc/notes.env", two.root / "etc")  # "has the lines of the first"
     for heading in ("The machine", "The project", "On the second machine"):
-        blocks = slice(heading == "The project", None)  # which is there already
+        blocks = slice(heading == "The project", None)  # which already exists
         await asyncio.to_thread(deployment.follow, heading, blocks, "two")
     await asyncio.to_thread(deployment.follow, "In front of both")
     async with visiting(deployment) as http:
@@ -238,7 +238,7 @@ async def test_a_second_machine(deployment: Deployment) -> None:
 
 
 def test_the_page() -> None:
-    """No section with commands is left out here, and what it says of lines of files is in them."""
+    """Every section with commands is tested here, and the lines that the page quotes are in the files."""
     here = "".join(
         path.read_text() for path in (Path(__file__), ROOT / "tests" / "support" / "deployment.py")
     )

@@ -1,4 +1,4 @@
-"""Where a service listens."""
+"""Tests of the sockets that a service listens on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 
 from tests.support.programs import short
-from toto_aio.server.listeners import Listener, Place, listen, places
+from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, listen
 from toto_aio.settings import Settings, SettingsError
 
 
 @contextmanager
 def listening(path: Path) -> Iterator[Listener]:
     """A listener on a path."""
-    with closing(listen(Place(short(path), "", 0))) as listener:
+    with closing(listen(BindAddress(short(path), "", 0))) as listener:
         yield listener
 
 
 def can_connect(path: Path) -> bool:
-    """Whether somebody listens there."""
+    """Whether a process listens there."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(short(path))
@@ -43,16 +43,16 @@ def can_connect(path: Path) -> bool:
     ],
     ids=str,
 )
-def test_places(options: dict[str, Any], expected: list[int]) -> None:
-    """All processes share one, or have a port each; free ports are places of their own."""
-    found = places(Settings(**options), 3)
-    assert [place.port for place in found] == expected
+def test_bind_addresses(options: dict[str, Any], expected: list[int]) -> None:
+    """All processes share one, or each has a port; free ports are separate addresses."""
+    found = bind_addresses(Settings(**options), 3)
+    assert [address.port for address in found] == expected
     assert len(set(found)) == (3 if "ports" in options else 1)
 
 
 def test_a_host_with_several_addresses() -> None:
-    """All of them are listened on, at the port that the first got."""
-    with closing(listen(Place("", "localhost", 0))) as listener:
+    """It listens on all of them, at the port that the first one got."""
+    with closing(listen(BindAddress("", "localhost", 0))) as listener:
         ports = {listening.getsockname()[1] for listening in listener.sockets}
         found = {info[4][0] for info in socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)}
         assert {listening.getsockname()[0] for listening in listener.sockets} == found
@@ -62,42 +62,44 @@ def test_a_host_with_several_addresses() -> None:
 
 
 def test_the_url() -> None:
-    """What people are told can be written into a browser."""
-    with closing(listen(Place("", "127.0.0.1", 0))) as listener:
+    """The URL can be opened in a browser."""
+    with closing(listen(BindAddress("", "127.0.0.1", 0))) as listener:
         port = listener.sockets[0].getsockname()[1]
         assert listener.url("/service") == f"http://127.0.0.1:{port}/service"
-    with closing(listen(Place("", "::1", 0))) as listener:
+    with closing(listen(BindAddress("", "::1", 0))) as listener:
         port = listener.sockets[0].getsockname()[1]
         assert listener.url("/a/b/") == f"http://[::1]:{port}/a/b"
 
 
 @pytest.mark.parametrize(
-    "place", [Place("", "256.0.0.1", 0), Place("", "a" * 64, 0), Place("nowhere/socket", "", 0)], ids=str
+    "address",
+    [BindAddress("", "256.0.0.1", 0), BindAddress("", "a" * 64, 0), BindAddress("nowhere/socket", "", 0)],
+    ids=str,
 )
-def test_a_place_that_cannot_be(place: Place) -> None:
+def test_a_place_that_cannot_be(address: BindAddress) -> None:
     """The error names it."""
-    with pytest.raises(SettingsError, match=f"Cannot listen on {place}: "):
-        listen(place)
+    with pytest.raises(SettingsError, match=f"Cannot listen on {address}: "):
+        listen(address)
 
 
 def test_a_port_in_use() -> None:
-    """The error says so, and nothing is left open."""
-    with closing(listen(Place("", "127.0.0.1", 0))) as listener:
-        place = listener.place._replace(port=listener.sockets[0].getsockname()[1])
+    """The error says so, and no socket stays open."""
+    with closing(listen(BindAddress("", "127.0.0.1", 0))) as listener:
+        address = listener.address._replace(port=listener.sockets[0].getsockname()[1])
         with pytest.raises(SettingsError, match="in use"):
-            listen(place)
+            listen(address)
 
 
 def test_a_path(tmp_path: Path) -> None:
-    """It can be connected to, and is removed at the end."""
+    """Clients can connect to it, and it is removed at the end."""
     with listening(tmp_path / "s") as listener:
         assert can_connect(tmp_path / "s")
         assert listener.url("/service") == f"{short(tmp_path / 's')} (path /service)"
     assert not (tmp_path / "s").exists()
 
 
-def test_a_path_that_somebody_else_has_taken_over(tmp_path: Path) -> None:
-    """It stays theirs."""
+def test_a_path_that_another_process_has_taken_over(tmp_path: Path) -> None:
+    """It is left alone."""
     with listening(tmp_path / "s"):
         os.unlink(tmp_path / "s")
         with listening(tmp_path / "s") as other:
@@ -110,17 +112,17 @@ def test_a_path_that_somebody_else_has_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_path_in_use(tmp_path: Path) -> None:
-    """It is not taken over; what is no socket is not removed."""
+    """It is not taken over; a file that is not a socket is not removed."""
     with listening(tmp_path / "s"), pytest.raises(SettingsError, match="in use"):
-        listen(Place(short(tmp_path / "s"), "", 0))
+        listen(BindAddress(short(tmp_path / "s"), "", 0))
     (tmp_path / "file").write_text("precious")
     with pytest.raises(SettingsError, match="in use"):
-        listen(Place(short(tmp_path / "file"), "", 0))
+        listen(BindAddress(short(tmp_path / "file"), "", 0))
     assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_a_path_that_was_left_behind(tmp_path: Path) -> None:
-    """A socket on which nobody listens is replaced."""
+    """A socket on which no process listens is replaced."""
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(short(tmp_path / "s"))
     with listening(tmp_path / "s"):

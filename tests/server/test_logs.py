@@ -1,4 +1,4 @@
-"""What the command ``serve`` logs: text or JSON lines, the access log, and no tracebacks for noise."""
+"""Tests of the logs of ``serve``: text or JSON lines, the access log, and no tracebacks for noise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METHOD = "async def invoke(handler, parameters):\n    return parameters['a'] / p
 
 @dataclass
 class Served:
-    """A service in a process of its own; ``lines`` are those of its stderr, all of them at the end."""
+    """A service in its own process; ``lines`` are those of its stderr, complete at the end."""
 
     pid: int
     url: str = ""
@@ -30,18 +30,18 @@ class Served:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Its URL."""
         return urlsplit(self.url).port or 0
 
     @property
     def text(self) -> str:
-        """The lines."""
+        """Its lines."""
         return "\n".join(self.lines)
 
 
 @asynccontextmanager
 async def served(folder: Path, *options: str, **environ: str) -> AsyncIterator[Served]:
-    """The command ``serve`` with a method ``divide``, until it has ended well."""
+    """The command ``serve`` with a method ``divide``, until it has shut down gracefully."""
     (folder / "methods").mkdir()
     (folder / "methods" / "divide.py").write_text(METHOD)
     command = [sys.executable, "-m", "toto_aio", "serve", "--port=0", "--database=memory://", *options]
@@ -64,7 +64,7 @@ async def served(folder: Path, *options: str, **environ: str) -> AsyncIterator[S
 
 
 async def send(service: Served, data: bytes) -> bytes:
-    """What the server answers to some bytes."""
+    """The server's response to some bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     writer.write(data)
     answer = await reader.read(1000)
@@ -80,7 +80,7 @@ async def call(service: Served, path: str, parameters: Any) -> None:
 
 
 async def test_text(tmp_path: Path) -> None:
-    """A failed call is a line, an unexpected error with its traceback; a good call is none."""
+    """A failed call logs a line, an unexpected error its traceback too; a successful call logs nothing."""
     async with served(tmp_path) as service:
         await call(service, "divide", {"a": 1, "b": 2})
         await call(service, "divide", {"a": 1, "b": 0})
@@ -93,7 +93,7 @@ async def test_text(tmp_path: Path) -> None:
 
 
 async def test_json_lines(tmp_path: Path) -> None:
-    """Each line is an object with the fields of the call; a traceback is one of them."""
+    """Each line is an object with the fields of the call, including a traceback."""
     async with served(tmp_path, "--log-format=json", "--access-log=true") as service:
         await call(service, "divide?password=secret", {"a": 1, "b": 0})
         await send(service, b"\x16\x03\x01\x02\x00\r\n\r\n")
@@ -112,7 +112,7 @@ async def test_json_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [False, True])
 async def test_access_log(tmp_path: Path, asked: bool) -> None:
-    """A line for each request when asked for, without the query; with a line break in it, still one line."""
+    """With the option there is one line for each request, without its query; a line break in it adds none."""
     async with served(tmp_path, *(["--access-log=true"] if asked else [])) as service:
         await call(service, "divide?password=secret", {"a": 1, "b": 2})
         await call(service, "a%0Ab", {})
@@ -123,7 +123,7 @@ async def test_access_log(tmp_path: Path, asked: bool) -> None:
 
 
 async def test_noise_has_no_traceback(tmp_path: Path) -> None:
-    """What is no HTTP is a line at most, at level INFO."""
+    """A request that is not HTTP logs at most a line, at level INFO."""
     async with served(tmp_path) as service:
         for noise in (b"GET / HTTP/1.1\r\nHost: a\r\nb d: c\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET /\r\n\r\n"):
             await send(service, noise)

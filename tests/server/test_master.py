@@ -1,4 +1,4 @@
-"""A service in several processes, as who runs it and who calls it see it."""
+"""Tests of a service in several processes, as operators and clients see it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def invoke(handler, parameters):
 
 
 def version_of(number: int) -> str:
-    """A method that returns a number. Each has a length of its own: Python takes a file for unchanged that is
-    written twice within a second and keeps its size."""
+    """A method that returns a number. Each has a different length: a file that is written
+    twice within a second and keeps its size looks unchanged to Python."""
     return f"async def invoke(handler, parameters): return {number}" + "\n" * number
 
 
@@ -36,7 +36,7 @@ async def who(address: str) -> int:
 
 
 async def everybody(address: str, number: int = 2) -> set[int]:
-    """The processes that serve: so many."""
+    """The processes that serve, of which there are ``number``."""
     found: set[int] = set()
     async with asyncio.timeout(20):
         while len(found) < number:
@@ -55,7 +55,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def until_gone(*pids: int) -> None:
-    """Wait until there are no such processes."""
+    """Wait until these processes have ended."""
     await eventually(lambda: not any(map(is_alive, pids)))
 
 
@@ -65,7 +65,7 @@ async def version(server: Server) -> Any:
 
 
 async def test_two_processes(tmp_path: Path) -> None:
-    """Both serve the same address, which is said once; TERM ends both, with status 0 and without a word."""
+    """Both serve the same address, which is announced once; TERM ends both with status 0 and no output."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO) as server:
         assert server.lines[-1].endswith(" with 2 processes")
@@ -78,37 +78,37 @@ async def test_two_processes(tmp_path: Path) -> None:
 
 
 async def test_one_for_each_cpu(tmp_path: Path) -> None:
-    """``processes=0`` asks how many CPUs this process may use."""
+    """``processes=0`` uses the number of CPUs that are available to this process."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *SERVE, "--port=0", "--processes=0") as server:
         assert len(await everybody(server.address, len(os.sched_getaffinity(0)))) >= 1
 
 
 async def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
-    """The others go on; what was said names the process and how it ended."""
+    """The others keep serving; the log names the process and how it ended."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO) as server:
         victim, other = await everybody(server.address)
         os.kill(victim, signal.SIGKILL)
         assert await who(server.address) == other
-        assert f"process {victim} ended by SIGKILL" in await server.wait_for("another takes its place")
-        await server.wait_for("serves in place of one that ended")
+        assert f"process {victim} ended by SIGKILL" in await server.wait_for("starting its replacement")
+        await server.wait_for("replaces one that ended")
         now = await everybody(server.address)
         assert other in now
         assert victim not in now
 
 
 async def test_a_worker_that_keeps_dying_is_replaced_ever_more_slowly(tmp_path: Path) -> None:
-    """0, 0.1, 0.2 seconds: a service that cannot live does not take the machine with it."""
+    """0, 0.1, 0.2 seconds: a service that cannot run does not overload the machine."""
     write(tmp_path, methods__who=WHO, setup=FATAL, sitecustomize=LIVED)
     command = (*TWO, "--startup-function=setup.prepare")
     async with serving(tmp_path, *command, PYTHONPATH=str(tmp_path)) as server:
         (tmp_path / "fatal").touch()
         os.kill(await who(server.address), signal.SIGKILL)
         for pause in ("in 0 s", "in 0.1 s", "in 0.2 s"):
-            assert (await server.wait_for("another takes its place")).endswith(pause)
+            assert (await server.wait_for("starting its replacement")).endswith(pause)
         (tmp_path / "fatal").unlink()
-        await server.wait_for("serves in place of one that ended")
+        await server.wait_for("replaces one that ended")
         await everybody(server.address)
 
 
@@ -148,7 +148,7 @@ def prepare(connection, application):
 async def test_a_start_that_fails(
     tmp_path: Path, arguments: tuple[str, ...], files: dict[str, str], said: str
 ) -> None:
-    """It ends with one line and status 1, whoever found out, and tries no more."""
+    """It ends with one line and status 1, whichever process fails, and is not tried again."""
     write(tmp_path, methods__who=WHO, **{name: text for name, text in files.items() if text})
     if "fatal" in files:
         (tmp_path / "fatal").touch()
@@ -159,7 +159,7 @@ async def test_a_start_that_fails(
 
 
 async def test_a_broken_module_ends_the_start(tmp_path: Path) -> None:
-    """Its traceback is shown once, however many processes have met it."""
+    """Its traceback is shown once, however many processes raise it."""
     write(tmp_path, methods__broken="1 / 0")
     whole = await failing(tmp_path, *TWO)
     assert whole.count("ZeroDivisionError: division by zero") == 1
@@ -167,7 +167,7 @@ async def test_a_broken_module_ends_the_start(tmp_path: Path) -> None:
 
 
 async def test_events_that_reach_one_process_only(tmp_path: Path) -> None:
-    """The start says so, and what to write."""
+    """The start says so, and what to write instead."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO) as server:
         assert any("write events=redis://" in line for line in server.lines)
@@ -176,7 +176,7 @@ async def test_events_that_reach_one_process_only(tmp_path: Path) -> None:
 
 
 async def test_sequential_ports(tmp_path: Path) -> None:
-    """Each process has a port of its own, as in Toto."""
+    """Each process has its own port, as in Toto."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO, "--ports=sequential") as server:
         one, two = server.addresses
@@ -186,7 +186,7 @@ async def test_sequential_ports(tmp_path: Path) -> None:
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
-    """Both listen on it, and it is gone afterwards."""
+    """Both listen on it, and it is removed afterwards."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO, "--unix-socket=s") as server:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(short(tmp_path / "s"))) as client:
@@ -197,7 +197,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_a_restart_takes_new_code(tmp_path: Path) -> None:
-    """HUP replaces all processes by new ones; a call that was in flight is answered by the old."""
+    """HUP replaces all processes; a call in flight is completed by the old one."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
     async with serving(tmp_path, *TWO) as server:
         old = await everybody(server.address)
@@ -223,13 +223,13 @@ async def invoke(handler, parameters):
 
 
 async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
-    """The old processes stay, the log says why, and the next restart succeeds."""
+    """The old processes keep serving, the log says why, and the next restart succeeds."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1))
     async with serving(tmp_path, *TWO) as server:
         old = await everybody(server.address)
         write(tmp_path, methods__version="async def invoke(")
         server.process.send_signal(signal.SIGHUP)
-        await server.wait_for("the restart has failed, the processes from before go on")
+        await server.wait_for("the restart failed, the old processes keep serving")
         await server.wait_for("SyntaxError")
         assert await everybody(server.address) == old
         assert await version(server) == 1
@@ -240,7 +240,7 @@ async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
 
 
 async def test_a_restart_takes_new_settings(tmp_path: Path) -> None:
-    """The number of processes and the place to listen on too; a wrong setting leaves all as it is."""
+    """They include the number of processes and the address; a wrong setting changes nothing."""
     write(tmp_path, methods__who=WHO)
     settings = tmp_path / "toto.toml"
     settings.write_text("port = 0\nprocesses = 2")
@@ -266,7 +266,7 @@ async def test_a_restart_takes_new_settings(tmp_path: Path) -> None:
 
 
 async def test_a_shorter_limit_is_for_the_new_processes(tmp_path: Path) -> None:
-    """The old ones have the time that they were started with, and answer what is in flight."""
+    """The old ones have the time that they were started with, and complete calls in flight."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
     settings = tmp_path / "toto.toml"
     settings.write_text("port = 0\nprocesses = 2")
@@ -280,7 +280,7 @@ async def test_a_shorter_limit_is_for_the_new_processes(tmp_path: Path) -> None:
 
 
 async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
-    """Where the folder is a link that points to a newer one by now, the newer one is served."""
+    """If the folder is a link that now names a newer folder, the newer one is served."""
     for number in (1, 2):
         write(tmp_path / f"release{number}", methods__version=version_of(number))
     current = tmp_path / "current"
@@ -295,7 +295,7 @@ async def test_a_restart_enters_the_folder_again(tmp_path: Path) -> None:
 
 
 async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
-    """By a restart, and by the end; both do not wait for them."""
+    """By a restart and by a shutdown, neither of which waits for them."""
     write(tmp_path, methods__who=WHO)
     patient = (*TWO, "--shutdown-timeout=300")  # longer than the end may take
     async with serving(tmp_path, *patient) as server, aiohttp.ClientSession() as client:
@@ -309,8 +309,8 @@ async def test_sockets_are_closed_with_1001(tmp_path: Path) -> None:
             assert await end == 0
 
 
-async def test_who_comes_while_it_ends_is_refused(tmp_path: Path) -> None:
-    """Nobody waits for a service that is draining: a balancer takes the next one at once."""
+async def test_connections_during_shutdown_are_refused(tmp_path: Path) -> None:
+    """No client waits for a service that is draining: a load balancer tries the next one immediately."""
     write(tmp_path, methods__who=WHO, methods__held=HELD)
     async with serving(tmp_path, *TWO, "--shutdown-timeout=300") as server:
         held = asyncio.create_task(server.call({"method": "held"}))
@@ -337,7 +337,7 @@ async def invoke(handler, parameters):
 
 
 async def test_ctrl_c(tmp_path: Path) -> None:
-    """A terminal sends INT to all processes of a group: calls in flight are answered all the same."""
+    """A terminal sends INT to all processes of a group; calls in flight are completed nevertheless."""
     write(tmp_path, methods__who=WHO, methods__version=version_of(1), methods__slow=SLOW)
     server = await start(tmp_path, *TWO)
     await server.wait_for("Serving on ")
@@ -349,7 +349,7 @@ async def test_ctrl_c(tmp_path: Path) -> None:
 
 
 async def test_workers_end_with_their_master(tmp_path: Path) -> None:
-    """A master that is killed leaves nobody behind, and its port free for the next."""
+    """A master that is killed leaves no process behind, and its port is free."""
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO) as server:
         workers = await everybody(server.address)
@@ -361,7 +361,7 @@ async def test_workers_end_with_their_master(tmp_path: Path) -> None:
 
 
 async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    """``shutdown_timeout`` holds even for one whose method holds it up."""
+    """``shutdown_timeout`` holds even for a worker whose method blocks its event loop."""
     stuck = (
         "import sys, time\nasync def invoke(h, p):\n    print('begun', file=sys.stderr)\n    time.sleep(60)"
     )

@@ -1,4 +1,4 @@
-"""The pidfile: who holds it, and that nobody else is taken for them."""
+"""Tests of the pidfile: which process holds it, and that no other is taken for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toto_aio.server.pidfile import AlreadyRunning, Pidfile, find
+from toto_aio.server.pidfile import AlreadyRunning, Pidfile, find_running
 from toto_aio.settings import SettingsError
 
 HOLD = """
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from toto_aio.server.pidfile import Pidfile
 pidfile = Pidfile(Path(sys.argv[1]))
-pidfile.tell({"processes": 2})
+pidfile.write_state({"processes": 2})
 print("held", flush=True)
 sys.stdin.read()
 pidfile.close()
@@ -29,7 +29,7 @@ pidfile.close()
 
 @contextmanager
 def holding(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a pidfile; it gives it up when its input ends."""
+    """Another process that holds a pidfile, and releases it when its input ends."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -42,30 +42,30 @@ def holding(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def is_running(path: Path) -> bool:
-    """Whether somebody holds the file."""
-    with find(path) as running:
+    """Whether a process holds the file."""
+    with find_running(path) as running:
         return running is not None
 
 
 def test_a_running_process(tmp_path: Path) -> None:
-    """It is found by its file, with what it has told, and so is its end."""
+    """It is found by its file, with the state that it wrote, and so is its end."""
     path = tmp_path / "toto.pid"
     with holding(path) as process:
         assert path.read_text() == f"{process.pid}\n"
-        with find(path) as running:
+        with find_running(path) as running:
             assert running is not None
             assert running.pid == process.pid
-            assert running.state() == {"processes": 2}
-            assert not running.ended(0)
-            running.send(signal.SIGTERM)
-            assert running.ended(5)
-            running.send(signal.SIGTERM)  # which reaches nobody
+            assert running.read_state() == {"processes": 2}
+            assert not running.exits_within(0)
+            running.send_signal(signal.SIGTERM)
+            assert running.exits_within(5)
+            running.send_signal(signal.SIGTERM)  # which reaches no process
         assert process.wait(20) == -signal.SIGTERM
     assert not is_running(path)
     assert path.exists()
 
 
-def test_it_is_gone_after_a_good_end(tmp_path: Path) -> None:
+def test_it_is_removed_at_the_end(tmp_path: Path) -> None:
     """Nothing is left of it."""
     with holding(tmp_path / "toto.pid") as process:
         process.communicate("")
@@ -74,7 +74,7 @@ def test_it_is_gone_after_a_good_end(tmp_path: Path) -> None:
 
 
 def test_only_one_process_holds_it(tmp_path: Path) -> None:
-    """A second one is told who the first is; when that has been killed, it can hold it."""
+    """A second one learns which process is first; once that has been killed, the second can hold it."""
     path = tmp_path / "toto.pid"
     with holding(path) as process:
         with pytest.raises(AlreadyRunning, match=f"already running, as process {process.pid} "):
@@ -88,8 +88,8 @@ def test_only_one_process_holds_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "1\n", f"{os.getppid()}\n", "999999999\n", "nonsense", "-1", "x" * 100_000], ids=repr
 )
-def test_what_a_file_says_does_not_matter(tmp_path: Path, content: str) -> None:
-    """A file without a holder is nobody's, whatever stands in it, and blocks no start."""
+def test_the_content_of_a_file_does_not_matter(tmp_path: Path, content: str) -> None:
+    """A file without a holder belongs to no process, whatever its content, and blocks no start."""
     path = tmp_path / "toto.pid"
     path.write_text(content)
     (tmp_path / "toto.pid.json").write_text('{"processes": 1}')
@@ -100,12 +100,12 @@ def test_what_a_file_says_does_not_matter(tmp_path: Path, content: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """Where there is none, nobody runs, and none is made by asking."""
+    """Without a file nothing is running, and asking does not make one."""
     assert not is_running(tmp_path / "toto.pid")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     """The error names the option and the path."""
     os.mkfifo(tmp_path / "pipe")
     assert not is_running(tmp_path / "pipe")
@@ -126,8 +126,8 @@ def test_a_file_that_was_removed_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_state_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The service goes on, and the log says so."""
+    """The service keeps running, and the log says so."""
     (tmp_path / "toto.pid.new").mkdir()
     with closing(Pidfile(tmp_path / "toto.pid")) as pidfile:
-        pidfile.tell({"processes": 1})
+        pidfile.write_state({"processes": 1})
     assert "toto.pid.json could not be written" in caplog.text

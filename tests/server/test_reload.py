@@ -1,4 +1,4 @@
-"""``autoreload``, as who writes methods sees it."""
+"""Tests of ``autoreload``, as the author of methods sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RELOADING = (*SERVE, "--port=0", "--autoreload")
 
 
 async def test_a_changed_method(tmp_path: Path) -> None:
-    """It is served, also on a connection that was open before."""
+    """It is served, even on a connection that was open before."""
     write(tmp_path, methods__version=version_of(1))
     async with serving(tmp_path, *RELOADING) as server, aiohttp.ClientSession() as client:
 
@@ -38,7 +38,7 @@ async def test_a_changed_method(tmp_path: Path) -> None:
 
 
 async def test_the_same_length_within_a_second(tmp_path: Path) -> None:
-    """What changes fast is not taken for what was compiled before."""
+    """Code that changes quickly is not confused with what was compiled before."""
     write(tmp_path, methods__version="async def invoke(h, p): return 1")
     async with serving(tmp_path, *RELOADING) as server:
         for number in (2, 3, 4):
@@ -48,11 +48,11 @@ async def test_the_same_length_within_a_second(tmp_path: Path) -> None:
 
 
 async def test_a_syntax_error(tmp_path: Path) -> None:
-    """It is shown, with the file alone and not how it came to be imported; the last good code stays up."""
+    """It is shown with its file and without toto_aio's own frames; the last good code keeps serving."""
     write(tmp_path, methods__version=version_of(1))
     async with serving(tmp_path, *RELOADING) as server:
         write(tmp_path, methods__version="async def invoke(")
-        await server.wait_for("the processes from before go on")
+        await server.wait_for("the old processes keep serving")
         await server.wait_for("SyntaxError")
         assert not any("toto_aio/registry.py" in line for line in server.lines)
         assert await version(server) == 1
@@ -62,7 +62,7 @@ async def test_a_syntax_error(tmp_path: Path) -> None:
 
 
 async def test_new_methods_settings_and_what_is_of_no_interest(tmp_path: Path) -> None:
-    """A new file and the file of the options count; others do not."""
+    """A new Python file and the file of options cause a restart; others do not."""
     write(tmp_path, methods__version=version_of(1))
     (tmp_path / "toto.toml").write_text("port = 0")
     async with serving(tmp_path, *SERVE, "toto.toml", "--autoreload") as server:
@@ -83,8 +83,7 @@ async def test_new_methods_settings_and_what_is_of_no_interest(tmp_path: Path) -
 def test_without_the_library(tmp_path: Path) -> None:
     """One line says what to install."""
     code = (
-        "import sys, importlib.util as u; f = u.find_spec; "
-        "u.find_spec = lambda name, *a: None if name == 'watchfiles' else f(name, *a); "
+        "import sys; sys.modules['watchfiles'] = None; "
         "from toto_aio.cli.main import main; main(['serve', '--port=0', '--autoreload'])"
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A service in a process of its own: how it starts, what it says, and how it ends."""
+"""Tests of a service in its own process: its start, its output, and its shutdown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_without_methods(tmp_path: Path) -> None:
 
 
 async def test_accounts_survive_a_restart(tmp_path: Path) -> None:
-    """What was stored in ``toto.db`` is there after the next start, a session included."""
+    """What was stored in ``toto.db`` is there after the next start, including a session."""
     account = {"user_id": "ada", "password": "correct horse"}
     async with serving(tmp_path) as server:
         answer = await server.call({"method": "account.create", "parameters": account})
@@ -46,7 +46,7 @@ async def test_accounts_survive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_with_methods(tmp_path: Path) -> None:
-    """The package ``methods`` of the folder is served, by uvloop."""
+    """The package ``methods`` in the folder is served, by uvloop."""
     loop = "import asyncio\nasync def invoke(h, p):\n    return type(asyncio.get_running_loop()).__module__"
     write(tmp_path, methods__hello=HELLO, methods__deeper__loop=loop)
     async with serving(tmp_path) as server:
@@ -68,9 +68,9 @@ async def test_with_methods(tmp_path: Path) -> None:
     ],
 )
 async def test_a_broken_module_ends_the_start(tmp_path: Path, text: str, reason: str) -> None:
-    """Its own traceback is shown, with its file, and its name, before anybody could connect."""
+    """Its own traceback is shown, with its file and its name, before any client can connect."""
     write(tmp_path, methods__hello=HELLO, methods__deeper__broken=text)
-    with socket.create_server(("127.0.0.1", 0)) as taken:  # to listen there would be another error
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # listening there would be a different error
         said = await failing(tmp_path, *SERVE, f"--port={taken.getsockname()[1]}")
     assert "Traceback (most recent call last)" in said
     assert f'{tmp_path}/methods/deeper/broken.py", line 1' in said
@@ -81,18 +81,18 @@ async def test_a_broken_module_ends_the_start(tmp_path: Path, text: str, reason:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 async def test_a_signal_ends_it_well(tmp_path: Path, number: signal.Signals) -> None:
-    """TERM and INT end it with status 0 and without a word, even where Python is told to look closely."""
+    """TERM and INT end it with status 0 and no output, even in Python's development mode."""
     write(tmp_path, methods__hello=HELLO)
     async with serving(tmp_path, PYTHONDEVMODE="1") as server:
         assert await server.call(CALL) == {"result": "Hello, Ada"}
         said = len(server.lines)
         assert await server.end(number) == 0
-        # That a step took long is told of a busy machine, not of us.
+        # asyncio's warning of a slow step is about a busy machine, not about us.
         assert [line for line in server.lines[said:] if "WARNING asyncio: Executing" not in line] == []
 
 
 async def test_a_signal_ends_it_with_open_connections(tmp_path: Path) -> None:
-    """A client that keeps its connection open does not hold the end up."""
+    """A client that keeps its connection open does not delay the shutdown."""
     write(tmp_path, methods__hello=HELLO)
     async with serving(tmp_path, *PATIENT) as server, aiohttp.ClientSession() as client:
         async with client.post(server.address, json=CALL) as response:
@@ -105,7 +105,7 @@ PATIENT = (*SERVE, "--port=0", "--shutdown-timeout=300")
 
 
 async def test_a_call_in_flight_is_answered(tmp_path: Path) -> None:
-    """A call that had begun when the signal came gets its answer."""
+    """A call that began before the signal gets its response."""
     slow = """
 import asyncio, sys
 async def invoke(handler, parameters):
@@ -122,7 +122,7 @@ async def invoke(handler, parameters):
 
 
 async def test_a_call_that_waits_for_an_answer_is_answered(tmp_path: Path) -> None:
-    """An asynchronous method that waits for an event does not hold the end up: its client gets 1011."""
+    """An asynchronous method that waits for an event does not delay the shutdown: its client gets 1011."""
     waiting = """
 import sys
 from toto_aio.invocation import asynchronous
@@ -173,7 +173,7 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
     ],
 )
 async def test_a_wrong_value_ends_the_start_with_one_line(tmp_path: Path, argument: str) -> None:
-    """What is only found out while starting is told in one line too, and the option is named."""
+    """What is only discovered during the start is also reported in one line, and the option is named."""
     write(tmp_path, methods__hello=HELLO)
     said = await failing(tmp_path, *SERVE, "--port=0", argument)
     assert said.startswith("toto-aio: ")
@@ -183,7 +183,7 @@ async def test_a_wrong_value_ends_the_start_with_one_line(tmp_path: Path, argume
 
 
 async def test_a_startup_function_that_fails(tmp_path: Path) -> None:
-    """What its module raises is shown as it is, like what a module of methods raises."""
+    """What its module raises is shown as it is, like an exception in a module of methods."""
     write(tmp_path, methods__hello=HELLO, setup="import no_such_module")
     said = await failing(tmp_path, *SERVE, "--port=0", "--startup-function=setup.prepare")
     assert "Traceback (most recent call last)" in said
@@ -192,7 +192,7 @@ async def test_a_startup_function_that_fails(tmp_path: Path) -> None:
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
-    """It listens on a path in place of a port."""
+    """It listens on a path instead of a port."""
     write(tmp_path, methods__hello=HELLO)
     path = short(tmp_path / "s")
     async with serving(tmp_path, *SERVE, "--unix-socket=s") as server:
@@ -204,7 +204,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 async def test_a_unix_socket_in_use(tmp_path: Path) -> None:
-    """A second server does not take the path over from the first."""
+    """A second server does not take over the first one's path."""
     write(tmp_path, methods__hello=HELLO)
     async with serving(tmp_path, *SERVE, "--unix-socket=s"):
         said = await failing(tmp_path, *SERVE, "--unix-socket=s")
@@ -213,7 +213,7 @@ async def test_a_unix_socket_in_use(tmp_path: Path) -> None:
 
 
 async def test_a_unix_socket_that_was_left_behind(tmp_path: Path) -> None:
-    """A socket of a server that was killed does not block the next start."""
+    """The socket of a server that was killed does not block the next start."""
     write(tmp_path, methods__hello=HELLO)
     path = short(tmp_path / "s")
     async with serving(tmp_path, *SERVE, "--unix-socket=s") as server:
@@ -246,7 +246,7 @@ async def test_options_from_the_environment(tmp_path: Path) -> None:
     ],
 )
 async def test_options_from_a_file(tmp_path: Path, name: str, text: str) -> None:
-    """``serve FILE`` reads TOML and Toto's literals alike."""
+    """``serve FILE`` reads both TOML and Toto's literals."""
     write(tmp_path, calls__hello=HELLO)
     (tmp_path / name).write_text(text)
     async with serving(tmp_path, *SERVE, name) as server:
@@ -260,7 +260,7 @@ async def test_options_from_a_file(tmp_path: Path, name: str, text: str) -> None
     "argument", ["--processes=2", "--processes=0", "--autoreload", "--start", "--status"]
 )
 async def test_where_there_is_no_pidfd(tmp_path: Path, argument: str) -> None:
-    """What needs it says so in one line."""
+    """An option that needs Linux says so in one line."""
     code = f"import os; del os.pidfd_open; from toto_aio.cli.main import main; main(['serve', '{argument}'])"
     said = await failing(tmp_path, "-c", code)
     assert said == (
@@ -300,7 +300,7 @@ async def test_a_script_with_a_wrong_argument(tmp_path: Path) -> None:
 
 
 async def test_the_current_folder_is_on_the_import_path(tmp_path: Path) -> None:
-    """A script, or the program ``toto-aio``, that lies elsewhere finds the methods of this folder."""
+    """A script, or the program ``toto-aio``, in another folder finds the methods of this folder."""
     elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
     write(elsewhere, run=SCRIPT)
     write(here, methods__hello=HELLO, hooks="def before(handler, transaction_id, method): pass")

@@ -1,4 +1,4 @@
-"""Options: where they come from, which source counts, and what is said of a wrong one."""
+"""Tests of options: their sources, which source counts, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def complaint(
     environ: dict[str, str] | None = None,
     arguments: dict[str, str] | None = None,
 ) -> str:
-    """The one line that is said of these options, which must be wrong."""
+    """The one line of the error for these options, which must be wrong."""
     with pytest.raises(SettingsError) as caught:
         read_settings(options or {}, file, environ, arguments)
     line = str(caught.value)
@@ -64,7 +64,7 @@ def test_the_defaults() -> None:
 
 
 def test_the_defaults_are_sound() -> None:
-    """Each default may be written down as the value of its option."""
+    """Each default is also valid as a value of its option."""
     settings = read_settings({})
     assert read_settings(msgspec.structs.asdict(settings)) == settings
 
@@ -85,22 +85,22 @@ def test_each_source_overrides_the_last(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["toto.toml", "toto.conf"])
 def test_a_file_overrides_keyword_arguments(tmp_path: Path, name: str) -> None:
-    """A file of either kind counts more than keyword arguments."""
+    """A file of either kind overrides keyword arguments."""
     file = write(tmp_path, 'port = 2\nhost = "file"', name)
     settings = read_settings({"port": 1, "host": "options", "root": "/options"}, file)
     assert (settings.port, settings.host, settings.root) == (2, "file", "/options")
 
 
 def test_the_environment_overrides_a_file(tmp_path: Path) -> None:
-    """A variable counts more than the file, whatever its kind of value."""
+    """A variable overrides the file, whatever the type of its value."""
     file = write(tmp_path, 'port = 2\ndebug = true\naccount_fields = ["a"]', "toto.toml")
     environ = {"TOTO_AIO_PORT": "3", "TOTO_AIO_DEBUG": "false", "TOTO_AIO_ACCOUNT_FIELDS": "b,c"}
     settings = read_settings({}, file, environ)
     assert (settings.port, settings.debug, settings.account_fields) == (3, False, ["b", "c"])
 
 
-def test_other_variables_are_not_looked_at() -> None:
-    """Only names that begin with ``TOTO_AIO_`` are options."""
+def test_other_variables_are_ignored() -> None:
+    """Only variables whose names begin with ``TOTO_AIO_`` are options."""
     settings = read_settings({}, environ={"PORT": "1", "TOTO_PORT": "2", "XTOTO_AIO_PORT": "3", "HOME": "/"})
     assert settings == read_settings({})
 
@@ -134,7 +134,7 @@ def test_a_toml_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["toto.conf", "toto.py", "toto", "options.cfg"])
 def test_a_file_of_toto(tmp_path: Path, name: str) -> None:
-    """Any other file is Toto's ``name = value`` with Python literals."""
+    """Any other file has Toto's ``name = value`` with Python literals."""
     file = write(
         tmp_path,
         """# a comment
@@ -164,7 +164,7 @@ session_renew = 0x10; session_max_ttl = 1e6
 
 
 def test_a_file_may_be_named_by_text_or_path(tmp_path: Path) -> None:
-    """``conf_file`` is a path or its text."""
+    """``conf_file`` is a path or a string."""
     file = write(tmp_path, "port = 9")
     assert read_settings({}, file).port == read_settings({}, str(file)).port == 9
 
@@ -196,7 +196,7 @@ def test_a_file_may_be_named_by_text_or_path(tmp_path: Path) -> None:
     ],
 )
 def test_code_in_a_file_is_refused_and_never_executed(tmp_path: Path, line: str) -> None:
-    """What is no literal is refused with its line, and nothing of the file is run."""
+    """What is not a literal is refused with its line, and nothing in the file is executed."""
     marker = tmp_path / "marker"
     file = write(tmp_path, "host = '127.0.0.1'\n" + line.format(marker=marker))
     said = complaint(file=file)
@@ -224,21 +224,21 @@ def test_code_in_a_file_is_refused_and_never_executed(tmp_path: Path, line: str)
     ids=lambda text: repr(text[:20]),
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, text: str) -> None:
-    """Broken syntax, and literals that Python cannot make, are one line that names the file."""
+    """Broken syntax, and literals that Python cannot evaluate, give one line that names the file."""
     file = write(tmp_path, text)
     assert complaint(file=file).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize("text", ["port", "port = ", "port = 1\nport = 2", "port = nine", "= 1"])
 def test_a_toml_file_that_cannot_be_read(tmp_path: Path, text: str) -> None:
-    """Broken TOML is one line that names the file."""
+    """Broken TOML gives one line that names the file."""
     file = write(tmp_path, text, "toto.toml")
     assert complaint(file=file).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize("name", ["toto.toml", "toto.conf"])
-def test_a_file_that_is_no_text(tmp_path: Path, name: str) -> None:
-    """Bytes that are no UTF-8 are one line that names the file."""
+def test_a_file_that_is_not_text(tmp_path: Path, name: str) -> None:
+    """Bytes that are not UTF-8 give one line that names the file."""
     file = tmp_path / name
     file.write_bytes(b'root = "\xff"')
     assert complaint(file=file).startswith(f"{file}: ")
@@ -291,7 +291,7 @@ def test_seconds_as_text(text: str, value: float) -> None:
 
 
 def test_objects_as_options() -> None:
-    """Options such as the database and the methods take an object in place of text."""
+    """Options such as the database and the methods accept an object instead of text."""
     database, methods = object(), {"echo": print}
     settings = read_settings({"database": database, "method_module": methods, "startup_function": print})
     assert settings.database is database
@@ -300,7 +300,7 @@ def test_objects_as_options() -> None:
 
 
 def test_unknown_options_get_a_suggestion(tmp_path: Path) -> None:
-    """An option that does not exist is named where it stands, with the one that is alike."""
+    """An option that does not exist is named with its source, and a similar one is suggested."""
     assert complaint({"session_tll": 5}) == "session_tll: no such option; did you mean session_ttl?"
     file = write(tmp_path, "session_tll = 5", "toto.toml")
     assert complaint(file=file) == f"{file}: session_tll: no such option; did you mean session_ttl?"
@@ -311,13 +311,13 @@ def test_unknown_options_get_a_suggestion(tmp_path: Path) -> None:
     assert "did you mean" not in complaint({"zzzzzz": 5})
 
 
-def test_a_slip_in_port_suggests_port() -> None:
-    """The likeliest slip of all is understood."""
+def test_a_typo_in_port_suggests_port() -> None:
+    """The most likely typo gets the right suggestion."""
     assert "port" in complaint({"prot": 9000}).partition("did you mean")[2]
 
 
-def test_a_table_in_toml_is_no_option(tmp_path: Path) -> None:
-    """Options stand at the top of the file."""
+def test_a_table_in_toml_is_not_an_option(tmp_path: Path) -> None:
+    """Options are at the top level of the file."""
     file = write(tmp_path, "[server]\nport = 1", "toto.toml")
     assert complaint(file=file).startswith(f"{file}: server: no such option")
 
@@ -326,7 +326,7 @@ def test_a_table_in_toml_is_no_option(tmp_path: Path) -> None:
     "name", sorted({*RENAMED, "hmac_enabled", "mongodb_database", "db_host", "event_mode"})
 )
 def test_options_of_toto_that_have_another_name(tmp_path: Path, name: str) -> None:
-    """An old name stops the start, wherever it stands, and the line says what to write now."""
+    """An old name stops the start in every source, and the line says what to write instead."""
     file = write(tmp_path, f"{name} = 'x'")
     lines = {
         name: complaint({name: "x"}),
@@ -355,7 +355,7 @@ def test_options_of_toto_that_have_another_name(tmp_path: Path, name: str) -> No
     ],
 )
 def test_options_of_toto_keep_their_name(name: str) -> None:
-    """What Toto called so is still called so."""
+    """Toto's name is still the name of the option."""
     assert name in {option.name for option in describe_options()}
     assert name not in RENAMED
 
@@ -389,7 +389,7 @@ def test_options_of_toto_keep_their_name(name: str) -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_what_to_write(name: str, value: Any, expected: str) -> None:
-    """One line names the option, what is expected of it, and what was found."""
+    """One line names the option, the expected value, and the value found."""
     line = complaint({name: value})
     assert line.startswith(f"{name}: ")
     assert expected in line
@@ -430,12 +430,12 @@ def test_a_wrong_value_in_a_file_is_named_with_the_file(tmp_path: Path) -> None:
 
 
 def test_a_later_source_does_not_excuse_a_wrong_one(tmp_path: Path) -> None:
-    """A wrong value is told even where another source overrides it."""
+    """A wrong value is reported even if another source overrides it."""
     assert "toto.conf" in complaint(file=write(tmp_path, "port = 'x'"), arguments={"port": "1"})
 
 
 def test_settings_cannot_be_changed() -> None:
-    """What was read stays as it is."""
+    """Settings stay as they were read."""
     settings = read_settings({})
     with pytest.raises(AttributeError):
         settings.port = 1  # type: ignore[misc]
@@ -445,7 +445,7 @@ def test_settings_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("option", list(describe_options()), ids=lambda option: option.name)
 def test_every_option_is_described(option: Option) -> None:
-    """Each has a description, a group, a default and a word for its value, for ``--help``."""
+    """Each has a description, a group, a default and a placeholder for its value, for ``--help``."""
     assert option.description.strip() == option.description != ""
     assert option.group.istitle()
     assert option.metavar
@@ -455,7 +455,7 @@ def test_every_option_is_described(option: Option) -> None:
 
 
 def test_every_setting_is_an_option() -> None:
-    """Nothing can be set that ``--help`` does not list, and groups stand together."""
+    """``--help`` lists everything that can be set, and each group is contiguous."""
     options = list(describe_options())
     assert [option.name for option in options] == list(Settings.__struct_fields__)
     groups = [option.group for option in options]
@@ -464,8 +464,8 @@ def test_every_setting_is_an_option() -> None:
     ]
 
 
-def test_nothing_is_read_but_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an environment to look at, the process's own is not looked at."""
+def test_only_given_sources_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an environment argument, the process's own environment is not read."""
     monkeypatch.setenv("TOTO_AIO_PORT", "1")
     assert os.environ["TOTO_AIO_PORT"] == "1"
     assert read_settings({}).port == 8888

@@ -1,4 +1,4 @@
-"""Reads that are merged: one query for those who ask together, and to each the answer to its own question."""
+"""Coalesced reads: one query for the callers that read together, and to each the value of its key."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from tests.support.limits import PATIENCE
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores import coalesce
-from toto_aio.stores.coalesce import AT_ONCE, MOST, PATIENCE, Merged
+from toto_aio.stores.coalesce import MAX_KEYS, MAX_QUERIES, MAX_WAIT, Coalescer
 from toto_aio.stores.sql.dialect import in_list
 
 
 class Table:
-    """What is read from; it keeps what was asked for, and answers when it may."""
+    """The table that is read. It records the keys of each query, and answers when it may."""
 
     def __init__(self) -> None:
         self.asked: list[Sequence[str]] = []
@@ -23,7 +24,7 @@ class Table:
         self.error: Exception | None = None
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Upper case, for all but the unknown."""
+        """Return the keys in upper case, except ``unknown``."""
         self.asked.append(keys)
         await self.may_answer.wait()
         if self.error is not None:
@@ -31,61 +32,61 @@ class Table:
         return {key: key.upper() for key in keys if key != "unknown"}
 
 
-async def test_one_query_for_those_who_ask_together() -> None:
-    """Each key is asked for once; who asks later is answered by a query of its own."""
+async def test_concurrent_reads_share_a_query() -> None:
+    """Each key is queried once; a later read gets its own query."""
     table = Table()
-    merged = Merged(table.read)
-    answers = await asyncio.gather(*(merged.get(key) for key in ("a", "b", "unknown", "a")))
+    coalescer = Coalescer(table.read)
+    answers = await asyncio.gather(*(coalescer.get(key) for key in ("a", "b", "unknown", "a")))
     assert answers == ["A", "B", None, "A"]
-    assert await merged.get("c") == "C"
+    assert await coalescer.get("c") == "C"
     assert table.asked == [["a", "b", "unknown"], ["c"]]
 
 
-async def test_who_asks_while_queries_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next queries do not wait for them until there are enough; then the others ask together."""
-    monkeypatch.setattr(coalesce, "PATIENCE", 60)
+async def test_reads_during_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to ``MAX_QUERIES`` queries run at the same time; further reads then share one."""
+    monkeypatch.setattr(coalesce, "MAX_WAIT", PATIENCE)
     table = Table()
     table.may_answer.clear()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     asking = []
     for key in ("a", "a", "b", "c", "d"):
-        asking.append(asyncio.create_task(merged.get(key)))
+        asking.append(asyncio.create_task(coalescer.get(key)))
         await asyncio.sleep(0.001)
-    assert table.asked == [["a"], ["a"]] and AT_ONCE == 2
+    assert table.asked == [["a"], ["a"]] and MAX_QUERIES == 2
     table.may_answer.set()
     assert await asyncio.gather(*asking) == ["A", "A", "B", "C", "D"]
     assert table.asked == [["a"], ["a"], ["b", "c", "d"]]
 
 
-async def test_who_is_slow_is_in_nobodys_way() -> None:
-    """Those who wait for slow queries ask by themselves after a moment, and again after each further one."""
+async def test_reads_during_slow_queries() -> None:
+    """Reads that wait for slow queries get their own query after ``MAX_WAIT``."""
     table = Table()
     table.may_answer.clear()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     asking = []
     for key in ("a", "b", "c", "d"):
-        asking.append(asyncio.create_task(merged.get(key)))
-        await asyncio.sleep(2 * PATIENCE)
+        asking.append(asyncio.create_task(coalescer.get(key)))
+        await asyncio.sleep(2 * MAX_WAIT)
     assert table.asked == [["a"], ["b"], ["c"], ["d"]]
     table.may_answer.set()
     assert await asyncio.gather(*asking) == ["A", "B", "C", "D"]
 
 
 async def test_many_keys() -> None:
-    """No query has more than 64."""
+    """No query has more than 64 keys."""
     table = Table()
-    merged = Merged(table.read)
-    answers = await asyncio.gather(*(merged.get(f"k{n}") for n in range(2 * MOST + 1)))
-    assert answers == [f"K{n}" for n in range(2 * MOST + 1)]
-    assert [len(keys) for keys in table.asked] == [MOST, MOST, 1]
+    coalescer = Coalescer(table.read)
+    answers = await asyncio.gather(*(coalescer.get(f"k{n}") for n in range(2 * MAX_KEYS + 1)))
+    assert answers == [f"K{n}" for n in range(2 * MAX_KEYS + 1)]
+    assert [len(keys) for keys in table.asked] == [MAX_KEYS, MAX_KEYS, 1]
 
 
-async def test_who_is_cancelled_disturbs_no_other() -> None:
-    """Neither before the query nor while it is under way; for nobody there is no query."""
+async def test_cancelled_callers() -> None:
+    """A caller is cancelled before the query, or during it; if all are, there is no query."""
     table = Table()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     table.may_answer.clear()
-    tasks = [asyncio.create_task(merged.get(key)) for key in ("a", "a", "b", "c")]
+    tasks = [asyncio.create_task(coalescer.get(key)) for key in ("a", "a", "b", "c")]
     await asyncio.sleep(0)
     tasks[3].cancel()
     await asyncio.sleep(0.01)
@@ -99,7 +100,7 @@ async def test_who_is_cancelled_disturbs_no_other() -> None:
         *[asyncio.CancelledError] * 2,
     ]
     assert table.asked == [["a", "b"]]
-    alone = asyncio.create_task(merged.get("d"))
+    alone = asyncio.create_task(coalescer.get("d"))
     await asyncio.sleep(0)
     alone.cancel()
     await asyncio.sleep(0.01)
@@ -107,30 +108,30 @@ async def test_who_is_cancelled_disturbs_no_other() -> None:
 
 
 async def test_an_error_reaches_all(caplog: pytest.LogCaptureFixture) -> None:
-    """All who asked together, and none who asks afterwards; one who has gone leaves no trace."""
+    """An error reaches all reads of its query and no later one; a cancelled caller causes no log message."""
     table = Table()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     table.error = Unavailable()
-    tasks = [asyncio.create_task(merged.get(key)) for key in ("a", "a", "b")]
+    tasks = [asyncio.create_task(coalescer.get(key)) for key in ("a", "a", "b")]
     await asyncio.sleep(0)
     tasks[0].cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(answer) for answer in answers] == [asyncio.CancelledError, Unavailable, Unavailable]
     table.error = None
-    assert await merged.get("a") == "A"
+    assert await coalescer.get("a") == "A"
     assert caplog.records == []
 
 
-async def test_the_end_waits_for_queries() -> None:
-    """``finish`` returns when none is under way, and nobody waits for one."""
+async def test_finish_waits_for_queries() -> None:
+    """``finish`` returns when no query is in progress, and no read waits for one."""
     table = Table()
     table.may_answer.clear()
-    merged = Merged(table.read)
+    coalescer = Coalescer(table.read)
     asking = []
     for key in ("a", "b", "c"):
-        asking.append(asyncio.create_task(merged.get(key)))
+        asking.append(asyncio.create_task(coalescer.get(key)))
         await asyncio.sleep(0.001)
-    finishing = asyncio.create_task(merged.finish())
+    finishing = asyncio.create_task(coalescer.finish())
     await asyncio.sleep(0.001)
     assert table.asked == [["a"], ["b"], ["c"]]
     assert not finishing.done()
@@ -140,8 +141,8 @@ async def test_the_end_waits_for_queries() -> None:
 
 
 @pytest.mark.parametrize(("count", "places"), [(1, 1), (2, 2), (3, 4), (5, 8), (33, 64), (64, 64)])
-def test_lists_of_few_lengths(count: int, places: int) -> None:
-    """The places are filled up with the last key, so that a database prepares few statements."""
+def test_lists_are_padded(count: int, places: int) -> None:
+    """The list is padded with the last key, so that a database prepares few statements."""
     keys = [f"k{n}" for n in range(count)]
     condition, values = in_list(keys)
     assert condition.count("?") == len(values) == places

@@ -1,4 +1,4 @@
-"""The contract of a store, over every kind of store: each sentence of the Protocols in ``stores``."""
+"""The contract of a store, run over every kind of store: each sentence of the Protocols in ``stores``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.limits import WATCHDOG
+from tests.support.stores import LATER, NOW, make_session
 from toto_aio.exceptions import UserIDExists
-from toto_aio.models import Account, Session
+from toto_aio.models import Account
 from toto_aio.stores import Store
 
 T = TypeVar("T")
-
-NOW = float(int(time.time()))
-LATER = NOW + 86400.5
 
 USER_IDS = [
     "abc",
@@ -36,7 +34,7 @@ USER_IDS = [
     "%",
     "_",
 ]
-"""Ids that a collation, a trim or a pattern would take for each other."""
+"""Ids that a collation, a trim or a pattern would treat as the same."""
 
 VALUES: dict[str, Any] = {
     "text": "grüße 🦊 日本語 '\"\\ \n",
@@ -55,22 +53,16 @@ VALUES: dict[str, Any] = {
     "grüße 🦊": "name",
     "user": {"user_id": "x", "password": "y", "version": 9},
 }
-"""Values of every plain kind, under names that some database gives a meaning."""
-
-
-def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
-    """A session that lives for a day unless told otherwise."""
-    given = {"created": NOW, "expires": LATER, "state": b"state", **fields}
-    return Session(key, user_id, **given)
+"""Values of every plain type, under names that mean something to some database."""
 
 
 async def at_once(*coroutines: Coroutine[Any, Any, T]) -> list[T | BaseException]:
-    """What each of several operations returned or raised that were started together."""
+    """Start several operations at the same time, and return what each of them returned or raised."""
     return await asyncio.gather(*coroutines, return_exceptions=True)
 
 
 def kind(value: Any) -> Any:
-    """A value with the types of all that is in it, as 1, 1.0 and True are equal."""
+    """A value together with the types of everything in it, as 1, 1.0 and True are equal."""
     if isinstance(value, dict):
         return {name: kind(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -82,20 +74,20 @@ def kind(value: Any) -> Any:
 
 
 async def test_an_account_is_kept(store: Store) -> None:
-    """What was added is found again, with its password's hash and a first version."""
+    """An account that was added is found, with its password hash and version 1."""
     account = Account("ada", "$argon2id$hash", {"name": "Ada"})
     await store.add_account(account)
     assert await store.get_account("ada") == Account("ada", "$argon2id$hash", {"name": "Ada"}, 1)
 
 
 async def test_an_unknown_account_is_none(store: Store) -> None:
-    """There is no account that nobody added."""
+    """An account that nobody added does not exist."""
     assert await store.get_account("ada") is None
     assert await store.get_account("") is None
 
 
 async def test_an_account_without_a_password(store: Store) -> None:
-    """No password stays no password, and not an empty one."""
+    """No password is stored as None, not as an empty one."""
     await store.add_account(Account("ada", None))
     account = await store.get_account("ada")
     assert account is not None
@@ -103,7 +95,7 @@ async def test_an_account_without_a_password(store: Store) -> None:
 
 
 async def test_the_values_of_an_account_keep_their_kinds(store: Store) -> None:
-    """Nested values and odd names come back as they went in, each of its own type."""
+    """Nested values and unusual names are read as they were written, with their types."""
     await store.add_account(Account("ada", None, dict(VALUES)))
     account = await store.get_account("ada")
     assert account is not None
@@ -111,7 +103,7 @@ async def test_the_values_of_an_account_keep_their_kinds(store: Store) -> None:
 
 
 async def test_values_that_are_updated_keep_their_kinds(store: Store) -> None:
-    """An update writes what an addition writes, whatever the names."""
+    """An update writes the same as an addition, whatever the names."""
     await store.add_account(Account("ada", None))
     assert await store.update_account("ada", VALUES) is True
     account = await store.get_account("ada")
@@ -120,7 +112,7 @@ async def test_values_that_are_updated_keep_their_kinds(store: Store) -> None:
 
 
 async def test_an_account_is_a_copy(store: Store) -> None:
-    """What is done to an account that was added or read does not reach the store."""
+    """Changing an account object that was added or read does not change the store."""
     added = Account("ada", "hash", {"list": [1]})
     await store.add_account(added)
     added.values["list"].append(2)
@@ -132,15 +124,15 @@ async def test_an_account_is_a_copy(store: Store) -> None:
 
 
 async def test_an_account_is_added_once(store: Store) -> None:
-    """A second account of an id is refused, and changes nothing of the first."""
+    """A second account with the same id is refused, and does not change the first."""
     await store.add_account(Account("ada", "first", {"n": 1}))
     with pytest.raises(UserIDExists):
         await store.add_account(Account("ada", "second", {"n": 2}))
     assert await store.get_account("ada") == Account("ada", "first", {"n": 1})
 
 
-async def test_eight_additions_at_once_make_one_account(store: Store) -> None:
-    """Of eight that come together one succeeds, whole, and seven are told that the id is taken."""
+async def test_concurrent_additions_of_an_account(store: Store) -> None:
+    """Of eight additions at the same time one succeeds, and seven raise ``UserIDExists``."""
     outcomes = await at_once(*(store.add_account(Account("ada", f"hash {n}", {"n": n})) for n in range(8)))
     assert outcomes.count(None) == 1
     assert sum(isinstance(outcome, UserIDExists) for outcome in outcomes) == 7
@@ -149,7 +141,7 @@ async def test_eight_additions_at_once_make_one_account(store: Store) -> None:
 
 
 async def test_user_ids_compare_byte_for_byte(store: Store) -> None:
-    """Ids that look alike are accounts of their own."""
+    """Ids that look alike are different accounts."""
     for n, user_id in enumerate(USER_IDS):
         await store.add_account(Account(user_id, None, {"n": n}))
     for n, user_id in enumerate(USER_IDS):
@@ -159,7 +151,7 @@ async def test_user_ids_compare_byte_for_byte(store: Store) -> None:
 
 
 async def test_an_update_compares_byte_for_byte(store: Store) -> None:
-    """An update reaches the one account of exactly this id."""
+    """An update changes only the account with exactly this id."""
     for user_id in ("abc", "AbC", "abc "):
         await store.add_account(Account(user_id, None))
     assert await store.update_account("AbC", {"n": 1}) is True
@@ -169,7 +161,7 @@ async def test_an_update_compares_byte_for_byte(store: Store) -> None:
 
 
 async def test_a_user_id_of_255_bytes(store: Store) -> None:
-    """The longest ids that accounts may have are told apart to their last byte."""
+    """The longest ids that accounts may have are distinguished to the last byte."""
     longest = "é" * 127 + "a"
     await store.add_account(Account(longest, None, {"n": 1}))
     await store.add_account(Account(longest[:-1] + "b", None, {"n": 2}))
@@ -177,14 +169,14 @@ async def test_a_user_id_of_255_bytes(store: Store) -> None:
 
 
 async def test_an_update_keeps_what_it_does_not_name(store: Store) -> None:
-    """Only the named values change; each update counts one version."""
+    """Only the named fields change; each update increases the version by one."""
     await store.add_account(Account("ada", "hash", {"a": 1, "b": {"c": 2}}))
     assert await store.update_account("ada", {"b": None, "d": [3]}) is True
     assert await store.get_account("ada") == Account("ada", "hash", {"a": 1, "b": None, "d": [3]}, 2)
 
 
 async def test_a_password_is_replaced(store: Store) -> None:
-    """Only the hash that is there is replaced, and the values beside it are kept."""
+    """Only the current hash is replaced, and the custom fields are kept."""
     await store.add_account(Account("ada", "old", {"a": 1}))
     assert await store.replace_password("ada", "other", "new") is False
     assert await store.replace_password("eve", "old", "new") is False
@@ -194,8 +186,8 @@ async def test_a_password_is_replaced(store: Store) -> None:
     assert await store.get_account("ada") == Account("ada", "new", {"a": 1}, 2)
 
 
-async def test_of_many_replacements_one_counts(store: Store) -> None:
-    """Of eight that replace the same hash at once one succeeds."""
+async def test_concurrent_replacements_of_a_password(store: Store) -> None:
+    """Of eight replacements of the same hash at the same time one succeeds."""
     await store.add_account(Account("ada", "old"))
     replaced = await asyncio.gather(*(store.replace_password("ada", "old", f"new {n}") for n in range(8)))
     assert sorted(replaced) == [False] * 7 + [True]
@@ -204,14 +196,14 @@ async def test_of_many_replacements_one_counts(store: Store) -> None:
     assert account.password == f"new {replaced.index(True)}"
 
 
-async def test_an_update_of_no_account(store: Store) -> None:
-    """It is False, and makes none."""
+async def test_updating_an_unknown_account(store: Store) -> None:
+    """An update of an unknown account returns False, and does not create it."""
     assert await store.update_account("ada", {"a": 1}) is False
     assert await store.get_account("ada") is None
 
 
-async def test_updates_at_once_lose_nothing(store: Store) -> None:
-    """Of twenty updates that come together every value is there afterwards."""
+async def test_concurrent_updates(store: Store) -> None:
+    """After twenty updates at the same time every value is present."""
     await store.add_account(Account("ada", "hash"))
     assert await at_once(*(store.update_account("ada", {f"v{n}": n}) for n in range(20))) == [True] * 20
     assert await store.get_account("ada") == Account("ada", "hash", {f"v{n}": n for n in range(20)}, 21)
@@ -221,19 +213,19 @@ async def test_updates_at_once_lose_nothing(store: Store) -> None:
 
 
 async def test_a_session_is_kept(store: Store) -> None:
-    """Every field of a session is found again."""
+    """Every field of a session is stored."""
     session = make_session("k" * 64, "grüße 🦊")
     await store.add_session(session)
     assert await store.get_session("k" * 64) == make_session("k" * 64, "grüße 🦊")
 
 
 async def test_an_unknown_session_is_none(store: Store) -> None:
-    """There is no session that nobody added."""
+    """A session that nobody added does not exist."""
     assert await store.get_session("k") is None
 
 
 async def test_a_session_is_a_copy(store: Store) -> None:
-    """What is done to a session that was added, read or listed does not reach the store."""
+    """Changing a session object that was added, read or listed does not change the store."""
     added = make_session("k")
     await store.add_session(added)
     read = await store.get_session("k")
@@ -250,7 +242,7 @@ async def test_a_session_is_a_copy(store: Store) -> None:
     ids=["empty", "every byte", "zero", "quotes", "no utf-8"],
 )
 async def test_the_state_is_kept_byte_for_byte(store: Store, state: bytes) -> None:
-    """State is bytes, whatever they are, when added and when saved."""
+    """The state can be any bytes, both when added and when saved."""
     await store.add_session(make_session("added", state=state))
     await store.add_session(make_session("saved"))
     assert await store.save_session(make_session("saved", state=state)) is True
@@ -261,7 +253,7 @@ async def test_the_state_is_kept_byte_for_byte(store: Store, state: bytes) -> No
 
 
 async def test_a_state_of_a_mebibyte(store: Store) -> None:
-    """A large state comes back whole."""
+    """A large state is read as it was written."""
     state = bytes(range(256)) * 4096
     await store.add_session(make_session("k", state=state))
     session = await store.get_session("k")
@@ -271,8 +263,8 @@ async def test_a_state_of_a_mebibyte(store: Store) -> None:
     assert await store.get_session("k") == replace(session, state=state[::-1], version=2)
 
 
-async def test_an_expired_session_is_as_if_there_were_none(store: Store) -> None:
-    """It is not found, not listed, not saved, not touched, and nothing brings it back."""
+async def test_an_expired_session_does_not_exist(store: Store) -> None:
+    """An expired session is not found, listed, saved or touched, and nothing revives it."""
     await store.add_session(make_session("k", expires=NOW - 1))
     assert await store.get_session("k") is None
     assert await store.list_sessions("ada") == []
@@ -281,21 +273,21 @@ async def test_an_expired_session_is_as_if_there_were_none(store: Store) -> None
     assert await store.get_session("k") is None
 
 
-async def test_an_expired_session_is_none_to_remove(store: Store) -> None:
-    """To end what has ended is a no-op, whether or not it was swept before."""
+async def test_removing_an_expired_session(store: Store) -> None:
+    """Removing an expired session does nothing, whether or not it was swept before."""
     await store.add_session(make_session("k", expires=NOW - 1))
     assert await store.remove_session("k") is False
 
 
 async def test_expired_sessions_do_not_count_as_removed(store: Store) -> None:
-    """The sessions of an account are those that live."""
+    """Only unexpired sessions count as removed."""
     await store.add_session(make_session("old", expires=NOW - 1))
     await store.add_session(make_session("living"))
     assert await store.remove_sessions("ada") == 1
 
 
 async def test_a_session_expires_while_it_is_kept(store: Store) -> None:
-    """Its time of expiry is looked at when it is read, to a fraction of a second."""
+    """The time of expiry is checked at each read, to a fraction of a second."""
     for life in (0.3, 3, 30):  # on a busy machine the first may be over before the session is read
         end = time.time() + life
         await store.add_session(make_session("k", expires=end))
@@ -309,7 +301,7 @@ async def test_a_session_expires_while_it_is_kept(store: Store) -> None:
 
 
 async def test_a_save_writes_the_state(store: Store) -> None:
-    """The stored version is one higher then; the session that was handed in stays as it is."""
+    """A save increases the stored version by one, and does not change the session object."""
     await store.add_session(make_session("k"))
     session = make_session("k", state=b"new", expires=LATER + 120.5)
     assert await store.save_session(session) is True
@@ -318,7 +310,7 @@ async def test_a_save_writes_the_state(store: Store) -> None:
 
 
 async def test_a_save_writes_nothing_else(store: Store) -> None:
-    """Whose session it is and since when cannot change."""
+    """The user id and the time of creation cannot change."""
     await store.add_session(make_session("k"))
     await store.save_session(make_session("k", "eve", state=b"new", created=NOW + 9))
     assert await store.get_session("k") == make_session("k", state=b"new", version=2)
@@ -326,7 +318,7 @@ async def test_a_save_writes_nothing_else(store: Store) -> None:
 
 
 async def test_a_save_onto_another_version(store: Store) -> None:
-    """It is False when another save came first, and of a version that never was; nothing is written."""
+    """If another save came first, or the version never existed, it returns False and writes nothing."""
     await store.add_session(make_session("k"))
     assert await store.save_session(make_session("k", state=b"first")) is True
     assert await store.save_session(make_session("k", state=b"second")) is False
@@ -335,14 +327,14 @@ async def test_a_save_onto_another_version(store: Store) -> None:
     assert await store.save_session(make_session("k", state=b"fourth", version=2)) is True
 
 
-async def test_a_save_of_no_session(store: Store) -> None:
-    """It is False, and makes none."""
+async def test_saving_an_unknown_session(store: Store) -> None:
+    """A save of an unknown session returns False, and does not create it."""
     assert await store.save_session(make_session("k")) is False
     assert await store.get_session("k") is None
 
 
-async def test_of_eight_saves_at_once_one_counts(store: Store) -> None:
-    """Saves onto the same version exclude each other."""
+async def test_concurrent_saves(store: Store) -> None:
+    """Of eight saves onto the same version one succeeds."""
     await store.add_session(make_session("k"))
     outcomes = await at_once(*(store.save_session(make_session("k", state=b"%d" % n)) for n in range(8)))
     assert sorted(map(str, outcomes)) == ["False"] * 7 + ["True"]
@@ -351,7 +343,7 @@ async def test_of_eight_saves_at_once_one_counts(store: Store) -> None:
 
 
 async def test_nothing_revives_a_session(store: Store) -> None:
-    """After its end neither a save nor a touch brings a session back."""
+    """After its end neither a save nor a touch revives a session."""
     await store.add_session(make_session("k"))
     assert await store.remove_session("k") is True
     assert await store.save_session(make_session("k")) is False
@@ -361,8 +353,8 @@ async def test_nothing_revives_a_session(store: Store) -> None:
     assert await store.list_sessions("ada") == []
 
 
-async def test_an_end_at_once_with_saves(store: Store) -> None:
-    """However saves, touches and an end are mixed, the session has ended afterwards."""
+async def test_an_end_during_saves(store: Store) -> None:
+    """In whatever order saves, touches and an end are mixed, the session has ended afterwards."""
     for n in range(10):
         key = f"k{n}"
         await store.add_session(make_session(key))
@@ -380,16 +372,16 @@ async def test_an_end_at_once_with_saves(store: Store) -> None:
     assert await store.list_sessions("ada") == []
 
 
-async def test_a_touch_sets_the_times_alone(store: Store) -> None:
-    """It makes no new version, so that a save that is under way still counts."""
+async def test_a_touch_sets_only_the_times(store: Store) -> None:
+    """A touch makes no new version, so that a save in progress still succeeds."""
     await store.add_session(make_session("k"))
     assert await store.touch_session("k", LATER + 500.5, NOW) is True
     assert await store.get_session("k") == make_session("k", expires=LATER + 500.5, seen=NOW)
     assert await store.save_session(make_session("k", expires=LATER + 500.5, state=b"new")) is True
 
 
-async def test_a_touch_can_shorten_a_life(store: Store) -> None:
-    """A session that is touched into the past has expired."""
+async def test_a_touch_can_shorten_the_lifetime(store: Store) -> None:
+    """A session whose expiry is set to the past has expired."""
     await store.add_session(make_session("k"))
     assert await store.touch_session("k", LATER - 30, NOW) is True
     assert await store.get_session("k") == make_session("k", expires=LATER - 30, seen=NOW)
@@ -397,14 +389,14 @@ async def test_a_touch_can_shorten_a_life(store: Store) -> None:
     assert await store.get_session("k") is None
 
 
-async def test_a_touch_of_no_session(store: Store) -> None:
-    """It is False, and makes none."""
+async def test_touching_an_unknown_session(store: Store) -> None:
+    """A touch of an unknown session returns False, and does not create it."""
     assert await store.touch_session("k", LATER, NOW) is False
     assert await store.get_session("k") is None
 
 
 async def test_the_sessions_of_an_account(store: Store) -> None:
-    """The living ones of this account are listed whole, the oldest first."""
+    """The unexpired sessions of the account are listed with all fields, the oldest first."""
     for key, age in (("b", 20), ("c", 10), ("a", 30)):
         await store.add_session(make_session(key, created=NOW - age, state=key.encode()))
     await store.add_session(make_session("expired", expires=NOW - 1))
@@ -418,7 +410,7 @@ async def test_the_sessions_of_an_account(store: Store) -> None:
 
 
 async def test_a_list_is_up_to_date(store: Store) -> None:
-    """It follows what is saved, touched and removed."""
+    """The list reflects what is saved, touched and removed."""
     for n in range(3):
         await store.add_session(make_session(f"k{n}", created=NOW + n))
     await store.save_session(make_session("k0", state=b"saved"))
@@ -431,12 +423,12 @@ async def test_a_list_is_up_to_date(store: Store) -> None:
 
 
 async def test_no_sessions(store: Store) -> None:
-    """An account that has none has an empty list."""
+    """An account without sessions has an empty list."""
     assert await store.list_sessions("ada") == []
 
 
 async def test_sessions_belong_to_a_user_byte_for_byte(store: Store) -> None:
-    """To list and to end the sessions of one id leaves those of ids that look alike."""
+    """Listing and removing the sessions of one id does not affect ids that look alike."""
     for user_id in USER_IDS:
         await store.add_session(make_session(f"key of {user_id}", user_id))
     for user_id in USER_IDS:
@@ -447,7 +439,7 @@ async def test_sessions_belong_to_a_user_byte_for_byte(store: Store) -> None:
 
 
 async def test_a_session_is_removed_once(store: Store) -> None:
-    """To end a session again, or one that never was, is a no-op; the others stay."""
+    """Removing a session again, or one that never existed, does nothing; the others stay."""
     await store.add_session(make_session("k"))
     await store.add_session(make_session("other"))
     assert await store.remove_session("k") is True
@@ -457,15 +449,15 @@ async def test_a_session_is_removed_once(store: Store) -> None:
     assert await store.get_session("other") == make_session("other")
 
 
-async def test_of_eight_removals_at_once_one_counts(store: Store) -> None:
-    """A session is ended by one of those who end it together."""
+async def test_concurrent_removals(store: Store) -> None:
+    """Of eight removals at the same time one ends the session."""
     await store.add_session(make_session("k"))
     outcomes = await at_once(*(store.remove_session("k") for _ in range(8)))
     assert sorted(map(str, outcomes)) == ["False"] * 7 + ["True"]
 
 
 async def test_the_sessions_of_an_account_are_removed(store: Store) -> None:
-    """All of them, and nobody else's; how many there were."""
+    """All sessions of the account are removed, and no others; the result is how many there were."""
     for n in range(3):
         await store.add_session(make_session(f"k{n}"))
     await store.add_session(make_session("other", "eve"))
@@ -477,7 +469,7 @@ async def test_the_sessions_of_an_account_are_removed(store: Store) -> None:
 
 
 async def test_one_session_is_kept(store: Store) -> None:
-    """``keep`` spares the session of that key; a key of nobody's spares none."""
+    """``keep`` keeps the session with that key; an unknown key keeps none."""
     for n in range(3):
         await store.add_session(make_session(f"k{n}"))
     assert await store.remove_sessions("ada", keep="k1") == 2
@@ -488,7 +480,7 @@ async def test_one_session_is_kept(store: Store) -> None:
 
 
 async def test_keep_does_not_protect_others(store: Store) -> None:
-    """The key of another account's session spares none of this account, and touches none of that."""
+    """The key of another account's session keeps none of this account, and does not affect the other."""
     await store.add_session(make_session("k"))
     await store.add_session(make_session("other", "eve"))
     assert await store.remove_sessions("ada", keep="other") == 1
@@ -496,7 +488,7 @@ async def test_keep_does_not_protect_others(store: Store) -> None:
 
 
 async def test_a_sweep_drops_what_has_expired(store: Store) -> None:
-    """The living stay as they are; after the last there is nothing left to drop."""
+    """Unexpired sessions are kept; after the last expired one there is nothing left to drop."""
     for n in range(3):
         await store.add_session(make_session(f"old{n}", expires=NOW - 1 - n))
         await store.add_session(make_session(f"living{n}", created=NOW + n))
@@ -508,13 +500,13 @@ async def test_a_sweep_drops_what_has_expired(store: Store) -> None:
     assert await store.sweep() == 0
 
 
-async def test_a_sweep_of_nothing(store: Store) -> None:
-    """It is no error in an empty store."""
+async def test_sweeping_an_empty_store(store: Store) -> None:
+    """A sweep of an empty store is not an error."""
     assert await store.sweep() == 0
 
 
-async def test_a_hundred_sessions_at_once(store: Store) -> None:
-    """Many operations that come together are all done, each to its own session."""
+async def test_a_hundred_concurrent_sessions(store: Store) -> None:
+    """Many operations at the same time are all carried out, each on its own session."""
     keys = [f"key {n}" for n in range(100)]
     await asyncio.gather(*(store.add_session(make_session(key, state=key.encode())) for key in keys))
     found = await asyncio.gather(*(store.get_session(key) for key in keys))
@@ -523,8 +515,8 @@ async def test_a_hundred_sessions_at_once(store: Store) -> None:
     assert await store.list_sessions("ada") == []
 
 
-async def test_an_account_and_a_session_of_one_name(store: Store) -> None:
-    """Accounts and sessions do not meet."""
+async def test_an_account_and_a_session_with_the_same_name(store: Store) -> None:
+    """Accounts and sessions do not share keys."""
     await store.add_account(Account("same", "hash"))
     await store.add_session(make_session("same", "same"))
     await store.remove_session("same")
@@ -532,27 +524,27 @@ async def test_an_account_and_a_session_of_one_name(store: Store) -> None:
 
 
 async def test_a_store_is_closed_twice(store: Store) -> None:
-    """To close a store again neither fails nor hangs."""
+    """Closing a store again neither fails nor hangs."""
     await asyncio.wait_for(store.close(), 20)
     await asyncio.wait_for(store.close(), 20)
 
 
 async def test_a_counter(store: Store) -> None:
-    """It begins at 0, goes up and down, and others are not touched."""
+    """A counter starts at 0, goes up and down, and does not affect others."""
     assert [await store.increment("a", 60) for _ in range(3)] == [1, 2, 3]
     assert await store.increment("a", 60, by=-1) == 2
     assert await store.increment("A", 60) == 1
     assert await store.increment("a ", 60, by=5) == 5
 
 
-async def test_a_counter_of_many(store: Store) -> None:
-    """Each of a hundred that count at once gets a number of its own."""
+async def test_concurrent_increments(store: Store) -> None:
+    """Each of a hundred increments at the same time gets a different number."""
     counted = await asyncio.gather(*(store.increment("a", 60) for _ in range(100)))
     assert sorted(counted) == list(range(1, 101))
 
 
-async def test_a_counter_ends(store: Store) -> None:
-    """Its time is that since it began, not since it was counted last."""
+async def test_a_counter_expires(store: Store) -> None:
+    """The time of a counter runs from its start, not from the last increment."""
     for life in (0.4, 4, 40):  # on a busy machine the first may be over before it is counted again
         key = f"a{life}"
         assert await store.increment(key, life) == 1
@@ -565,7 +557,7 @@ async def test_a_counter_ends(store: Store) -> None:
 
 
 async def test_add_once(store: Store) -> None:
-    """Of many that add a key one is first, until its time has passed."""
+    """Of many additions of a key one is the first, until the time has passed."""
     added = await asyncio.gather(*(store.add_once("a", 60) for _ in range(20)))
     assert sorted(added) == [False] * 19 + [True]
     assert await store.add_once("b", 0.3) is True
@@ -576,7 +568,7 @@ async def test_add_once(store: Store) -> None:
 
 
 async def test_the_sweep_drops_counters(store: Store) -> None:
-    """Those whose time has passed, and no others."""
+    """Counters whose time has passed are dropped, and no others."""
     await store.add_once("old", -1)
     await store.add_once("new", 60)
     assert await store.sweep() in (0, 1)  # a database may have dropped it already
@@ -587,14 +579,14 @@ async def test_the_sweep_drops_counters(store: Store) -> None:
 
 
 async def test_the_key_of_a_session(store: Store) -> None:
-    """The key that a session signs with is kept as it is."""
+    """The signing key of a session is stored unchanged."""
     session = replace(make_session("k"), signing_key=bytes(range(256)))
     await store.add_session(session)
     assert await store.get_session("k") == session
 
 
-async def test_who_a_session_was_made_for(store: Store) -> None:
-    """When it was seen last, and the address and agent, in any script, come back as they were."""
+async def test_the_client_of_a_session(store: Store) -> None:
+    """The time last seen, the address and the agent, in any script, are stored unchanged."""
     session = replace(make_session("k"), seen=NOW + 0.25, address="2001:db8::1", agent="Grüße 🦊 'x'")
     await store.add_session(session)
     assert await store.get_session("k") == session

@@ -1,4 +1,4 @@
-"""What is MongoDB's own: its URL, what it forgets by itself, the client of methods, and how it fails."""
+"""What is specific to MongoDB: its URL, what it drops by itself, the client for methods, and failures."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import uvloop
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.stores.operations import (
-    all_fail,
+from tests.support.limits import WATCHDOG, limits
+from tests.support.servers import Server, free_port
+from tests.support.stores import (
+    assert_all_unavailable,
     cancelled_anywhere,
+    make_session,
     once_available,
     opened,
     operations,
     serves_again,
     write_until_killed,
 )
-from tests.stores.test_contract import make_session
-from tests.support.limits import WATCHDOG, limits
-from tests.support.servers import Server, free_port
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, mongodb, open_store
 
 KIND = "mongodb"
-"""Of the server that is this module's own."""
+"""The kind of server that this module has for itself."""
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def client(url: str) -> AsyncIterator[AsyncMongoClient[dict[str, Any]]]:
 
 
 async def fail_commands(client: AsyncMongoClient[dict[str, Any]], times: int, *commands: str) -> None:
-    """Let the server close the connection in place of answering."""
+    """Make the server close the connection instead of answering."""
     data = {"failCommands": list(commands), "closeConnection": True}
     await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
 
@@ -65,14 +65,14 @@ async def fail_commands(client: AsyncMongoClient[dict[str, Any]], times: int, *c
     ],
 )
 async def test_a_url_that_is_not_understood(url: str) -> None:
-    """It is refused with what to write, and without the password, in its causes too."""
+    """The error says what to write and shows no password, nor do its causes."""
     with pytest.raises(SettingsError, match="write mongodb://user:password@host:27017/toto") as error:
         await open_store(url)
     assert "secret" not in "".join(traceback.format_exception(error.value))
 
 
-async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database cannot be opened; it is told in time which, without the password."""
+async def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening fails in time, with an error that names the database but not the password."""
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 0.3)
     url = f"mongodb://ada:secret@127.0.0.1:{(port := free_port())}"
     with pytest.raises(Unavailable, match=f"Cannot open the database mongodb://.*{port}") as error:
@@ -81,7 +81,7 @@ async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_user_and_a_password(client: AsyncMongoClient[dict[str, Any]], url: str) -> None:
-    """The right one opens the database, for the store and for methods; a wrong one is not shown."""
+    """The right password opens the database, for the store and for methods; a wrong one is not shown."""
     await client.admin.command("createUser", "ada", pwd="a@b/c", roles=["root"])
     async with opened(url.replace("://", "://ada:a%40b%2Fc@") + "?authSource=admin") as store:
         await store.add_account(Account("ada", None))
@@ -94,7 +94,7 @@ async def test_a_user_and_a_password(client: AsyncMongoClient[dict[str, Any]], u
 
 @pytest.mark.parametrize(("path", "name"), [("", "toto"), ("/", "toto"), ("/other", "other")])
 async def test_the_name_of_the_database(own_server: Server, path: str, name: str) -> None:
-    """It is that of the URL, or ``toto``."""
+    """The name of the database is that in the URL, or ``toto``."""
     async with opened(f"mongodb://127.0.0.1:{own_server.port}{path}") as store:
         assert store.db.name == name
         await store.increment("a", 60)
@@ -102,16 +102,16 @@ async def test_the_name_of_the_database(own_server: Server, path: str, name: str
 
 
 def test_a_bare_name() -> None:
-    """``mongodb`` means this machine."""
+    """``mongodb`` means localhost."""
     for url in ("mongodb", "mongodb://"):
         assert mongodb.make_client(url)._seeds == {("localhost", 27017)}
 
 
-# Ready clients, and the client of methods
+# Ready clients, and the client for methods
 
 
 async def test_a_ready_client(client: AsyncMongoClient[dict[str, Any]]) -> None:
-    """It becomes ``db`` and is left open; the store works on its database."""
+    """A ready client becomes ``db`` and stays open; the store uses its database."""
     async with opened(client) as store:
         assert store.db is client
         await store.add_session(make_session("k"))
@@ -120,7 +120,7 @@ async def test_a_ready_client(client: AsyncMongoClient[dict[str, Any]]) -> None:
 
 
 async def test_a_ready_client_of_motor(url: str) -> None:
-    """Whose awaitables are the same."""
+    """A ready client of Motor works like one of pymongo."""
     motor = pytest.importorskip("motor.motor_asyncio")
     client = motor.AsyncIOMotorClient(url)
     async with opened(client) as store:
@@ -135,8 +135,8 @@ async def test_a_ready_client_of_motor(url: str) -> None:
     client.close()
 
 
-async def test_db_is_a_client_of_its_own(own_store: Store) -> None:
-    """It costs no connection before it is used, and is closed with the store."""
+async def test_db_is_a_separate_client(own_store: Store) -> None:
+    """``db`` opens no connection before it is used, and is closed with the store."""
     assert isinstance(own_store.db, AsyncDatabase)
     assert not own_store.db.client._opened
     await own_store.db.notes.insert_one({"_id": 1})
@@ -145,11 +145,11 @@ async def test_db_is_a_client_of_its_own(own_store: Store) -> None:
     assert own_store.db.client._closed
 
 
-# What stands in the database
+# What is stored
 
 
 async def test_mongodb_drops_what_has_expired(own_store: Store) -> None:
-    """Its own sweep does, by an index on the date when it expires."""
+    """MongoDB itself drops what has expired, by an index on the date of expiry."""
     now = time.time()
     await own_store.add_session(make_session("k", expires=now + 100))
     await own_store.touch_session("k", now + 50, now)
@@ -161,8 +161,8 @@ async def test_mongodb_drops_what_has_expired(own_store: Store) -> None:
     assert abs(session["expires_at"].replace(tzinfo=UTC).timestamp() - (now + 50)) < 0.01
 
 
-async def test_names_of_clients_are_no_names_of_fields(own_store: Store) -> None:
-    """The values of an account are one field, whatever they are called."""
+async def test_names_from_clients_are_not_names_of_fields(own_store: Store) -> None:
+    """The custom fields of an account are one field of the document, whatever their names."""
     await own_store.add_account(Account("ada", None, {"$where": {"$gt": ""}, "a.b": 1}))
     document = await own_store.db.toto_accounts.find_one()
     assert set(document) == {"_id", "password", "extra", "version"}
@@ -171,7 +171,7 @@ async def test_names_of_clients_are_no_names_of_fields(own_store: Store) -> None
 
 @pytest.mark.parametrize("value", [{"$gt": ""}, None, 0, ["a"], b"a"])
 async def test_operators_reach_no_query(own_store: Store, value: Any) -> None:
-    """What is no string is refused by the store itself, should a check above it be missing."""
+    """The store itself refuses a value that is not a string, in case a check above it is missing."""
     await own_store.add_account(Account("ada", "hash"))
     await own_store.add_session(make_session("k"))
     for operation in (
@@ -187,8 +187,8 @@ async def test_operators_reach_no_query(own_store: Store, value: Any) -> None:
             await operation
 
 
-async def test_what_a_url_says_does_not_weaken_the_store(url: str) -> None:
-    """A write is on the disks of the majority, and a read knows of it, whatever methods are content with."""
+async def test_a_url_cannot_weaken_the_store(url: str) -> None:
+    """Writes reach the majority and reads see them, whatever the URL asks for on behalf of methods."""
     async with opened(f"{url}?w=1&readPreference=secondaryPreferred") as store:
         assert store.db.write_concern.document == {"w": 1}
         for name in ("_accounts", "_sessions", "_counters"):
@@ -201,14 +201,14 @@ async def test_what_a_url_says_does_not_weaken_the_store(url: str) -> None:
 
 
 async def test_a_read_is_sent_again(own_store: Store, client: AsyncMongoClient[dict[str, Any]]) -> None:
-    """Once, if the connection ends before the answer comes."""
+    """A read is sent again, once, if the connection ends before the answer arrives."""
     await own_store.add_session(make_session("k"))
     await fail_commands(client, 1, "find")
     assert await own_store.get_session("k") == make_session("k")
 
 
 async def test_a_write_is_not_sent_again(own_store: Store, client: AsyncMongoClient[dict[str, Any]]) -> None:
-    """Nobody knows whether it was done; a second time it would count twice."""
+    """A write may have been carried out, and a second one would count twice."""
     await own_store.add_session(make_session("k"))
     for operation, command in (
         (own_store.increment("a", 60), "findAndModify"),
@@ -225,7 +225,7 @@ async def test_a_write_is_not_sent_again(own_store: Store, client: AsyncMongoCli
 
 
 async def test_uvloop(url: str) -> None:
-    """The event loop of ``serve``, whose connections are others."""
+    """All of it works on the event loop of ``serve``, which has different transports."""
 
     async def work() -> None:
         async with opened(url) as store:
@@ -237,12 +237,12 @@ async def test_uvloop(url: str) -> None:
 
 
 async def test_cancelled_operations(own_store: Store) -> None:
-    """Wherever callers are cut off, the others get their own answers."""
+    """Wherever callers are cancelled, the others get their own results."""
     await cancelled_anywhere(own_store, 100)
 
 
 async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits too long for one is told; afterwards all are there again."""
+    """An operation that waits too long for a connection fails; afterwards all are available again."""
     monkeypatch.setattr(mongodb, "POOL_SIZE", 2)
     monkeypatch.setattr(mongodb, "POOL_LIMIT", 0.2)
     async with opened(url) as store:
@@ -266,15 +266,15 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
 
 
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each operation ends in time, on an open connection and on a new one; thawed, the server serves."""
+    """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
     monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)  # of the driver, too
     async with opened(url) as store:
         await once_available(lambda: store.add_session(make_session("kept", "eve")))
         own_server.freeze()
         try:
             with limits(mongodb, OPERATION_LIMIT=0.5, CONNECT_LIMIT=0.4):
-                await all_fail(store)
-                await all_fail(store)
+                await assert_all_unavailable(store)
+                await assert_all_unavailable(store)
                 with pytest.raises(Unavailable, match="Cannot open the database mongodb://127"):
                     await asyncio.wait_for(open_store(url), WATCHDOG)
         finally:
@@ -285,7 +285,7 @@ async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest
 
 
 async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) -> None:
-    """It waits for an answer, but not for long."""
+    """Closing waits for an answer, but not for long."""
     store = await open_store(url)
     await store.db.command("ping")
     waiting = asyncio.ensure_future(store.get_session("k"))
@@ -300,12 +300,12 @@ async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) 
 
 
 async def test_a_server_that_is_killed(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is unavailable; started again, it serves and has all that was acknowledged."""
+    """Operations are unavailable; after a restart the server has everything that was acknowledged."""
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 2)
     async with opened(url) as store:
         acknowledged = await write_until_killed(store, own_server.kill)
         try:
-            await all_fail(store)
+            await assert_all_unavailable(store)
         finally:
             own_server.start()
         await serves_again(store)
@@ -313,8 +313,8 @@ async def test_a_server_that_is_killed(own_server: Server, url: str, monkeypatch
         assert found == [Account(user_id, None) for user_id in acknowledged]
 
 
-async def test_a_restart_while_nobody_asks(own_server: Server, url: str) -> None:
-    """The first operation after it works, also if it writes."""
+async def test_a_restart_while_idle(own_server: Server, url: str) -> None:
+    """The first operation after a restart works, even if it writes."""
     async with opened(url) as store:
         counted = await store.increment("a", 60)
         await store.db.command("ping")

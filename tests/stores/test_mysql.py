@@ -1,4 +1,4 @@
-"""What is MySQL's own: its URL, its two drivers, encryption, and a pool that is handed in ready."""
+"""What is specific to MySQL: its URL, its two drivers, encryption, and a ready pool."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ import asyncmy
 import pytest
 from msgspec.structs import replace
 
-from tests.stores.sql.test_store import NOW, failing, frozen, opened, operations, run, session, told
 from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import Server, mysql
 from tests.support.service import Serve
+from tests.support.sql_stores import (
+    NOW,
+    assert_unavailable,
+    every_operation,
+    frozen,
+    opened,
+    run,
+    session,
+    traceback_of,
+)
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
 from toto_aio.stores.mysql import connect_arguments, in_hexadecimal
-from toto_aio.stores.sql import pool
+from toto_aio.stores.sql import operations, pool
 
 LIBRARIES = {"mysql": asyncmy, "mysql+aiomysql": aiomysql}
 
@@ -39,19 +48,19 @@ def server(servers: Callable[[str], Server]) -> Server:
 
 @pytest.fixture
 def url(server: Server) -> str:
-    """The URL of a new, empty store on it."""
+    """The URL of a new, empty database on it."""
     return mysql.fresh_url(server)
 
 
 @pytest.fixture(params=LIBRARIES)
 def any_url(request: pytest.FixtureRequest, url: str) -> str:
-    """The same for each driver."""
+    """The URL with the scheme of each driver."""
     return url.replace("mysql", request.param, 1)
 
 
 @asynccontextmanager
 async def ready_pool(url: str, **options: Any) -> AsyncIterator[Any]:
-    """A pool as an author may have it: with none of the store's options."""
+    """A pool as an application may have it: with none of the store's options."""
     parts = urlsplit(url)
     ready = await LIBRARIES[parts.scheme].create_pool(
         host=parts.hostname,
@@ -89,7 +98,7 @@ async def ready_pool(url: str, **options: Any) -> AsyncIterator[Any]:
     ],
 )
 def test_urls(url: str, arguments: dict[str, Any]) -> None:
-    """What is not said is localhost, the usual port, and a database of the name toto."""
+    """The defaults are localhost, port 3306, and the database toto."""
     usual = {
         "host": "localhost",
         "port": 3306,
@@ -119,19 +128,19 @@ def test_urls(url: str, arguments: dict[str, Any]) -> None:
     ],
 )
 async def test_urls_that_are_not_understood(url: str) -> None:
-    """The refusal says what to write, and shows no password."""
+    """The error says what to write, and shows no password."""
     with pytest.raises(SettingsError, match="mysql://") as refused:
         await open_store(url)
-    assert "s3cr" not in told(refused.value)
+    assert "s3cr" not in traceback_of(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("change", [("%40ss", "ss"), ("/toto_", "/none_"), ("toto:", "nobody:")])
 async def test_a_database_that_refuses(any_url: str, change: tuple[str, str]) -> None:
-    """A wrong password, database or user is unavailable at the start, for that reason."""
+    """With a wrong password, database or user, opening fails with that reason."""
     with pytest.raises(Unavailable, match=r"Cannot open the database mysql[^:]*://\*\*\*: .*denied") as error:
         await open_store(any_url.replace(*change))
-    assert "%3Aw" not in told(error.value) and ":w" not in told(error.value)
+    assert "%3Aw" not in traceback_of(error.value) and ":w" not in traceback_of(error.value)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +148,7 @@ async def test_a_database_that_refuses(any_url: str, change: tuple[str, str]) ->
     [("mysql", "asyncmy", "'toto-aio[mysql]'"), ("mysql+aiomysql", "aiomysql", "aiomysql")],
 )
 async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str) -> None:
-    """The refusal says what to install."""
+    """The error says what to install."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SettingsError) as refused:
         await open_store(url)
@@ -147,7 +156,7 @@ async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch, url: str, modul
 
 
 async def test_encryption(tmp_path: Path) -> None:
-    """With ``ssl_ca`` the server's certificate must be signed there; with ``ssl`` by somebody known."""
+    """``ssl_ca`` names the authorities of the server's certificate; with ``ssl`` the system's count."""
 
     def command(directory: Path, port: int) -> Sequence[str]:
         files = [f"-keyout {directory}/key -out {directory}/cert", "-subj /CN=localhost"]
@@ -175,7 +184,7 @@ async def test_encryption(tmp_path: Path) -> None:
 
 
 async def test_both_drivers(any_url: str) -> None:
-    """Each keeps text, bytes, numbers and counters as they are."""
+    """Each driver stores text, bytes, numbers and counters unchanged."""
     every = replace(session("grüße 🦊 "), state=bytes(range(256)), signing_key=b"'\\\0\n", agent="'\\%s ? 🦊")
     async with opened(any_url) as store:
         assert isinstance(store.db, LIBRARIES[any_url.partition("://")[0]].Pool)
@@ -194,7 +203,7 @@ async def test_both_drivers(any_url: str) -> None:
 
 
 async def test_cancelled_operations_of_both_drivers(any_url: str) -> None:
-    """An operation that is cut off leaves the next one the answer to its own question."""
+    """After an operation is cancelled, the next one gets its own result."""
     async with opened(any_url) as store:
         for n in range(5):
             await store.add_account(Account(f"user {n}", f"hash {n}"))
@@ -208,25 +217,25 @@ async def test_cancelled_operations_of_both_drivers(any_url: str) -> None:
                 assert await store.get_account(f"user {n}") == Account(f"user {n}", f"hash {n}")
 
 
-def test_bytes_for_a_driver_that_takes_none() -> None:
-    """They are sent as hexadecimal digits."""
+def test_bytes_in_hexadecimal() -> None:
+    """Bytes are sent as hexadecimal digits."""
     statement = in_hexadecimal("a = ? AND b = ? AND c = ?", ["x", b"\xff", 1.5])
     assert statement == ("a = %s AND b = UNHEX(%s) AND c = %s", ["x", "ff", 1.5])
 
 
 async def test_a_value_that_is_too_long(url: str) -> None:
-    """It is refused and not cut, though the server may do so by default."""
+    """A value that is too long is refused, not truncated, as some servers do by default."""
     async with opened(url) as store:
         with pytest.raises(Unavailable):
             await store.add_account(Account("x" * 3000, None))
         assert await run(store, "SELECT count(*) FROM toto_accounts") == [(0,)]
 
 
-# The methods' own pool
+# The pool for methods
 
 
-async def test_db_is_a_pool_of_its_own(any_url: str) -> None:
-    """A transaction of a method's neither sees half of what the store does, nor holds it up."""
+async def test_db_is_a_separate_pool(any_url: str) -> None:
+    """A method's transaction does not see half of what the store does, and does not block it."""
     async with opened(any_url) as store:
         async with store.db.acquire() as connection:
             await connection.begin()
@@ -241,14 +250,14 @@ async def test_db_is_a_pool_of_its_own(any_url: str) -> None:
 
 
 async def test_a_connection_that_a_method_kept(any_url: str) -> None:
-    """A store that is closed does not wait for it for ever."""
+    """Closing a store does not wait forever for a connection that a method has kept."""
     store = await open_store(any_url)
     await store.db.acquire()
     await asyncio.wait_for(store.close(), WATCHDOG)
 
 
 async def test_a_method_has_the_pool(serve: Serve, url: str) -> None:
-    """``handler.connection.db`` works on the same database as the store."""
+    """``handler.connection.db`` is a pool on the same database as the store."""
 
     async def names(handler: Handler, parameters: dict[str, str]) -> list[str]:
         async with handler.connection.db.acquire() as connection, connection.cursor() as cursor:
@@ -261,12 +270,12 @@ async def test_a_method_has_the_pool(serve: Serve, url: str) -> None:
     assert await service.result("names") == ["ada", "eve"]
 
 
-# A pool that is ready
+# A ready pool
 
 
 @pytest.mark.parametrize("options", [{}, {"autocommit": True}], ids=["no autocommit", "autocommit"])
 async def test_a_ready_pool(any_url: str, options: dict[str, Any]) -> None:
-    """The store works with it, commits what it writes, and leaves it open."""
+    """The store uses the pool, commits what it writes, and leaves the pool open."""
     async with ready_pool(any_url, **options) as ready:
         store = await open_store(ready)
         assert store.db is ready
@@ -285,27 +294,27 @@ async def test_a_ready_pool(any_url: str, options: dict[str, Any]) -> None:
 
 
 async def test_a_ready_pool_in_use(any_url: str) -> None:
-    """While others have all its connections, an operation is unavailable within the limit."""
+    """While all connections of the pool are in use, an operation is unavailable within the limit."""
     async with ready_pool(any_url, maxsize=2) as ready:
         store = await open_store(ready)
         async with ready.acquire(), ready.acquire():
             with limits(pool, POOL_LIMIT=0.2):
-                await failing(store.get_session("k"))
+                await assert_unavailable(store.get_session("k"))
         assert await store.get_session("k") is None
 
 
 async def test_a_ready_pool_on_a_server_that_restarts() -> None:
-    """Frozen it is unavailable within the limit; after a restart the first operations work."""
+    """Operations are unavailable within the limit while frozen; after a restart the first ones work."""
     with mysql.server() as server:
         url = mysql.fresh_url(server)
         for scheme in LIBRARIES:
             async with ready_pool(url.replace("mysql", scheme, 1), maxsize=5) as ready:
                 store = await open_store(ready)
                 await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
-                with frozen(server), limits(pool, OPERATION_LIMIT=0.3):
-                    await asyncio.gather(*(failing(store.get_account("ada")) for _ in range(5)))
+                with frozen(server), limits(operations, OPERATION_LIMIT=0.3):
+                    await asyncio.gather(*(assert_unavailable(store.get_account("ada")) for _ in range(5)))
                 await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
                 server.stop()
                 server.start()
-                for _, call in reversed(operations(store)[4:] + operations(store)[:3]):
+                for _, call in reversed(every_operation(store)[4:] + every_operation(store)[:3]):
                     await call()

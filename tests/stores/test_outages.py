@@ -1,4 +1,4 @@
-"""A whole service on a real database that fails: what its callers are told, and how it comes back."""
+"""A whole service on a real database that fails: what its clients receive, and how it recovers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.support.service import Serve, Service, eventually
 from toto_aio import redis_connection
 from toto_aio.invocation import authenticated, cancellable
 from toto_aio.stores import mongodb
-from toto_aio.stores.sql import pool
+from toto_aio.stores.sql import operations
 
 SHORT = {
     "mongodb": (mongodb, {"OPERATION_LIMIT": 1.0}),
-    "mysql": (pool, {"OPERATION_LIMIT": 1.0}),
-    "postgresql": (pool, {"OPERATION_LIMIT": 1.0}),
+    "mysql": (operations, {"OPERATION_LIMIT": 1.0}),
+    "postgresql": (operations, {"OPERATION_LIMIT": 1.0}),
     "redis": (redis_connection, {"OPERATION_LIMIT": 1.0}),
 }
-"""For each kind the limit of an operation, a short one: where it is stored, and what it is."""
+"""For each kind a short limit of an operation: the module that has it, and its value."""
 
 
 @authenticated
@@ -44,7 +44,7 @@ async def count(handler: Any, parameters: dict[str, Any]) -> int:
 
 
 async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
-    """The parameters, which need no database."""
+    """The parameters, without the database."""
     return parameters
 
 
@@ -53,21 +53,21 @@ METHODS = {"who": who, "count": count, "echo": echo}
 
 @pytest.fixture(params=SERVER_KINDS, scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Server]]:
-    """A server of this module's own, of each kind."""
+    """A server of each kind for this module only."""
     module = server_module(str(request.param))
     with module.server() as server:
         yield module, server
 
 
 async def calls(service: Service, session: str, times: int) -> list[dict[str, Any]]:
-    """The answers to so many calls at once."""
+    """The responses to ``times`` calls at the same time."""
     return list(await asyncio.gather(*(service.call("count", session=session) for _ in range(times))))
 
 
 async def test_killed_under_load(
     serve: Serve, server: tuple[Any, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call is answered; what was counted is there afterwards, and service is back by itself."""
+    """Each call is answered in time; afterwards the service recovers, with everything that was counted."""
     module, database = server
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 2)  # in which its driver looks for a server
     service = await serve(METHODS, database=module.fresh_url(database))
@@ -89,7 +89,7 @@ async def test_killed_under_load(
 
 
 async def test_frozen(serve: Serve, server: tuple[Any, Server]) -> None:
-    """Calls are answered with 1011 within their limit, others as ever; and it goes on where it was."""
+    """Calls that need the database get 1011 in time, and others work as usual; then service resumes."""
     module, database = server
     service = await serve(METHODS, database=module.fresh_url(database))
     session = await service.create()
@@ -109,8 +109,8 @@ async def test_frozen(serve: Serve, server: tuple[Any, Server]) -> None:
     assert await service.result("count", session=session) == 2
 
 
-async def test_restarted_while_nobody_called(serve: Serve, server: tuple[Any, Server]) -> None:
-    """The connections that it has cut are not used any more: the first call, which writes, is served."""
+async def test_restarted_while_idle(serve: Serve, server: tuple[Any, Server]) -> None:
+    """Connections that the restart has cut are not used again: the first call, a write, succeeds."""
     module, database = server
     service = await serve(METHODS, database=module.fresh_url(database))
     session = await service.create()
@@ -122,7 +122,7 @@ async def test_restarted_while_nobody_called(serve: Serve, server: tuple[Any, Se
 
 
 async def test_clients_that_leave(serve: Serve, server: tuple[Any, Server]) -> None:
-    """Half of all calls are given up at any moment: no answer is another's, and nothing is left behind."""
+    """Half of the calls are cancelled at random: no response goes to the wrong call, and nothing leaks."""
     module, database = server
     service = await serve({**METHODS, "who": cancellable(_copy(who))}, database=module.fresh_url(database))
     sessions = {user: await service.create(user) for user in ("ada", "bob", "eve")}
@@ -143,7 +143,7 @@ async def test_clients_that_leave(serve: Serve, server: tuple[Any, Server]) -> N
 
 
 def _copy(function: Any) -> Any:
-    """The same method, for decorators that the other is not to have."""
+    """A copy of a method, to add decorators that the original must not have."""
 
     @authenticated
     async def invoke(handler: Any, parameters: dict[str, Any]) -> Any:
@@ -153,7 +153,7 @@ def _copy(function: Any) -> Any:
 
 
 async def serves_again(service: Service, session: str) -> None:
-    """It has to, without anybody's doing."""
+    """The service must work again within a second, with nothing restarted."""
     answer: dict[str, Any] = {}
     async with asyncio.timeout(WATCHDOG):
         while answer.get("result") != "ada":
@@ -161,7 +161,7 @@ async def serves_again(service: Service, session: str) -> None:
 
 
 async def test_a_transaction_whose_client_leaves(serve: Serve, servers: Any) -> None:
-    """The method is cancelled, its transaction rolled back, and its connection given back."""
+    """The method is cancelled, its transaction rolled back, and its connection released."""
     kind = "postgresql"
     begun = 0
 
@@ -191,15 +191,17 @@ async def test_a_transaction_whose_client_leaves(serve: Serve, servers: Any) -> 
 
 
 async def test_sessions_in_another_store(serve: Serve, servers: Any) -> None:
-    """Accounts in PostgreSQL, sessions and attempts in Redis: two settings and nothing else."""
+    """Accounts in PostgreSQL, sessions and counters in Redis: two settings and nothing else."""
     accounts = server_module("postgresql").fresh_url(servers("postgresql"))
     sessions = server_module("redis").fresh_url(servers("redis"))
 
-    async def look(handler: Any, parameters: dict[str, Any]) -> int:
+    async def count_sessions(handler: Any, parameters: dict[str, Any]) -> int:
         db = handler.connection.db
         return int(await db.fetchval("SELECT (SELECT count(*) FROM toto_sessions)"))
 
-    service = await serve({**METHODS, "look": look}, database=accounts, session_store=sessions)
+    service = await serve(
+        {**METHODS, "count_sessions": count_sessions}, database=accounts, session_store=sessions
+    )
     session = await service.create()
     assert await service.result("count", session=session) == 1
-    assert await service.result("look") == 0
+    assert await service.result("count_sessions") == 0

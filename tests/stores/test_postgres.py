@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: its URL, its driver, and a pool that is handed in ready."""
+"""What is specific to PostgreSQL: its URL, its driver, and a ready pool."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from collections.abc import Callable
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from tests.stores.sql.test_store import failing, frozen, opened, operations, run, session, told
 from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import Server, postgresql
 from tests.support.service import Serve
+from tests.support.sql_stores import (
+    assert_unavailable,
+    every_operation,
+    frozen,
+    opened,
+    run,
+    session,
+    traceback_of,
+)
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
 from toto_aio.stores.postgres import data_source, numbered
-from toto_aio.stores.sql import pool
+from toto_aio.stores.sql import operations, pool
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def server(servers: Callable[[str], Server]) -> Server:
 
 @pytest.fixture
 def url(server: Server) -> str:
-    """The URL of a new, empty store on it."""
+    """The URL of a new, empty database on it."""
     return postgresql.fresh_url(server)
 
 
@@ -52,7 +60,7 @@ def url(server: Server) -> str:
     ],
 )
 def test_urls(url: str, dsn: str) -> None:
-    """What is not said is localhost, and a database of the name toto."""
+    """The defaults are localhost and the database toto."""
     assert data_source(url) == dsn
 
 
@@ -73,29 +81,29 @@ def test_urls(url: str, dsn: str) -> None:
     ],
 )
 async def test_urls_that_are_not_understood(url: str) -> None:
-    """The refusal says what to write, and shows no password."""
+    """The error says what to write, and shows no password."""
     with pytest.raises(SettingsError, match="postgresql://") as refused:
         await open_store(url)
-    assert "s3cr" not in told(refused.value)
+    assert "s3cr" not in traceback_of(refused.value)
     assert "\n" not in str(refused.value)
 
 
 async def test_an_option_of_the_url(url: str) -> None:
-    """What the driver does not know itself is a setting of the server."""
+    """An option that the driver does not know is passed to the server as a setting."""
     async with opened(f"{url}&application_name=of%20the%20test") as store:
         assert await run(store, "SHOW application_name") == [("of the test",)]
 
 
 @pytest.mark.parametrize("change", [("%40ss", "ss"), ("/postgres?", "/none?"), ("postgres:", "nobody:")])
 async def test_a_database_that_refuses(url: str, change: tuple[str, str]) -> None:
-    """A wrong password, database or user is unavailable at the start, for that reason."""
+    """With a wrong password, database or user, opening fails with that reason."""
     with pytest.raises(Unavailable, match=r"Cannot open the database postgresql://\*\*\*: .+") as error:
         await open_store(url.replace(*change))
-    assert "%3Aw" not in told(error.value) and ":w" not in told(error.value)
+    assert "%3Aw" not in traceback_of(error.value) and ":w" not in traceback_of(error.value)
 
 
 async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal says what to install."""
+    """The error says what to install."""
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     monkeypatch.delitem(sys.modules, "toto_aio.stores.postgres")
     with pytest.raises(
@@ -105,12 +113,12 @@ async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_placeholders() -> None:
-    """Each ? gets its number."""
+    """Each ? becomes a numbered placeholder."""
     assert numbered("a = ? AND b = ?") == "a = $1 AND b = $2"
 
 
 async def test_the_zero_character(url: str) -> None:
-    """PostgreSQL cannot store it; whoever logs in with it is nobody, and is counted."""
+    """PostgreSQL cannot store it; a user id that contains it is unknown, and is still counted."""
     async with opened(url) as store:
         assert await store.get_account("a\0") is None
         assert await store.list_sessions("a\0") == []
@@ -118,18 +126,18 @@ async def test_the_zero_character(url: str) -> None:
 
 
 async def test_a_value_that_cannot_be_sent(url: str) -> None:
-    """It is no fault of the database's, which goes on."""
+    """A value that cannot be sent is not reported as an error of the database, which continues to work."""
     async with opened(url) as store:
         with pytest.raises(asyncpg.DataError, match="surrogates"):
             await store.get_account("\ud800")
         assert await store.increment("a", 60) == 1
 
 
-# The methods' own pool
+# The pool for methods
 
 
-async def test_db_is_a_pool_of_its_own(url: str) -> None:
-    """A transaction of a method's neither sees half of what the store does, nor holds it up."""
+async def test_db_is_a_separate_pool(url: str) -> None:
+    """A method's transaction does not see half of what the store does, and does not block it."""
     async with opened(url) as store:
         assert isinstance(store.db, asyncpg.Pool)
         async with store.db.acquire() as connection, connection.transaction(isolation="serializable"):
@@ -141,23 +149,23 @@ async def test_db_is_a_pool_of_its_own(url: str) -> None:
 
 
 async def test_all_of_db_in_use(url: str) -> None:
-    """Methods that hold every connection of theirs do not keep the store from its work."""
+    """Methods that hold all connections of ``db`` do not block the store."""
     async with opened(url) as store:
-        held = [await store.db.acquire() for _ in range(pool.SIZE)]
+        held = [await store.db.acquire() for _ in range(pool.MAX_SIZE)]
         await store.add_account(Account("ada", "hash"))
         for connection in held:
             await store.db.release(connection)
 
 
 async def test_a_connection_that_a_method_kept(url: str) -> None:
-    """A store that is closed does not wait for it for ever."""
+    """Closing a store does not wait forever for a connection that a method has kept."""
     store = await open_store(url)
     await store.db.acquire()
     await asyncio.wait_for(store.close(), WATCHDOG)
 
 
 async def test_a_method_has_the_pool(serve: Serve, url: str) -> None:
-    """``handler.connection.db`` works on the same database as the store."""
+    """``handler.connection.db`` is a pool on the same database as the store."""
 
     async def names(handler: Handler, parameters: dict[str, str]) -> list[str]:
         rows = await handler.connection.db.fetch("SELECT user_id FROM toto_accounts ORDER BY user_id")
@@ -169,11 +177,11 @@ async def test_a_method_has_the_pool(serve: Serve, url: str) -> None:
     assert await service.result("names") == ["ada", "eve"]
 
 
-# A pool that is ready
+# A ready pool
 
 
 async def test_a_ready_pool(url: str) -> None:
-    """The store works with it and leaves it open, with every connection given back."""
+    """The store uses the pool and leaves it open, with every connection released."""
     async with asyncpg.create_pool(url, min_size=0, max_size=3) as ready:
         store = await open_store(ready)
         assert store.db is ready
@@ -185,8 +193,8 @@ async def test_a_ready_pool(url: str) -> None:
         assert await ready.fetchval("SELECT count(*) FROM toto_sessions") == 1
 
 
-async def test_a_pool_of_a_class_of_its_own(url: str) -> None:
-    """What is derived from the driver's pool is known, too."""
+async def test_a_subclass_of_the_pool(url: str) -> None:
+    """A subclass of the driver's pool is accepted, too."""
 
     class TheirPool(asyncpg.Pool):  # type: ignore[misc]
         __slots__ = ()
@@ -199,18 +207,18 @@ async def test_a_pool_of_a_class_of_its_own(url: str) -> None:
 
 
 async def test_a_ready_pool_in_use(url: str) -> None:
-    """While others have all its connections, an operation is unavailable within the limit."""
+    """While all connections of the pool are in use, an operation is unavailable within the limit."""
     async with asyncpg.create_pool(url, min_size=0, max_size=2) as ready:
         store = await open_store(ready)
         async with ready.acquire(), ready.acquire():
             with limits(pool, POOL_LIMIT=0.2):
-                await failing(store.get_session("k"))
+                await assert_unavailable(store.get_session("k"))
         assert await store.get_session("k") is None
         await store.close()
 
 
 async def test_cancelled_operations_on_a_ready_pool(url: str) -> None:
-    """A connection whose operation was cut off is closed, and the others go on."""
+    """The connection of a cancelled operation is closed, and other operations continue."""
     async with asyncpg.create_pool(url, min_size=0, max_size=3) as ready:
         store = await open_store(ready)
         await store.add_session(session("k"))
@@ -228,16 +236,16 @@ async def test_cancelled_operations_on_a_ready_pool(url: str) -> None:
 
 
 async def test_a_ready_pool_on_a_server_that_restarts() -> None:
-    """Frozen it is unavailable within the limit; after a restart the first operations work."""
+    """Operations are unavailable within the limit while frozen; after a restart the first ones work."""
     with postgresql.server() as server:
         async with asyncpg.create_pool(postgresql.url(server), min_size=0, max_size=5) as ready:
             store = await open_store(ready)
             await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
-            with frozen(server), limits(pool, OPERATION_LIMIT=0.3, CLOSE_LIMIT=0.2):
-                await asyncio.gather(*(failing(store.get_account("ada")) for _ in range(5)))
+            with frozen(server), limits(operations, OPERATION_LIMIT=0.3), limits(pool, CLOSE_LIMIT=0.2):
+                await asyncio.gather(*(assert_unavailable(store.get_account("ada")) for _ in range(5)))
             await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
             server.stop()
             server.start()
-            for _, call in reversed(operations(store)):
+            for _, call in reversed(every_operation(store)):
                 await call()
             await store.close()

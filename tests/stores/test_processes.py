@@ -1,4 +1,4 @@
-"""Several real processes on one store; each waits for a word from the test, so that all go at once."""
+"""Several real processes on one store. Each waits for a line from the test, so that all start together."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ asyncio.run(main())
 async def processes(
     tmp_path: Path, url: str, count: int, body: str, *arguments: str
 ) -> AsyncIterator[list[Process]]:
-    """So many processes that run ``body`` and have come to its ``wait_for_start``; killed in the end."""
+    """``count`` processes that run ``body`` and have reached ``wait_for_start``; killed at the end."""
     script = tmp_path / "script.py"
     script.write_text(PRELUDE.format(body="\n    ".join(body.strip().splitlines())))
     command = [sys.executable, "-W", "error", str(script), url]
@@ -87,14 +87,14 @@ async def processes(
 
 
 def start(processes: list[Process]) -> None:
-    """Give each process the word."""
+    """Let each process continue."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(b"start\n")
 
 
 async def outputs(processes: list[Process]) -> list[list[str]]:
-    """The lines that each process wrote until it ended, well."""
+    """The lines that each process wrote until it ended, which must be without an error."""
     answers = await asyncio.gather(*(process.communicate() for process in processes))
     for process, (_, errors) in zip(processes, answers, strict=True):
         assert (process.returncode, errors.decode()) == (0, "")
@@ -103,14 +103,14 @@ async def outputs(processes: list[Process]) -> list[list[str]]:
 
 @pytest.fixture
 def passwords() -> Passwords:
-    """Hashes that cost little."""
+    """Password hashing that costs little."""
     return Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 async def test_a_hundred_updates_count_a_hundred(
     tmp_path: Path, shared_url: str, passwords: Passwords
 ) -> None:
-    """Four processes add one to the same session's number 25 times each, all at once, and none is lost."""
+    """Four processes increment a number in one session 25 times each, at the same time, and none is lost."""
     store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
     session = await sessions.create("ada")
@@ -142,7 +142,7 @@ await store.close()
 async def test_saves_of_other_keys_keep_each_other(
     tmp_path: Path, shared_url: str, passwords: Passwords
 ) -> None:
-    """Four processes write ten keys each to one session, all at once: all forty are there."""
+    """Four processes write ten keys each to one session, at the same time: all forty are kept."""
     store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
     session = await sessions.create("ada")
@@ -165,7 +165,7 @@ await store.close()
 
 
 async def test_updates_of_an_account_keep_each_other(tmp_path: Path, shared_url: str) -> None:
-    """Four processes write ten values each to one account, all at once: all forty are there."""
+    """Four processes write ten fields each to one account, at the same time: all forty are kept."""
     store = await open_store(shared_url)
     await store.add_account(Account("ada", "hash"))
     body = """
@@ -185,7 +185,7 @@ await store.close()
 
 @pytest.mark.parametrize("count", [2, 4])
 async def test_one_account_is_made_once(tmp_path: Path, shared_url: str, count: int) -> None:
-    """Of the processes that create an account at once one makes it; the others hear that it exists."""
+    """Of processes that create an account at the same time one succeeds; the others get ``UserIDExists``."""
     body = """
 store = await open_store(url)
 accounts = sessions_in(store).accounts
@@ -213,7 +213,7 @@ await store.close()
 
 
 async def test_four_processes_open_a_new_store(tmp_path: Path, shared_url: str) -> None:
-    """They make the tables at once, and each can write to them."""
+    """Four processes create the tables at the same time, and each can write to them."""
     body = """
 wait_for_start()
 store = await open_store(url)
@@ -229,10 +229,10 @@ await store.close()
     await store.close()
 
 
-async def test_an_end_wins_over_saves_under_way(
+async def test_an_end_wins_over_saves_in_progress(
     tmp_path: Path, shared_url: str, passwords: Passwords
 ) -> None:
-    """While processes save to a session and renew it, another ends it: nothing brings it back."""
+    """While processes save and renew a session, another ends it: nothing revives it."""
     store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
     session = await sessions.create("ada")
@@ -250,7 +250,7 @@ try:
         await session.save()
         await store.touch_session(key, session.expires + session["n"], time.time())
         if session["n"] == 3:
-            say("under way")
+            say("in progress")
 except InvalidSessionID:
     assert not await store.touch_session(key, session.expires, time.time())
     assert not await store.save_session(session.record)
@@ -262,7 +262,7 @@ await store.close()
         start(started)
         for process in started:
             assert process.stdout is not None
-            assert await process.stdout.readline() == b"under way\n"
+            assert await process.stdout.readline() == b"in progress\n"
         await sessions.end(session)
         ends = await outputs(started)
     assert [lines[-1] for lines in ends] == ["ended"] * 3
@@ -272,7 +272,7 @@ await store.close()
 
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, shared_url: str) -> None:
-    """A process that is killed in the middle of its writes loses none that it was told of."""
+    """A process that is killed in the middle of its writes loses none that was acknowledged."""
     body = """
 store = await open_store(url)
 wait_for_start()

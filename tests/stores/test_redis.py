@@ -1,4 +1,4 @@
-"""What is Redis's own: its URL, its one connection, what it forgets by itself, and the client of methods."""
+"""What is specific to Redis: its URL, what it drops by itself, and the client for methods."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ import pytest
 from redis.asyncio import Redis, Sentinel
 
 import tests.support.servers.redis
-from tests.stores.operations import opened, operations
-from tests.stores.test_contract import make_session
 from tests.support.servers import Server, free_port
+from tests.support.stores import make_session, opened, operations
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, open_store
-from toto_aio.stores.redis import connection_pool
 
 KIND = "redis"
-"""Of the server that is this module's own."""
+"""The kind of server that this module has for itself."""
 
 NOW = time.time()
 
 
-def told(error: BaseException) -> str:
-    """All that a log would have of an error, but for the lines of this file."""
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an error, as a log would have it, without the lines of this file."""
     lines = "".join(traceback.format_exception(error)).splitlines()
     befores = ["", *lines[:-1]]
     return "\n".join(line for before, line in zip(befores, lines, strict=True) if __file__ not in before)
@@ -37,32 +35,13 @@ def told(error: BaseException) -> str:
 
 @pytest.fixture
 async def admin(url: str) -> AsyncIterator[Any]:
-    """Another client of the database; who speaks to the server in its words."""
+    """Another client of the database, which sends commands of its own."""
     client = Redis.from_url(url)
     yield client
     await client.aclose()
 
 
 # The URL
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("redis", {}),
-        ("redis://", {}),
-        ("redis://cache", {"host": "cache"}),
-        ("redis://cache:1/2", {"host": "cache", "port": 1, "db": 2}),
-        ("redis://ada:a%40b%2F@cache/", {"username": "ada", "password": "a@b/", "host": "cache"}),
-        ("redis://:secret@[::1]:7/0", {"password": "secret", "host": "::1", "port": 7, "db": 0}),
-        ("rediss://cache?ssl_check_hostname=no", {"host": "cache", "ssl_check_hostname": False}),
-    ],
-)
-def test_urls(url: str, expected: dict[str, Any]) -> None:
-    """What a URL says is how the connections are made."""
-    given = connection_pool(url).connection_kwargs
-    names = "host port db username password ssl_check_hostname".split()
-    assert {name: given[name] for name in names if name in given} == expected
 
 
 @pytest.mark.parametrize(
@@ -83,29 +62,29 @@ def test_urls(url: str, expected: dict[str, Any]) -> None:
     ],
 )
 async def test_a_url_that_is_not_understood(url: str) -> None:
-    """It is refused with what to write, and without the password, in its causes too."""
+    """The error says what to write and shows no password, nor do its causes."""
     with pytest.raises(SettingsError, match="write redis://user:password@host:6379/0") as error:
         await open_store(url)
-    assert "secret" not in told(error.value)
+    assert "secret" not in traceback_of(error.value)
 
 
-async def test_nobody_listens() -> None:
-    """The database cannot be opened; it is told which, without the password."""
+async def test_no_server() -> None:
+    """The error names the database that cannot be opened, without the password."""
     port = free_port()
     with pytest.raises(Unavailable, match=f"Cannot open the database redis://.*{port}") as error:
         await open_store(f"redis://:secret@127.0.0.1:{port}/0")
-    assert "secret" not in told(error.value)
+    assert "secret" not in traceback_of(error.value)
 
 
 async def test_a_wrong_password(own_server: Server, url: str) -> None:
-    """What the server says of it is told, but not the password."""
+    """The error includes the message of the server, but not the password."""
     with pytest.raises(Unavailable, match=r"AUTH|WRONGPASS") as error:
         await open_store(url.replace("://", "://ada:secret@"))
-    assert "secret" not in told(error.value)
+    assert "secret" not in traceback_of(error.value)
 
 
 async def test_a_user_and_a_password(admin: Any, url: str) -> None:
-    """Those of the URL open the database, for the store and for methods."""
+    """The user and password in the URL open the database, for the store and for methods."""
     await admin.execute_command("ACL", "SETUSER", "ada", "on", ">a@b/c", "~toto:*", "+@all")
     async with opened(url.replace("://", "://ada:a%40b%2Fc@")) as store:
         await store.add_account(Account("ada", None))
@@ -114,16 +93,16 @@ async def test_a_user_and_a_password(admin: Any, url: str) -> None:
 
 
 async def test_a_database_that_does_not_exist(own_server: Server) -> None:
-    """A number that the server does not have is told."""
+    """The error says that the server has no database with that number."""
     with pytest.raises(Unavailable, match="out of range"):
         await open_store(f"redis://127.0.0.1:{own_server.port}/{tests.support.servers.redis.DATABASES}")
 
 
-# Ready clients, and the client of methods
+# Ready clients, and the client for methods
 
 
 async def test_a_ready_client(admin: Any) -> None:
-    """It becomes ``db`` and is left open; the store works on its database."""
+    """A ready client becomes ``db`` and stays open; the store uses its database."""
     async with opened(admin) as store:
         assert store.db is admin
         await store.add_session(make_session("k"))
@@ -132,7 +111,7 @@ async def test_a_ready_client(admin: Any) -> None:
 
 
 async def test_a_ready_client_on_a_socket_that_decodes(own_server: Server) -> None:
-    """However a client is set up, the store reads bytes."""
+    """However a client is configured, the store reads bytes."""
     client = Redis(unix_socket_path=f"{own_server.directory}/socket", db=999, decode_responses=True)
     async with opened(client) as store:
         session = make_session("k", state=bytes(range(256)))
@@ -141,14 +120,14 @@ async def test_a_ready_client_on_a_socket_that_decodes(own_server: Server) -> No
     await client.aclose()
 
 
-async def test_a_client_that_does_not_fit() -> None:
-    """A client that looks for its server by itself is refused."""
+async def test_a_sentinel_client() -> None:
+    """A client that finds its server through Sentinel is refused."""
     with pytest.raises(SettingsError, match=r"give a redis\.asyncio\.Redis of one server"):
         await open_store(Sentinel([("localhost", 1)]).master_for("toto"))  # type: ignore[no-untyped-call]
 
 
-async def test_db_is_a_client_of_its_own(own_store: Store, admin: Any) -> None:
-    """It costs no connection before it is used, and is closed with the store."""
+async def test_db_is_a_separate_client(own_store: Store, admin: Any) -> None:
+    """``db`` opens no connection before it is used, and is closed with the store."""
     address = f"127.0.0.1:{admin.connection_pool.connection_kwargs['port']}"
 
     async def count() -> int:
@@ -165,11 +144,11 @@ async def test_db_is_a_client_of_its_own(own_store: Store, admin: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-# What Redis forgets by itself
+# What Redis drops by itself
 
 
 async def test_redis_drops_sessions(own_store: Store, admin: Any) -> None:
-    """A session has the life of Redis's key, which a save keeps and a touch renews."""
+    """A session expires with its key in Redis; a save keeps the time, and a touch sets it."""
     await own_store.add_session(make_session("k", expires=time.time() + 1000))
     assert 980_000 < await admin.pttl("toto:session:k") <= 1_000_001
     await own_store.save_session(make_session("k"))
@@ -181,7 +160,7 @@ async def test_redis_drops_sessions(own_store: Store, admin: Any) -> None:
 
 
 async def test_redis_drops_counters(own_store: Store, admin: Any) -> None:
-    """A counter has the life of Redis's key, from its beginning on."""
+    """A counter expires with its key in Redis, whose time runs from the start of the counter."""
     await own_store.increment("a", 1000)
     await own_store.increment("a", 9000)
     await own_store.add_once("b", 500)
@@ -191,8 +170,8 @@ async def test_redis_drops_counters(own_store: Store, admin: Any) -> None:
     assert await admin.exists("toto:counter:c") == 0
 
 
-async def test_nothing_is_kept_for_good_but_accounts(own_store: Store, admin: Any) -> None:
-    """Every other key has an end."""
+async def test_only_accounts_are_permanent(own_store: Store, admin: Any) -> None:
+    """Every key except those of accounts expires."""
     for operation in operations(own_store).values():
         await operation()
     keys = {key for key in await admin.keys() if await admin.ttl(key) < 0}
@@ -200,7 +179,7 @@ async def test_nothing_is_kept_for_good_but_accounts(own_store: Store, admin: An
 
 
 async def test_the_index_outlives_the_sessions(own_store: Store, admin: Any) -> None:
-    """It lives as long as the last session, also when that is renewed, and no other shortens it."""
+    """The index is kept as long as the last session, even a renewed one; no other session shortens it."""
     end = time.time() + 1000
     await own_store.add_session(make_session("a", expires=end))
     await own_store.add_session(make_session("b", expires=end - 900))
@@ -212,7 +191,7 @@ async def test_the_index_outlives_the_sessions(own_store: Store, admin: Any) -> 
 
 
 async def test_the_index_is_kept_small(own_store: Store, admin: Any) -> None:
-    """What has ended leaves it, and what has expired does when the next session comes."""
+    """A session that ends leaves the index; one that has expired leaves it when the next is added."""
     await own_store.add_session(make_session("ended"))
     end = time.time() + 2
     await own_store.add_session(make_session("expired", expires=end))
@@ -225,7 +204,7 @@ async def test_the_index_is_kept_small(own_store: Store, admin: Any) -> None:
 
 
 async def test_an_index_entry_without_a_session(own_store: Store, admin: Any) -> None:
-    """It is in nobody's way: a process may have died between the two."""
+    """An entry without a session does no harm: a process may have died between the two writes."""
     await admin.zadd("toto:sessions:ada", {"never": time.time() + 900})
     await own_store.add_session(make_session("k"))
     assert await own_store.list_sessions("ada") == [make_session("k")]
@@ -233,7 +212,7 @@ async def test_an_index_entry_without_a_session(own_store: Store, admin: Any) ->
 
 
 async def test_anonymous_sessions_have_no_index(own_store: Store, admin: Any) -> None:
-    """They would all meet in one key. Whoever lists them has Redis look at every session."""
+    """They would all be in one key. Listing them has Redis scan every session."""
     sessions = [make_session(f"k{n}", "") for n in range(1500)]
     await asyncio.gather(*map(own_store.add_session, [*sessions, make_session("other")]))
     assert await own_store.touch_session("k0", time.time() + 90, NOW) is True
@@ -243,8 +222,8 @@ async def test_anonymous_sessions_have_no_index(own_store: Store, admin: Any) ->
     assert await admin.keys("toto:sessions:*") == [b"toto:sessions:ada"]
 
 
-async def test_scripts_that_redis_has_forgotten(own_store: Store, admin: Any) -> None:
-    """They are sent anew."""
+async def test_forgotten_scripts(own_store: Store, admin: Any) -> None:
+    """Scripts that Redis has forgotten are sent again."""
     await own_store.add_account(Account("ada", "old"))
     await own_store.add_session(make_session("k"))
     for name, operation in operations(own_store).items():
@@ -267,7 +246,7 @@ async def test_scripts_that_redis_has_forgotten(own_store: Store, admin: Any) ->
 async def test_a_redis_that_can_lose_accounts(
     caplog: pytest.LogCaptureFixture, option: dict[str, str], advice: str
 ) -> None:
-    """It is said once, as soon as there are accounts; sessions alone may be lost."""
+    """The warning comes once, as soon as there are accounts; a store with only sessions may lose them."""
     with tests.support.servers.redis.server(**option) as server:
         async with opened(tests.support.servers.redis.fresh_url(server)) as store:
             await store.add_session(make_session("k"))
@@ -275,14 +254,12 @@ async def test_a_redis_that_can_lose_accounts(
             await store.add_account(Account("ada", None))
             await store.get_account("ada")
             [record] = caplog.records
-            text = f"accounts in Redis can be lost: write {advice} into its configuration"
+            text = f"accounts in Redis can be lost: add {advice} to its configuration"
             assert (record.levelno, record.getMessage()) == (logging.WARNING, text)
 
 
-async def test_a_configuration_that_nobody_may_see(
-    admin: Any, url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Then nothing is said, and all works."""
+async def test_an_unreadable_configuration(admin: Any, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """If the configuration cannot be read, there is no warning, and everything works."""
     await admin.execute_command("ACL", "SETUSER", "app", "on", ">x", "~toto:*", "+@all", "-config")
     async with opened(url.replace("://", "://app:x@")) as store:
         await store.add_account(Account("ada", None))

@@ -1,4 +1,4 @@
-"""What is SQLite's own: its file, its URL, its locks, and the connection that methods get."""
+"""What is specific to SQLite: its file, its URL, its locks, and the connection for methods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from toto_aio.stores.memory import MemoryStore
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Store]:
-    """The store on a file, closed afterwards."""
+    """The store in a file, closed afterwards."""
     store = await open_store(f"sqlite:///{path}")
     try:
         yield store
@@ -42,28 +42,28 @@ async def opened(path: Path) -> AsyncIterator[Store]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[sqlite3.Connection]:
-    """Another program that is writing to the file, until it commits or this ends."""
+    """A connection of another program that is writing to the file, until it commits or is closed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """The content of each file in a folder and below, by its path there."""
+    """The content of each file in a folder and its subfolders, by relative path."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 @pytest.fixture(autouse=True)
 async def _no_thread_outlives_a_test() -> AsyncIterator[None]:
-    """A connection's thread that ended later would speak to an event loop that is closed."""
+    """The thread of a connection that ended later would use an event loop that is closed."""
     before = set(threading.enumerate())
     yield
     await ended(set(threading.enumerate()) - before)
 
 
 async def ended(threads: set[threading.Thread]) -> None:
-    """Wait for threads to end; asyncio's own, which wait for work, may stay."""
+    """Wait for threads to end, except asyncio's own, which wait for work."""
     for thread in threads:
         if not thread.name.startswith("asyncio"):
             await asyncio.to_thread(thread.join, 10)
@@ -71,7 +71,7 @@ async def ended(threads: set[threading.Thread]) -> None:
 
 
 def make_session(key: str) -> Session:
-    """A session that lives for a day."""
+    """A session that is valid for a day."""
     now = time.time()
     return Session(key, "ada", now, now + 86400, b"state")
 
@@ -80,14 +80,14 @@ def make_session(key: str) -> Session:
 
 
 async def test_the_file_has_a_write_ahead_log(tmp_path: Path) -> None:
-    """The journal mode is one of the file, for every program that opens it."""
+    """The journal mode belongs to the file, and applies to every program that opens it."""
     async with opened(tmp_path / "toto.db"):
         with closing(sqlite3.connect(tmp_path / "toto.db")) as other:
             assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_every_connection_syncs_every_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``synchronous`` is FULL (2) on the store's own connections and on that of the methods."""
+    """``synchronous`` is FULL (2) on the store's own connections and on ``db``."""
     connections = []
     connect = aiosqlite.connect
 
@@ -105,7 +105,7 @@ async def test_every_connection_syncs_every_commit(tmp_path: Path, monkeypatch: 
 
 
 async def test_data_survives_reopening(tmp_path: Path) -> None:
-    """Accounts and sessions are there when the file is opened again."""
+    """Accounts and sessions are found after the file is opened again."""
     session = make_session("k")
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("grüße", "hash", {"name": "🦊"}))
@@ -117,15 +117,15 @@ async def test_data_survives_reopening(tmp_path: Path) -> None:
         assert await store.get_session("k") == session
 
 
-async def test_a_commit_is_seen_by_others_at_once(tmp_path: Path) -> None:
-    """What was acknowledged is in the file, though the store is still open."""
+async def test_a_commit_is_visible_to_others_immediately(tmp_path: Path) -> None:
+    """What was acknowledged is in the file, even while the store is open."""
     async with opened(tmp_path / "toto.db") as store, opened(tmp_path / "toto.db") as other:
         await store.add_account(Account("ada", "hash"))
         assert await other.get_account("ada") == Account("ada", "hash")
 
 
 async def test_a_sweep_takes_the_rows_away(tmp_path: Path) -> None:
-    """What has expired leaves the table, each row counted once, and what lives stays."""
+    """Expired rows are deleted, each counted once, and the others stay."""
     now = time.time()
     async with opened(tmp_path / "toto.db") as store:
         for n in range(5):
@@ -137,7 +137,7 @@ async def test_a_sweep_takes_the_rows_away(tmp_path: Path) -> None:
 
 
 async def test_session_ids_are_not_in_the_file(tmp_path: Path) -> None:
-    """Who reads the database, or its log, cannot take over a session."""
+    """Anyone who reads the database, or its log, cannot take over a session."""
     passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     async with opened(tmp_path / "toto.db") as store:
         sessions = Sessions(store, Accounts(store, passwords), Settings())
@@ -174,7 +174,7 @@ async def test_session_ids_are_not_in_the_file(tmp_path: Path) -> None:
     ],
 )
 async def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, file: str) -> None:
-    """A URL names a file, relative with three slashes and absolute with four; ``sqlite`` is toto.db."""
+    """A URL names a file: relative with three slashes, absolute with four; ``sqlite`` is toto.db."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     store = await open_store(url.format(folder=str(tmp_path).strip("/")))
@@ -199,7 +199,7 @@ async def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, f
     ],
 )
 async def test_refused_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """A host, no file, or a database of each connection's own is refused with what to write."""
+    """A host, no file, or a database in memory is refused, with an error that says what to write."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError) as refused:
         await open_store(url)
@@ -211,9 +211,9 @@ async def test_refused_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url
 @pytest.mark.parametrize(
     "url",
     [
-        "sqlite:toto.db",  # the first letter must not be lost
+        "sqlite:toto.db",  # must not lose the first letter
         "sqlite:/toto.db",
-        "sqlite:///toto.db?mode=ro",  # nor what was asked for
+        "sqlite:///toto.db?mode=ro",  # nor the option
         "sqlite:///toto#1.db",  # nor the end of the name
         "sqlite:///toto%00.db",
         "sqlite://[",
@@ -222,7 +222,7 @@ async def test_refused_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url
 async def test_urls_that_would_open_another_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    """What cannot be understood whole is refused, in place of opening a file of another name."""
+    """A URL that is not fully understood is refused, instead of opening a file with another name."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError):
         store = await open_store(url)
@@ -232,20 +232,20 @@ async def test_urls_that_would_open_another_file(
 
 @pytest.mark.parametrize("database", ["", "toto.db", "sqlit", "oracle://host/name", "/var/toto.db"])
 async def test_unknown_databases(database: str) -> None:
-    """The refusal lists what there is."""
+    """The error lists the known schemes."""
     with pytest.raises(SettingsError, match=r"memory://.*sqlite://"):
         await open_store(database)
 
 
 @pytest.mark.parametrize("database", [None, 1, b"memory", Path("toto.db"), {}])
 async def test_what_is_neither_a_url_nor_a_store(database: Any) -> None:
-    """The refusal names its type."""
+    """The error names the type of the value."""
     with pytest.raises(SettingsError, match=type(database).__name__):
         await open_store(database)
 
 
 async def test_a_ready_store() -> None:
-    """It is taken as it is."""
+    """A ready store is returned as it is."""
     store = MemoryStore()
     assert await open_store(store) is store
 
@@ -254,15 +254,15 @@ async def test_a_ready_store() -> None:
 
 
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    """The error is the service's own, and names the path."""
+    """The error is ``Unavailable``, and names the path."""
     with pytest.raises(Unavailable) as error:
         await open_store(f"sqlite:///{tmp_path}/missing/toto.db")
     assert f"{tmp_path}/missing/toto.db" in error.value.value
     assert files(tmp_path) == {}
 
 
-async def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
-    """The error is the service's own, and names the path."""
+async def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
+    """The error is ``Unavailable``, and names the path."""
     with pytest.raises(Unavailable) as error:
         await open_store(f"sqlite:///{tmp_path}")
     assert str(tmp_path) in error.value.value
@@ -271,8 +271,8 @@ async def test_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"no database\n" * 1000, b"SQLite format 3\x00" + b"\xff" * 5000, b"\x00" * 4096]
 )
-async def test_a_file_that_is_no_database(tmp_path: Path, content: bytes) -> None:
-    """The error is the service's own and names the path; the file stays as it was."""
+async def test_a_file_that_is_not_a_database(tmp_path: Path, content: bytes) -> None:
+    """The error is ``Unavailable`` and names the path; the file is unchanged."""
     file = tmp_path / "toto.db"
     file.write_bytes(content)
     with pytest.raises(Unavailable) as error:
@@ -295,8 +295,8 @@ for _ in range(10):
 """
 
 
-async def test_a_failed_opening_is_over_when_it_has_failed(tmp_path: Path) -> None:
-    """Nothing is left that speaks when the event loop has closed: the error is one line, no traceback."""
+async def test_a_failed_opening_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Nothing is left that writes a traceback after the event loop is closed: the error is one line."""
     (tmp_path / "toto.db").write_bytes(b"no database\n" * 1000)
     urls = [f"sqlite:///{tmp_path}/{path}" for path in ("toto.db", "missing/toto.db")]
     process = await asyncio.create_subprocess_exec(
@@ -311,7 +311,7 @@ async def test_a_failed_opening_is_over_when_it_has_failed(tmp_path: Path) -> No
 
 
 async def test_a_write_waits_for_a_lock(tmp_path: Path) -> None:
-    """While another program writes, a write waits; when that is done it succeeds."""
+    """While another program writes, a write waits; afterwards it succeeds."""
     async with opened(tmp_path / "toto.db") as store:
         with locked(tmp_path / "toto.db") as other:
             write = asyncio.create_task(store.add_account(Account("ada", "hash")))
@@ -322,7 +322,7 @@ async def test_a_write_waits_for_a_lock(tmp_path: Path) -> None:
 
 
 async def test_a_lock_that_stays(tmp_path: Path) -> None:
-    """After the busy time-out each write is unavailable; once the lock is gone nothing is lost."""
+    """After the busy timeout each write is unavailable; once the lock is released, nothing is lost."""
     async with opened(tmp_path / "toto.db") as store:
         session = make_session("k")
         await store.add_account(Account("ada", "hash"))
@@ -349,16 +349,16 @@ async def test_a_lock_that_stays(tmp_path: Path) -> None:
         await store.add_account(Account("eve", "hash"))
 
 
-async def test_reads_go_on_while_another_program_writes(tmp_path: Path) -> None:
-    """A reader does not wait for a writer of another process."""
+async def test_reads_continue_while_another_program_writes(tmp_path: Path) -> None:
+    """A read does not wait for a writer of another process."""
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", "hash"))
         with locked(tmp_path / "toto.db"):
             assert await asyncio.wait_for(store.get_account("ada"), 20) == Account("ada", "hash")
 
 
-async def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
-    """Nor does it wait for a writer of its own process: the other calls of a worker go on."""
+async def test_reads_continue_while_a_write_waits(tmp_path: Path) -> None:
+    """A read does not wait for a writer of its own process: the other calls of a worker continue."""
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", "hash"))
         with locked(tmp_path / "toto.db") as other:
@@ -373,7 +373,7 @@ async def test_reads_go_on_while_a_write_waits(tmp_path: Path) -> None:
 
 
 async def test_writes_that_wait_together_end_together(tmp_path: Path) -> None:
-    """Each write has the busy time-out, not the sum of those before it: every wait has an end."""
+    """Each write has the busy timeout, not the sum of those before it: every wait is limited."""
     count = 3 * int(WATCHDOG / 0.4)  # which would take three times as long as there is, one after the other
     async with opened(tmp_path / "toto.db") as store:
         with locked(tmp_path / "toto.db"), limits(sqlite, BUSY_TIMEOUT=0.4):
@@ -384,7 +384,7 @@ async def test_writes_that_wait_together_end_together(tmp_path: Path) -> None:
 
 
 async def test_opening_waits_for_a_lock(tmp_path: Path) -> None:
-    """A new file that another program holds is opened when that is done."""
+    """A new file that another program has locked is opened when the lock is released."""
     with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN EXCLUSIVE")
@@ -397,7 +397,7 @@ async def test_opening_waits_for_a_lock(tmp_path: Path) -> None:
 
 
 async def test_opening_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that stays locked is unavailable after the busy time-out."""
+    """A file that stays locked is unavailable after the busy timeout."""
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.2)
     with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (x)")
@@ -411,7 +411,7 @@ async def test_opening_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_cancelled_write_leaves_the_store_usable(tmp_path: Path) -> None:
-    """A call that is cancelled while it waits for a lock stands in nobody's way."""
+    """A call that is cancelled while it waits for a lock does not block others."""
     async with opened(tmp_path / "toto.db") as store:
         with locked(tmp_path / "toto.db") as other:
             write = asyncio.create_task(store.add_account(Account("ada", "hash")))
@@ -425,7 +425,7 @@ async def test_a_cancelled_write_leaves_the_store_usable(tmp_path: Path) -> None
 
 
 async def test_operations_cancelled_anywhere(tmp_path: Path) -> None:
-    """Wherever an operation is cut off, it is done whole or not at all, and the next one works."""
+    """Wherever an operation is cancelled, it is carried out fully or not at all, and the next one works."""
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", "hash"))
         for steps in range(12):
@@ -458,7 +458,7 @@ async def test_operations_cancelled_anywhere(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_opening_leaves_nothing(tmp_path: Path) -> None:
-    """Wherever the opening is cut off, its threads end and the file can be opened."""
+    """Wherever the opening is cancelled, its threads end and the file can be opened."""
     before = set(threading.enumerate())
     for steps in range(0, 30, 2):
         opening = asyncio.create_task(open_store(f"sqlite:///{tmp_path}/{steps}.db"))
@@ -474,7 +474,7 @@ async def test_a_cancelled_opening_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_close_ends_the_threads(tmp_path: Path) -> None:
-    """After ``close`` nothing of the store is left, and to close it again does no harm."""
+    """After ``close`` no thread of the store is left, and closing it again does no harm."""
     before = set(threading.enumerate())
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", None))
@@ -486,15 +486,15 @@ async def test_close_ends_the_threads(tmp_path: Path) -> None:
 
 
 async def test_close_after_an_author_closed_db(tmp_path: Path) -> None:
-    """A method that closed the connection it was given does not keep the store from closing."""
+    """A method that has closed ``db`` does not prevent the store from closing."""
     async with opened(tmp_path / "toto.db") as store:
         await store.db.close()
         await store.add_account(Account("ada", None))
         await asyncio.wait_for(store.close(), 20)
 
 
-async def test_close_while_operations_are_under_way(tmp_path: Path) -> None:
-    """It waits for them or cuts them off, and hangs neither itself nor them."""
+async def test_closing_while_operations_are_in_progress(tmp_path: Path) -> None:
+    """Closing waits for operations or ends them, and neither hangs."""
     async with opened(tmp_path / "toto.db") as store:
         writes = [asyncio.create_task(store.add_session(make_session(f"k{n}"))) for n in range(20)]
         await asyncio.sleep(0)
@@ -502,11 +502,11 @@ async def test_close_while_operations_are_under_way(tmp_path: Path) -> None:
         await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 20)
 
 
-# The methods' own connection
+# The connection for methods
 
 
-async def test_db_is_a_connection_of_its_own(tmp_path: Path) -> None:
-    """A transaction of a method's neither sees half of what the store does, nor takes it back."""
+async def test_db_is_a_separate_connection(tmp_path: Path) -> None:
+    """A method's transaction does not see half of what the store does, and does not roll it back."""
     async with opened(tmp_path / "toto.db") as store:
         assert isinstance(store.db, aiosqlite.Connection)
         count = "SELECT count(*) FROM toto_accounts"
@@ -520,7 +520,7 @@ async def test_db_is_a_connection_of_its_own(tmp_path: Path) -> None:
 
 
 async def test_the_store_does_not_commit_for_a_method(tmp_path: Path) -> None:
-    """What a method's transaction has not committed is not seen, and a rollback takes it back."""
+    """What a method's transaction has not committed is not visible, and a rollback undoes it."""
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", "hash"))
         await store.db.execute_fetchall("BEGIN")
@@ -531,7 +531,7 @@ async def test_the_store_does_not_commit_for_a_method(tmp_path: Path) -> None:
 
 
 async def test_a_method_has_the_connection(serve: Serve, tmp_path: Path) -> None:
-    """``handler.connection.db`` works on the same file as the store."""
+    """``handler.connection.db`` is a connection to the same file as the store."""
 
     async def names(handler: Handler, parameters: dict[str, Any]) -> Any:
         assert isinstance(handler.connection.db, aiosqlite.Connection)

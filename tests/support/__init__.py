@@ -1,4 +1,4 @@
-"""What the tests share: running services, programs, servers of databases, a browser."""
+"""What the tests share: running services, programs, database servers, a browser."""
 
 import shutil
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A headless Chromium for tests, spoken to by the DevTools protocol: fixtures ``browser`` and ``origin``.
+"""A headless Chromium for tests, controlled by the DevTools protocol: fixtures ``browser`` and ``origin``.
 
-A test module that says ``pytest_plugins = ["tests.support.browser"]`` has them. All of them share one
-Chromium, and each page that is opened has cookies of its own:
+A test module gets them with ``pytest_plugins = ["tests.support.browser"]``. All modules share one Chromium,
+and each opened page has its own cookies:
 
     page = await browser.open(await origin("localhost", "<p>Hello"))
     text = await page.run("document.querySelector(selector).textContent", selector="p")
@@ -26,10 +26,10 @@ from pytest_aiohttp.plugin import AiohttpServer
 from tests.support.servers import Server, descendants
 
 LIMIT = 30.0
-"""Seconds that the browser has for anything."""
+"""The time limit for anything that the browser does, in seconds."""
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # which it cannot have as root
+    "--no-sandbox",  # the sandbox does not work as root
     "--no-proxy-server",
     "--no-first-run",
     "--disable-gpu",
@@ -48,7 +48,7 @@ Origin = Callable[..., Awaitable[str]]
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[str]:
-    """The address of the DevTools of a Chromium that all tests share."""
+    """The DevTools address of a Chromium that all tests share."""
     server = Server(_command, is_ready=lambda _: len(_devtools(server.directory)) == 2)
     with server:
         port, path = _devtools(server.directory)
@@ -68,8 +68,8 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 def origin(aiohttp_server: AiohttpServer) -> Origin:
     """A new origin with one page: ``await origin("localhost", "<p>Hello")`` is its address, without a slash.
 
-    Each is on a port of its own. Chromium reaches 127.0.0.1 as ``localhost`` and ``any.localhost`` too, and
-    these are different sites. ``headers`` are sent with the page.
+    Each has its own port. Chromium reaches 127.0.0.1 as ``localhost`` and ``any.localhost`` too, and these
+    are different sites. ``headers`` are sent with the page.
     """
 
     async def open_origin(
@@ -88,7 +88,7 @@ def origin(aiohttp_server: AiohttpServer) -> Origin:
 
 
 class Browser:
-    """A connection to a Chromium. All that it opened ends with it: ``async with Browser(url) as browser:``"""
+    """A connection to a Chromium. ``async with Browser(url) as browser:`` closes all that it opened."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -108,7 +108,7 @@ class Browser:
         await self._reader
 
     async def open(self, url: str, beside: Page | None = None) -> Page:
-        """A page on a URL, with cookies and storage of its own, or those of the page ``beside``."""
+        """Open a page on a URL, with its own cookies and storage, or with those of the page ``beside``."""
         if beside is None:
             context = (await self.command("Target.createBrowserContext", disposeOnDetach=True))[
                 "browserContextId"
@@ -124,7 +124,7 @@ class Browser:
         return page
 
     async def command(self, method: str, session: str | None = None, /, **parameters: Any) -> dict[str, Any]:
-        """What a command of DevTools returns. Raises ``RuntimeError`` if it fails, and ``TimeoutError``."""
+        """The result of a DevTools command. Raises ``RuntimeError`` if it fails, and ``TimeoutError``."""
         message = {"id": len(self._answers), "method": method, "params": parameters}
         if session is not None:
             message["sessionId"] = session
@@ -134,7 +134,7 @@ class Browser:
         return await _within_limit(answer, f"answer {method} {parameters}")
 
     async def loaded(self, loader: str) -> None:
-        """Wait until a document and what it names are there."""
+        """Wait until a document and its resources are loaded."""
         await _within_limit(self._loads.setdefault(loader, asyncio.Event()).wait(), "load the page")
 
     async def _read(self) -> None:
@@ -143,7 +143,7 @@ class Browser:
             if "id" in message:
                 answer = self._answers[message["id"]]
                 if answer.done():
-                    pass  # nobody waited so long
+                    pass  # the waiting task has given up
                 elif "error" in message:
                     answer.set_exception(RuntimeError(f"the browser says: {message['error']['message']}"))
                 else:
@@ -168,13 +168,13 @@ class Page:
         started = await self._browser.command("Page.navigate", self.session, url=url)
         if "errorText" in started:
             raise RuntimeError(f"the browser cannot open {url}: {started['errorText']}")
-        if "loaderId" in started:  # else it is the same document
+        if "loaderId" in started:  # otherwise it is the same document
             await self._browser.loaded(started["loaderId"])
 
     async def run(self, expression: str, **names: Any) -> Any:
-        """The value of a JavaScript expression, which may ``await``; ``names`` are known in it.
+        """The value of a JavaScript expression, which may ``await``; ``names`` are defined in it.
 
-        Raises ``RuntimeError`` for what it throws, and ``TimeoutError``.
+        Raises ``RuntimeError`` for an exception in it, and ``TimeoutError``.
         """
         function = f"(async ({{{', '.join(names)}}}) => ({expression}))({json.dumps(names)})"
         done = await self._browser.command(
@@ -188,7 +188,7 @@ class Page:
         return done["result"].get("value")
 
     async def cookies(self) -> list[dict[str, Any]]:
-        """All cookies of the page's context, those too that no script can see."""
+        """All cookies of the page's context, including those that no script can see."""
         got = await self._browser.command("Storage.getCookies", browserContextId=self.context)
         return list(got["cookies"])
 
@@ -203,7 +203,7 @@ async def _within_limit(awaitable: Awaitable[T], what: str) -> T:
 
 @contextmanager
 def _ending(pids: Iterable[int]) -> Iterator[None]:
-    """Wait at last until these processes have ended, or they write into a folder that is being removed."""
+    """Finally wait for these processes to end, so that none writes into a folder that is being removed."""
     with ExitStack() as stack:
         ends = []
         for pid in pids:
@@ -216,13 +216,13 @@ def _ending(pids: Iterable[int]) -> Iterator[None]:
 
 
 def _command(directory: Path, port: int) -> Sequence[str]:
-    # It must not find the settings of whoever runs the tests, nor leave anything in their folders.
+    # It must not find the settings of the user who runs the tests, nor leave anything in their folders.
     profile = f"--user-data-dir={directory / 'profile'}"
     return ["env", f"HOME={directory}", f"TMPDIR={directory}", "chromium", *FLAGS, profile]
 
 
 def _devtools(directory: Path) -> list[str]:
-    """The port that the browser took and the path of its DevTools, once it has written them down."""
+    """The browser's port and the path of its DevTools, once it has written them to a file."""
     with suppress(FileNotFoundError):
         return (directory / "profile" / "DevToolsActivePort").read_text().split()
     return []

@@ -1,6 +1,6 @@
-"""docs/deploy.md, followed until its service can be reached, and visitors of it.
+"""Follows docs/deploy.md until its service can be reached, and provides clients for it.
 
-What of the page cannot be as it says on the machine of a test is said here (``other_words``) and in
+Whatever on the page cannot be the same on a test machine is replaced here (``other_words``) and in
 tests/support/servers/debian.py.
 """
 
@@ -58,7 +58,7 @@ async def invoke(handler, parameters):
 
 
 def sections() -> dict[str, list[Block]]:
-    """The code blocks of the page below each of its headings."""
+    """The code blocks of the page by heading."""
     found: dict[str, list[Block]] = {}
     heading = ""
     tokens = MarkdownIt().parse(PAGE.read_text())
@@ -76,7 +76,7 @@ SECTIONS = sections()
 
 @dataclass
 class Deployment:
-    """Two machines: ``one`` has nginx on it, ``two`` nothing yet. The project of each is in ``homes``."""
+    """Two machines: ``one`` has nginx, ``two`` is still empty. The project of each is in ``homes``."""
 
     one: Debian
     two: Debian
@@ -85,7 +85,7 @@ class Deployment:
     plain: int
 
     def follow(self, heading: str, blocks: slice = slice(None), on: str = "one") -> None:
-        """Do what a section of the page says, or some of its blocks."""
+        """Follow a section of the page, or some of its blocks."""
         {"one": self.one, "two": self.two}[on].follow(SECTIONS[heading][blocks])
 
 
@@ -93,7 +93,7 @@ class Deployment:
 def deployed(database: Server, folder: Callable[[str], Path]) -> Iterator[Deployment]:
     """The page followed until its service can be reached: the machine, the project, the service, nginx.
 
-    ``folder`` makes a new one.
+    ``folder`` creates a new one.
     """
     with ExitStack() as stack:
         top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toto-aio-test-")))
@@ -109,7 +109,7 @@ def deployed(database: Server, folder: Callable[[str], Path]) -> Iterator[Deploy
         others = {
             "nginx": proxy.reload,
             "redis-server": lambda: restart(redis),
-            "postgresql": lambda: None,  # that of all tests: who has a password may come
+            "postgresql": lambda: None,  # shared by all tests: a role with a password may connect
         }
         machines, homes = {}, {}
         for name in ("one", "two"):
@@ -123,12 +123,12 @@ def deployed(database: Server, folder: Callable[[str], Path]) -> Iterator[Deploy
         place.follow("The project", slice(1, None))
         place.follow("The service")
         place.follow("nginx")
-        stack.callback(proxy.stop)  # first of all, as a service waits for its connections
+        stack.callback(proxy.stop)  # before the others, as a service waits for its connections
         yield place
 
 
 def other_words(tls: int, plain: int, redis: int, database: int) -> dict[str, str]:
-    """The ports and addresses of the page, and what they are here."""
+    """The ports and addresses of the page, and their replacements here."""
     return {
         r"listen \[::\]:.*\n": "",
         r"listen 80;": f"listen 127.0.0.1:{plain};",
@@ -146,7 +146,7 @@ def other_words(tls: int, plain: int, redis: int, database: int) -> dict[str, st
 
 
 def postgresql_variables(server: Server) -> dict[str, object]:
-    """How psql and createdb reach the server without being the user postgres."""
+    """Environment variables with which psql and createdb work without being the user postgres."""
     return {
         "PGHOST": "127.0.0.1",
         "PGPORT": server.port,
@@ -157,26 +157,26 @@ def postgresql_variables(server: Server) -> dict[str, object]:
 
 
 def redis_of(configuration: Path) -> Server:
-    """Redis with a configuration to which the page adds."""
+    """A Redis with a configuration to which the page appends."""
     configuration.parent.mkdir(parents=True)
     configuration.write_text('bind 127.0.0.1\nsave ""\n')
     return Server(lambda folder, port: ["redis-server", str(configuration), "--port", str(port)])
 
 
 def restart(server: Server) -> None:
-    """Start it again, with what its configuration says now."""
+    """Restart it, with its current configuration."""
     server.stop()
     server.start()
 
 
 def drop(database: Server) -> None:
-    """Remove what the page has made on a server that is not its own."""
+    """Remove what the page has created on a server that it does not own."""
     postgresql.sql(database, "DROP DATABASE IF EXISTS notes WITH (FORCE)")
     postgresql.sql(database, "DROP ROLE IF EXISTS notes")
 
 
 def prepared(project: Path, machine: Debian) -> Path:
-    """A new project, with the paths and ports of the test, some methods more, and cookies."""
+    """A new project, with the paths and ports of the test, some additional methods, and cookies."""
     for path in (*(project / "deploy").iterdir(), project / "toto.toml"):
         path.write_text(machine.adapt(path.read_text()))
     with (project / "toto.toml").open("a") as options:
@@ -189,7 +189,7 @@ def prepared(project: Path, machine: Debian) -> Path:
 
 
 class Loopback(AbstractResolver):
-    """Every name is that of this machine."""
+    """Resolves every name to this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -202,7 +202,7 @@ class Loopback(AbstractResolver):
 
 @asynccontextmanager
 async def visiting(place: Deployment, address: str = "203.0.113.7") -> AsyncIterator[aiohttp.ClientSession]:
-    """A client with an address, who believes the certificate that the page has made."""
+    """A client with an address, which trusts the certificate that the page has created."""
     before = open_sockets()
     context = ssl.create_default_context(cafile=place.one.root / "etc/ssl/notes/fullchain.pem")
     try:
@@ -215,26 +215,26 @@ async def visiting(place: Deployment, address: str = "203.0.113.7") -> AsyncIter
         ) as http:
             yield http
     finally:
-        await eventually(lambda: open_sockets() <= before)  # aiohttp does not wait for the end of TLS
+        await eventually(lambda: open_sockets() <= before)  # aiohttp does not wait until TLS is closed
 
 
 def open_sockets() -> int:
-    """How many this process has."""
+    """How many sockets this process has."""
     found = 0
     for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # that of the list itself
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
             found += os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:")
     return found
 
 
 def client(http: aiohttp.ClientSession, place: Deployment) -> Client:
-    """A client of the service by this session, which needs no closing."""
+    """A client of the service that uses this session and need not be closed."""
     return Client(f"https://notes.example:{place.tls}/service", signing="off", http=http)
 
 
 @asynccontextmanager
 async def calling(http: aiohttp.ClientSession) -> AsyncIterator[Counter[Any]]:
-    """Clients that call all the time, by GET and POST; what they get, by status or error."""
+    """Clients that keep calling, by GET and POST; yields counts of their responses by status or error."""
     got: Counter[Any] = Counter()
     done = asyncio.Event()
 
@@ -262,12 +262,12 @@ async def calling(http: aiohttp.ClientSession) -> AsyncIterator[Counter[Any]]:
 
 
 def nobody_noticed(got: Counter[Any]) -> bool:
-    """Whether many calls came, and all of them went well."""
+    """Whether there were many calls, and all of them succeeded."""
     return set(got) == {("GET", 200), ("POST", 200)} and got.total() > 50
 
 
 async def answers(status: int, http: aiohttp.ClientSession, path: str = "/health/ready") -> None:
-    """Wait until a page has a status."""
+    """Wait until a page has this status."""
     async with asyncio.timeout(20):
         while True:
             async with http.get(path) as response:

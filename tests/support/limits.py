@@ -23,7 +23,8 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "toto_aio.redis_connection": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0},
     "toto_aio.brokers.redis": {"PUBLISH_LIMIT": 5.0},
     "toto_aio.stores.mongodb": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0, "POOL_LIMIT": 1.0},
-    "toto_aio.stores.sql.pool": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0, "POOL_LIMIT": 1.0},
+    "toto_aio.stores.sql.operations": {"OPERATION_LIMIT": 5.0},
+    "toto_aio.stores.sql.pool": {"CONNECT_LIMIT": 2.0, "POOL_LIMIT": 1.0},
     "toto_aio.stores.sqlite": {"BUSY_TIMEOUT": 5.0},
 }
 """The limits of what a test needs and does not test, with the values that a service has."""

@@ -1,24 +1,24 @@
-"""Pages of documentation, followed as their readers follow them.
+"""Follows the pages of the documentation as their readers do.
 
-A page is followed from top to bottom in an empty folder. Its blocks, by their language:
+A page is followed from top to bottom in an empty folder. What happens to a block depends on its language:
 
-- any, with a first line such as ``# methods/hello.py``: is saved under this name;
-- ``sh``: is run by bash, and its variables are there in the next one. If its last line starts a service
-  (``SERVES``), that runs in place of the one on its port or, if the line names no port, of all;
-- ``json`` or ``text`` right behind it: what it has printed;
-- ``http``: a request is sent, but for Host and Content-Length, which pages leave out. A response is what came
-  to it: the status, the headers that it names, and the body;
-- ``text``: frames ``{...}   ->   {...}`` are sent over a WebSocket, in order, and answered so (nothing stands
-  before the arrow of a frame that comes by itself). Any other text is a picture;
-- ``python`` without a name: a piece of code, which compiles, and finds what it imports;
-- ``pycon``: is run, and prints what stands there;
-- ``toml`` without a name: options, which exist and may have these values.
+- Any language, with a first line such as ``# methods/hello.py``: it is saved under this name.
+- ``sh``: it is run by bash, and its variables are available in the next one. If its last line starts a
+  service (``SERVES``), it replaces the service on its port or, if the line names no port, all services.
+- ``json`` or ``text`` directly after it: its output.
+- ``http``: a request is sent. Pages leave out Host and Content-Length, which are added. A response is
+  compared with the one received: the status, the headers that it names, and the body.
+- ``text``: frames ``{...}   ->   {...}`` are sent over a WebSocket, in order, and the responses compared
+  (there is nothing before the arrow of an unsolicited frame). Any other text is a picture.
+- ``python`` without a name: a fragment that must compile, and whose imports must exist.
+- ``pycon``: it is run, and its output compared.
+- ``toml`` without a name: options, which must exist and accept these values.
 
-A block of another language is an error. In what is printed or answered ``...`` and ``"..."`` stand for
-anything, a time in seconds for any such time, and SESSION for a session id, in what is sent for the last one;
-white space does not count. A page that calls a service and starts none gets one that serves its own files, or
-examples/hello if it has no methods. Ports 80xx and 88xx become free ones, ``redis://localhost/0`` becomes the
-tests' own Redis.
+A block in another language is an error. In output and responses, ``...`` and ``"..."`` stand for anything, a
+time in seconds for any such time, and SESSION for a session id; in requests it stands for the last such id.
+Whitespace does not count. If a page calls a service without starting one, its own files are served, or
+examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones, ``redis://localhost/0``
+with the tests' own Redis.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ REDIS = re.compile(r"redis://localhost(?:/\d)?")
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: its language, its text and where it stands."""
+    """A code block: its language, its text and its place in a page."""
 
     language: str
     code: str
@@ -67,7 +67,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The code blocks of a page. Directives of the site, such as ``{toctree}``, are none."""
+    """The code blocks of a page. Directives of the site, such as ``{toctree}``, do not count."""
     for token in MarkdownIt().parse(page.read_text()):
         if token.type in ("fence", "code_block") and not token.info.startswith("{"):
             place = f"{page.name}, line {(token.map or [0])[0] + 1}"
@@ -75,7 +75,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 class Reader:
-    """Who follows a page: a folder, the services that were started, and what came last."""
+    """Someone who follows a page, with a folder, the services started so far, and the last output."""
 
     def __init__(self, folder: Path, redis: Callable[[], str]) -> None:
         self.folder = folder / "page"
@@ -98,11 +98,11 @@ class Reader:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the service of the page listens, unless it says otherwise."""
+        """The address of the page's service, unless the page gives another."""
         return "127.0.0.1", self.port("8888")
 
     def follow(self, block: Block) -> None:
-        """Do what a block says. Raises ``AssertionError`` if it is not as the page says."""
+        """Follow a block. Raises ``AssertionError`` if the result differs from the page."""
         assert block.language in RUN, f"no test runs a block in {block.language!r}"
         first = block.code.partition("\n")[0]
         if named := NAME.fullmatch(first):
@@ -115,13 +115,13 @@ class Reader:
             self.printed = None
 
     def port(self, written: str) -> int:
-        """The free port that stands for one of the page's."""
+        """The free port that replaces one of the page's."""
         if written not in self._ports:
             self._ports[written] = free_port()
         return self._ports[written]
 
     def adapt(self, code: str) -> str:
-        """The code with ports and servers of the tests' own."""
+        """The code with the tests' own ports and servers."""
         if REDIS.search(code):
             code = REDIS.sub(self.redis, code)
         return PORT.sub(lambda found: str(self.port(found[0])), code)
@@ -136,7 +136,7 @@ class Reader:
         self._is_outdated = True
 
     def shell(self, script: str) -> str:
-        """What a script prints."""
+        """The output of a script."""
         before = f"set -a; test ! -f {self._variables} || . {self._variables}"
         after = f"export -p >{self._variables}"
         done = subprocess.run(
@@ -151,7 +151,7 @@ class Reader:
         return done.stdout
 
     def serve(self, script: str, port: int | None = None) -> None:
-        """Run a script that serves, in place of who serves on this port, or of all if it names none."""
+        """Run a script that serves, instead of the service on this port, or of all if it names none."""
         for other in tuple(self._services) if port is None else [port]:
             self.stop(other)
         ports = [port] if port else [self.port("8888"), *self._ports.values()]
@@ -173,7 +173,7 @@ class Reader:
         self._services[serving[0]] = self._services.pop(0)
 
     def serve_files(self) -> None:
-        """Serve the page's own files, if it has started no service itself."""
+        """Serve the page's own files, unless it has started a service itself."""
         port = self.port("8888")
         if port in self._services and not (self._serves_files and self._is_outdated):
             return
@@ -188,7 +188,7 @@ class Reader:
         return may_serve and self._is_outdated and (self.folder / "methods").exists()
 
     def stop(self, port: int) -> None:
-        """End the service on a port, if there is one."""
+        """Stop the service on a port, if there is one."""
         process = self._services.pop(port, None)
         if process is None:
             return
@@ -196,12 +196,12 @@ class Reader:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
-            while time.monotonic() < deadline:  # bash ends before what it has started
+            while time.monotonic() < deadline:  # bash ends before the processes that it has started
                 os.killpg(process.pid, 0)
                 time.sleep(0.01)
 
     def close(self) -> None:
-        """End all services."""
+        """Stop all services."""
         for port in tuple(self._services):
             self.stop(port)
 
@@ -212,7 +212,7 @@ class Reader:
         return {**others, "PATH": path, "TOTO_AIO_PORT": str(self.port("8888"))}
 
     def expect(self, written: str, got: str) -> None:
-        """Compare what came with what the page says."""
+        """Compare a result with the page's."""
         pattern = re.escape(re.sub(r"\s", "", written).replace('"..."', "...")).replace(
             re.escape("..."), ".*?"
         )
@@ -224,7 +224,7 @@ class Reader:
 
 
 def answers(port: int) -> bool:
-    """Whether a request there is answered: a service that cannot start has listened for a moment too."""
+    """Whether a request there is answered: a service that cannot start listens for a moment too."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(b"OPTIONS * HTTP/1.0\r\n\r\n")
         return bool(connection.recv(1))
@@ -246,7 +246,7 @@ def run_shell(reader: Reader, code: str) -> None:
 
 
 def needs_a_name(reader: Reader, code: str) -> None:
-    """A block that says nothing by itself."""
+    """Fail for a block that means nothing by itself."""
     raise AssertionError("a block of this language stands behind one in sh, or has a name: # page.html")
 
 
@@ -269,7 +269,7 @@ def run_http(reader: Reader, code: str) -> None:
 
 
 def compare_response(reader: Reader, code: str) -> None:
-    """The status, the headers that the page names, and the body."""
+    """Compare the status, the headers that the page names, and the body."""
     written, _, written_body = code.strip().partition("\n\n")
     got, _, body = reader.response.partition("\r\n\r\n")
     (status, *wanted), (got_status, *lines) = written.splitlines(), got.splitlines()
@@ -284,7 +284,7 @@ def compare_response(reader: Reader, code: str) -> None:
 
 
 def run_text(reader: Reader, code: str) -> None:
-    """Talk over a WebSocket, if it is frames."""
+    """Talk over a WebSocket, if the block contains frames."""
     lines = [re.split(r"(?:^|\s+)->\s+", line.strip()) for line in code.strip().splitlines()]
     if all(len(line) == 2 and line[1].startswith("{") for line in lines):
         reader.serve_files()
@@ -292,7 +292,7 @@ def run_text(reader: Reader, code: str) -> None:
 
 
 async def talk(reader: Reader, lines: list[list[str]]) -> None:
-    """Send each frame and compare its answer."""
+    """Send each frame and compare its response."""
     host, port = reader.address
     async with (
         aiohttp.ClientSession() as session,
@@ -305,7 +305,7 @@ async def talk(reader: Reader, lines: list[list[str]]) -> None:
 
 
 def run_python(reader: Reader, code: str) -> None:
-    """Compile a piece of code, and look for what it imports."""
+    """Compile a fragment, and check that its imports exist."""
     compile(code, "a piece of code", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
@@ -324,7 +324,7 @@ def is_of_the_page(reader: Reader, module: str) -> bool:
 
 
 def run_session(reader: Reader, code: str) -> None:
-    """Type what stands behind ``>>>``, and compare what is printed."""
+    """Type the lines after ``>>>``, and compare the output."""
     test = doctest.DocTestParser().get_doctest(code, reader.names, "a session", None, 0)
     report: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append, clear_globs=False)

@@ -1,4 +1,4 @@
-"""Programs that a test starts, talks to and ends, reading what they say line by line."""
+"""Programs that a test starts, talks to and ends, reading their output line by line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def invoke(handler, parameters):
 
 
 class Server:
-    """A process that serves, and what it has said so far."""
+    """A process that serves, and its output so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -33,17 +33,17 @@ class Server:
 
     @property
     def addresses(self) -> list[str]:
-        """Where it has last said that it serves."""
+        """The addresses that it has last reported."""
         line = next(line for line in reversed(self.lines) if line.startswith("Serving on "))
         return re.sub(r" with \d+ processes$", "", line.removeprefix("Serving on ")).split(", ")
 
     @property
     def address(self) -> str:
-        """The first of them."""
+        """The first address."""
         return self.addresses[0]
 
     async def wait_for(self, text: str) -> str:
-        """Read what it says until a new line with ``text``; that line."""
+        """Read its output until a new line contains ``text``; return that line."""
         assert self.process.stderr is not None
         async with asyncio.timeout(60):
             while True:
@@ -54,13 +54,13 @@ class Server:
                     return self.lines[-1]
 
     async def call(self, body: Any, address: str | None = None) -> Any:
-        """The answer to a call."""
+        """The response to a call."""
         async with aiohttp.ClientSession() as client:
             async with client.post(address or self.address, json=body) as response:
                 return await response.json()
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; the status, while ``lines`` has the last words."""
+        """Send a signal and wait for the exit; return the status. ``lines`` then has the last output."""
         self.process.send_signal(number)
         async with asyncio.timeout(60):
             _, rest = await self.process.communicate()
@@ -70,7 +70,7 @@ class Server:
 
 
 async def start(folder: Path, *arguments: str, **environment: str) -> Server:
-    """Start Python with these arguments, in a process group of its own, as a shell does."""
+    """Start Python with these arguments, in its own process group, as a shell does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
@@ -85,7 +85,7 @@ async def start(folder: Path, *arguments: str, **environment: str) -> Server:
 
 @asynccontextmanager
 async def serving(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Server]:
-    """A server that has said where it serves; it is gone at the end."""
+    """A server that has reported its address; it is stopped at the end."""
     server = await start(folder, *(arguments or (*SERVE, "--port=0")), **environment)
     try:
         await server.wait_for("Serving on ")
@@ -97,7 +97,7 @@ async def serving(folder: Path, *arguments: str, **environment: str) -> AsyncIte
 
 
 async def failing(folder: Path, *arguments: str, **environment: str) -> str:
-    """What is said by a start that must fail."""
+    """The output of a start that must fail."""
     server = await start(folder, *arguments, **environment)
     try:
         async with asyncio.timeout(60):
@@ -111,7 +111,7 @@ async def failing(folder: Path, *arguments: str, **environment: str) -> str:
 
 
 def write(folder: Path, **files: str) -> None:
-    """Python files below a folder, ``a__b`` for ``a/b.py``; a package's ``__init__.py`` is made empty."""
+    """Write Python files below a folder, ``a__b`` for ``a/b.py``; packages get an empty ``__init__.py``."""
     for name, text in files.items():
         path = folder / (name.replace("__", "/") + ".py")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,5 +121,5 @@ def write(folder: Path, **files: str) -> None:
 
 
 def short(path: Path) -> str:
-    """The path from here: that of a socket may have 107 bytes."""
+    """The relative path: a socket's path is limited to 107 bytes."""
     return os.path.relpath(path)

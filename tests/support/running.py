@@ -1,4 +1,4 @@
-"""Programs that a test starts and ends: servers in processes of their own."""
+"""Programs that a test starts and ends: servers in separate processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @contextmanager
 def serving(arguments: Sequence[str], folder: Path, timeout: float = 60) -> Iterator[str]:
-    """Run Python with these arguments until it says where it serves; the address, and its end after it."""
+    """Run Python with these arguments until it reports its address; yield that, and stop it afterwards."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
     with (folder / "server.log").open("w+") as log:
         process = subprocess.Popen(

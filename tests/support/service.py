@@ -24,32 +24,32 @@ ENCODINGS: list[Any] = [
     pytest.param("application/bson", bson.encode, bson.decode, id="bson"),
     pytest.param("application/msgpack", msgpack.packb, msgpack.unpackb, id="msgpack"),
 ]
-"""Each content type with how a client writes and reads it."""
+"""Each content type with the functions by which a client encodes and decodes it."""
 
 Client = TestClient[web.Request, Any]
 Serve = Callable[..., Awaitable["Service"]]
 
 
 class PlainServer(TestServer):
-    """aiohttp's test server with the default of real ones: a client that leaves cancels nothing."""
+    """aiohttp's test server with the default of real ones: a disconnect cancels nothing."""
 
     async def _make_runner(self, **options: Any) -> web.BaseRunner:
         return await super()._make_runner(**{**options, "handler_cancellation": False})
 
 
 class FastServer(TestServer):
-    """The same with the connections that ``toto-aio serve`` makes."""
+    """The same with the connections that ``toto-aio serve`` uses."""
 
     async def _make_runner(self, **options: Any) -> web.BaseRunner:
         return FastRunner(self.app, **{**options, "handler_cancellation": False})
 
 
 class FastRunner(web.AppRunner):
-    """A runner whose sites are given the fast path's protocols."""
+    """A runner whose sites use the fast path's protocols."""
 
     @property
     def server(self) -> Any:
-        """What makes the protocol of a connection."""
+        """The factory of connection protocols."""
         server = super().server
         return None if server is None else protocols(self.app, server, fast=True)
 
@@ -68,7 +68,7 @@ class Service:
     async def call(
         self, method: str, parameters: Any = None, *, session: str | None = None, **headers: str
     ) -> dict[str, Any]:
-        """The whole answer of a call: result, error, session."""
+        """The whole response to a call: result, error, session."""
         if session is not None:
             headers["x-toto-session-id"] = session
         body = {"method": method, "parameters": {} if parameters is None else parameters}
@@ -82,7 +82,7 @@ class Service:
         return answer["result"]
 
     async def create(self, user_id: str = "ada", password: str = "correct horse") -> str:
-        """A new account; the id of its session."""
+        """Create an account; return the id of its session."""
         result = await self.result("account.create", {"user_id": user_id, "password": password})
         return str(result["session_id"])
 
@@ -100,7 +100,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 def memory(pid: int) -> int:
-    """Bytes of memory that a process has in use."""
+    """The memory that a process uses, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None

@@ -1,4 +1,4 @@
-"""The drill of killed processes: its verdict, and a short run."""
+"""Tests of the crash drill: its verdict, and a short run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torture.crashes import (
     OURS,
     REFUSED,
     Run,
+    expected_delays,
     measure,
-    pauses_expected,
     read_options,
     table,
     verdict,
@@ -23,33 +23,33 @@ from torture import crashes
 
 
 def test_options() -> None:
-    """There is at least one of everything."""
+    """Every count is at least one."""
     assert read_options(["--kills=7"]).kills == 7
     with pytest.raises(SystemExit):
         read_options(["--masters=0"])
 
 
 def test_in_flight() -> None:
-    """Who was on the worker that was killed, or may have been, and nobody else."""
-    assert was_in_flight(Drop("end of file", True, 7, began=1, ended=2), 7, gone=1.5)
-    assert was_in_flight(Drop("end of file", False, None, began=1, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop("end of file", True, 8, began=1, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop("end of file", False, None, began=1.6, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop(REFUSED, False, None, began=1, ended=2), 7, gone=1.5)
-    assert not was_in_flight(Drop("TimeoutError", True, 7, began=1, ended=31), 7, gone=1.5)
+    """Requests that were, or may have been, on the killed worker count as in flight; others do not."""
+    assert was_in_flight(Drop("end of file", True, 7, began=1, ended=2), 7, ended=1.5)
+    assert was_in_flight(Drop("end of file", False, None, began=1, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop("end of file", True, 8, began=1, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop("end of file", False, None, began=1.6, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop(REFUSED, False, None, began=1, ended=2), 7, ended=1.5)
+    assert not was_in_flight(Drop("TimeoutError", True, 7, began=1, ended=31), 7, ended=1.5)
 
 
-def test_pauses() -> None:
-    """They double from a tenth of a second to half a minute, and are forgotten."""
-    assert pauses_expected(11) == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 0]
+def test_delays() -> None:
+    """They double from a tenth of a second to half a minute, and are reset."""
+    assert expected_delays(11) == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 0]
 
 
 def test_verdict() -> None:
-    """Each promise that is broken fails the drill, and so does a control that breaks none."""
+    """Each broken promise fails the drill, and so does a control that breaks none."""
     assert verdict(ours(), naive())[0]
     for broken in (
         ours(others=[REFUSED]),
-        ours(pauses=[0, 0.1, 0.1, 0]),
+        ours(delays=[0, 0.1, 0.1, 0]),
         ours(ends=[0.5, 3.1]),
         ours(answered=[0.6, 0.7, 0.8]),
     ):
@@ -60,11 +60,11 @@ def test_verdict() -> None:
 
 
 def test_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the drill looks for is so, whatever the time it takes, and the control is found out."""
+    """The promises hold, whatever the time it takes, and the control is detected."""
     monkeypatch.setattr(crashes, "SHUTDOWN_TIMEOUT", 2.0)
     found, control = measure(kills=1, idle_kills=1, masters=1, pauses=2)
     assert (found.kills, found.others) == (1, [])
-    assert len(found.pauses) == 4
+    assert len(found.delays) == 4
     assert len(found.ends) == 1
     assert math.isfinite(max(found.ends))
     assert REFUSED in control.others
@@ -73,11 +73,11 @@ def test_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ours(**figures: list[float] | list[str]) -> Run:
-    """A run that keeps every promise but for these figures."""
-    kept = {"answered": [0.4, 0.4, 0.9], "pauses": [0, 0.1, 0.2, 0], "ends": [0.5], **figures}
+    """A run that keeps every promise except for these figures."""
+    kept = {"answered": [0.4, 0.4, 0.9], "delays": [0, 0.1, 0.2, 0], "ends": [0.5], **figures}
     return Run(OURS, **kept)  # type: ignore[arg-type]
 
 
 def naive(**figures: list[float] | list[str]) -> Run:
-    """A run that breaks the promises but for these figures."""
+    """A run that breaks the promises except for these figures."""
     return Run(NAIVE, **{"others": [REFUSED], "ends": [math.inf], **figures})  # type: ignore[arg-type]

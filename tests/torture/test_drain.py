@@ -1,4 +1,4 @@
-"""The drill of ends: its verdict, and a short run."""
+"""Tests of the shutdown drill: its verdict, and a short run."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ FROZEN = "a frozen PostgreSQL"
 
 
 def test_options() -> None:
-    """There is one client at least."""
+    """There is at least one client."""
     assert read_options(["--clients=7"]).clients == 7
     with pytest.raises(SystemExit):
         read_options(["--clients=0"])
 
 
 def test_plan() -> None:
-    """Every state is tried with one process and with two, and the control is there."""
+    """Every state is tried with one process and with two, and the control is included."""
     tried = [(result.state, result.processes) for result in plan() if result.service == OURS]
     assert tried == [(name, processes) for name in states(1) for processes in (1, 2)]
     assert [result.service for result in plan()].count(RUN_APP) == 1
 
 
 def test_verdict() -> None:
-    """An end that is late fails the drill, what a client should not get, and a wrong status."""
+    """A late shutdown, a wrong outcome for a client and a wrong status each fail the drill."""
     control = result(RUN_APP, BLOCKED, seconds=math.inf)
     assert verdict([result(), result(state=BLOCKED, status=1), control])[0]
     for broken in (
@@ -53,9 +53,9 @@ def test_verdict() -> None:
 
 
 def test_a_short_run() -> None:
-    """Everybody gets what they should, and it ends by itself, whatever the time it takes."""
+    """Every client gets what it should, and the service ends by itself, whatever the time it takes."""
     wanted = {ALL_AT_ONCE: (1, 2), BLOCKED: (1, 2), FROZEN: (2,)}
-    # Twice the time of the drill: a machine that is busy needs it until all clients are where they are to be.
+    # Twice the time of the drill: a busy machine needs it until all clients are in their state.
     results = [each for each in plan(10.0) if each.processes in wanted.get(each.state, ())]
     measure(results, 1, at_once=True)
     for found in results:
@@ -75,5 +75,5 @@ def result(
     status: int = 0,
     wrong: dict[str, int] | None = None,
 ) -> Result:
-    """What was seen of one process."""
+    """The result of one process."""
     return Result(service, state, 1, 5.0, seconds, status, wrong=Counter(wrong or {}))

@@ -1,4 +1,4 @@
-"""The timing drill of logins: its statistics, and a short run."""
+"""Tests of the drill of login times: its statistics, and a short run."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ CONTROL = "control, hashes nothing for an unknown user"
     ],
 )
 def test_known_values(one: Sequence[float], other: Sequence[float], auc: float, p: float) -> None:
-    """The figures are those of ``scipy.stats.mannwhitneyu(one, other, method="asymptotic")``."""
+    """The figures equal those of ``scipy.stats.mannwhitneyu(one, other, method='asymptotic')``."""
     assert mann_whitney(one, other) == pytest.approx((auc, p))
     assert mann_whitney(other, one) == pytest.approx((1 - auc, p))
 
 
 def test_no_difference() -> None:
-    """What is drawn from one hat is as rarely significant as the level says."""
+    """Values from one distribution are significant as rarely as the level says."""
     found = 0
     for seed in range(400):
         hat = random.Random(seed)  # noqa: S311  # the same numbers each time
@@ -49,7 +49,7 @@ def test_no_difference() -> None:
 
 
 def test_a_clear_difference() -> None:
-    """A difference of half a deviation is found among as many values as a run has."""
+    """A difference of half a deviation is detected with as many values as a run has."""
     hat = random.Random(1)  # noqa: S311  # the same numbers each time
     auc, p = mann_whitney([hat.gauss(31, 2) for _ in range(1000)], [hat.gauss(30, 2) for _ in range(1000)])
     assert auc == pytest.approx(0.638, abs=0.03)  # 0.638 = Phi(0.5 / sqrt(2))
@@ -57,7 +57,7 @@ def test_a_clear_difference() -> None:
 
 
 def test_significant_and_it_matters() -> None:
-    """A pair is told apart by both bounds together, not by one alone."""
+    """A pair is only told apart if it exceeds both bounds."""
     assert not pair(auc=0.52, p=1e-9).told_apart
     assert not pair(auc=0.9, p=0.2).told_apart
     assert pair(auc=0.44, p=1e-9).told_apart
@@ -74,7 +74,7 @@ def test_pairs_share_the_level() -> None:
 
 
 def test_verdict() -> None:
-    """A leak fails the drill; a control that is not found out does too, and says that nothing is proved."""
+    """A leak fails the drill; an undetected control does too, and the drill says that nothing is proved."""
     same, apart = pair(auc=0.5, p=1.0), pair(auc=0.9, p=0.0)
     missed, found = pair(CONTROL, auc=0.5, p=1.0), pair(CONTROL, auc=0.1, p=0.0)
     assert verdict([same, found])[0]
@@ -85,7 +85,7 @@ def test_verdict() -> None:
 
 
 def test_rounds() -> None:
-    """Rounds are counted from one."""
+    """There is at least one round."""
     assert read_options(["--rounds=7"]).rounds == 7
     with pytest.raises(SystemExit):
         read_options(["--rounds=0"])

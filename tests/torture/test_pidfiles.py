@@ -1,4 +1,4 @@
-"""The drill of pidfiles: its strangers, its verdict, and a short run."""
+"""Tests of the pidfile drill: its strangers, its verdict, and a short run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.support import ROOT
 
 
 def test_options() -> None:
-    """There is one file of each kind at least."""
+    """There is at least one file of each kind."""
     assert read_options(["--files=12"]).files == len(KINDS) + len(REUSED)
     with pytest.raises(SystemExit):
         read_options(["--files=11"])
 
 
 def test_a_stranger() -> None:
-    """It records whatever it gets, what has killed it too."""
+    """It records every signal that it receives, including the one that kills it."""
     with Stranger() as stranger:
         assert stranger.hits() == 0
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -36,7 +36,7 @@ def test_a_stranger() -> None:
 
 
 def test_verdict() -> None:
-    """Each promise that is broken fails the drill, and so does a control that hits nobody."""
+    """Each broken promise fails the drill, and so does a control that hits nobody."""
     assert verdict(figures())[0]
     for broken in (
         figures(Row("a", signalled=1)),
@@ -70,6 +70,6 @@ def figures(
     failures: list[str] | None = None,
     naive: int = 1,
 ) -> Figures:
-    """Figures that keep every promise but for these."""
+    """Figures that keep every promise except for these."""
     control = Row("control", signalled=naive)
     return Figures([row or Row("a")], control, services or [1, 1], failures or [], hits)

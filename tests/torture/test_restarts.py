@@ -1,4 +1,4 @@
-"""The drill of rolling restarts: its verdict, and a short run."""
+"""Tests of the drill of rolling restarts: its verdict, and a short run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from torture.clients import Answer, Broken, check_echo, connect, echo_request
+from torture.clients import Broken, Response, check_echo, connect, echo_request
 from torture.restarts import GUNICORN, OURS, SOCKETS, Run, Size, measure, read_options, table, verdict
 
 from torture import restarts
@@ -15,7 +15,7 @@ SIZE = Size(requests=1000, restarts=2, clients=10, processes=2)
 
 
 def test_options() -> None:
-    """The size is that of the promise, or what is asked for."""
+    """The size is that of the promise, or the requested one."""
     assert read_options([]) == Size(1_000_000, 20, 120, 2)
     assert read_options(["--requests=7", "--processes=3"]).processes == 3
     with pytest.raises(SystemExit):
@@ -32,7 +32,7 @@ def test_verdict() -> None:
 
 
 def test_verdict_on_what_was_not_done() -> None:
-    """Restarts that did not happen prove nothing, and a socket has to hear that the service goes away."""
+    """Restarts that did not happen prove nothing, and sockets must be notified that the service goes away."""
     control = run(GUNICORN, dropped=3)
     assert not verdict([run(restarts=1), control])[0]
     assert not verdict([run(requests=999), control])[0]
@@ -41,36 +41,36 @@ def test_verdict_on_what_was_not_done() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":2,"pid":123}}', "wrong answer"),
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":', "within the answer"),
-        (b'HTTP/1.1 503 No\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":123}}', "wrong answer: 503"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":2,"pid":123}}', "wrong response"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":', "within the response"),
+        (b'HTTP/1.1 503 No\r\nContent-Length: 28\r\n\r\n{"result":{"n":1,"pid":123}}', "wrong response: 503"),
         (b"nonsense\r\n\r\n", "wrong bytes"),
         (b"", "end of file"),
     ],
 )
-async def test_a_client_takes_no_wrong_answer(answer: bytes, reason: str) -> None:
-    """It says what came in place of an answer."""
+async def test_a_client_takes_no_wrong_answer(response: bytes, reason: str) -> None:
+    """It says what arrived instead of a response."""
     with pytest.raises(Broken, match=reason):
-        check_echo(1, await answered(answer))
+        check_echo(1, await received(response))
 
 
 async def test_a_client_takes_a_right_answer() -> None:
-    """It hears that it is to leave, too."""
+    """A response can also tell the client to close the connection."""
     body = b'{"result":{"n":1,"pid":123}}'
     for head, closes in ((b"", False), (b"Connection: close\r\n", True)):
-        answer = await answered(b"HTTP/1.1 200 OK\r\n%bContent-Length: 28\r\n\r\n%b" % (head, body))
-        assert answer == Answer(200, closes, body)
-        assert check_echo(1, answer) == 123
+        response = await received(b"HTTP/1.1 200 OK\r\n%bContent-Length: 28\r\n\r\n%b" % (head, body))
+        assert response == Response(200, closes, body)
+        assert check_echo(1, response) == 123
 
 
-async def answered(answer: bytes) -> Answer:
-    """What a client hears of this answer, which comes byte by byte."""
+async def received(response: bytes) -> Response:
+    """What a client reads of this response, which arrives byte by byte."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"}}")
-        for byte in answer:
+        for byte in response:
             writer.write(bytes([byte]))
             await writer.drain()
             await asyncio.sleep(0)

@@ -17,7 +17,7 @@ from toto_aio.websocket.frames import BINARY, FORMATS, TEXT
     "size", [0, 90, 91, 92, 93, 94, 95, 96, 97, 98, 65_500, 65_501, 65_530, 65_540, 900_000]
 )
 async def test_every_length(serve: Serve, size: int) -> None:
-    """At 126 and at 65,536 bytes the head of a frame gets longer."""
+    """At 126 and at 65,536 bytes the frame header gets longer."""
     socket = await connect(await serve(METHODS))
     parameters = {"a": "x" * size}
     assert await ask(socket, "echo", parameters) == {"id": 1, "result": parameters}
@@ -26,7 +26,7 @@ async def test_every_length(serve: Serve, size: int) -> None:
 
 
 def test_a_frame() -> None:
-    """It is final, unmasked, and has its length in the smallest form."""
+    """It is final, unmasked, and has its length in the shortest form."""
     assert FORMATS == {WSMsgType.TEXT: TEXT, WSMsgType.BINARY: BINARY}
     assert TEXT.frame([1]) == b"\x81\x03[1]"
     assert BINARY.frame([1]) == b"\x82\x02\x91\x01"

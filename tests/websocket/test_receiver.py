@@ -1,4 +1,4 @@
-"""Who reads the frames of a socket: a call that waits holds nobody up, and one that does not has its turn."""
+"""The reader of a socket's frames: a waiting call blocks nobody, and others take turns."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def send(socket: Socket, *calls: Parameters) -> None:
 
 
 async def test_many_frames_in_one_packet(serve: Serve) -> None:
-    """Each is answered; those that do not wait in their order."""
+    """Each is answered; those that do not wait are answered in order."""
     socket = await connect(await serve(METHODS))
     send(socket, *({"id": n, "method": "echo", "parameters": {"n": n}} for n in range(1000)))
     for n in range(1000):
@@ -41,7 +41,7 @@ async def test_many_frames_in_one_packet(serve: Serve) -> None:
 
 
 async def test_a_call_that_waits_holds_up_nothing_of_its_packet(serve: Serve) -> None:
-    """What stands behind it is answered before it is, again and again."""
+    """Calls after it are answered first, every time."""
     socket = await connect(await serve(METHODS))
     for turn in range(20):
         nap = {"id": "nap", "method": "nap", "parameters": {"seconds": 0.01}}
@@ -50,7 +50,7 @@ async def test_a_call_that_waits_holds_up_nothing_of_its_packet(serve: Serve) ->
 
 
 async def test_other_sockets_have_their_turn(serve: Serve) -> None:
-    """A thousand calls that are there already do not keep the loop to themselves."""
+    """A thousand calls that have already arrived do not monopolise the loop."""
     done = 0
 
     async def work(handler: Handler, parameters: Parameters) -> None:
@@ -80,7 +80,7 @@ class Strange:
 
 
 async def test_context_variables(serve: Serve) -> None:
-    """What a call sets, it finds after a wait, and no other call of the socket does."""
+    """A call finds what it has set after a wait, and no other call of the socket does."""
     variable: ContextVar[Any] = ContextVar("variable", default=None)
     found: list[Any] = []
 
@@ -101,7 +101,7 @@ async def test_context_variables(serve: Serve) -> None:
 
 
 async def test_a_call_stays_in_its_task(serve: Serve) -> None:
-    """Time limits and groups of tasks within a method work as anywhere, and end nothing but the call."""
+    """Time limits and task groups within a method work as usual, and end nothing except the call."""
 
     async def structured(handler: Handler, parameters: Parameters) -> list[Any]:
         task, results = asyncio.current_task(), []
@@ -128,7 +128,7 @@ async def test_a_call_stays_in_its_task(serve: Serve) -> None:
 
 
 async def test_calls_that_cancel(serve: Serve) -> None:
-    """A call's own task, at once or after its end, and what it awaits: the calls behind it are served."""
+    """Calls that cancel their task, immediately or after their end, or an awaitable block no later call."""
     kept: list[asyncio.Task[Any]] = []
 
     async def cancel_itself(handler: Handler, parameters: Parameters) -> str:
@@ -170,7 +170,7 @@ async def test_calls_that_cancel(serve: Serve) -> None:
 
 
 async def test_a_client_that_leaves_in_the_midst_of_its_frames(serve: Serve, errors: Any) -> None:
-    """What it has sent is still done, those who watch are told, and the socket has its end."""
+    """The calls that it has sent are still carried out, watchers are notified, and the socket is closed."""
     done: list[Any] = []
 
     async def work(handler: Handler, parameters: Parameters) -> None:
@@ -195,7 +195,7 @@ async def test_a_client_that_leaves_in_the_midst_of_its_frames(serve: Serve, err
 
 
 async def test_text_that_is_no_utf8(serve: Serve) -> None:
-    """It is told so, and the socket is closed, as RFC 6455 wants it."""
+    """It gets an error, and the socket is closed, as RFC 6455 requires."""
     socket = await connect(await serve(METHODS))
     await socket._writer.send_frame(b'{"id": 1, "method": "\xff"}', WSMsgType.TEXT)
     assert (await answer(socket))["error"]["code"] == 1003

@@ -1,4 +1,4 @@
-"""What waits to be sent over a socket: in order, whole, and no more than a slow client may let wait."""
+"""The send queue of a socket: in order, complete, and limited for slow clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def paused(socket: Socket) -> Iterator[None]:
 
 
 async def test_frames_of_all_sizes_in_their_order(serve: Serve) -> None:
-    """What a method sends in one go arrives as it was sent, and its answer last."""
+    """Everything that a method sends in one go arrives in order, and its result last."""
     sizes = [0, 10, 70_000, 10, 10, 65_000, 30_000, 40_000, 200_000, *range(300), 1]
 
     async def much(handler: Handler, parameters: Parameters) -> str:
@@ -47,7 +47,7 @@ async def test_frames_of_all_sizes_in_their_order(serve: Serve) -> None:
 async def test_events_wait_for_a_client_that_is_slow_for_a_while(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that its queue holds are not lost, and come before those that are sent at once again."""
+    """Those in its queue are not lost, and arrive before those that are sent directly again."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
     service = await serve(METHODS)
     socket, quick = await connect(service), await connect(service)
@@ -67,7 +67,7 @@ async def test_events_wait_for_a_client_that_is_slow_for_a_while(
 
 
 async def test_an_event_in_both_formats(serve: Serve) -> None:
-    """Each socket gets it as it has asked for it, through ``send_message`` or a function of its own."""
+    """Each socket gets it in its own format, through ``send_message`` or its own function."""
 
     async def wrapped(handler: Handler, parameters: Parameters) -> None:
         def send(args: Any) -> None:
@@ -91,7 +91,7 @@ async def test_an_event_in_both_formats(serve: Serve) -> None:
 
 
 async def test_an_event_that_cannot_be_sent(serve: Serve, errors: Any) -> None:
-    """A stranger's extension type is logged, and the next event arrives."""
+    """An unknown extension type is logged, and the next event arrives."""
     broker = MemoryBroker()
     service = await serve(METHODS, events=broker)
     socket = await connect(service)
@@ -104,7 +104,7 @@ async def test_an_event_that_cannot_be_sent(serve: Serve, errors: Any) -> None:
 
 
 async def test_a_handler_of_a_thread(serve: Serve) -> None:
-    """A plain method registers and deregisters as any other."""
+    """A plain method registers and deregisters like any other."""
 
     def listen(handler: Handler, parameters: Parameters) -> None:
         handler.register_event_handler("e", handler.send_message)
@@ -120,7 +120,7 @@ async def test_a_handler_of_a_thread(serve: Serve) -> None:
 
 
 async def test_a_handler_of_a_call_that_is_over(serve: Serve) -> None:
-    """Its events go to the socket on which it was registered, and end with that."""
+    """Its events go to the socket on which it was registered, and end with that socket."""
     service = await serve(METHODS)
     sockets = [await connect(service) for _ in range(20)]
     for socket in sockets:

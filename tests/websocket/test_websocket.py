@@ -1,4 +1,4 @@
-"""Methods called over WebSockets: frames, sessions, events, and how a socket ends."""
+"""Methods called over WebSockets: frames, sessions, events, and how a socket is closed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgpack
 import pytest
 from aiohttp import WSMsgType
 
+from tests.auth.test_sessions import Held
 from tests.conftest import server_module
 from tests.http.test_session_scheme import client
 from tests.server.test_logs import served
@@ -28,7 +29,8 @@ from toto_aio.invocation import (
     requires,
     timeout,
 )
-from toto_aio.websocket import endpoint, receiver, sender
+from toto_aio.stores.memory import MemoryStore
+from toto_aio.websocket import receiver, sender, session_watch
 
 ADA = {"user_id": "ada", "password": "correct horse"}
 Socket = aiohttp.ClientWebSocketResponse
@@ -36,26 +38,26 @@ Parameters = dict[str, Any]
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
-    """The parameters."""
+    """Return the parameters."""
     return parameters
 
 
 async def nap(handler: Handler, parameters: Parameters) -> float:
-    """An answer after some seconds."""
+    """Return after some seconds."""
     await asyncio.sleep(parameters["seconds"])
     return float(parameters["seconds"])
 
 
 @authenticated
 async def who(handler: Handler, parameters: Parameters) -> str:
-    """The caller's user id."""
+    """Return the caller's user id."""
     assert handler.session is not None
     return handler.session.user_id
 
 
 @anonymous_session
 async def count(handler: Handler, parameters: Parameters) -> int:
-    """How often this session has called."""
+    """Return how often this session has called."""
     assert handler.session is not None
     handler.session["n"] = (handler.session["n"] or 0) + 1
     await handler.session.save()
@@ -82,7 +84,7 @@ async def connect(service: Service, path: str = "/websocket", **headers: str) ->
 
 
 async def ask(socket: Socket, method: str, parameters: Any = None, id: Any = 1) -> dict[str, Any]:
-    """The answer to a call; frames that come before it are an error."""
+    """The response to a call; a frame that arrives before it is an error."""
     await socket.send_json({"id": id, "method": method, "parameters": parameters or {}})
     return await answer(socket)
 
@@ -100,7 +102,7 @@ async def end(socket: Socket) -> int | None:
 
 
 async def test_calls_in_both_encodings(serve: Serve) -> None:
-    """Text is JSON and binary is MessagePack, each answered in kind; any id comes back."""
+    """Text is JSON and binary is MessagePack, each answered in kind; any id is returned."""
     socket = await connect(await serve(METHODS))
     for id in (1, "a", [1, {"b": None}], 0, False):
         assert await ask(socket, "echo", {"a": "ü"}, id) == {"id": id, "result": {"a": "ü"}}
@@ -109,7 +111,7 @@ async def test_calls_in_both_encodings(serve: Serve) -> None:
 
 
 async def test_answers_come_as_the_calls_finish(serve: Serve) -> None:
-    """A slow call holds no quick one up."""
+    """A slow call does not block a quick one."""
     ends = [asyncio.Event() for _ in range(4)]
 
     async def wait(handler: Handler, parameters: Parameters) -> None:
@@ -124,7 +126,7 @@ async def test_answers_come_as_the_calls_finish(serve: Serve) -> None:
 
 
 async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While so many run the next frame waits, and all are answered in the end."""
+    """While the maximum is running the next frame waits, and all are answered in the end."""
     running = most = 0
     may_end = asyncio.Event()
 
@@ -146,7 +148,7 @@ async def test_calls_at_once_are_bounded(serve: Serve, monkeypatch: pytest.Monke
 
 
 async def test_a_frame_without_an_id(serve: Serve) -> None:
-    """It is answered by nothing but what its method sends, errors included."""
+    """It is answered only by what its method sends, even if there is an error."""
 
     async def push(handler: Handler, parameters: Parameters) -> str:
         handler.send_message({"n": 1})
@@ -165,7 +167,7 @@ async def test_a_frame_without_an_id(serve: Serve) -> None:
 
 
 async def test_errors(serve: Serve) -> None:
-    """They are those of HTTP, under the id of their call."""
+    """They are the same as over HTTP, under the id of their call."""
 
     @requires("a")
     async def need(handler: Handler, parameters: Parameters) -> None:
@@ -206,7 +208,7 @@ async def test_errors(serve: Serve) -> None:
 
 @pytest.mark.parametrize("frame", ["{", "[]", "1", '{"a": NaN}', '{"a":' * 100 + "1" + "}" * 100, ""])
 async def test_frames_that_cannot_be_read(serve: Serve, frame: str) -> None:
-    """Each gets an error that names no call, and the next is served."""
+    """Each gets an error that names no call, and the next frame is served."""
     socket = await connect(await serve(METHODS))
     await socket.send_str(frame)
     given = await answer(socket)
@@ -218,14 +220,14 @@ async def test_frames_that_cannot_be_read(serve: Serve, frame: str) -> None:
 
 
 async def test_a_frame_that_is_too_large(serve: Serve) -> None:
-    """The socket is closed with the code that says so."""
+    """The socket is closed with the code for this."""
     socket = await connect(await serve(METHODS, max_body_size=1000))
     await socket.send_json({"id": 1, "method": "echo", "parameters": {"a": "x" * 2000}})
     assert await end(socket) == 1009
 
 
 async def test_asynchronous_methods(serve: Serve) -> None:
-    """They answer when they have something to say, from an event too."""
+    """They respond when they have something to send, also from an event."""
 
     @asynchronous
     async def wait(handler: Handler, parameters: Parameters) -> None:
@@ -242,7 +244,7 @@ async def test_asynchronous_methods(serve: Serve) -> None:
 
 
 async def test_events(serve: Serve) -> None:
-    """Each of them reaches the socket until it is closed, whoever sends it, and no other socket."""
+    """Each event reaches the socket until it is closed, whoever sends it, and no other socket."""
     service = await serve(METHODS)
     socket, other = await connect(service), await connect(service)
     assert (await ask(socket, "listen", {"name": "e"}))["result"] == "listening"
@@ -256,7 +258,7 @@ async def test_events(serve: Serve) -> None:
 
 
 async def test_an_event_handler_can_be_removed(serve: Serve) -> None:
-    """By hand, or with the end of its call."""
+    """Explicitly, or with the end of its call."""
 
     async def brief(handler: Handler, parameters: Parameters) -> None:
         handler.register_event_handler("e", handler.send_message, deregister_on_finish=True)
@@ -270,7 +272,7 @@ async def test_an_event_handler_can_be_removed(serve: Serve) -> None:
 
 
 async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events wait for it in a bounded queue; what is dropped is counted, and others are not held up."""
+    """Events wait for it in a bounded queue; dropped events are counted, and others are not blocked."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 200_000)
     service = await serve(METHODS)
     slow, quick = await connect(service), await connect(service)
@@ -296,7 +298,7 @@ async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: p
 
 
 async def test_too_much_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method that sends without end gets BufferError."""
+    """A method that sends endlessly gets BufferError."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
 
     async def flood(handler: Handler, parameters: Parameters) -> int:
@@ -330,7 +332,7 @@ async def test_send_message_over_http(serve: Serve) -> None:
 
 @pytest.mark.parametrize("way", ["header", "url", "url without a slash", "first frame"])
 async def test_a_session(serve: Serve, way: str) -> None:
-    """It is shown once, and serves all calls of the socket, with its newest state."""
+    """It is shown once, and applies to all calls of the socket, with its newest state."""
     service = await serve(METHODS)
     session = await service.create()
     if way == "header":
@@ -349,7 +351,7 @@ async def test_a_session(serve: Serve, way: str) -> None:
 
 
 async def test_a_login_over_the_socket(serve: Serve) -> None:
-    """It serves the calls behind it; so does an anonymous session."""
+    """It applies to later calls; so does an anonymous session."""
     service = await serve(METHODS)
     await service.create()
     socket = await connect(service)
@@ -363,7 +365,7 @@ async def test_a_login_over_the_socket(serve: Serve) -> None:
 
 
 async def test_unknown_sessions(serve: Serve) -> None:
-    """They are no session, as over HTTP."""
+    """They count as no session, as over HTTP."""
     service = await serve(METHODS)
     for socket in (
         await connect(service, **{"x-toto-session-id": "x" * 43}),
@@ -376,7 +378,7 @@ async def test_unknown_sessions(serve: Serve) -> None:
 
 
 async def test_a_session_by_cookie(serve: Serve) -> None:
-    """It counts for pages of the service itself; a foreign page opens no socket at all."""
+    """It counts for pages of the service itself; a foreign page cannot open a socket at all."""
     service = await serve(METHODS, use_cookies=True)
     session = await service.create()
     cookie = f"__Host-toto-session={session}"
@@ -390,7 +392,7 @@ async def test_a_session_by_cookie(serve: Serve) -> None:
 
 
 async def test_origins(serve: Serve) -> None:
-    """Pages of allowed origins may open endpoint, and programs, which have none."""
+    """Pages of allowed origins may open one, and so may programs, which have no origin."""
     service = await serve(METHODS, allow_origin=["https://app.example"])
     for headers in ({}, {"Origin": "https://app.example"}):
         assert (await ask(await connect(service, **headers), "echo"))["result"] == {}
@@ -429,7 +431,7 @@ async def test_the_session_is_ended_elsewhere(serve: Serve, way: str, events: st
 
 
 async def test_across_services(serve: Serve, servers: Any) -> None:
-    """Through Redis events reach the sockets of another service, and so does the end of a session."""
+    """Through Redis, events reach the sockets of another service, and so does the end of a session."""
     url = server_module("redis").fresh_url(servers("redis"))
     here = await serve(METHODS, database=url, events=url)
     there = await serve(METHODS, database=url, events=url)
@@ -451,8 +453,8 @@ async def test_a_logout_over_the_socket(serve: Serve) -> None:
 
 
 async def test_the_session_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket is closed soon after; one whose session another renews stays."""
-    monkeypatch.setattr(endpoint, "LOOK_INTERVAL", 0.05)
+    """The socket is closed soon after; it stays open if another client renews the session."""
+    monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.05)
     service = await serve(METHODS, session_ttl=3)
     ada, eve = await service.create(), await service.create("eve")
     socket = await connect(service, **{"x-toto-session-id": ada})
@@ -470,11 +472,11 @@ async def test_the_session_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_an_end_that_nobody_told_of(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is found out by looking."""
+    """It is detected by polling."""
     from toto_aio.stores.memory import MemoryStore
 
-    monkeypatch.setattr(endpoint, "LOOK_INTERVAL", 0.02)
-    monkeypatch.setattr(endpoint, "CHECK_INTERVAL", 0.1)
+    monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(session_watch, "LOOKUP_INTERVAL", 0.1)
     store = MemoryStore()
     service = await serve(METHODS, database=store)
     socket = await connect(service, **{"x-toto-session-id": await service.create()})
@@ -484,7 +486,7 @@ async def test_an_end_that_nobody_told_of(serve: Serve, monkeypatch: pytest.Monk
     assert await end(socket) == 1008
 
 
-# Its life
+# Opening and closing
 
 
 async def test_methods_at_its_opening_and_closing(serve: Serve) -> None:
@@ -513,7 +515,7 @@ async def test_methods_at_its_opening_and_closing(serve: Serve) -> None:
 
 
 async def test_a_client_that_leaves(serve: Serve) -> None:
-    """Calls that run come to their end; @cancellable ones are cancelled, and those who watch are told."""
+    """Running calls finish; @cancellable ones are cancelled, and watchers are notified."""
     ends: list[str] = []
 
     begun: list[str] = []
@@ -535,7 +537,7 @@ async def test_a_client_that_leaves(serve: Serve) -> None:
 
     @asynchronous
     async def wait(handler: Handler, parameters: Parameters) -> None:
-        """Never answers."""
+        """Never respond."""
         begun.append("wait")
 
     service = await serve({"work": work, "leave": leave, "wait": wait})
@@ -563,8 +565,21 @@ async def test_shutdown(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     transport.resume_reading()
 
 
+async def test_a_socket_that_opens_during_a_shutdown(serve: Serve) -> None:
+    """It is closed with 1001 like the others, though its session was being loaded when the shutdown began."""
+    store = MemoryStore()
+    service = await serve(METHODS, database=store)
+    session = await service.create()
+    loading = Held(store, "get_session")
+    opening = asyncio.create_task(connect(service, **{"x-toto-session-id": session}))
+    await asyncio.wait_for(loading.reached.wait(), WATCHDOG)
+    await service.client.app.shutdown()
+    loading.go.set()
+    assert await end(await opening) == 1001
+
+
 async def test_what_is_no_socket(serve: Serve) -> None:
-    """A GET there says so; a POST is a call; the path can be another, or there is none."""
+    """A GET there gets an error that says so; a POST is a call; the path can be changed or turned off."""
     service = await serve(METHODS)
     response = await service.client.get("/service/websocket")
     assert (response.status, response.headers["Upgrade"]) == (426, "websocket")
@@ -578,7 +593,7 @@ async def test_what_is_no_socket(serve: Serve) -> None:
 
 
 async def test_guesses_over_a_socket(serve: Serve) -> None:
-    """They count with all others."""
+    """They count together with all others."""
     service = await serve(METHODS, login_attempts=3)
     await service.create()
     socket = await connect(service)
@@ -589,7 +604,7 @@ async def test_guesses_over_a_socket(serve: Serve) -> None:
 
 
 async def test_a_session_that_a_parameter_shows(serve: Serve) -> None:
-    """It serves the call that shows it, and no other of the socket."""
+    """It applies to the call that shows it, and to no other call of the socket."""
 
     @authenticated_with_parameter
     async def by_parameter(handler: Handler, parameters: Parameters) -> str:
@@ -604,12 +619,12 @@ async def test_a_session_that_a_parameter_shows(serve: Serve) -> None:
 
 
 async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
-    """So many calls wait that its close is not seen: the end of the connection is."""
+    """So many calls wait that its close frame is not seen, but the end of the connection is."""
     left = 0
 
     @asynchronous
     async def wait(handler: Handler, parameters: Parameters) -> None:
-        """Never answers."""
+        """Never respond."""
 
     async def count_ends(handler: Handler, parameters: Parameters) -> None:
         nonlocal left
@@ -625,7 +640,7 @@ async def test_a_client_that_leaves_while_nothing_is_read(serve: Serve) -> None:
 
 
 async def test_answers_wait_for_a_slow_client(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are not lost: all come when it reads again."""
+    """They are not lost: all arrive when it reads again."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
 
     async def much(handler: Handler, parameters: Parameters) -> str:
@@ -646,21 +661,21 @@ async def test_answers_wait_for_a_slow_client(serve: Serve, monkeypatch: pytest.
 
 
 async def signed_service(serve: Serve) -> tuple[Service, str, str]:
-    """A service that wants signatures, and a session with its key."""
+    """A service that requires signatures, and a session with its key."""
     service = await serve(METHODS, signing="session")
     result = await service.result("account.create", ADA)
     return service, result["session_id"], result["key"]
 
 
 def first_frame(session: str, key: str, path: str = "/service/websocket") -> Parameters:
-    """A first frame that shows a session and is signed."""
+    """A signed first frame that shows a session."""
     headers = client.signed_headers(session, key, "GET", path, "", b"")
     names = {"session_id": "session-id", "timestamp": "timestamp", "nonce": "nonce", "signature": "hmac"}
     return {name: headers[f"x-toto-{header}"] for name, header in names.items()}
 
 
 async def test_a_signed_first_frame(serve: Serve) -> None:
-    """It shows the session; the frames behind it are not signed."""
+    """It shows the session; later frames are not signed."""
     service, session, key = await signed_service(serve)
     socket = await connect(service)
     await socket.send_json({**first_frame(session, key), "id": 0})
@@ -690,7 +705,7 @@ async def test_a_first_frame_that_is_signed_wrongly(serve: Serve, change: Parame
 
 
 async def test_a_first_frame_counts_once(serve: Serve) -> None:
-    """Who has copied it opens nothing."""
+    """A copy of it opens nothing."""
     service, session, key = await signed_service(serve)
     frame = {**first_frame(session, key), "id": 0}
     for code in (None, 1008):
@@ -700,7 +715,7 @@ async def test_a_first_frame_counts_once(serve: Serve) -> None:
 
 
 async def test_a_signed_opening(serve: Serve) -> None:
-    """A program signs the request that opens the socket; an id alone, or in the URL, opens nothing."""
+    """A program signs the request that opens the socket; an id by itself, or in the URL, opens nothing."""
     service, session, key = await signed_service(serve)
     headers = client.signed_headers(session, key, "GET", "/service/websocket", "", b"")
     headers.pop("content-type")
@@ -711,7 +726,7 @@ async def test_a_signed_opening(serve: Serve) -> None:
         assert refused.value.status == 403
 
 
-# Many
+# Many sockets
 
 
 async def test_idle_sockets_cost_little(tmp_path: Path) -> None:

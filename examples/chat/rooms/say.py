@@ -5,6 +5,6 @@ from toto_aio.invocation import requires
 
 @requires("room", "name", "text")
 async def invoke(handler, parameters):
-    """Tell all who listen in ``room``, in whichever process, what ``name`` says."""
+    """Send what ``name`` says to all listeners in ``room``, in all processes."""
     message = {"name": parameters["name"], "text": parameters["text"]}
     await handler.events.send(f"room {parameters['room']}", message)

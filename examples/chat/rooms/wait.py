@@ -1,4 +1,4 @@
-"""Wait for a word in a room, by long polling."""
+"""Wait for a message in a room, by long polling."""
 
 from toto_aio.invocation import asynchronous, requires
 
@@ -6,5 +6,5 @@ from toto_aio.invocation import asynchronous, requires
 @asynchronous
 @requires("room")
 async def invoke(handler, parameters):
-    """Answer with the next that is said in ``room``. What is said between two calls is missed."""
+    """Respond with the next message in ``room``. Messages between two calls are missed."""
     handler.register_event_handler(f"room {parameters['room']}", handler.respond)

@@ -1,4 +1,4 @@
-"""The methods of the service. The built-in ones that are imported here are served too."""
+"""The methods of the service, including the built-in methods that are imported here."""
 
 from toto_aio.methods import account, client_error
 

@@ -5,7 +5,7 @@ from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler, parameters):
-    """Count this session's calls, also when many come at once."""
+    """Count this session's calls, even when many run at the same time."""
 
     def add_one(state):
         state["count"] = state.get("count", 0) + 1

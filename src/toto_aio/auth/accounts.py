@@ -1,4 +1,4 @@
-"""The rules of accounts: what a user id and a password must be, how a password is checked and changed."""
+"""The rules of accounts: which user ids and passwords are valid, how a password is checked and changed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from toto_aio.stores import AccountStore
 __all__ = ["Accounts"]
 
 MAX_USER_ID = 255
-"""The most bytes that a user id may have in UTF-8."""
+"""The most bytes of a user id in UTF-8."""
 
 
 class Accounts:
-    """The accounts of a service: rules over an ``AccountStore``. Clients may set the values in ``fields``."""
+    """The accounts of a service: rules over an ``AccountStore``. Clients may set the custom ``fields``."""
 
     def __init__(
         self,
@@ -33,10 +33,10 @@ class Accounts:
         self._password_min_length = password_min_length
 
     async def create(self, user_id: str, password: str | None, /, **values: Any) -> UserAccount:
-        """Make an account; without a password (None) nobody can log in to it with one.
+        """Create an account with custom fields; without a password (None) nobody can log in with one.
 
-        Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password of a wrong
-        length.
+        Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password that is too short
+        or too long.
         """
         user_id = normal_user_id(user_id)
         if not user_id or not user_id.isprintable():
@@ -52,13 +52,14 @@ class Accounts:
         return None if account is None else UserAccount(self._store, account)
 
     async def verify(self, user_id: str, password: str | None) -> Account:
-        """The account if the password is right, else ``InvalidCredentials``; an outdated hash is replaced."""
+        """The account, if the password is right; replaces an outdated hash. Raises ``InvalidCredentials``."""
         user_id = normal_user_id(user_id)
         password = require_text("password", password)
         account = await self._store.get_account(user_id)
         if not await self._passwords.verify(password, account.password if account else None):
             raise InvalidCredentials
-        assert account is not None and account.password is not None
+        assert account is not None
+        assert account.password is not None
         if self._passwords.needs_rehash(account.password):
             hashed = await self._passwords.hash(password)
             if not await self._store.replace_password(user_id, account.password, hashed):
@@ -72,12 +73,12 @@ class Accounts:
         return now is not None and now.password == account.password
 
     async def change_password(self, user_id: str, password: str, new_password: str) -> Account:
-        """Set a new password if ``password`` is the current one, else ``InvalidCredentials``."""
+        """Set a new password. Raises ``InvalidCredentials`` if ``password`` isn't the current one."""
         hashed = await self._hash("new_password", new_password)
         account = await self.verify(user_id, password)
         assert account.password is not None
         if not await self._store.replace_password(account.user_id, account.password, hashed):
-            raise InvalidCredentials  # another change came first, and ``password`` is the current one no more
+            raise InvalidCredentials  # another change came first: ``password`` is no longer the current one
         account.password = hashed
         return account
 
@@ -89,10 +90,10 @@ class Accounts:
 
 
 class UserAccount(MutableMapping[str, Any]):
-    """An account as a method sees it: a mapping of its values, in which a missing key reads as None.
+    """An account as a method sees it: a mapping of its custom fields, in which a missing key reads as None.
 
-    Changes stay here until ``save``. ``user_id`` can be read but not set, and the password's hash is not
-    among the values.
+    Changes are kept here until ``save``. ``user_id`` can be read but not set, and the hash of the password is
+    not in the mapping.
     """
 
     def __init__(self, store: AccountStore, account: Account) -> None:
@@ -103,11 +104,11 @@ class UserAccount(MutableMapping[str, Any]):
 
     @property
     def user_id(self) -> str:
-        """Whose account it is."""
+        """The user that the account belongs to."""
         return self._user_id
 
     async def load(self, *names: str) -> None:
-        """Read the values of these names anew, or all; what was set to them and not saved is dropped."""
+        """Read these fields again, or all of them; unsaved changes to them are dropped."""
         account = await self._store.get_account(self.user_id)
         values = {} if account is None else account.values
         for name in names or {**self._values, **self._changes, **values}:
@@ -118,7 +119,7 @@ class UserAccount(MutableMapping[str, Any]):
                 self._values.pop(name, None)
 
     async def save(self) -> None:
-        """Write what was set, and keep what others wrote to other names."""
+        """Write the fields that were set, and keep what others wrote to other fields."""
         changes = dict(self._changes)
         if not changes:
             return
@@ -126,7 +127,7 @@ class UserAccount(MutableMapping[str, Any]):
             raise InvalidUserID("The account is gone.")
         self._values.update(changes)
         for name, value in changes.items():
-            if self._changes.get(name) is value:  # else it was set anew while the save was under way
+            if self._changes.get(name) is value:  # else it was set again during the save
                 del self._changes[name]
 
     def __getitem__(self, name: str) -> Any:
@@ -135,8 +136,8 @@ class UserAccount(MutableMapping[str, Any]):
         return self._changes.get(name, self._values.get(name))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a name, or ``default`` if there is none."""
-        return self[name] if name in self else default
+        """The value of a field, or ``default`` if it isn't set."""
+        return self[name] if name in self else default  # which would call itself
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name in RESERVED:
@@ -157,11 +158,11 @@ class UserAccount(MutableMapping[str, Any]):
 
 
 RESERVED = frozenset({"user_id", "password", "new_password", "session_id"})
-"""Names that a value beside an account cannot have."""
+"""Names that a custom field can't have."""
 
 
 def normal_user_id(user_id: object) -> str:
-    """A user id as it is stored, in lower case; ``InvalidParameters`` if it is no string or too long."""
+    """A user id as it is stored, in lower case. Raises ``InvalidParameters`` for a wrong type or length."""
     text = require_text("user_id", user_id).lower()
     if len(text.encode()) > MAX_USER_ID:
         raise InvalidParameters(f"user_id must have at most {MAX_USER_ID} bytes.")
@@ -169,7 +170,7 @@ def normal_user_id(user_id: object) -> str:
 
 
 def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
-    """The values that a client may set; ``InvalidParameters`` names those that it may not."""
+    """The custom fields among parameters. Raises ``InvalidParameters`` that names those not ``allowed``."""
     values = {name: value for name, value in parameters.items() if name not in RESERVED}
     if unknown := values.keys() - allowed:
         raise InvalidParameters(f"Unknown account fields: {', '.join(sorted(unknown))}")
@@ -177,7 +178,7 @@ def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> di
 
 
 def require_text(name: str, value: object) -> str:
-    """A string that can be written as UTF-8; ``InvalidParameters`` for anything else."""
+    """A string that can be encoded as UTF-8. Raises ``InvalidParameters`` for anything else."""
     if not isinstance(value, str):
         raise InvalidParameters(f"{name} must be a string.")
     try:

@@ -1,4 +1,4 @@
-"""Who makes the calls of a request."""
+"""The caller of a request: the credentials that it showed, and the session behind them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Awaitable, Callable
 
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials
-from toto_aio.models import Client
+from toto_aio.models import ClientInfo
 from toto_aio.signing import SignedRequest
 
 Verify = Callable[[UserSession], Awaitable[None] | None]
-"""Raises ``InvalidHMAC``, at once or when what it returns is awaited, if the session may not be used."""
+"""Raises ``InvalidHMAC``, directly or when its result is awaited, if the request may not use the session."""
 
 
 class Caller:
-    """Who makes the calls of a request: the session id they showed, and the session once it is asked for.
+    """The session id that a request showed, and the session once a method asks for it.
 
-    The calls of a batch share one, so that a login serves the calls behind it.
+    The calls of a batch share one caller, so that a login serves the calls after it.
     """
 
     session: UserSession | None = None
     signs = True
+    """Whether the session signs the response."""
     signed: SignedRequest | None = None
-    """What a signature scheme may look at of the request, if that was looked at before the call."""
-    left = False
-    """Whether the session was ended by one of the calls."""
+    """What a signature scheme may inspect of the request, if it was collected before the call."""
+    logged_out = False
+    """Whether one of the calls has ended the session."""
     _verified = True
     _lock: asyncio.Lock | None = None
 
@@ -45,9 +46,8 @@ class Caller:
     async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.
 
-        None without an id, or for an unknown, ended or expired session. Raises ``InvalidHMAC`` for a
-        wrong signature, which is not looked at unless ``signed``; a session that was loaded so is verified
-        when it is asked for again.
+        None without an id, or if the session is unknown, ended or expired. Raises ``InvalidHMAC`` for a wrong
+        signature. With ``signed=False`` the signature isn't checked, until the session is asked for again.
         """
         async with self._turn():
             if self.session is not None and session_id in (None, self.session.session_id):
@@ -67,9 +67,9 @@ class Caller:
             return session
 
     async def create(
-        self, user_id: str | None, password: str | None, client: Client, *, verify_password: bool
+        self, user_id: str | None, password: str | None, client: ClientInfo, *, verify_password: bool
     ) -> UserSession:
-        """A new session: anonymous without a user id, else after a look at the password, or without."""
+        """A new session: anonymous without a user id, else after the password was checked, if it is to be."""
         async with self._turn():
             if user_id is None:
                 self.session = await self._sessions.create(client=client)
@@ -83,24 +83,24 @@ class Caller:
             self._verified = True
             return self.session
 
+    async def log_out(self) -> None:
+        """End the session, if there is one."""
+        session = await self.retrieve()
+        if session is not None:
+            await self._sessions.end(session)
+        self.logged_out = True
+        self.session = self._session_id = None
+
+    def ignore_cookie(self) -> None:
+        """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
+        if self.by_cookie:
+            self._session_id = None
+
     async def _check(self, session: UserSession) -> None:
         if self._verify is not None and (rest := self._verify(session)) is not None:
             await rest
 
     def _turn(self) -> asyncio.Lock:
-        if self._lock is None:  # most calls need none
+        if self._lock is None:  # most calls don't need one
             self._lock = asyncio.Lock()
         return self._lock
-
-    async def leave(self) -> None:
-        """End the session, if there is one."""
-        session = await self.retrieve()
-        if session is not None:
-            await self._sessions.end(session)
-        self.left = True
-        self.session = self._session_id = None
-
-    def leave_out_cookie(self) -> None:
-        """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
-        if self.by_cookie:
-            self._session_id = None

@@ -1,4 +1,4 @@
-"""Password hashes: argon2id (RFC 9106) for new ones, Toto's PBKDF2 understood until the next login."""
+"""Password hashes: argon2id (RFC 9106) for new ones; Toto's PBKDF2 is verified until the next login."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
 import argon2
@@ -18,14 +19,14 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 MAX_BYTES = 1024
-"""The longest password that is hashed; a longer one is wrong without a look at it."""
+"""The longest password that is hashed; a longer one is always wrong."""
 
 
 class Passwords:
     """Hashes and verifies passwords in threads of its own, never on the event loop.
 
-    The parameters of argon2id are OWASP's (19 MiB, two passes, one lane): 21 ms of one core. Half of
-    the cores work on passwords at once, so that a burst of logins leaves the rest to the calls.
+    The parameters of argon2id are OWASP's (19 MiB, two passes, one lane): 21 ms of one core. At most half of
+    the cores work on passwords, so that a burst of logins leaves the others to the calls.
     """
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
@@ -34,7 +35,7 @@ class Passwords:
         self._decoy = self._hasher.hash(secrets.token_bytes(16))
 
     def close(self) -> None:
-        """Drop what waits for a thread; what is being hashed ends on its own."""
+        """Drop what waits for a thread; a hash in progress is finished."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def hash(self, password: str) -> str:
@@ -42,15 +43,15 @@ class Passwords:
         return await self._run(self._hasher.hash, password.encode())
 
     async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether ``password`` is the one that was stored as ``stored``.
+        """Whether ``stored`` is a hash of ``password``.
 
-        An unknown user (None), a wrong password and a hash of Toto's take the same steps and so the
-        same time: each costs Toto's PBKDF2 and an argon2id.
+        An unknown user (None), a wrong password and one of Toto's hashes take the same steps and so the same
+        time: each costs one PBKDF2 of Toto's and one argon2id.
         """
         return await self._run(self._verify, password.encode(errors="surrogatepass"), stored)
 
     def needs_rehash(self, stored: str) -> bool:
-        """Whether a verified hash should be replaced: it is Toto's, or of other parameters."""
+        """Whether a verified hash should be replaced: it is one of Toto's, or has other parameters."""
         return not stored.startswith("$argon2") or self._hasher.check_needs_rehash(stored)
 
     def _verify(self, password: bytes, stored: str | None) -> bool:
@@ -59,10 +60,8 @@ class Passwords:
         toto = stored is not None and stored.startswith(TOTO_PREFIX)
         toto_right = verify_toto(password, stored if stored and toto else _TOTO_DECOY)
         right = False
-        try:
+        with suppress(argon2.exceptions.VerificationError, ValueError):  # a wrong password, a malformed hash
             right = self._hasher.verify(self._decoy if stored is None or toto else stored, password)
-        except (argon2.exceptions.VerificationError, ValueError):
-            pass  # a wrong password, or a malformed hash
         return known and (toto_right if toto else right)
 
     async def _run(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
@@ -74,10 +73,10 @@ _TOTO_DECOY = f"{TOTO_PREFIX}$decoysal$" + "." * 32
 
 
 def verify_toto(password: bytes, stored: str) -> bool:
-    """Whether ``password`` fits a hash of Toto's, ``$p5k2$<hex iterations>$salt$<hash>``.
+    """Whether ``stored``, ``$p5k2$<hex iterations>$salt$<hash>`` as Toto wrote it, is a hash of ``password``.
 
-    It is PBKDF2-HMAC-SHA1 (RFC 8018) of 24 bytes in base64 with ``./``, salted with all before the last
-    ``$``; no iterations mean 400. A malformed hash fits nothing.
+    The hash is PBKDF2-HMAC-SHA1 (RFC 8018) of 24 bytes in base64 with ``./``, salted with everything before
+    the last ``$``; empty iterations mean 400. A malformed hash matches nothing.
     """
     salted, _, digest = stored.rpartition("$")
     try:

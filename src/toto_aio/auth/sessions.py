@@ -1,7 +1,7 @@
-"""The rules of sessions: ids, life-time and renewal, and saving without losing what others wrote.
+"""The rules of sessions: ids, lifetimes and renewal, and saving without losing what others wrote.
 
-A session id is 32 random bytes that only its client holds; the store knows it by its SHA-256, so that
-who reads the database cannot take over a session.
+A session id is 32 random bytes that only its client has; the store keeps its SHA-256, so that nobody who
+reads the database can take over a session.
 """
 
 from __future__ import annotations
@@ -20,51 +20,66 @@ import msgspec
 from msgspec.structs import replace
 
 from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
-from toto_aio.auth.throttle import Throttle
+from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidSessionID, Unavailable
-from toto_aio.models import Client, Session
+from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
 
 MAX_SESSION_ID = 256
-"""Characters; a longer id was never given out and is not looked up."""
+"""The most characters of a session id; no longer one was ever issued, so none is looked up."""
 MAX_AGENT = 200
-"""Characters that are kept of the name that a client's program gives itself."""
-NOBODY = Client()
+"""Characters of a client's ``User-Agent`` that are kept."""
+NOBODY = ClientInfo()
 SAVE_LIMIT = 5.0
-"""Seconds for which a save competes with others before it gives up."""
+"""Seconds that a save competes with others before it gives up."""
 
 T = TypeVar("T")
 
 
+OnEnd = Callable[[dict[str, str]], Awaitable[None]]
+"""Called when sessions end: with a ``key``, or with a ``user_id`` and the key of the session to ``keep``."""
+
+
 class Sessions:
-    """The sessions of a service: rules over a ``SessionStore``."""
+    """The sessions of a service: rules over a ``SessionStore``.
+
+    ``attempts`` limits logins, by default to the ``login_attempts`` of the settings, counted in the store.
+    ``keyed`` sessions have a key for signatures.
+    """
 
     def __init__(
-        self, store: SessionStore, accounts: Accounts, settings: Settings, *, keyed: bool = False
+        self,
+        store: SessionStore,
+        accounts: Accounts,
+        settings: Settings,
+        *,
+        attempts: Attempts | None = None,
+        keyed: bool = False,
+        on_end: OnEnd | None = None,
     ) -> None:
         self.store = store
         self.accounts = accounts
-        self.throttle = Throttle(store, settings.login_attempts)
-        self.on_end: Callable[[dict[str, str]], Awaitable[None]] | None = None
-        """Told of each end: of the ``key`` that has ended, or the ``user_id`` and the one key to ``keep``."""
+        self.attempts = attempts or Throttle(store, settings.login_attempts)
+        self._on_end = on_end
         self._keyed = keyed
         self._max_ttl = settings.session_max_ttl
-        self._lives = {
+        self._lifetimes = {
             False: (settings.session_ttl, settings.session_renew),
             True: (settings.anon_session_ttl, settings.anon_session_renew),
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def log_in(self, user_id: str, password: str | None, client: Client) -> UserSession:
-        """A new session if the password is right, else ``InvalidCredentials``. Raises ``TooManyAttempts``."""
-        async with self.throttle.attempt(normal_user_id(user_id), client.address):
+    async def log_in(self, user_id: str, password: str | None, client: ClientInfo) -> UserSession:
+        """A new session, if the password is right. Raises ``InvalidCredentials``, ``TooManyAttempts``."""
+        async with self.attempts.attempt(normal_user_id(user_id), client.address):
             account = await self.accounts.verify(user_id, password)
         session = await self.create(account.user_id, client)
         if not await self.accounts.is_current(account):
-            # A change of the password meanwhile has ended all sessions but this one; or it was hashed anew.
+            # The password was changed meanwhile, which ended all sessions except this one; or it was
+            # rehashed.
             try:
                 await self.accounts.verify(user_id, password)
             except BaseException:
@@ -72,11 +87,11 @@ class Sessions:
                 raise
         return session
 
-    async def create(self, user_id: str = "", client: Client = NOBODY) -> UserSession:
-        """A new session with an id that nobody chose; anonymous without a user id."""
+    async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:
+        """A new session with a random id; anonymous without a user id."""
         session_id = secrets.token_urlsafe(32)
         now = time.time()
-        ttl, _ = self._lives[not user_id]
+        ttl, _ = self._lifetimes[not user_id]
         key = secrets.token_bytes(32) if self._keyed else b""
         expires = now + min(ttl, self._max_ttl)
         record = Session(
@@ -94,14 +109,14 @@ class Sessions:
         return UserSession(self, session_id, record, is_new=True)
 
     async def load(self, session_id: str) -> UserSession | None:
-        """The session of an id, renewed when it is due, or None if it is unknown, ended or expired."""
+        """The session of an id, renewed if due; None if it is unknown, ended or expired."""
         if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_SESSION_ID:
             return None
         record = await self.store.get_session(_key(session_id))
         if record is None:
             return None
         session = UserSession(self, session_id, record)
-        ttl, renew = self._lives[not record.user_id]
+        ttl, renew = self._lifetimes[not record.user_id]
         now = time.time()
         if record.expires - now < (renew or ttl * 0.99):
             expires = min(now + ttl, record.created + self._max_ttl)
@@ -113,21 +128,21 @@ class Sessions:
         return session
 
     async def end(self, session: UserSession) -> None:
-        """End a session; a save that is under way comes too late."""
+        """End a session; a save in progress comes too late."""
         await self.store.remove_session(session.record.key)
         await self._tell({"key": session.record.key})
 
     async def end_others(self, session: UserSession) -> int:
-        """End the other sessions of a session's user; how many there were."""
+        """End the other sessions of a session's user; returns how many there were."""
         if not session.user_id:
-            return 0  # anonymous sessions are nobody's, or rather strangers'
+            return 0  # anonymous sessions belong to strangers
         ended = await self.store.remove_sessions(session.user_id, keep=session.record.key)
         if ended:
             await self._tell({"user_id": session.user_id, "keep": session.record.key})
         return ended
 
     async def end_one(self, session: UserSession, handle: str) -> bool:
-        """End the session of a session's user that has this handle; False if there is none."""
+        """End the session that has this handle, of the same user; False if it doesn't exist."""
         for record in await self.store.list_sessions(session.user_id):
             if _handle(record.key) == handle:
                 ended = await self.store.remove_session(record.key)
@@ -136,7 +151,7 @@ class Sessions:
         return False
 
     async def describe_all(self, session: UserSession) -> list[dict[str, Any]]:
-        """What a session's user may know of all their sessions, the oldest first."""
+        """What a user may know about all of their sessions, the oldest first."""
         return [
             {
                 "handle": _handle(record.key),
@@ -151,23 +166,24 @@ class Sessions:
         ]
 
     async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
-        """Write a session's changed keys and what ``change`` does, as one step; what ``change`` returned.
+        """Write a session's changed keys and what ``change`` does, as one step; returns ``change``'s result.
 
-        Optimistic: a write counts only onto the version that was read, else it is tried again on the
-        newer one. The tasks of this process queue for a session, so that only processes compete.
-        Raises ``InvalidSessionID`` if the session has ended.
+        Optimistic locking: a write counts only if the stored version is the one that was read, otherwise it
+        is repeated on the newer one. The tasks of this process queue for a session, so that only processes
+        compete. Raises ``InvalidSessionID`` if the session has ended.
         """
         key = session.record.key
         lock = self._locks.get(key)
         if lock is None:
             self._locks[key] = lock = asyncio.Lock()
         try:
-            # Also of the wait for the others: behind a database that is away each of them would add its own.
+            # The limit includes the wait for other tasks: with the database away, each would add its own
+            # limit.
             async with asyncio.timeout(SAVE_LIMIT) as limit, lock:
                 record = session.record
                 before = _pack(session.state)
                 changed, removed = _difference(_unpack(record.state), _unpack(before))
-                changes = _pack(changed)  # what ``change`` does to them in vain must not be done twice
+                changes = _pack(changed)  # a repetition must not see what ``change`` did to them before
                 deadline = time.monotonic() + SAVE_LIMIT
                 while True:
                     state = _apply(_unpack(record.state), _unpack(changes), removed)
@@ -183,16 +199,16 @@ class Sessions:
                     record = await self._read(key)
         except TimeoutError as exc:
             if not limit.expired():
-                raise  # of ``change``
+                raise  # it came from ``change``
             raise Unavailable from exc
 
     async def refresh(self, session: UserSession) -> None:
-        """Read a session anew; what was changed and not saved is dropped."""
+        """Read a session again; unsaved changes are dropped."""
         session.reset(await self._read(session.record.key))
 
     async def _tell(self, end: dict[str, str]) -> None:
-        if self.on_end is not None:
-            await self.on_end(end)
+        if self._on_end is not None:
+            await self._on_end(end)
 
     async def _read(self, key: str) -> Session:
         record = await self.store.get_session(key)
@@ -202,17 +218,17 @@ class Sessions:
 
 
 class UserSession:
-    """A session as a method sees it: ``handler.session``, with the keys of its ``state`` as its own.
+    """A session as a method sees it, ``handler.session``, with dictionary access to its ``state``.
 
-    A missing key reads as None. Changes stay here until ``save``. It is no ``Mapping``, whose ``update``
-    would be another.
+    A missing key reads as None. Changes are kept here until ``save``. This is not a ``Mapping``, because the
+    ``update`` of a mapping means something else.
     """
 
     def __init__(self, sessions: Sessions, session_id: str, record: Session, *, is_new: bool = False) -> None:
         self.is_new = is_new
-        """Whether it was made in this request."""
+        """Whether this request created it."""
         self.renewed = False
-        """Whether it lives longer since this request."""
+        """Whether this request extended its lifetime."""
         self.session_id = session_id
         self.record = record
         self._sessions = sessions
@@ -220,25 +236,25 @@ class UserSession:
 
     @property
     def user_id(self) -> str:
-        """Whose session it is; "" if it is anonymous."""
+        """The user that the session belongs to; "" if it is anonymous."""
         return self.record.user_id
 
     @property
     def expires(self) -> float:
-        """When it ends if it is not renewed, in Unix seconds."""
+        """When it expires if it isn't renewed, in Unix seconds."""
         return self.record.expires
 
     @property
     def state(self) -> dict[str, Any]:
-        """What is kept in the session: plain data under string keys."""
+        """The data of the session: plain values under string keys."""
         if self._state is None:
             self._state = _unpack(self.record.state)
         return self._state
 
     async def save(self) -> None:
-        """Write the changed keys; what another request wrote to other keys meanwhile is kept.
+        """Write the changed keys; what another request wrote to other keys is kept.
 
-        Raises ``InvalidSessionID`` if the session has ended, ``TypeError`` for what is not plain data.
+        Raises ``InvalidSessionID`` if the session has ended, ``TypeError`` for a value that isn't plain data.
         """
         await self._sessions.save(self, lambda state: None)
 
@@ -247,21 +263,21 @@ class UserSession:
     async def update(self, change: Callable[[dict[str, Any]], T]) -> T:
         """Change the stored state in one step: ``await session.update(lambda state: ...)``.
 
-        ``change`` is called with the newest state, once more whenever another writer came first; what it
-        returned last is returned. Unsaved changes are written with it.
+        ``change`` is called with the newest state, and again whenever another writer came first; its last
+        result is returned. Unsaved changes are written too.
         """
         return await self._sessions.save(self, change)
 
     async def refresh(self) -> None:
-        """Read the session anew and drop unsaved changes; ``InvalidSessionID`` if it has ended."""
+        """Read the session again and drop unsaved changes. Raises ``InvalidSessionID`` if it has ended."""
         await self._sessions.refresh(self)
 
     async def get_account(self) -> UserAccount | None:
-        """The account of the session's user; None for an anonymous session, or if the account is gone."""
+        """The account of the session's user; None if the session is anonymous or the account is gone."""
         return await self._sessions.accounts.get(self.user_id) if self.user_id else None
 
     def describe(self) -> dict[str, Any]:
-        """The session as it stands in an answer; its key, if it has one, when it was made just now."""
+        """The session as responses have it; a new session includes its key, if it has one."""
         described = {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
         if self.is_new and self.record.signing_key:
             described["key"] = base64.b64encode(self.record.signing_key).decode()
@@ -269,22 +285,22 @@ class UserSession:
 
     @property
     def handle(self) -> str:
-        """What names it to its user, who may see it where the id must not be seen."""
+        """Identifies the session to its user where the id must not be shown."""
         return _handle(self.record.key)
 
     @property
     def signer(self) -> Signer:
-        """What a signature scheme may know of it."""
+        """What a signature scheme may use of it."""
         return Signer(self.session_id, self.user_id, self.record.signing_key)
 
     def settle(self, record: Session, before: dict[str, Any]) -> None:
-        """Take over what is stored now; what has changed since ``before`` stays as an unsaved change."""
+        """Take over the stored record; what has changed since ``before`` remains an unsaved change."""
         changed, removed = _difference(before, self.state)
         self.reset(record)
         _apply(self.state, changed, removed)
 
     def reset(self, record: Session) -> None:
-        """Take over what is stored now, and drop all else."""
+        """Take over the stored record, and drop unsaved changes."""
         state = _unpack(record.state)
         self.record = record
         self.state.clear()
@@ -329,7 +345,7 @@ def _unpack(state: bytes) -> dict[str, Any]:
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
-    """Which keys of ``new`` differ from ``old``, and which are gone. As bytes: 1 and True differ."""
+    """The keys of ``new`` that differ from ``old``, and those removed. Compared as bytes: 1 is not True."""
     changed = {
         name: value
         for name, value in new.items()

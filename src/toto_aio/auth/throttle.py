@@ -1,28 +1,36 @@
-"""Login attempts: so many for an account and an address, shared by all processes."""
+"""Login attempts: limited by account and address, and counted by all processes together."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import ip_address, ip_network
+from typing import Protocol
 
 from toto_aio.exceptions import InvalidCredentials, TooManyAttempts
-from toto_aio.http.proxies import group
 from toto_aio.stores import SessionStore
 
 WINDOW = 900
-"""Seconds for which an attempt counts. It is never a permanent lock."""
+"""Seconds that an attempt counts for. No lock is permanent."""
 WIDE = 10
-"""How many times the attempts on one account from one address there may be on the account from all
-addresses, and from the address on all accounts."""
+"""How many times the limit of one account from one address is the limit of an account from all addresses, and
+of an address on all accounts."""
+
+
+class Attempts(Protocol):
+    """Limits attempts to log in."""
+
+    def attempt(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+        """Surrounds the check of a password. Raises ``TooManyAttempts`` instead of entering."""
 
 
 class Throttle:
-    """Reserves attempts before the password is looked at, and gives back those that were right.
+    """Reserves an attempt before the password is checked, and gives it back if the password was right.
 
-    So guesses that come at once cannot all be checked before the first has failed. ``limit`` attempts are
-    for an account from one address: who guesses from elsewhere does not lock its owner out. ``WIDE`` times
-    as many are for the account from everywhere, and for the address on every account.
+    So guesses that are sent at the same time can't all be checked before the first has failed. ``limit``
+    attempts count for an account from one address, so that guesses from elsewhere don't lock the owner out.
+    ``WIDE`` times as many count for the account from everywhere, and for the address on every account.
     """
 
     def __init__(self, counters: SessionStore, limit: int) -> None:
@@ -31,12 +39,11 @@ class Throttle:
 
     @asynccontextmanager
     async def attempt(self, user_id: str, address: str) -> AsyncIterator[None]:
-        """Around a look at a password. Raises ``TooManyAttempts`` in place of it."""
-        address = group(address)
+        network = network_of(address)
         limits = {
-            f"login:{address}:{user_id}": self._limit,
+            f"login:{network}:{user_id}": self._limit,
             f"login::{user_id}": self._limit * WIDE,
-            f"login:{address}:": self._limit * WIDE,
+            f"login:{network}:": self._limit * WIDE,
         }
         reserved: list[str] = []
         for key, limit in limits.items():
@@ -56,3 +63,12 @@ class Throttle:
     async def _give_back(self, keys: list[str]) -> None:
         for key in keys:
             await self._counters.increment(key, WINDOW, by=-1)
+
+
+def network_of(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the /64 network that a client of IPv6 has."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip) if ip.version == 4 else str(ip_network((ip, 64), strict=False))

@@ -9,7 +9,7 @@ from toto_aio.exceptions import Unavailable
 
 
 class MemoryBroker:
-    """Hands each event to the loop's next round, so that a handler that sends is not called within itself."""
+    """Delivers each event in the loop's next turn, so that a handler that sends is not called recursively."""
 
     def __init__(self, url: str = "memory://") -> None:
         self._receiver: Receiver | None = None
@@ -20,7 +20,7 @@ class MemoryBroker:
     async def publish(self, payload: bytes, *, broadcast: bool) -> None:
         if self._receiver is None:
             raise Unavailable("Events are not running.")
-        asyncio.get_running_loop().call_soon(self._hand_over, payload)
+        asyncio.get_running_loop().call_soon(self._deliver, payload)
 
     async def check(self) -> None:
         if self._receiver is None:
@@ -29,6 +29,6 @@ class MemoryBroker:
     async def close(self) -> None:
         self._receiver = None
 
-    def _hand_over(self, payload: bytes) -> None:
+    def _deliver(self, payload: bytes) -> None:
         if self._receiver is not None:
             self._receiver.deliver(payload)

@@ -1,1 +1,1 @@
-"""The command line: ``toto-aio COMMAND``."""
+"""The command line ``toto-aio COMMAND``: ``main``, and a module for each command with code of its own."""

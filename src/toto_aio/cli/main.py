@@ -12,34 +12,27 @@ from typing import Any, NamedTuple
 from toto_aio.cli.check import check, report
 from toto_aio.cli.methods import list_methods
 from toto_aio.cli.new import TEMPLATES, make_project
-from toto_aio.registry import import_from_here
-from toto_aio.server.toto_server import run
+from toto_aio.importer import import_from_here
+from toto_aio.server import flags
+from toto_aio.server.launcher import launch
 from toto_aio.settings import SettingsError
-from toto_aio.settings.command_line import (
-    COMMANDS,
-    Parser,
-    add_commands,
-    add_options,
-    add_rolling,
-    parse,
-    take_command,
-)
+from toto_aio.settings.command_line import Parser, add_options, parse
 from toto_aio.settings.sources import Sources
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``toto-aio``; a wrong option ends it with one line that says what to write."""
+    """Run ``toto-aio``; a wrong option ends the process with one line that says what to write instead."""
     try:
         given = parse(_parser(), sys.argv[1:] if arguments is None else arguments)
-        ACTIONS[given["command"]].act(given)
+        COMMANDS[given["command"]].run(given)
     except SettingsError as exc:
         sys.exit(f"toto-aio: {exc}")
 
 
 def _serve(given: dict[str, Any]) -> None:
-    command = take_command(given)
+    command = flags.take_command(given)
     sources = _sources(given)
-    run(command, sources.read(), sources)
+    launch(command, sources.read(), sources)
 
 
 def _methods(given: dict[str, Any]) -> None:
@@ -60,27 +53,27 @@ def _new(given: dict[str, Any]) -> None:
 
 
 def _sources(given: dict[str, Any]) -> Sources:
-    """Where the settings come from, when what else was given has been taken out."""
+    """The sources of the settings, once a command has removed its own arguments from ``given``."""
     given.pop("command", None)
     return Sources({}, given.pop("file", None), given)
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="toto-aio", description="A service of callable methods.")
+    parser = Parser(prog="toto-aio", description="Serve methods, and manage the service.")
     parser.add_argument("--version", action="version", version=importlib.metadata.version("toto-aio"))
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command, action in ACTIONS.items():
-        described = f"{action.description.capitalize()}."
-        if action.has_options:
-            described += (
-                " Options may also stand in FILE (TOML, or Toto's name = value) and, as TOTO_AIO_NAME, in "
+    for name, command in COMMANDS.items():
+        description = f"{command.description.capitalize()}."
+        if command.has_options:
+            description += (
+                " Options can also be set in FILE (TOML, or Toto's name = value) and, as TOTO_AIO_NAME, in "
                 "the environment."
             )
-        added = commands.add_parser(command, help=action.description, description=described)
-        if action.has_options:
-            added.add_argument("file", nargs="?", metavar="FILE", help="a file with options")
-        action.add(added)
-        if action.has_options:
+        added = commands.add_parser(name, help=command.description, description=description)
+        if command.has_options:
+            added.add_argument("file", nargs="?", metavar="FILE", help="file with options")
+        command.add_arguments(added)
+        if command.has_options:
             add_options(added)
     return parser
 
@@ -90,30 +83,29 @@ def _add_nothing(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="write JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_project(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the project's name, and that of its folder")
+    parser.add_argument("name", metavar="NAME", help="name of the project and of its folder")
     listed = "; ".join(f"{name}: {template.description}" for name, template in TEMPLATES.items())
     parser.add_argument("--template", metavar="|".join(TEMPLATES), help=f"{listed} (default simple)")
 
 
-class Action(NamedTuple):
-    """What a command does: in words, the function for it, and what may be given beside the options."""
+class Command(NamedTuple):
+    """A command: its description, its function, and the arguments that it takes besides the options."""
 
     description: str
-    act: Callable[[dict[str, Any]], None]
-    add: Callable[[argparse.ArgumentParser], None] = _add_nothing
+    run: Callable[[dict[str, Any]], None]
+    add_arguments: Callable[[argparse.ArgumentParser], None] = _add_nothing
     has_options: bool = True
 
 
-ACTIONS: dict[str, Action] = {
-    "new": Action("make a project", _new, _add_project, has_options=False),
-    "serve": Action("serve the methods of a package", _serve, add_commands),
-    **{command: Action(description, _serve) for command, description in COMMANDS.items()},
-    "restart": Action(COMMANDS["restart"], _serve, add_rolling),
-    "methods": Action("list what a service serves", _methods, _add_json),
-    "check": Action("name the settings that are unsafe in production", _check),
+COMMANDS: dict[str, Command] = {
+    "new": Command("create a project", _new, _add_project, has_options=False),
+    "serve": Command("serve the methods of a package", _serve, flags.add_flags),
+    **{name: Command(description, _serve) for name, description in flags.DESCRIPTIONS.items()},
+    "restart": Command(flags.DESCRIPTIONS["restart"], _serve, flags.add_rolling),
+    "methods": Command("list the methods of a service", _methods, _add_json),
+    "check": Command("report settings that are unsafe in production", _check),
 }
-"""The commands."""

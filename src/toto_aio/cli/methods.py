@@ -1,4 +1,4 @@
-"""``toto-aio methods``: what a service serves, for people and as JSON."""
+"""``toto-aio methods``: the methods of a service, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import msgspec
 
+from toto_aio.dispatch.method import Method
 from toto_aio.invocation import Guard
-from toto_aio.registry import Method, find_methods
+from toto_aio.registry import find_methods
 from toto_aio.settings import Settings
 
 CALLERS = {
-    Guard.NONE: "anybody",
-    Guard.OPTIONAL: "anybody, with their session",
-    Guard.ANONYMOUS: "anybody, in a session",
+    Guard.NONE: "anyone",
+    Guard.OPTIONAL: "anyone, with their session",
+    Guard.ANONYMOUS: "anyone, in a session",
     Guard.AUTHENTICATED: "logged in",
     Guard.PARAMETER: "logged in by session_id",
 }
@@ -23,9 +24,9 @@ HEADING = ("METHOD", "CALLER", "BY", "PARAMETERS", "WHAT IT DOES")
 
 
 def list_methods(settings: Settings, *, as_json: bool = False) -> str:
-    """The methods of a service in the order of their names.
+    """The methods of a service, sorted by name.
 
-    A module that cannot be imported raises what its import raised. Raises ``SettingsError``.
+    Raises ``SettingsError``, or what the import of a module raises.
     """
     methods = sorted(
         find_methods(settings.method_module, settings.method_timeout).values(), key=lambda method: method.name
@@ -63,7 +64,7 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
 
 
 def _first_line(documentation: str) -> str:
-    """What the author wrote first: the lines in stars are the decorators'."""
+    """The first line that the author wrote: lines in asterisks come from decorators."""
     lines = documentation.replace("``", "").splitlines()
     return next((line for line in lines if line and not line.startswith("*")), "")
 

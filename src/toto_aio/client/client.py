@@ -1,10 +1,10 @@
-"""A client of a service: its methods are called, with the session of one user, signed and verified.
+"""``Client``: calls the methods of a service, with the session of one user, and signs and verifies.
 
     async with Client("http://127.0.0.1:8888/service") as client:
         await client.create_account("ada", "correct horse")
         print(await client.call("count"))
 
-``toto_aio.client.protocol`` knows what is sent and what comes back; here it is sent.
+``toto_aio.client.protocol`` composes the requests and reads the responses; this module sends them.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ from aiohttp import hdrs
 from yarl import URL
 
 from toto_aio.client.protocol import (
-    Answer,
     Request,
-    Session,
+    Response,
+    SessionCredentials,
     UnreadableAnswerError,
     codec_named,
     compose,
     error_of,
     method_url,
-    outcome,
+    result_or_error,
     verify,
 )
 from toto_aio.client.socket import ClientSocket, open_socket
 from toto_aio.signing import SCHEMES
 
-__all__ = ["Answer", "Client", "ClientSocket", "Session", "UnreadableAnswerError"]
+__all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableAnswerError"]
 
 
 class Client:
-    """Calls the methods of the service at ``url``, from a login on with its session.
+    """Calls the methods of the service at ``url``, after a login with its session.
 
-    ``signing`` is the service's; ``encoding`` is ``json``, ``msgpack`` or ``bson``; a call may take
-    ``timeout`` seconds. ``http`` is a session of aiohttp to be used, which stays open. What a call may raise:
-    the ``TotoException`` that the service answers with, ``InvalidResponseHMAC`` for an answer with a wrong
-    signature, aiohttp's ``ClientError`` if there is no answer or none of a service, ``TimeoutError``.
+    ``signing`` is the service's option of that name; ``encoding`` is ``json``, ``msgpack`` or ``bson``; a
+    call may take ``timeout`` seconds. ``http`` is an aiohttp session to use, which stays open. A call raises
+    the ``TotoException`` that the service responds with, ``InvalidResponseHMAC`` if the signature of the
+    response is wrong, aiohttp's ``ClientError`` if there is no response or it is not one of a service, and
+    ``TimeoutError``.
     """
 
-    session: Session | None
-    """The session, once there is one; to be kept, and to be set again."""
+    session: SessionCredentials | None
+    """The session, once there is one. You can store it, and set it again later."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Client:
         *,
         signing: str = "user_id",
         encoding: str = "json",
-        session: Session | None = None,
+        session: SessionCredentials | None = None,
         timeout: float = 60.0,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
@@ -72,7 +73,7 @@ class Client:
 
     async def __aenter__(self) -> Client:
         if self._http is None:
-            # A session is shown by its header alone: a cookie could be somebody else's.
+            # The session is sent only in its header: a cookie could belong to another user.
             self._http = self._own_http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self
 
@@ -82,13 +83,13 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections, unless they are somebody else's."""
+        """Close the connections, unless they belong to an aiohttp session passed as ``http``."""
         if self._own_http is not None:
             await self._own_http.close()
             self._http = self._own_http = None
 
     def another(self) -> Client:
-        """A client of the same service for another user, over the same connections; it needs no closing."""
+        """A client of the same service for another user, over the same connections; it need not be closed."""
         return Client(
             self.url,
             signing=self._signing,
@@ -98,36 +99,36 @@ class Client:
         )
 
     async def call(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The result of a method."""
+        """Call a method and return its result."""
         return _result(await self.fetch(method, parameters))
 
     async def get(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The result of a method that is marked ``@safe``, by GET: parameters come as strings, or lists."""
+        """Call a method marked ``@safe`` by GET. Its parameters arrive as strings, or lists of strings."""
         return _result(await self._exchange(hdrs.METH_GET, method_url(self.url, method, parameters)))
 
-    async def fetch(self, method: str, parameters: Mapping[str, Any] | None = None) -> Answer:
-        """The answer as it came, for a method with bytes of its own; a redirection is not followed."""
+    async def fetch(self, method: str, parameters: Mapping[str, Any] | None = None) -> Response:
+        """Call a method and return the response as received, such as a raw response; follows no redirect."""
         given = dict(parameters or {})
         message = {"method": method, "parameters": given}
         return await self._post(method_url(self.url, method), message, [given.get("session_id")])
 
     async def batch(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Many calls in one request, ``{id: {"method": ..., "parameters": {...}}}``, run in the order of ids.
+        """Make many calls in one request: ``{id: {"method": ..., "parameters": {...}}}``, by order of id.
 
-        To each id its result, or the ``TotoException`` of a call that failed.
+        Returns the result of each id, or the ``TotoException`` of a call that failed.
         """
-        # What has no parameters of its own would be taken for them as a whole.
-        entries = {id: {"parameters": {}, **call} for id, call in calls.items()}
-        foreign = [(entry["parameters"] or {}).get("session_id") for entry in entries.values()]
-        answers = _member(await self._post(self.url, {"batch": entries}, foreign), "batch")
-        return {id: outcome(answers.get(id)) for id in calls}
+        # An entry without parameters would itself be taken for them.
+        entries = {call_id: {"parameters": {}, **call} for call_id, call in calls.items()}
+        named = [(entry["parameters"] or {}).get("session_id") for entry in entries.values()]
+        results = _member(await self._post(self.url, {"batch": entries}, named), "batch")
+        return {call_id: result_or_error(results.get(call_id)) for call_id in calls}
 
     async def create_account(self, user_id: str, password: str, **values: Any) -> None:
-        """Make an account, and log in to it; ``values`` are those that ``account_fields`` allows."""
+        """Create an account and log in to it; ``values`` are custom fields that ``account_fields`` allows."""
         await self.call("account.create", {"user_id": user_id, "password": password, **values})
 
     async def login(self, user_id: str, password: str) -> None:
-        """Log in: the calls from now on are made with the new session."""
+        """Log in; the following calls use the new session."""
         await self.call("account.login", {"user_id": user_id, "password": password})
 
     async def logout(self) -> None:
@@ -137,59 +138,64 @@ class Client:
 
     @asynccontextmanager
     async def socket(self, path: str | None = None) -> AsyncIterator[ClientSocket]:
-        """An open WebSocket with the session; ``path`` is the service's ``socket_path``, if it has one."""
+        """Open a WebSocket with the session; ``path`` is the service's ``socket_path``, if it is set."""
         url = self.url / "websocket" if path is None else self.url.with_path(path)
         request = compose(hdrs.METH_GET, url, signing=self._signing, session=self.session)
-        shown = self.session
+        current = self.session
 
-        def see(session: Session, foreign: Collection[Any]) -> None:
-            nonlocal shown
-            shown = self._see(session, shown, foreign)
+        def adopt(session: SessionCredentials, named: Collection[Any]) -> None:
+            nonlocal current
+            current = self._adopt(session, current, named)
 
         packed = self._encoding == "msgpack"
         async with open_socket(
-            self._opened(), request, packed=packed, timeout=self._timeout, on_session=see
+            self._opened(), request, packed=packed, timeout=self._timeout, on_session=adopt
         ) as socket:
             yield socket
 
-    async def _post(self, url: URL, message: dict[str, Any], foreign: Collection[Any]) -> Answer:
-        return await self._exchange(hdrs.METH_POST, url, self._codec.encode(message), foreign)
+    async def _post(self, url: URL, message: dict[str, Any], named: Collection[Any]) -> Response:
+        return await self._exchange(hdrs.METH_POST, url, self._codec.encode(message), named)
 
     async def _exchange(
-        self, method: str, url: URL, body: bytes = b"", foreign: Collection[Any] = ()
-    ) -> Answer:
-        """The answer to a request, verified, with its session taken over. Raises the error that it is."""
+        self, method: str, url: URL, body: bytes = b"", named: Collection[Any] = ()
+    ) -> Response:
+        """Send a request, verify the response, and adopt its session. Raises the error in the response."""
         content_type = self._codec.content_type if body else ""
         request = compose(
             method, url, signing=self._signing, session=self.session, content_type=content_type, body=body
         )
-        answer = await self._send(request)
-        verify(request, answer, foreign)
-        if answer.session is not None:
-            self._see(answer.session, request.session, foreign)
-        if answer.message is not None and "error" in answer.message:
-            raise error_of(answer.message["error"], answer.headers)
-        return answer
+        response = await self._send(request)
+        verify(request, response, named)
+        if response.session is not None:
+            self._adopt(response.session, request.session, named)
+        if response.message is not None and "error" in response.message:
+            raise error_of(response.message["error"], response.headers)
+        return response
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: Request) -> Response:
         async with self._opened().request(
             request.method,
             request.url,
             headers=request.headers,
             data=request.body or None,
-            allow_redirects=False,  # the session is nobody else's business
+            allow_redirects=False,  # another server must not receive the session
             raise_for_status=False,
             timeout=aiohttp.ClientTimeout(total=self._timeout),
         ) as response:
-            return Answer(response.status, response.content_type, response.headers, await response.read())
+            return Response(response.status, response.content_type, response.headers, await response.read())
 
-    def _see(self, shown: Session, before: Session | None, foreign: Collection[Any]) -> Session | None:
-        """Take over the session of an answer if it is new; the one that it leaves its connection with."""
+    def _adopt(
+        self, shown: SessionCredentials, before: SessionCredentials | None, named: Collection[Any]
+    ) -> SessionCredentials | None:
+        """Adopt the session of a response if it is new. Returns the session that the connection now has.
+
+        ``before`` is the session that it had; ``named`` are the session ids in the parameters of the call.
+        """
         if before is not None and shown.session_id == before.session_id:
             if self.session is not None and shown.session_id == self.session.session_id:
                 self.session = replace(self.session, expires=shown.expires)
             return before
-        if shown.session_id in foreign:
+        if shown.session_id in named:
             return before
         self.session = shown
         return shown
@@ -200,15 +206,15 @@ class Client:
         return self._http
 
 
-def _result(answer: Answer) -> Any:
-    return _member(answer, "result")
+def _result(response: Response) -> Any:
+    return _member(response, "result")
 
 
-def _member(answer: Answer, name: str) -> Any:
-    """What an answer must have."""
-    if answer.message is None or name not in answer.message:
+def _member(response: Response, name: str) -> Any:
+    """A required member of a response. Raises ``UnreadableAnswerError``."""
+    if response.message is None or name not in response.message:
         raise UnreadableAnswerError(
-            f"The answer has no {name}: {answer.status} {answer.content_type}, {answer.body[:80]!r}; "
-            "client.fetch gives the bytes of a method's own"
+            f"The response has no {name}: {response.status} {response.content_type}, {response.body[:80]!r}; "
+            "use client.fetch for a raw response"
         )
-    return answer.message[name]
+    return response.message[name]

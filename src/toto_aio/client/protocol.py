@@ -1,6 +1,6 @@
-"""What a client sends and gets: requests made and signed, answers verified and read. No I/O.
+"""The client's side of the protocol, without I/O: composes and signs requests, verifies and reads responses.
 
-``docs/client.md`` shows it in use; ``toto_aio.client`` sends what is made here.
+``docs/client.md`` shows it in use; ``toto_aio.client.client`` does the I/O.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ from toto_aio.signing import SCHEMES, SignedRequest, Signer, hmac_sha1, hmac_sha
 
 
 class UnreadableAnswerError(aiohttp.ClientError):
-    """An answer that is none of a service: a proxy's page, or the bytes of a method's own."""
+    """The response is not one of a service: it is a proxy's page, or the raw response of a method."""
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What a client holds of a session. Who has it acts as its user, so nothing of that is shown.
+class SessionCredentials:
+    """The client's part of a session. Anyone who has it can act as its user, so its secrets are not shown.
 
-    Kept somewhere safe, it outlives the client: ``Client(url, session=session)``.
+    Keep it in a safe place to use the session in a later client: ``Client(url, session=session)``.
     """
 
     session_id: str = field(repr=False)
     user_id: str = ""
     expires: float = 0.0
     key: str = field(default="", repr=False)
-    """Base64 of the key that signs, with ``signing=session``."""
+    """The signing key in base64, with ``signing=session``."""
 
     @property
     def signer(self) -> Signer:
-        """What a signature scheme wants to know of it."""
+        """The session as a signature scheme sees it."""
         return Signer(self.session_id, self.user_id, base64.b64decode(self.key))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it is to be sent; ``signed`` is what the scheme ``signing`` looks at."""
+    """A request that is ready to be sent; ``signed`` has the parts that the scheme ``signing`` uses."""
 
     method: str
     url: URL
     headers: dict[str, str]
     body: bytes
     signing: str
-    session: Session | None
+    session: SessionCredentials | None
     signed: SignedRequest
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer as it came."""
+class Response:
+    """A response as it was received."""
 
     status: int
     content_type: str
@@ -72,7 +72,7 @@ class Answer:
 
     @cached_property
     def message(self) -> dict[str, Any] | None:
-        """The result, error or batch, with the session; None if the bytes are something else."""
+        """The result, error or batch, with the session; None if the body is something else."""
         decode = _DECODE.get(self.content_type)
         if decode is None:
             return None
@@ -80,11 +80,11 @@ class Answer:
             value = decode(self.body)
         except (ValueError, RecursionError, TotoException):
             return None
-        return value if isinstance(value, dict) and not _ANSWERS.isdisjoint(value) else None
+        return value if isinstance(value, dict) and not _MEMBERS.isdisjoint(value) else None
 
     @property
-    def session(self) -> Session | None:
-        """The session that it shows, if it does. Raises ``UnreadableAnswerError``."""
+    def session(self) -> SessionCredentials | None:
+        """The session in the response, or None. Raises ``UnreadableAnswerError``."""
         shown = None if self.message is None else self.message.get("session")
         return None if shown is None else read_session(shown)
 
@@ -98,16 +98,22 @@ def codec_named(encoding: str) -> Codec:
 
 
 def method_url(root: URL, method: str, parameters: Mapping[str, Any] | None = None) -> URL:
-    """Where a method is called, with parameters for a GET."""
+    """The URL of a method, with the parameters of a GET."""
     path = quote(method.replace(".", "/"))
     query = f"?{urlencode(parameters, doseq=True)}" if parameters else ""
     return URL(f"{root}/{path}{query}", encoded=True)
 
 
 def compose(
-    method: str, url: URL, *, signing: str, session: Session | None, content_type: str = "", body: bytes = b""
+    method: str,
+    url: URL,
+    *,
+    signing: str,
+    session: SessionCredentials | None,
+    content_type: str = "",
+    body: bytes = b"",
 ) -> Request:
-    """The request, which shows the session, signed as ``signing`` wants it."""
+    """A request with the headers of the session, signed by the scheme ``signing``."""
     headers = {"Content-Type": content_type} if content_type else {}
     if session is not None:
         headers["x-toto-session-id"] = session.session_id
@@ -130,38 +136,39 @@ def compose(
     return Request(method, url, headers, body, signing, session, signed)
 
 
-def verify(request: Request, answer: Answer, foreign: Collection[Any] = ()) -> None:
-    """Raise ``InvalidResponseHMAC`` for a wrong signature, or none where the session must have signed.
+def verify(request: Request, response: Response, named: Collection[Any] = ()) -> None:
+    """Raise ``InvalidResponseHMAC`` if the signature is wrong, or missing although the session must sign.
 
-    ``foreign`` are sessions that the parameters name: a method that takes one so does not sign with it.
+    ``named`` are the session ids in the parameters: a response to a method that takes its session from a
+    parameter is not signed with it.
     """
-    shown, scheme = answer.session, SCHEMES[request.signing]
+    shown, scheme = response.session, SCHEMES[request.signing]
     session = shown or request.session
     if request.session is not None and shown is not None and shown.session_id == request.session.session_id:
-        session = request.session  # whose key comes but once
+        session = request.session  # the service sends the key only once
     if scheme is None or session is None:
         return
-    expected = scheme.sign(request.signed, session.signer, answer.body)
-    given = answer.headers.get("x-toto-hmac")
-    if expected is None or (given is None and (shown is None or shown.session_id in foreign)):
+    expected = scheme.sign(request.signed, session.signer, response.body)
+    given = response.headers.get("x-toto-hmac")
+    if expected is None or (given is None and (shown is None or shown.session_id in named)):
         return
     if given is None:
-        raise InvalidResponseHMAC("The answer is not signed; is the service's signing the same?")
+        raise InvalidResponseHMAC("The response is not signed: is the service's signing the same?")
     if not hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode()):
         raise InvalidResponseHMAC
 
 
-def outcome(entry: Any) -> Any:
-    """The result of a call in a batch, or its exception, which is not raised."""
+def result_or_error(entry: Any) -> Any:
+    """The result of a call in a batch, or its exception, which is returned and not raised."""
     if not isinstance(entry, dict) or not ("result" in entry or "error" in entry):
-        raise UnreadableAnswerError(f"The service answers a call of the batch with {entry!r}")
+        raise UnreadableAnswerError(f"The service responds to a call of the batch with {entry!r}")
     return error_of(entry["error"]) if "error" in entry else entry["result"]
 
 
 def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoException:
-    """The exception of an error in an answer: of its code's own class, if it has one."""
+    """The exception for an error in a response, of the class for its code if there is one."""
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):
-        raise UnreadableAnswerError(f"The service answers with an error without a code: {error!r}")
+        raise UnreadableAnswerError(f"The service responds with an error without a code: {error!r}")
     code, value = error["code"], error.get("value")
     kind = _ERRORS.get(code)
     exc = TotoException(code, value) if kind is None else kind(value)
@@ -171,31 +178,31 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
     return exc
 
 
-def read_session(shown: Any) -> Session:
-    """The session of an answer. Raises ``UnreadableAnswerError``."""
+def read_session(shown: Any) -> SessionCredentials:
+    """The session in a response. Raises ``UnreadableAnswerError``."""
     try:
-        session = msgspec.convert(shown, Session)
+        session = msgspec.convert(shown, SessionCredentials)
         base64.b64decode(session.key)
         return session
     except ValueError as exc:
-        raise UnreadableAnswerError(f"The service answers with a session that is none: {exc}") from exc
+        raise UnreadableAnswerError(f"The service responds with an invalid session: {exc}") from exc
 
 
 def _sign_body(request: SignedRequest, signer: Signer) -> bytes | None:
     return hmac_sha1(signer.user_id.encode(), request.body) if signer.user_id and request.body else None
 
 
-def _sign_all(request: SignedRequest, signer: Signer) -> bytes | None:
+def _sign_request(request: SignedRequest, signer: Signer) -> bytes | None:
     return hmac_sha256(signer.key, request_message(request)) if signer.key else None
 
 
 _SIGN: dict[str, Callable[[SignedRequest, Signer], bytes | None]] = {
     "user_id": _sign_body,
-    "session": _sign_all,
+    "session": _sign_request,
     "off": lambda request, signer: None,
 }
-_ANSWERS = frozenset({"result", "error", "batch"})
-# A service is trusted with more than a client is: its dates come as MessagePack's timestamps.
+_MEMBERS = frozenset({"result", "error", "batch"})
+# A client trusts the service with more than the reverse: its dates come as MessagePack timestamps.
 _DECODE: dict[str, Callable[[bytes], Any]] = {
     "application/json": msgspec.json.decode,
     "application/msgpack": msgspec.msgpack.decode,

@@ -1,4 +1,4 @@
-"""A WebSocket of a client: calls by frames, and the messages that come in between."""
+"""A client's WebSocket: calls in frames, and the messages that methods send."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from toto_aio.client.protocol import Request, Session, error_of, read_session
+from toto_aio.client.protocol import Request, SessionCredentials, error_of, read_session
 from toto_aio.codecs import CODECS, JSON
+from toto_aio.tasks import Tasks
 
 MESSAGES = 1000
-"""Messages that wait for their reader; then the oldest is dropped, and counted."""
+"""Messages that are kept until they are received; beyond that the oldest is dropped, and counted."""
 MAX_FRAME = 64 * 1024 * 1024
-"""The most bytes that a frame of the service may have."""
+"""Maximum size of a frame from the service, in bytes."""
 HEARTBEAT = 30.0
-"""Seconds between two pings; a service that does not answer one within half of that is gone."""
+"""Seconds between pings; the connection is lost if the service does not respond within half of that."""
 CLOSE_LIMIT = 2.0
-"""Seconds that the service has to take part in closing a socket."""
+"""Seconds within which the service must confirm that a socket is closed."""
 
 _DECODE: dict[aiohttp.WSMsgType, Callable[[Any], Any]] = {
     aiohttp.WSMsgType.TEXT: msgspec.json.decode,
@@ -35,12 +36,12 @@ async def open_socket(
     request: Request,
     *,
     packed: bool,
-    timeout: float,  # noqa: ASYNC109  # of each call later on, too
-    on_session: Callable[[Session, list[Any]], None],
+    timeout: float,  # noqa: ASYNC109  # also of each later call
+    on_session: Callable[[SessionCredentials, list[Any]], None],
 ) -> AsyncIterator[ClientSocket]:
-    """A socket until the end of the block; ``packed`` ones speak MessagePack in place of JSON.
+    """An open socket, closed at the end of the block; if ``packed``, it uses MessagePack instead of JSON.
 
-    ``on_session`` is told the session that an answer shows, and the ids that the call's parameters named.
+    ``on_session`` receives the session in a response, and the session ids in the parameters of the call.
     """
     async with asyncio.timeout(timeout):
         connection = await http.ws_connect(
@@ -51,27 +52,27 @@ async def open_socket(
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_LIMIT),
         )
     socket = ClientSocket(connection, packed, timeout, on_session)
-    reader = asyncio.create_task(socket.read(), name="toto-aio client socket")
+    tasks = Tasks()
+    tasks.start(socket.read(), "client socket")
     try:
         yield socket
     finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+        await tasks.cancel()
         await connection.close()
 
 
 class ClientSocket:
-    """An open socket. Its messages are what methods send; ``async for`` ends when the socket is closed."""
+    """An open socket. Iterate over it to receive the messages that methods send, until it is closed."""
 
     dropped = 0
-    """Messages that were lost because nobody read them in time."""
+    """The number of messages that were dropped because they were not received in time."""
 
     def __init__(
         self,
         connection: aiohttp.ClientWebSocketResponse,
         packed: bool,
         timeout: float,
-        on_session: Callable[[Session, list[Any]], None],
+        on_session: Callable[[SessionCredentials, list[Any]], None],
     ) -> None:
         self._connection = connection
         self._codec = CODECS["application/msgpack"] if packed else JSON
@@ -79,25 +80,26 @@ class ClientSocket:
         self._on_session = on_session
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._messages: deque[Any] = deque(maxlen=MESSAGES)
-        self._moved = asyncio.Event()
-        self._ended = ""
+        self._changed = asyncio.Event()
+        self._close_reason = ""
         self._calls = 0
 
     async def call(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The result of a method. Raises the ``TotoException`` that it answers with.
+        """Call a method and return its result.
 
-        Raises ``ConnectionError`` if the socket is closed, ``TimeoutError`` if the answer takes too long.
+        Raises the ``TotoException`` that the service responds with, ``ConnectionError`` if the socket is
+        closed, and ``TimeoutError`` if the response takes too long.
         """
         self._require_open()
         self._calls += 1
-        id = f"call {self._calls}"
-        answer = self._waiting[id] = asyncio.get_running_loop().create_future()
+        call_id = f"call {self._calls}"
+        response = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._send({"id": id, "method": method, "parameters": dict(parameters or {})})
-                frame = await answer
+                await self._send({"id": call_id, "method": method, "parameters": dict(parameters or {})})
+                frame = await response
         finally:
-            del self._waiting[id]
+            del self._waiting[call_id]
         if frame.get("session") is not None:
             self._on_session(read_session(frame["session"]), [(parameters or {}).get("session_id")])
         if "error" in frame:
@@ -105,19 +107,19 @@ class ClientSocket:
         return frame["result"]
 
     async def send(self, method: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Call a method for what it does, without an answer. Raises as ``call`` does."""
+        """Call a method without waiting for a response. Raises the same as ``call``."""
         self._require_open()
         async with asyncio.timeout(self._timeout):
             await self._send({"method": method, "parameters": dict(parameters or {})})
 
     async def receive(self) -> Any:
-        """The next message. Raises ``ConnectionError`` if the socket is closed, ``TimeoutError``."""
+        """The next message. Raises ``ConnectionError`` if the socket is closed, and ``TimeoutError``."""
         async with asyncio.timeout(self._timeout):
             return await self._next()
 
     @property
     def close_code(self) -> int | None:
-        """Why the socket was closed (RFC 6455); None while it is open."""
+        """The code with which the socket was closed (RFC 6455); None while it is open."""
         return self._connection.close_code
 
     def __aiter__(self) -> ClientSocket:
@@ -130,38 +132,38 @@ class ClientSocket:
             raise StopAsyncIteration from exc
 
     async def read(self) -> None:
-        """Hand out what comes, until the socket is closed."""
+        """Distribute the frames that arrive, until the socket is closed."""
         try:
             async for frame in self._connection:
                 if frame.type in _DECODE:
                     self._take(_DECODE[frame.type](frame.data))
-            self._ended = f"The socket was closed ({self.close_code})"
+            self._close_reason = f"The socket was closed ({self.close_code})"
         except (ValueError, RecursionError) as exc:
-            self._ended = f"The service sends a frame that cannot be read: {exc}"
+            self._close_reason = f"The service sent a frame that cannot be read: {exc}"
         finally:
-            self._ended = self._ended or "The socket is closed"
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(ConnectionError(self._ended))
-            self._moved.set()
+            self._close_reason = self._close_reason or "The socket is closed"
+            for response in self._waiting.values():
+                if not response.done():
+                    response.set_exception(ConnectionError(self._close_reason))
+            self._changed.set()
 
     def _take(self, frame: Any) -> None:
-        """Give an answer to its call; all else is a message."""
+        """Give a response to its call; any other frame is a message."""
         if isinstance(frame, dict) and ("result" in frame or "error" in frame):
-            id = frame.get("id")
-            answer = self._waiting.get(id) if isinstance(id, str) else None
-            if answer is not None and not answer.done():
-                answer.set_result(frame)
+            call_id = frame.get("id")
+            response = self._waiting.get(call_id) if isinstance(call_id, str) else None
+            if response is not None and not response.done():
+                response.set_result(frame)
                 return
         self.dropped += len(self._messages) == MESSAGES
         self._messages.append(frame)
-        self._moved.set()
+        self._changed.set()
 
     async def _next(self) -> Any:
         while not self._messages:
             self._require_open()
-            self._moved.clear()
-            await self._moved.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._messages.popleft()
 
     async def _send(self, frame: dict[str, Any]) -> None:
@@ -172,5 +174,5 @@ class ClientSocket:
             await self._connection.send_bytes(body)
 
     def _require_open(self) -> None:
-        if self._ended:
-            raise ConnectionError(self._ended)
+        if self._close_reason:
+            raise ConnectionError(self._close_reason)

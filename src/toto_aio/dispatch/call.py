@@ -1,4 +1,4 @@
-"""A call, and the kinds of answers that are no plain result."""
+"""A call of a method, as a transport has read it."""
 
 from __future__ import annotations
 
@@ -9,46 +9,40 @@ from msgspec import Struct
 
 
 class Call(Struct):
-    """One call of a method: its name and parameters as they came, and whether by GET or HEAD."""
+    """One call of a method: its name and parameters as they came, and whether by GET or HEAD.
 
-    name: Any
-    parameters: Any
+    ``Call()`` stands for a request that never became a call.
+    """
+
+    name: Any = None
+    parameters: Any = None
     by_get: bool = False
     method: str = "unknown"
-    """The name under which the method is registered, once it is found."""
+    """The name that the method is registered under, once it is found."""
     started: float = 0.0
-    """When it was begun, on the clock of ``time.perf_counter``."""
+    """When the call began, on the clock of ``time.perf_counter``."""
     _transaction_id: str = ""
 
     @property
     def transaction_id(self) -> str:
-        """16 hexadecimal digits that name the call in hooks and logs, made when first asked for."""
+        """16 hexadecimal digits that identify the call in hooks and logs, made when first asked for."""
         if not self._transaction_id:
             self._transaction_id = secrets.token_hex(8)
         return self._transaction_id
 
 
-class RawAnswer(Struct, frozen=True):
-    """An answer that is not put into an envelope."""
+def make_call(message: dict[str, Any], path: str | None = None, *, named: bool = True) -> Call:
+    """The call of a message, named by a ``path`` such as ``a/b`` or, if ``named``, by its key ``method``.
 
-    body: bytes
-    content_type: str
-
-
-class Redirect(Struct, frozen=True):
-    """An answer that sends the client elsewhere."""
-
-    url: str
-    status: int = 302
-
-
-class ClientLeftError(Exception):
-    """The client left before its call was answered, and there is nobody to tell."""
+    Without the key ``parameters`` the whole message is the parameters.
+    """
+    name = path.rstrip("/").replace("/", ".") if path else None
+    if not name and named and "method" in message:
+        name = message["method"]
+    # A look-up by ``get`` would cost one more call.
+    parameters = message["parameters"] if "parameters" in message else message
+    return Call(name, {} if parameters is None else parameters)
 
 
-class Streamed:
-    """An answer that has gone out in pieces."""
-
-
-OWN_BYTES = (RawAnswer, Redirect, Streamed)
-"""The answers that need a response of their own, which a batch and a socket do not have."""
+class ClientDisconnectedError(Exception):
+    """The client left before its call was answered, so there is nobody to send an error to."""

@@ -1,7 +1,7 @@
-"""One line in the log for each call that fails or is slow.
+"""One log line for each call that fails or is slow.
 
-It names the method as it is registered, so that a client cannot write into the log, and holds no parameter,
-value, session id or signature. Its fields are there as attributes of the record too, for JSON lines.
+The line has the name under which the method is registered, so that a client can't write into the log, and no
+parameter, value, session id or signature. Its fields are also attributes of the record, for JSON lines.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from toto_aio.exceptions import InternalError, TimedOut, TotoException, Unavaila
 logger = logging.getLogger("toto_aio.calls")
 
 LEVELS = {Unavailable.CODE: logging.WARNING, TimedOut.CODE: logging.WARNING}
-"""How loud an error is that the service has a name for; the others are the client's own doing."""
+"""The levels of errors that the operator should know of; others are the clients' doing, and INFO."""
 
 
 def log_failure(exc: Exception, call: Call, address: str) -> None:
-    """Say that a call has failed; an unexpected exception is logged whole."""
+    """Log a failed call; an unexpected exception with its traceback."""
     fields = _fields(call, address)
     text = "call failed: %(method)s with %(code)s [%(transaction_id)s] from %(address)s in %(seconds).3f s"
     if isinstance(exc, TotoException):
         fields["code"] = exc.code
-        if exc.__cause__ is not None and exc.code in LEVELS:  # what the client is not told
+        if exc.__cause__ is not None and exc.code in LEVELS:  # the client doesn't receive it
             text += ": %(cause)s"
             fields["cause"] = repr(exc.__cause__)
         logger.log(LEVELS.get(exc.code, logging.INFO), text, fields, extra=fields)
@@ -35,7 +35,7 @@ def log_failure(exc: Exception, call: Call, address: str) -> None:
 
 
 def log_slow(call: Call, address: str) -> None:
-    """Say that a call took longer than it should."""
+    """Log a call that took longer than ``slow_call`` allows."""
     fields = _fields(call, address)
     text = "call slow: %(method)s [%(transaction_id)s] from %(address)s in %(seconds).3f s"
     logger.warning(text, fields, extra=fields)

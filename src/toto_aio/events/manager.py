@@ -5,8 +5,8 @@
     async with handler.events.subscribe("message") as messages:
         async for message in messages: ...
 
-What is sent is packed as MessagePack, so a receiver gets plain data of its own: tuples arrive as lists.
-Each sender numbers what it sends to all, so that a receiver learns of what it missed.
+Events are packed as MessagePack, so each receiver gets plain data of its own: tuples arrive as lists. Each
+sender numbers its broadcasts, so that a receiver notices what it has missed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import secrets
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -25,31 +26,32 @@ import msgspec
 from toto_aio.brokers import Broker, Receiver
 from toto_aio.codecs import encode_msgpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
-from toto_aio.events.subscription import Lagged as Lagged
+from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
 MAX_SENDERS = 1000
-"""Senders whose last number is kept; that of one who is silent for the longest time is forgotten."""
+"""Senders whose last number is kept; the number of the one that was silent the longest is forgotten."""
 
 current_manager: ContextVar[EventManager] = ContextVar("toto_aio_event_manager")
-"""The manager of the app in whose call or event handler the code runs, if there are several."""
+"""The manager of the app whose call or event handler is running, if the process has several apps."""
 running: set[EventManager] = set()
-"""The managers between their ``start`` and ``close``."""
+"""The managers that have been started and not closed."""
 
 
 class EventManager:
-    """The events of one app: who waits for which, and how they are sent.
+    """The events of one app: sends them, and delivers them to handlers and subscriptions.
 
-    ``register_handler`` and ``remove_handler`` may be called in any thread, the rest on the event loop; a
-    thread sends with ``handler.wait(events.send(...))``.
+    ``register_handler`` and ``remove_handler`` may be called from any thread, everything else on the event
+    loop; a thread sends with ``handler.wait(events.send(...))``.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self._counts = EventCounts()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._sender = secrets.token_bytes(8)
@@ -58,9 +60,9 @@ class EventManager:
 
     @staticmethod
     def instance() -> EventManager:
-        """The manager of the app in whose call or event this runs, else the only one that is running.
+        """The manager of the app whose call or event handler is running, else the only manager there is.
 
-        Raises ``RuntimeError`` if that leaves none, or several.
+        Raises ``RuntimeError`` if there is none, or more than one.
         """
         manager = current_manager.get(None)
         if manager is not None:
@@ -79,34 +81,33 @@ class EventManager:
         running.add(self)
 
     async def close(self) -> None:
-        """Receive no more; subscriptions come to their end, and handlers that still run are cancelled."""
+        """Stop receiving; subscriptions end, and handlers in progress are cancelled."""
         running.discard(self)
         await self._broker.close()
         for subscription in self._all_subscriptions():
             subscription.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
     async def send(self, name: str, args: Any = None, broadcast: bool = True) -> None:
         """Send an event to every process of the deployment, or, without ``broadcast``, to exactly one.
 
-        That is one in which somebody waits for the event, if there is such a process. Raises ``TypeError``
-        for ``args`` that are not plain data, ``Unavailable`` if it cannot be sent.
+        If a process has a handler or subscription for the event, that one is such a process. Raises
+        ``TypeError`` for ``args`` that aren't plain data, ``Unavailable`` if the event can't be sent.
         """
         number = self._sent + 1 if broadcast else 0
         payload = _pack([self._sender, number, name, args])
         if broadcast:
             self._sent = number
         await self._broker.publish(payload, broadcast=broadcast)
+        self._counts.sent += 1
 
     def register_handler(
         self, name: str, function: Callable[[Any], Any], persist: bool = False
     ) -> Registration:
-        """Call ``function(args)`` when the event comes: once, or each time with ``persist``.
+        """Call ``function(args)`` when the event arrives: once, or each time with ``persist``.
 
-        ``function`` may be plain or a coroutine function, and what it raises is logged. With ``persist``
-        it takes one event after the other, in their order, from a bounded queue as ``subscribe`` has it.
+        ``function`` may be plain or a coroutine function; its exceptions are logged. With ``persist`` it
+        handles one event after the other, in their order, from a bounded queue like that of ``subscribe``.
         Returns what ``remove_handler`` takes.
         """
         registration = Registration(name, function)
@@ -114,7 +115,7 @@ class EventManager:
         return registration
 
     def remove_handler(self, registration: Registration) -> None:
-        """Call a handler no more; one that runs goes on. If it is not registered this is a no-op."""
+        """Stop calling a handler; a call in progress continues. A no-op if it isn't registered."""
         self.on_loop(self._remove, registration)
 
     def subscribe(
@@ -127,18 +128,18 @@ class EventManager:
     ) -> Subscription:
         """The events of a name as an asynchronous iterator, from now until it is closed.
 
-        At most ``size`` events wait. When one more comes, the oldest is dropped, or with ``disconnect`` the
-        iteration raises ``Lagged``. Before a reader gets the next event, ``on_lagged`` is called with how
-        many it has not got, of this name and, if they did not come to this process, of any name.
+        At most ``size`` events wait. When another arrives, the oldest is dropped, or with ``disconnect`` the
+        iteration raises ``Lagged``. Before the next event is read, ``on_lagged`` is called with the number of
+        events that were lost: of this name, or of any name if they didn't reach this process.
 
-        While nothing waits, ``take`` is offered each event as it comes; True says that it is dealt with.
+        While no event waits, ``take`` is offered each event as it arrives; it returns True if it handled it.
         """
         subscription = Subscription(name, size, when_full, on_lagged, self._forget, take)
         self._subscriptions.setdefault(name, {})[subscription] = None
         return subscription
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
-        """Call a function between two events, so that what a thread registers is there for all later ones."""
+        """Call a function between two events, so that what a thread registers gets all later events."""
         if self._loop is None or threading.get_ident() == self._thread:
             function(*args)
         else:
@@ -156,27 +157,40 @@ class EventManager:
         if registration.subscription is not None:
             registration.subscription.close()
 
+    def counts(self) -> EventCounts:
+        """How many events there have been so far, and how many wait now."""
+        counts = replace(self._counts)
+        for subscription in self._all_subscriptions():
+            counts.dropped += subscription.dropped
+            counts.missed += subscription.missed
+            counts.waiting += subscription.waiting
+            counts.subscriptions += 1
+        return counts
+
     def _forget(self, subscription: Subscription) -> None:
-        _drop(self._subscriptions, subscription.name, subscription)
+        if _drop(self._subscriptions, subscription.name, subscription):
+            self._counts.dropped += subscription.dropped
+            self._counts.missed += subscription.missed
 
     def _is_wanted(self, payload: bytes) -> bool:
         event = _unpack(payload)
         return event is not None and (event[2] in self._handlers or event[2] in self._subscriptions)
 
     def _deliver(self, payload: bytes) -> None:
+        self._counts.received += 1
         event = _unpack(payload)
         if event is None:
             return
         sender, number, name, args = event
         if number:
-            self._look_for_gap(sender, number)
+            self._notice_gap(sender, number)
         arrival = Arrival(args)
         for subscription in tuple(self._subscriptions.get(name, ())):
             subscription.put(arrival)
         for registration in self._handlers.pop(name, ()):
             self._start(_call(registration.function, arrival.args(), name), name)
 
-    def _look_for_gap(self, sender: bytes, number: int) -> None:
+    def _notice_gap(self, sender: bytes, number: int) -> None:
         last = self._heard.pop(sender, number)
         self._heard[sender] = max(last, number)
         if len(self._heard) > MAX_SENDERS:
@@ -197,14 +211,27 @@ class EventManager:
     def _start(self, coroutine: Coroutine[Any, Any, None], event: str) -> None:
         context = copy_context()
         context.run(current_manager.set, self)
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(coroutine, name=f"toto-aio event {event}", context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(coroutine, f"event {event}", context=context)
+
+
+@dataclass(slots=True)
+class EventCounts:
+    """Events of one app in this process: ``waiting`` and ``subscriptions`` now, the others since its start.
+
+    ``dropped`` events were more than a slow reader could take; ``missed`` ones didn't reach this process,
+    counted once for each subscription.
+    """
+
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
+    missed: int = 0
+    waiting: int = 0
+    subscriptions: int = 0
 
 
 class Registration:
-    """A handler that waits for an event, as ``register_handler`` returns it."""
+    """A handler of an event, as ``register_handler`` returns it."""
 
     __slots__ = ("function", "name", "subscription")
 
@@ -243,7 +270,7 @@ def _pack(event: list[Any]) -> bytes:
 
 
 def _unpack(payload: bytes) -> Event | None:
-    """The parts of an event. Its args are decoded for each receiver; here it shows that they can be."""
+    """The parts of an event. Each receiver decodes the args again; here only their validity is checked."""
     try:
         event: Event = _envelope.decode(payload)
         _decoder.decode(event[3])
@@ -253,15 +280,18 @@ def _unpack(payload: bytes) -> Event | None:
     return event
 
 
-def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> None:
-    entries = table.get(name)
-    if entries is not None:
-        entries.pop(entry, None)
-        if not entries:
-            del table[name]
+def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> bool:
+    """Remove an entry from a table; whether it was there."""
+    entries = table.get(name, {})
+    if entry not in entries:
+        return False
+    del entries[entry]
+    if not entries:
+        del table[name]
+    return True
 
 
 Event = tuple[bytes, int, str, msgspec.Raw]
-"""Sender, number (0: none, as it is not for all), name and args."""
+"""Sender, number (0: not a broadcast), name and args."""
 _envelope = msgspec.msgpack.Decoder(Event)
 _decoder = msgspec.msgpack.Decoder()

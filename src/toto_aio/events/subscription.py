@@ -1,4 +1,4 @@
-"""The events of one name for one reader: a bounded queue that drops nothing in silence.
+"""The events of one name for one reader: a bounded queue that never drops events silently.
 
 async with handler.events.subscribe("message", on_lagged=print) as messages:
     async for message in messages: ...
@@ -18,18 +18,18 @@ import msgspec
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1000
-"""Events that may wait for a reader."""
+"""Events that may wait to be read."""
 
 WhenFull = Literal["drop-oldest", "disconnect"]
-"""What becomes of a reader that is too slow: it loses the oldest events, or its subscription."""
+"""What a reader that is too slow loses: the oldest events, or its subscription."""
 WARNINGS: dict[WhenFull, str] = {
     "drop-oldest": "a subscriber of the event %r is too slow: events are dropped",
     "disconnect": "a subscriber of the event %r is too slow: its subscription is closed",
 }
 
 
-class Lagged(Exception):  # it says what happened, as Toto's names do
-    """A subscription that is to ``disconnect`` was full, and is closed; ``count`` events were lost to it."""
+class Lagged(Exception):  # named after what happened, as Toto's exceptions are
+    """A subscription with ``when_full="disconnect"`` was full, and is closed; it lost ``count`` events."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"The subscriber was too slow: {count} events were dropped.")
@@ -37,7 +37,7 @@ class Lagged(Exception):  # it says what happened, as Toto's names do
 
 
 class Arrival:
-    """An event's arguments as they came: decoded anew for each who gets them."""
+    """An event's arguments as they arrived: each receiver decodes a copy of its own."""
 
     __slots__ = ("_encoded", "_packed")
 
@@ -46,11 +46,11 @@ class Arrival:
         self._encoded: dict[Callable[[Any], bytes], bytes] = {}
 
     def args(self) -> Any:
-        """A copy of them."""
+        """A new copy of the arguments."""
         return _decoder.decode(self._packed)
 
     def encoded(self, encode: Callable[[Any], bytes]) -> bytes:
-        """What ``encode`` makes of them, which it is asked for once for all receivers."""
+        """The arguments as ``encode`` encodes them, once for all receivers."""
         if encode not in self._encoded:
             self._encoded[encode] = encode(self.args())
         return self._encoded[encode]
@@ -59,8 +59,8 @@ class Arrival:
 class Subscription:
     """The events of one name, in order, for one reader, as ``EventManager.subscribe`` returns it.
 
-    ``dropped`` counts those that it was too slow for, and ``missed`` those that did not come to this process:
-    at least so many, as nobody knows how many were sent while a connection was lost.
+    ``dropped`` counts the events that it was too slow for, and ``missed`` those that didn't reach this
+    process: at least that many, as it is unknown how many were sent while a connection was lost.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Subscription:
         return len(self._queue)
 
     def put(self, event: Arrival) -> None:
-        """Add an event; when the queue is full, ``when_full`` says what makes way."""
+        """Add an event; when the queue is full, ``when_full`` decides what is dropped."""
         if self._take is not None and not self._queue and not self._untold and self._take(event):
             return
         if len(self._queue) >= self._size:
@@ -112,13 +112,13 @@ class Subscription:
         self._wake()
 
     def miss(self, count: int) -> None:
-        """Note that so many events did not come here; some of them may have been of other names."""
+        """Note that ``count`` events didn't reach this process; some may have had other names."""
         self.missed += count
         self._untold += count
         self._wake()
 
     def close(self) -> None:
-        """Receive no more; a reader reaches the end of the iteration."""
+        """Stop receiving; the iteration ends."""
         self._closed = True
         self._queue.clear()
         self._forget(self)

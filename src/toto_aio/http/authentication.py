@@ -1,15 +1,21 @@
-"""Who makes the calls of an HTTP request: the session that its header or cookie shows, and its signature."""
+"""Who a request belongs to: the session that its header or cookie shows, and its signature.
+
+The same authenticator serves requests and the frames of sockets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
+from typing import Any
+
+from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters
 from toto_aio.http.cookies import SessionCookie
-from toto_aio.http.request import View
+from toto_aio.http.request import HTTPRequest
 from toto_aio.http.signatures import (
     HMAC_HEADER,
     NONCE_HEADER,
@@ -20,45 +26,69 @@ from toto_aio.http.signatures import (
 from toto_aio.signing import Scheme, SignedRequest
 
 
-class Callers:
-    """Makes the callers of one app. ``sessions`` are there while the app runs."""
+class Authenticator:
+    """Finds the callers of one running app. ``scheme`` is None if nothing is signed."""
 
-    sessions: Sessions
-
-    def __init__(self, scheme: Scheme | None, cookie: SessionCookie | None) -> None:
+    def __init__(self, sessions: Sessions, scheme: Scheme | None, cookie: SessionCookie | None) -> None:
+        self.sessions = sessions
         self._scheme = scheme
         self._cookie = cookie
+        self.keyed = scheme is not None and scheme.keyed
+        """Whether only signed requests may load a session."""
 
-    @property
-    def keyed(self) -> bool:
-        """Whether a session is loaded by signed requests alone."""
-        return self._scheme is not None and self._scheme.keyed
-
-    def of(self, request: View, body: bytes) -> Caller:
-        """The caller of a request with this body. Raises ``InvalidParameters`` (400) for a doubled header."""
+    def caller(self, request: HTTPRequest, body: bytes) -> Caller:
+        """The caller of a request with this body. Raises ``InvalidParameters`` (400): a repeated header."""
         headers = request.headers
+        # A look-up by ``get`` would cost one more call.
         session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None
         by_cookie = False
         if session_id is None and self._cookie is not None:
             session_id = self._cookie.read(request)
             by_cookie = session_id is not None
-        scheme = self._scheme
-        if session_id is None and HMAC_HEADER not in headers and (scheme is None or not scheme.keyed):
+        if session_id is None and HMAC_HEADER not in headers and not self.keyed:
             return Caller(self.sessions, None, None)
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
-                raise InvalidParameters(f"The header {header} stands twice.", status=400)
-        if scheme is None:
+                raise InvalidParameters(f"The header {header} is repeated.", status=400)
+        if self._scheme is None:
             return Caller(self.sessions, session_id, None, by_cookie=by_cookie)
         signed = signed_request(request, body)
-        caller = Caller(self.sessions, session_id, partial(self.verify, signed), by_cookie=by_cookie)
+        caller = Caller(self.sessions, session_id, partial(self._verify, signed), by_cookie=by_cookie)
         caller.signed = signed
         return caller
 
-    def verify(self, request: SignedRequest, session: UserSession) -> Awaitable[None] | None:
+    def caller_of_url(self, session_id: str) -> Caller:
+        """The caller of a session id in a URL. Raises ``InvalidHMAC`` if it would have to be signed there."""
+        if self.keyed:
+            raise InvalidHMAC
+        return Caller(self.sessions, session_id, None)
+
+    def caller_of_frame(self, request: web.Request, message: Mapping[str, Any]) -> Caller | None:
+        """The caller that a socket's first frame shows; None if it shows none.
+
+        ``request`` has opened the socket, and its path is signed. Raises ``InvalidParameters``.
+        """
+        session_id = message.get("session_id")
+        if not isinstance(session_id, str):
+            return None
+        texts = {name: message.get(name) for name in ("signature", "timestamp", "nonce")}
+        if not all(text is None or isinstance(text, str) for text in texts.values()):
+            raise InvalidParameters("signature, timestamp and nonce must be text.")
+        if not self.keyed:
+            return Caller(self.sessions, session_id, None)
+        signed = SignedRequest(
+            b"",
+            method=hdrs.METH_GET,
+            target=request.raw_path,
+            session_id=session_id,
+            **texts,  # type: ignore[arg-type]
+        )
+        return Caller(self.sessions, session_id, partial(self._verify, signed))
+
+    def _verify(self, request: SignedRequest, session: UserSession) -> Awaitable[None] | None:
         """Accept a request for the session that it loads, or raise ``InvalidHMAC``.
 
-        What is returned, if anything, has to be awaited before the request is accepted.
+        A result, if there is one, must be awaited before the request is accepted.
         """
         assert self._scheme is not None
         self._scheme.verify(request, session.signer)

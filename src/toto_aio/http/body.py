@@ -1,36 +1,34 @@
-"""The body of a request: read whole, within a limit, and understood by its content type."""
+"""The body of a request: read whole, within limits of size and time."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from aiohttp import hdrs, web
 
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.http.forms import FORMS
-from toto_aio.http.request import View
+from toto_aio.http.request import HTTPRequest
 
 
 class BrokenBodyError(InvalidParameters):
-    """A body that does not come whole, after which nothing can be read from its connection."""
+    """A body that didn't arrive whole, after which nothing more can be read from its connection."""
 
 
 def body_at_hand(request: web.Request) -> bytes:
-    """The body, if all of it came with its head; else b""."""
+    """The body, if all of it arrived with the headers; else b""."""
     content = request.content
     try:
         return content.read_nowait() if content.is_eof() else b""
-    except Exception:  # what is wrong with it, read_body says
+    except Exception:  # read_body raises what is wrong with it
         return b""
 
 
 async def read_body(request: web.Request, begun: bytes, limit: int, seconds: float) -> bytes:
-    """The body, of which ``begun`` was read already.
+    """The body, of which ``begun`` has been read already.
 
-    It is counted here: an app that embeds this one has a limit of its own on ``request.read``. Raises
-    ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for one that unpacks
-    to more (413), is broken (400) or has not come within the ``seconds`` (408).
+    Its bytes are counted here, as an app that embeds this one has a limit of its own on ``request.read``.
+    Raises ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for a body
+    that decompresses to more (413), is broken (400) or hasn't arrived within the ``seconds`` (408).
     """
     try:
         async with asyncio.timeout(seconds):
@@ -51,7 +49,7 @@ async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
     except web.RequestPayloadError as exc:
         raise BrokenBodyError(f"The body is broken: {exc}", status=400) from exc
     if not pieces and request.body_exists:
-        pieces += await request.read()  # a middleware of the embedding app has read it already
+        pieces += await request.read()  # a middleware of the embedding app has read it
     if len(pieces) > limit:
         raise _too_large(request, limit)
     return bytes(pieces)
@@ -61,20 +59,12 @@ def _too_large(request: web.Request, limit: int) -> InvalidParameters:
     text = f"The body must have at most {limit} bytes."
     if hdrs.CONTENT_ENCODING not in request.headers:
         return InvalidParameters(text, status=413)
-    # To find the next request aiohttp would go on unpacking this one, for ten seconds.
+    # To find the next request, aiohttp would go on decompressing this one for ten seconds.
     request.protocol.close()
     request.content.feed_eof()
     return BrokenBodyError(text, status=413)
 
 
-async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:
-    """The parameters in a form. Raises ``InvalidParameters``: 415 for another content type, 400."""
-    content_type = essence(request)
-    if content_type not in FORMS:
-        raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
-    return await FORMS[content_type](request, body)
-
-
-def essence(request: View) -> str:
+def essence(request: HTTPRequest) -> str:
     """The content type without its parameters, in lower case."""
     return request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()

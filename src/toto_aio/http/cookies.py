@@ -1,7 +1,7 @@
-"""Sessions in a browser's cookie, and which requests may use it.
+"""Sessions in a browser's cookie, and the requests that may use it.
 
-A browser sends cookies with whatever any page makes it send. So the cookie counts only for a request that a
-page of the service, or of an allowed origin, has made (OWASP: verifying the origin with standard headers).
+A browser sends cookies with every request, whichever page makes it. So the cookie counts only for requests of
+pages of the service, or of an allowed origin (OWASP: verifying the origin with standard headers).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from aiohttp import hdrs
 
 from toto_aio.auth.caller import Caller
 from toto_aio.http.origins import Origins
-from toto_aio.http.request import View
+from toto_aio.http.request import HTTPRequest
 from toto_aio.http.response import Cookie
 from toto_aio.settings import Settings, SettingsError
 
@@ -21,9 +21,9 @@ NAME = "toto-session"
 
 
 class SessionCookie:
-    """The cookie that holds a session's id, out of reach of the page's scripts.
+    """The cookie that has a session's id, which scripts of pages can't read.
 
-    Its prefix makes a browser refuse one that another host or an unencrypted page has set (RFC 6265bis).
+    Its prefix makes browsers refuse a cookie that another host or an unencrypted page has set (RFC 6265bis).
     Raises ``SettingsError`` for settings that would make it unsafe.
     """
 
@@ -41,10 +41,10 @@ class SessionCookie:
             "domain": settings.cookie_domain or None,
         }
 
-    def read(self, request: View) -> str | None:
-        """The session id that a request shows in the cookie, if it may use it.
+    def read(self, request: HTTPRequest) -> str | None:
+        """The session id in the cookie of a request, if the request may use it.
 
-        A GET need not say where it comes from; it counts for methods that only read.
+        A GET need not have an ``Origin``; there the cookie counts for methods that only read.
         """
         if hdrs.COOKIE not in request.headers:
             return None
@@ -53,14 +53,14 @@ class SessionCookie:
             trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
         return request.cookies.get(self.name) if trusted else None
 
-    def write(self, request: View, caller: Caller) -> Cookie | None:
-        """The cookie to be set for what has become of the caller's session, if anything has.
+    def write(self, request: HTTPRequest, caller: Caller) -> Cookie | None:
+        """The cookie to set if the calls have changed the caller's session, else None.
 
-        A page of a foreign origin logs nobody in: it could make somebody act as somebody else.
+        A page of a foreign origin can't log a user in: it could make them act as somebody else.
         """
         session = caller.session
         if session is None:
-            changed = caller.left and caller.by_cookie
+            changed = caller.logged_out and caller.by_cookie
         else:
             renewed = session.renewed and session.session_id == self.read(request)
             changed = session.is_new or renewed

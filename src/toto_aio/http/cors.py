@@ -1,29 +1,29 @@
-"""Which pages of other origins may call the service from a browser (the Fetch standard's CORS protocol)."""
+"""Calls from pages of other origins (the CORS protocol of the Fetch standard)."""
 
 from __future__ import annotations
 
 from aiohttp import hdrs, web
 
 from toto_aio.http.origins import ANY, Origins
-from toto_aio.http.request import View
+from toto_aio.http.request import HTTPRequest
 from toto_aio.http.signatures import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
 
 ALLOWED_HEADERS = ", ".join(("content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER))
 EXPOSED_HEADERS = f"{HMAC_HEADER}, {hdrs.RETRY_AFTER}"
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
 MAX_AGE = "600"
-"""Seconds for which a browser may remember what it was told."""
+"""Seconds that a browser may cache the answer to a preflight request."""
 
 
 class Cors:
-    """The headers of each response. ``credentials``: pages of the origins may use a cookie."""
+    """The CORS headers of each response. ``credentials``: pages of the origins may use the cookie."""
 
     def __init__(self, origins: Origins, *, credentials: bool) -> None:
         self._origins = origins
         self._credentials = credentials
 
-    def headers(self, request: View) -> dict[str, str]:
-        """What the response to a request says to browsers."""
+    def headers(self, request: HTTPRequest) -> dict[str, str]:
+        """The CORS headers of the response to a request."""
         found: dict[str, str] = {} if self._origins.any else {hdrs.VARY: hdrs.ORIGIN}
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None or not self._origins.allows(origin):
@@ -39,7 +39,7 @@ class Cors:
         return found
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Add them: for ``Application.on_response_prepare``, where that reaches errors and streams too."""
+        """Add the headers: for ``Application.on_response_prepare``, which reaches errors and streams too."""
         for name, value in self.headers(request).items():
             if name == hdrs.VARY:
                 response.headers.add(name, value)

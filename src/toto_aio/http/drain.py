@@ -1,44 +1,53 @@
-"""The end of a server that drops no request."""
+"""Graceful shutdown: a server that ends without dropping a request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import hdrs, web
 
-LOOK_INTERVAL = 0.02
-"""Seconds between two looks for connections that are still open."""
+POLL_INTERVAL = 0.02
+"""Seconds between two checks for connections that are still open."""
 
 
 class Drain:
-    """Lets the clients of a service leave by themselves, when its process is about to end.
+    """Lets the clients of a service leave by themselves when its process is about to end.
 
-    To close a connection that is kept alive is to drop the request that is on its way on it. So each is
-    left open for one answer more, which says ``Connection: close`` (RFC 9112, 9.6): the client takes
-    its next request elsewhere.
+    Closing a kept-alive connection drops a request that is on its way on it. So each connection stays open
+    for one more response, which says ``Connection: close`` (RFC 9112, 9.6): the client sends its next request
+    on another connection.
     """
 
     begun = False
     """Whether the process is about to end."""
 
     def __init__(self) -> None:
-        self.lasting: Callable[[], int] = lambda: 0
-        """How many connections stay until they are told to end: WebSockets."""
+        self._lasting = 0
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """Surrounds a connection that a drain must not wait for, as it stays until it is closed."""
+        self._lasting += 1
+        try:
+            yield
+        finally:
+            self._lasting -= 1
 
     async def send_away(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let an answer say so, once the drain has begun: for ``Application.on_response_prepare``."""
+        """Add ``Connection: close`` once the drain has begun: for ``Application.on_response_prepare``."""
         if self.begun and not isinstance(response, web.WebSocketResponse):
             response.force_close()
             response.headers[hdrs.CONNECTION] = "close"
 
     async def wait(self, server: web.Server, limit: float) -> None:
-        """Wait, ``limit`` seconds at most, until all but the lasting connections have left."""
+        """Wait, at most ``limit`` seconds, until all except the lasting connections are closed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
-        while len(server.connections) > self.lasting() and loop.time() < end:  # noqa: ASYNC110 # no event tells
-            await asyncio.sleep(LOOK_INTERVAL)
+        while len(server.connections) > self._lasting and loop.time() < end:  # noqa: ASYNC110 # no event for it
+            await asyncio.sleep(POLL_INTERVAL)
 
 
-DRAIN: web.AppKey[Drain] = web.AppKey("toto_aio_drain", Drain)
-"""Where an app has it."""
+DRAIN = web.AppKey("toto_aio_drain", Drain)
+"""The key of an app for its drain."""

@@ -1,4 +1,4 @@
-"""The parameters of a form: what a browser posts, as Toto hands it to a method."""
+"""The parameters in a form that a browser posts, as Toto passes them to a method."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.http.body import essence
 
 MAX_FIELDS = 1000
 """The most fields of a form."""
+
+
+async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:
+    """The parameters in a form. Raises ``InvalidParameters``: 415 for another content type, 400 if broken."""
+    content_type = essence(request)
+    if content_type not in FORMS:
+        raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
+    return await FORMS[content_type](request, body)
 
 
 async def read_urlencoded(request: web.Request, body: bytes) -> dict[str, Any]:
@@ -66,7 +75,7 @@ FORMS: Mapping[str, Callable[[web.Request, bytes], Awaitable[dict[str, Any]]]] =
 
 
 def _stream(request: web.Request, body: bytes) -> StreamReader:
-    """The body, which was read whole for its signature, as the stream that the reader of aiohttp wants."""
+    """The body, which was read whole for its signature, as the stream that aiohttp's reader takes."""
     stream = StreamReader(request.protocol, limit=len(body) + 1)
     stream.feed_data(body)
     stream.feed_eof()

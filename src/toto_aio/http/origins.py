@@ -1,6 +1,6 @@
-"""Which pages may make a browser call: those of the service itself, and of the origins that it allows.
+"""The pages that may make a browser call: those of the service itself, and of the origins that it allows.
 
-An origin is a scheme, a host and a port (RFC 6454); a browser names it in the header ``Origin``.
+An origin is a scheme, a host and a port (RFC 6454); a browser sends it in the header ``Origin``.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from aiohttp import hdrs
 
 from toto_aio.http.proxies import TrustedProxies
-from toto_aio.http.request import View
+from toto_aio.http.request import HTTPRequest
 from toto_aio.settings import SettingsError
 
 ANY = "*"
 
 
 class Origins:
-    """The origins that ``allow_origin`` names, such as ``https://app.example``, or ``*`` for every page.
+    """The origins that ``allow_origin`` lists, such as ``https://app.example``, or ``*`` for every page.
 
     Raises ``SettingsError`` for anything else.
     """
@@ -37,18 +37,18 @@ class Origins:
         """Whether pages of this origin may call from a browser."""
         return self.any or origin.lower() in self.allowed
 
-    def trusts(self, request: View) -> bool | None:
+    def trusts(self, request: HTTPRequest) -> bool | None:
         """Whether a request comes from a page of the service itself or of an allowed origin.
 
-        None if it does not say: browsers say it with every POST.
+        None if it has no ``Origin``; browsers send it with every POST.
         """
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None:
             return None
         return origin.lower() in self._own(request) or origin.lower() in self.allowed
 
-    def _own(self, request: View) -> set[str]:
-        """The origins of the service. Behind a proxy that is not trusted its scheme cannot be known."""
+    def _own(self, request: HTTPRequest) -> set[str]:
+        """The origins of the service. Behind a proxy that isn't trusted its scheme is unknown."""
         forwarded = (
             request.headers.get("x-forwarded-proto", "") if self._proxies.trusts(request.remote) else ""
         )

@@ -1,4 +1,4 @@
-"""Whose address a request comes from, when proxies stand in front of the service."""
+"""The address of the client, when proxies are in front of the service."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from toto_aio.settings import SettingsError
 
 UNIX = "unix"
-"""The name of whoever connects through a Unix socket."""
+"""The address of a peer that connects through a Unix socket."""
 
 
 class TrustedProxies:
-    """The proxies whose ``X-Forwarded-For`` is believed: addresses, networks, or ``unix``.
+    """The proxies whose ``X-Forwarded-For`` and ``-Proto`` count: addresses, networks, or ``unix``.
 
-    Raises ``SettingsError`` for anything else.
+    Raises ``SettingsError`` that names the ``option`` for anything else.
     """
 
     def __init__(self, proxies: Iterable[str], option: str = "trusted_proxies") -> None:
@@ -32,10 +32,10 @@ class TrustedProxies:
                 ) from exc
 
     def client(self, peer: str | None, forwarded: Iterable[str]) -> str:
-        """The address of the client: the nearest that no trusted proxy stands behind.
+        """The address of the client: the nearest one that isn't a trusted proxy's.
 
-        ``peer`` is who has connected, None through a Unix socket; ``forwarded`` are the values of
-        ``X-Forwarded-For``, to which each proxy adds at the end whom it was connected by.
+        ``peer`` is the address that has connected, None through a Unix socket; ``forwarded`` are the values
+        of ``X-Forwarded-For``, to whose end each proxy appends the address that has connected to it.
         """
         address = peer or UNIX
         chain = [part.strip() for value in forwarded for part in value.split(",")]
@@ -47,7 +47,7 @@ class TrustedProxies:
         return address
 
     def trusts(self, peer: str | None) -> bool:
-        """Whether what ``peer`` says of a request is believed; None is who connects through a Unix socket."""
+        """Whether ``peer`` is a trusted proxy; None connects through a Unix socket."""
         address = peer or UNIX
         if address == UNIX:
             return self._unix
@@ -58,17 +58,8 @@ class TrustedProxies:
         return any(ip in network for network in self._networks)
 
 
-def group(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network that one IPv6 client has."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip) if ip.version == 4 else str(ip_network((ip, 64), strict=False))
-
-
 def _plain(text: str) -> str | None:
-    """The address in an entry, which may have a port; None if there is none."""
+    """The address in an entry, which may have a port; None if there isn't one."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,4 +1,4 @@
-"""The HTTP response that is being made for a request."""
+"""The HTTP response that is being built for a request."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.codecs import JSON
-from toto_aio.http.clients import ConnectionWatch, has_left
+from toto_aio.http.clients import DisconnectWatcher, StalledConnections, has_disconnected
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
 from toto_aio.http.drain import Drain
 from toto_aio.http.proxies import TrustedProxies
-from toto_aio.http.readers import SlowReaders
-from toto_aio.http.request import View, web_request
+from toto_aio.http.request import HTTPRequest, web_request
 from toto_aio.http.response import Cookie, is_observed, respond
-from toto_aio.http.signatures import HMAC_HEADER, sign_answer
+from toto_aio.http.signatures import HMAC_HEADER, sign_response
 from toto_aio.http.stream import Stream
 from toto_aio.signing import Scheme
 
@@ -26,27 +25,31 @@ Response = TypeVar("Response", bound=web.StreamResponse)
 
 
 @dataclass(slots=True)
-class Surroundings:
-    """What the replies of one app share; ``observed`` is known from the first request on."""
+class ReplyContext:
+    """What the replies of one app share.
 
-    watch: ConnectionWatch
-    readers: SlowReaders
+    ``signals`` are our own among the ``on_response_prepare`` of the app. ``observed`` is known from the first
+    response on: whether anything else of an app sees the responses.
+    """
+
+    disconnects: DisconnectWatcher
+    stalled: StalledConnections
     proxies: TrustedProxies
     scheme: Scheme | None
     cookie: SessionCookie | None
     cors: Cors | None
     drain: Drain
+    signals: frozenset[Any]
     observed: bool | None = None
 
-    @property
-    def signals(self) -> frozenset[Any]:
-        """What the app sends responses to that is the service's own."""
-        cors = set() if self.cors is None else {self.cors.add_headers}
-        return frozenset({self.drain.send_away, *cors})
+    async def close(self) -> None:
+        """Stop watching clients."""
+        self.stalled.close()
+        await self.disconnects.close()
 
 
 class HTTPReply:
-    """A ``Reply`` over HTTP. The calls of a batch share one; ``alone`` is false then."""
+    """A ``Reply`` over HTTP. The calls of a batch share one, whose ``alone`` is false."""
 
     alone = True
     streaming = False
@@ -58,29 +61,28 @@ class HTTPReply:
     _stream: Stream | None = None
     _watched = False
     lasts = False
-    """Whether there is something to end when the request is over: ``close`` does it."""
+    """Whether ``close`` has something to do when the request is over."""
 
-    def __init__(self, view: View, surroundings: Surroundings) -> None:
-        self.view = view
-        self._surroundings = surroundings
+    def __init__(self, http_request: HTTPRequest, context: ReplyContext) -> None:
+        self.http_request = http_request
+        self._context = context
 
     @property
     def request(self) -> web.Request:
-        return web_request(self.view)
+        return web_request(self.http_request)
 
     @property
     def headers_only(self) -> bool:
-        return self.view.method == hdrs.METH_HEAD
+        return self.http_request.method == hdrs.METH_HEAD
 
     @property
     def address(self) -> str:
-        return self._surroundings.proxies.client(
-            self.view.remote, self.view.headers.getall("x-forwarded-for", ())
-        )
+        request = self.http_request
+        return self._context.proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
 
     @property
     def agent(self) -> str:
-        return self.view.headers.get(hdrs.USER_AGENT, "")
+        return self.http_request.headers.get(hdrs.USER_AGENT, "")
 
     def set_status(self, status: int) -> None:
         self._require_head()
@@ -102,7 +104,7 @@ class HTTPReply:
         if self._stream is None:
             self.lasts = self.streaming = True
             response = web.StreamResponse(headers={"Content-Type": content_type})
-            self._stream = Stream(self.request, self._dress(response, 200), self._surroundings.readers)
+            self._stream = Stream(self.request, self._dress(response, 200), self._context.stalled)
         if not self.headers_only:
             self._stream.write(body)
 
@@ -112,41 +114,42 @@ class HTTPReply:
 
     def watch(self, callback: Callable[[], None]) -> None:
         self._watched = self.lasts = True
-        self._surroundings.watch.add(self, callback)
+        self._context.disconnects.add(self, callback)
 
     def send_message(self, data: Any, message_id: Any) -> None:
-        raise RuntimeError("send_message is for WebSockets; this call came by HTTP and has one answer")
+        raise RuntimeError("send_message is for WebSockets; this call came over HTTP and has one response")
 
     def listen(self, name: str, function: Callable[[Any], Any]) -> None:
         return None
 
     def response(self, body: bytes, content_type: str, status: int = 200) -> web.StreamResponse:
-        """The response with this body, signed by the caller's session; ``status`` unless one was set."""
-        shared, caller = self._surroundings, self.caller
-        if caller is not None and caller.session is not None and shared.scheme is not None:
-            signature = sign_answer(shared.scheme, self.view, caller, body)
-            if signature is not None:
-                self.set_header(HMAC_HEADER, signature)
+        """The response with this body, signed by the caller's session.
+
+        A status that the method has set counts instead of 200.
+        """
+        context, caller = self._context, self.caller
+        if caller is not None and caller.session is not None and context.scheme is not None:
+            self._sign(context.scheme, caller, body)
         if self._status is not None and status == 200:
             status = self._status
-        if shared.cookie is not None:
-            self._set_session_cookie(shared.cookie)
-        readers, transport = shared.readers, self.view.transport
+        if context.cookie is not None:
+            self._set_session_cookie(context.cookie)
+        stalled, transport = context.stalled, self.http_request.transport
         if transport is not None:
-            readers.written.add(transport)  # as ``add`` does, which is a call more
-            if readers.timer is None:
-                readers.start()
-        if shared.observed is None:
-            shared.observed = is_observed(self.request, shared.signals)
-        observed = shared.observed or shared.drain.begun
+            stalled.written.add(transport)  # like ``add``, without the cost of a call
+            if stalled.timer is None:
+                stalled.start()
+        if context.observed is None:
+            context.observed = is_observed(self.request, context.signals)
+        observed = context.observed or context.drain.begun
         return respond(
-            self.view,
+            self.http_request,
             body,
             content_type,
             status,
             self._headers,
             self._cookies,
-            added=None if observed or shared.cors is None else shared.cors.headers(self.view),
+            added=None if observed or context.cors is None else context.cors.headers(self.http_request),
             observed=observed,
         )
 
@@ -155,35 +158,41 @@ class HTTPReply:
         return self._dress(web.Response(status=status, headers={"Location": url}), status)
 
     async def end_stream(self) -> web.StreamResponse:
-        """Wait until the stream has gone out."""
+        """Wait until the stream has been sent."""
         assert self._stream is not None
         return await self._stream.end()
 
     def break_stream(self) -> web.StreamResponse:
-        """Cut the connection, so that the client does not take half an answer for the whole."""
+        """Abort the connection, so that the client doesn't take half a response for the whole."""
         assert self._stream is not None
         return self._stream.abort()
 
-    def client_left(self) -> None:
-        """Tell who watches for it, if the client has left."""
-        if self._watched and has_left(self.view):
-            self._surroundings.watch.client_left(self)
+    def disconnected(self) -> None:
+        """Notify the callbacks of ``watch``, if the client has disconnected."""
+        if self._watched and has_disconnected(self.http_request):
+            self._context.disconnects.disconnected(self)
 
     def close(self) -> None:
-        """The request is over."""
+        """End what the request has begun: watching its client, and a stream."""
         if self._watched:
-            self._surroundings.watch.discard(self)
+            self._context.disconnects.discard(self)
         if self._stream is not None:
             self._stream.close()
 
+    def _sign(self, scheme: Scheme, caller: Caller, body: bytes) -> None:
+        signature = sign_response(scheme, self.http_request, caller, body)
+        if signature is not None:
+            self.set_header(HMAC_HEADER, signature)
+
     def _set_session_cookie(self, cookie: SessionCookie) -> None:
-        written = None if self.caller is None else cookie.write(self.view, self.caller)
+        written = None if self.caller is None else cookie.write(self.http_request, self.caller)
         if written is not None:
             self.set_cookie(written[0], written[1], **written[2])
 
     def _dress(self, response: Response, status: int) -> Response:
-        if self._surroundings.cookie is not None:
-            self._set_session_cookie(self._surroundings.cookie)
+        """Give a response of aiohttp's the status, headers and cookies that were set."""
+        if self._context.cookie is not None:
+            self._set_session_cookie(self._context.cookie)
         if self._status is not None and status == 200:
             response.set_status(self._status)
         if self._headers is not None:
@@ -195,5 +204,5 @@ class HTTPReply:
     def _require_head(self) -> None:
         if self._stream is not None:
             raise RuntimeError(
-                "The head has gone out: set status, headers and cookies before the first piece"
+                "The headers have been sent: set status, headers and cookies before the first piece"
             )

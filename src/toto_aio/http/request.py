@@ -1,4 +1,4 @@
-"""What the service looks at of a request: aiohttp's own has it, and so has the fast path's."""
+"""What the service reads of a request: aiohttp's own request has it, and so has that of the fast path."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aiohttp import HttpVersion, web
 from multidict import CIMultiDictProxy
 
 
-class View(Protocol):
-    """A request, as far as a call and its answer depend on it."""
+class HTTPRequest(Protocol):
+    """A request, as far as a call and its response depend on it."""
 
     @property
     def method(self) -> str:
@@ -39,24 +39,24 @@ class View(Protocol):
 
     @property
     def remote(self) -> str | None:
-        """The address of who has connected."""
+        """The address of the peer; None through a Unix socket."""
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open after the answer."""
+        """Whether the connection stays open after the response."""
 
     @property
     def transport(self) -> asyncio.Transport | None:
         """The connection; None when it is closed."""
 
 
-class Whole(View, Protocol):
-    """A view that makes aiohttp's request when it is asked for."""
+class WrappedRequest(HTTPRequest, Protocol):
+    """A request that creates aiohttp's when asked for it."""
 
     def web_request(self) -> web.Request:
         """aiohttp's request."""
 
 
-def web_request(view: View) -> web.Request:
-    """aiohttp's request that a view is of."""
-    return view if isinstance(view, web.Request) else cast(Whole, view).web_request()
+def web_request(request: HTTPRequest) -> web.Request:
+    """aiohttp's request behind a request."""
+    return request if isinstance(request, web.Request) else cast(WrappedRequest, request).web_request()

@@ -1,4 +1,4 @@
-"""The answer to a request as an aiohttp response, in one write where nobody asks for more."""
+"""The response to a request as aiohttp's, sent in one write whenever nothing else is needed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
-from toto_aio.http.request import View
+from toto_aio.http.request import HTTPRequest
 
 LARGE = 64 * 1024
-"""Bytes of a body from which on joining it to its head costs more than a second write."""
-UNREAD = 64 * 1024
-"""Bytes that may wait for a client when its next call is begun: who does not read gets no more work done."""
+"""Bytes of a body from which on joining it to its headers costs more than a second write."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status of a response that nobody gets, as the client has left."""
 
 Cookie = tuple[str, str, dict[str, Any]]
 """A name, a value, and the attributes that ``web.Response.set_cookie`` takes."""
 
 
 def respond(
-    request: View,
+    request: HTTPRequest,
     body: bytes,
     content_type: str,
     status: int = 200,
@@ -36,11 +36,12 @@ def respond(
     added: Mapping[str, str] | None = None,
     observed: bool = True,
 ) -> web.StreamResponse:
-    """The response with this body. ``added`` are headers that a signal adds to what aiohttp sends.
+    """The response with this body. ``added`` are the headers that a signal adds to what aiohttp sends.
 
-    Making, preparing and writing aiohttp's ``Response`` is a third of the cost of a short call. Here the
-    common case has its bytes made at once: HTTP/1.1 kept alive, a small body, no cookies, no HEAD, and
-    nobody that could want to change the response (``is_observed``). Everything else is left to aiohttp.
+    Building, preparing and writing aiohttp's ``Response`` is a third of the cost of a short call. In the
+    common case the bytes of the response are built directly: HTTP/1.1 with keep-alive, a small body, no
+    cookies, not HEAD, and nothing that might change the response (``is_observed``). Everything else is left
+    to aiohttp.
     """
     length = len(body)
     if (
@@ -69,15 +70,15 @@ def respond(
 
 
 def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool:
-    """Whether a middleware or signal of an app, but for those that are ``own``, sees the responses.
+    """Whether a middleware or signal of an app, except our ``own`` signals, sees the responses.
 
-    It is the same for all requests of a service, as aiohttp freezes its apps at their start.
+    It is the same for all requests of a service, as aiohttp freezes apps when they start.
     """
     return any(set(app.on_response_prepare) - own or app.middlewares for app in request.match_info.apps)
 
 
 class WholeResponse(web.StreamResponse):
-    """A response that is bytes already. Only aiohttp's server gets to see it, and its access log."""
+    """A response that is bytes already. Only aiohttp's server and its access log get to see it."""
 
     keep_alive = True
     prepared = True
@@ -85,12 +86,12 @@ class WholeResponse(web.StreamResponse):
     def __init__(
         self, status: int, content_type: str, headers: Mapping[str, str] | None, whole: bytes
     ) -> None:
-        # What aiohttp's own constructor prepares is of no use here, and is 2% of the cost of a call.
+        # aiohttp's constructor prepares what isn't needed here, for 2% of the cost of a call.
         self._shown = status, content_type, headers
         self.whole = whole
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter:
-        """Send it. Raises ``ConnectionResetError`` if the client has left."""
+        """Send the response. Raises ``ConnectionResetError`` if the client has left."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("The client has left")
@@ -98,7 +99,7 @@ class WholeResponse(web.StreamResponse):
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """There is no more."""
+        """Do nothing, as everything has been sent."""
 
     @property
     def status(self) -> int:
@@ -107,24 +108,24 @@ class WholeResponse(web.StreamResponse):
 
     @property
     def headers(self) -> CIMultiDict[str]:
-        """The headers that a method can set."""
+        """The headers, except those of the framing."""
         return CIMultiDict({hdrs.CONTENT_TYPE: self._shown[1], **(self._shown[2] or {})})
 
     @property
     def body_length(self) -> int:
-        """Bytes that were sent."""
+        """Bytes sent."""
         return len(self.whole)
 
 
 EMPTY = frozenset({101, 204, 304})
-"""Statuses that come without a body."""
+"""Statuses of responses without a body."""
 UNUSUAL = frozenset({"connection", "content-length", "content-type", "date", "server", "transfer-encoding"})
-"""Headers that are ours to set, unless a method did."""
+"""Headers that we set, unless a method did."""
 
 
 @lru_cache(maxsize=256)
 def _head(status: int, content_type: str) -> bytes | None:
-    """The first lines, up to the length; None if there is something unusual among them."""
+    """The first lines, up to the length; None if the content type is unusual."""
     if not content_type.isprintable():
         return None
     reason = web.Response(status=status).reason
@@ -132,10 +133,10 @@ def _head(status: int, content_type: str) -> bytes | None:
 
 
 def _lines(headers: Mapping[str, str]) -> bytes | None:
-    """The lines of a method's own headers; None if there is something unusual among them."""
+    """The lines of a method's own headers; None if one of them is unusual."""
     lines = []
     for name, value in headers.items():
-        # A line break would begin a header of its own: aiohttp refuses control characters.
+        # A line break would begin another header: aiohttp refuses control characters.
         if not (_is_usual(name) and value.isprintable()):
             return None
         lines.append(f"{name}: {value}\r\n")
@@ -148,12 +149,12 @@ def _is_usual(name: str) -> bool:
 
 
 def _clash(some: Mapping[str, str], others: Mapping[str, str]) -> bool:
-    """Whether a header is in both."""
+    """Whether both have the same header."""
     return bool({name.lower() for name in some} & {name.lower() for name in others})
 
 
 def _begin_second(now: int) -> None:
-    """Make the headers that are the same for a second, and the empty line."""
+    """Build the headers that stay the same for a second, and the empty line."""
     global _second, _headers
     _headers = f"Date: {formatdate(now, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
     _second = now

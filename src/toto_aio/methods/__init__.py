@@ -1,1 +1,1 @@
-"""The methods that come with toto_aio. Import them into your own package to serve them there."""
+"""The methods that come with toto_aio. Import them into your own package to serve them from there."""

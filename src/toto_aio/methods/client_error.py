@@ -1,4 +1,4 @@
-"""Errors of browsers in the log of the service."""
+"""Log the errors of browsers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LENGTH = 10_000
 
 @requires("client_error", "client_type")
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
-    """Log ``client_error`` if ``client_type`` is ``browser_js``; answers whether it was logged."""
+    """Log ``client_error`` if ``client_type`` is ``browser_js``; returns whether it was logged."""
     if parameters["client_type"] != "browser_js":
         return {"logged": False}
     logger.error("%s", ascii(str(parameters["client_error"])[:MAX_LENGTH]))  # one line, whatever was sent

@@ -1,4 +1,4 @@
-"""What the service measures of itself, for Prometheus; ``docs/metrics.md`` has the table.
+"""Health checks, and metrics for Prometheus; ``docs/metrics.md`` has the table.
 
-It needs prometheus_client, and is imported when it is asked for.
+The metrics need prometheus_client, and are imported only if they are switched on.
 """

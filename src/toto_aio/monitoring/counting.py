@@ -1,4 +1,4 @@
-"""Parts of a service that count what they do. They stand where the others stand when nothing is measured."""
+"""What counts calls, store operations and login attempts: each stands around what it counts."""
 
 from __future__ import annotations
 
@@ -11,31 +11,27 @@ from typing import Any
 from aiohttp import web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.throttle import Throttle
-from toto_aio.dispatch.call import Call, ClientLeftError
-from toto_aio.dispatch.dispatcher import Dispatcher
-from toto_aio.dispatch.handler import Reply, Resources
-from toto_aio.events.manager import EventManager
-from toto_aio.events.subscription import Subscription
+from toto_aio.auth.throttle import Attempts
+from toto_aio.dispatch.call import Call, ClientDisconnectedError
+from toto_aio.dispatch.dispatcher import Dispatch
+from toto_aio.dispatch.method import Method
+from toto_aio.dispatch.reply import Reply
 from toto_aio.exceptions import InternalError, InvalidCredentials, TooManyAttempts, TotoException, Unavailable
 from toto_aio.monitoring.measures import Measures
-from toto_aio.registry import Method
-from toto_aio.stores import SessionStore, Store
+from toto_aio.stores import Store
 
 MAX_CODES = 100
-"""Codes that have counts of their own, as a method might take its codes from its client."""
+"""Error codes that are counted separately, as a method might take its codes from its client."""
 OK, LEFT, HTTP, OTHER = "ok", "left", "http", "other"
-"""What stands for a code: it went well, the client left, an answer of aiohttp's, one code too many."""
+"""Instead of a code: success, the client left, aiohttp's exception, a code beyond ``MAX_CODES``."""
 
 
-class CountedDispatcher(Dispatcher):
-    """Counts calls, and times those of methods that do not wait for something."""
+class CountedCalls:
+    """Counts the calls of a dispatcher, and times those of methods that don't wait for something."""
 
-    def __init__(
-        self, measures: Measures, methods: Mapping[str, Method], resources: Resources, **options: Any
-    ) -> None:
-        super().__init__(methods, resources, **options)
+    def __init__(self, measures: Measures, dispatch: Dispatch, methods: Mapping[str, Method]) -> None:
         self._measures = measures
+        self._dispatch = dispatch
         self._codes: set[str] = set()
         self._count: dict[tuple[str, str], Callable[[], None]] = {}
         self._time: dict[str, Callable[[float], None]] = {}
@@ -47,14 +43,14 @@ class CountedDispatcher(Dispatcher):
     async def __call__(self, call: Call, caller: Caller, reply: Reply) -> Any:
         code = LEFT
         try:
-            result = await super().__call__(call, caller, reply)
+            result = await self._dispatch(call, caller, reply)
             code = OK
             return result
         except Exception as exc:
             code = _code(exc)
             raise
         finally:
-            name = call.method  # "unknown" if there is no such method
+            name = call.method  # "unknown" if the method doesn't exist
             count = self._count.get((name, code))
             if count is None:
                 count = self._counter(name, code)
@@ -74,13 +70,13 @@ class CountedDispatcher(Dispatcher):
 def _code(exc: Exception) -> str:
     if isinstance(exc, TotoException):
         return str(exc.code) if type(exc.code) is int else OTHER
-    if isinstance(exc, ClientLeftError):
+    if isinstance(exc, ClientDisconnectedError):
         return LEFT
     return HTTP if isinstance(exc, web.HTTPException) else str(InternalError.CODE)
 
 
 class CountedStore:
-    """A store whose operations are timed. Its attributes are the store's."""
+    """Times the operations of a store. Its other attributes are the store's."""
 
     def __init__(self, measures: Measures, store: Store, name: str) -> None:
         self._store = store
@@ -97,7 +93,7 @@ class CountedStore:
         if not inspect.iscoroutinefunction(value):
             return value
         operation = self._timed(value, self._counts.get(name))
-        setattr(self, name, operation)  # the next time it is found there
+        setattr(self, name, operation)  # so that it is found directly the next time
         return operation
 
     def _timed(
@@ -121,17 +117,17 @@ class CountedStore:
         return timed
 
 
-class CountedThrottle(Throttle):
-    """Counts the looks at a password, by what came of them."""
+class CountedAttempts:
+    """Counts attempts to log in by their outcomes."""
 
-    def __init__(self, measures: Measures, counters: SessionStore, limit: int) -> None:
-        super().__init__(counters, limit)
+    def __init__(self, measures: Measures, attempts: Attempts) -> None:
+        self._attempts = attempts
         self._right, self._wrong, self._refused = map(measures.logins.labels, ("right", "wrong", "refused"))
 
     @asynccontextmanager
     async def attempt(self, user_id: str, address: str) -> AsyncIterator[None]:
         try:
-            async with super().attempt(user_id, address):
+            async with self._attempts.attempt(user_id, address):
                 yield
         except InvalidCredentials:
             self._wrong.inc()
@@ -140,33 +136,3 @@ class CountedThrottle(Throttle):
             self._refused.inc()
             raise
         self._right.inc()
-
-
-class CountedEvents(EventManager):
-    """Counts events. What a subscription has dropped and missed is still known when it is closed."""
-
-    _count_sent = _count_received = _dropped = _missed = 0
-
-    async def send(self, name: str, args: Any = None, broadcast: bool = True) -> None:
-        await super().send(name, args, broadcast)
-        self._count_sent += 1
-
-    def counts(self) -> tuple[int, int, int, int, int, int]:
-        """Events sent, received, dropped and missed so far; events that wait, and subscriptions, now."""
-        dropped, missed, waiting = self._dropped, self._missed, 0
-        subscriptions = self._all_subscriptions()
-        for subscription in subscriptions:
-            dropped += subscription.dropped
-            missed += subscription.missed
-            waiting += subscription.waiting
-        return self._count_sent, self._count_received, dropped, missed, waiting, len(subscriptions)
-
-    def _deliver(self, payload: bytes) -> None:
-        self._count_received += 1
-        super()._deliver(payload)
-
-    def _forget(self, subscription: Subscription) -> None:
-        if subscription in self._subscriptions.get(subscription.name, ()):
-            self._dropped += subscription.dropped
-            self._missed += subscription.missed
-        super()._forget(subscription)

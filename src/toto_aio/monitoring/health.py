@@ -1,121 +1,109 @@
-"""Whether the service is well, for who restarts it and who sends it requests: ``/health/live``, ``/ready``.
+"""Whether the service is healthy, for whatever restarts it or routes to it: ``/health/live``, ``/ready``.
 
-A process is alive while its event loop turns. It is ready while its databases and its broker answer, until it
-is told to end.
+A process is alive while its event loop turns. It is ready while its databases and its broker respond, until
+it is told to shut down.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable
 
 from aiohttp import web
 
 from toto_aio.brokers import Broker
 from toto_aio.exceptions import Unavailable
 from toto_aio.http.drain import Drain
-from toto_aio.settings import Settings, SettingsError
 from toto_aio.stores import Store
+from toto_aio.tasks import cancel
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 1.0
-"""Seconds for which the outcome of a look holds: many who ask are not many queries."""
+"""Seconds that the result of a check is valid for: many requests don't cause many queries."""
 LIMIT = 6.0
-"""Seconds that a part has to answer; toto_aio's own give up before."""
+"""Seconds that a part has to respond; toto_aio's own stores and brokers give up earlier."""
 NOBODY = ""
-"""The id of an account and of a session that do not exist: to look for them is the cheapest of reads."""
+"""The id of an account and of a session that don't exist: to look them up is the cheapest read."""
 
 
 class Health:
-    """The checks of one app. Parts are watched from ``watch`` to ``close``."""
+    """The checks of one running app. ``broker`` is None if events are off."""
 
-    def __init__(self, drain: Drain) -> None:
-        self._database: Store | None = None
-        self._sessions: Store | None = None
-        self._broker: Broker | None = None
+    def __init__(self, database: Store, sessions: Store, broker: Broker | None, drain: Drain) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._broker = broker
         self._drain = drain
-        self._look: asyncio.Task[dict[str, str]] | None = None
-        self._looked = 0.0
-        self._unwell: set[str] = set()
+        self._check: asyncio.Task[dict[str, str]] | None = None
+        self._checked = 0.0
+        self._failing: set[str] = set()
 
-    def add_routes(self, app: web.Application, path: str) -> None:
-        """Answer at ``path``/live and ``path``/ready."""
-        app.router.add_get(f"{path}/live", self._live)
-        app.router.add_get(f"{path}/ready", self._ready)
-
-    def watch(self, database: Store, sessions: Store, broker: Broker | None) -> None:
-        """Look at these parts from now on."""
-        self._database, self._sessions, self._broker = database, sessions, broker
+    async def ready(self) -> web.Response:
+        """The response to ``/ready``."""
+        parts = {} if self._drain.begun else await self._parts()
+        if self._drain.begun:  # it may have begun during the check
+            return _response({"status": "draining"}, 503)
+        if all(state == "ok" for state in parts.values()):
+            return _response({"status": "ok", **parts})
+        return _response({"status": "unavailable", **parts}, 503)
 
     async def close(self) -> None:
-        """Look no more."""
-        if self._look is not None:
-            self._look.cancel()
-            await asyncio.gather(self._look, return_exceptions=True)
-
-    async def _live(self, request: web.Request) -> web.Response:
-        return _answer({"status": "ok"})
-
-    async def _ready(self, request: web.Request) -> web.Response:
-        parts = {} if self._drain.begun else await self._parts()
-        if self._drain.begun:  # maybe since a moment ago
-            return _answer({"status": "draining"}, 503)
-        if all(state == "ok" for state in parts.values()):
-            return _answer({"status": "ok", **parts})
-        return _answer({"status": "unavailable", **parts}, 503)
+        """Stop checking."""
+        await cancel(self._check)
 
     async def _parts(self) -> dict[str, str]:
-        """The state of each part, from a look that all share who ask while it lasts and shortly after."""
+        """The state of each part, from a check that all requests share while it lasts and shortly after."""
         now = asyncio.get_running_loop().time()
-        if self._look is None or (self._look.done() and now > self._looked + REMEMBERED):
-            self._look = asyncio.create_task(self._look_at_parts(), name="toto-aio health")
-        return await asyncio.shield(self._look)
+        if self._check is None or (self._check.done() and now > self._checked + REMEMBERED):
+            self._check = asyncio.create_task(self._check_parts(), name="toto-aio health")
+        return await asyncio.shield(self._check)
 
-    async def _look_at_parts(self) -> dict[str, str]:
-        assert self._database is not None and self._sessions is not None
-        looks: dict[str, Awaitable[object]] = {
+    async def _check_parts(self) -> dict[str, str]:
+        checks: dict[str, Awaitable[object]] = {
             "database": self._database.get_account(NOBODY),
             "sessions": self._sessions.get_session(NOBODY),
         }
         if self._broker is not None:
-            looks["events"] = self._broker.check()
-        states = await asyncio.gather(*(self._state(part, look) for part, look in looks.items()))
-        self._looked = asyncio.get_running_loop().time()
-        return dict(zip(looks, states, strict=True))
+            checks["events"] = self._broker.check()
+        states = await asyncio.gather(*(self._state(part, check) for part, check in checks.items()))
+        self._checked = asyncio.get_running_loop().time()
+        return dict(zip(checks, states, strict=True))
 
-    async def _state(self, part: str, look: Awaitable[object]) -> str:
-        """``ok`` or ``unavailable``; why is in the log, once, and not for strangers."""
+    async def _state(self, part: str, check: Awaitable[object]) -> str:
+        """``ok`` or ``unavailable``. The reason is logged, once, and not shown to strangers."""
         try:
             async with asyncio.timeout(LIMIT):
-                await look
+                await check
         except Exception as exc:
-            if part not in self._unwell:
-                self._unwell.add(part)
+            if part not in self._failing:
+                self._failing.add(part)
                 cause = exc.__cause__ if isinstance(exc, Unavailable) and exc.__cause__ else exc
                 logger.warning("not ready: the %s cannot be reached: %r", part, cause)
             return "unavailable"
-        if part in self._unwell:
-            self._unwell.discard(part)
+        if part in self._failing:
+            self._failing.discard(part)
             logger.warning("the %s can be reached again", part)
         return "ok"
 
 
-def own_path(settings: Settings, methods: Collection[str], option: str, path: str, *pages: str) -> str:
-    """A path with ``pages`` below it, with one slash in front and none behind.
-
-    Raises ``SettingsError`` for what is none, and if it would hide a method from those who call it by URL.
-    """
-    path, root = f"/{path.strip('/')}", f"/{settings.root.strip('/')}".rstrip("/")
-    if path == "/" or set(path) & set("{}?#"):
-        raise SettingsError(f"{option}: write a path such as /health, or off, not {path!r}")
-    for page in (f"{path}{page}" for page in pages):
-        method = page.removeprefix(f"{root}/").replace("/", ".")
-        if page.startswith(f"{root}/") and method in methods and settings.method_select != "parameter":
-            raise SettingsError(f"{option}: {page} is the method {method!r} already: give one another path")
-    return path
+HEALTH = web.AppKey("toto_aio_health", Health)
+"""The key of a running app for its health."""
 
 
-def _answer(state: dict[str, str], status: int = 200) -> web.Response:
+def add_routes(app: web.Application, path: str) -> None:
+    """Respond at ``path``/live and ``path``/ready."""
+
+    async def live(request: web.Request) -> web.Response:
+        return _response({"status": "ok"})
+
+    async def ready(request: web.Request) -> web.Response:
+        return await app[HEALTH].ready()
+
+    app.router.add_get(f"{path}/live", live)
+    app.router.add_get(f"{path}/ready", ready)
+
+
+def _response(state: dict[str, str], status: int = 200) -> web.Response:
     return web.json_response(state, status=status, headers={"Cache-Control": "no-store"})

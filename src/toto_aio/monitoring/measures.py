@@ -1,7 +1,7 @@
-"""The measures of an app, and the text in which Prometheus reads them.
+"""The measures of an app, and the text format in which Prometheus reads them.
 
 In one process each app has measures of its own. The workers of a master count in files that they share
-(prometheus_client's multiprocess mode), whichever of them is asked shows the sums.
+(prometheus_client's multiprocess mode): each of them shows the sums.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from toto_aio.monitoring.multiprocess import FOLDER, locked
+from toto_aio.monitoring.multiprocess import FOLDER_VARIABLE, locked
 from toto_aio.settings import SettingsError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
-"""The upper bounds by which times are counted."""
+"""The upper bounds of the buckets of times."""
 TRIES = 20
-"""How often the files are read in all, if processes come or go meanwhile."""
+"""How often reading the files is attempted, if processes come or go meanwhile."""
 PAUSE = 0.01
-"""Seconds in between."""
+"""Seconds between two attempts."""
 
 
 class Measures:
-    """All that is measured."""
+    """Everything that is measured."""
 
     def __init__(self, registry: CollectorRegistry | None) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -72,7 +72,7 @@ class Measures:
 
 
 class ProcessMeasures:
-    """What prometheus_client measures of a process by itself, as sums over those that count together."""
+    """What prometheus_client measures of a process, as sums over the processes that count together."""
 
     def __init__(self) -> None:
         self._collector = ProcessCollector(registry=None)
@@ -90,7 +90,7 @@ class ProcessMeasures:
         self._spent = 0.0
 
     def sample(self) -> None:
-        """Measure now."""
+        """Measure the process now."""
         for family in self._collector.collect():
             value = family.samples[0].value
             if family.name in self._gauges:
@@ -102,22 +102,22 @@ class ProcessMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Where an app writes its measures, and what it reads out of them."""
+    """Where an app records its measures, and how it reads them."""
 
     measures: Measures
     text: Callable[[], bytes]
-    """All measures in Prometheus' text format. Not for the event loop: it takes milliseconds.
+    """All measures in Prometheus' text format. It takes milliseconds, too long for the event loop.
 
     Raises ``UnreadableError``.
     """
     sample: Callable[[], None] = lambda: None
-    """Measures the process, where nothing else does."""
+    """Measures the process, if nothing else does."""
     is_shared: bool = False
-    """Whether other processes read it."""
+    """Whether other processes read the book."""
 
 
 class UnreadableError(Exception):
-    """The measures cannot be read now."""
+    """The measures can't be read now."""
 
 
 def open_book() -> Book:
@@ -125,17 +125,17 @@ def open_book() -> Book:
     if values.ValueClass._multiprocess:
         return _shared_book()
     registry = CollectorRegistry()
-    # What the methods measure on their own is there too, and what prometheus_client knows of the process.
+    # Includes what the methods measure themselves, and what prometheus_client measures of the process.
     return Book(Measures(registry), lambda: generate_latest(registry) + generate_latest(REGISTRY))
 
 
 @cache
 def _shared_book() -> Book:
-    """The one of this process: a value of a name is one value in its file, however many apps there are."""
-    folder = os.environ[FOLDER]
+    """The book of this process: a measure is one value in its file, however many apps there are."""
+    folder = os.environ[FOLDER_VARIABLE]
     if not os.path.isdir(folder):
         raise SettingsError(
-            f"metrics: {FOLDER} names {folder!r}, which is no folder: make it, or leave it out"
+            f"metrics: {FOLDER_VARIABLE} names {folder!r}, which is not a folder: create it, or unset it"
         )
     return Book(Measures(None), lambda: _read(folder), ProcessMeasures().sample, is_shared=True)
 
@@ -145,11 +145,11 @@ def _read(folder: str) -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
     for _ in range(TRIES):
-        with locked(folder, alone=False) as is_ours:
+        with locked(folder, exclusive=False) as is_ours:
             try:
                 if is_ours:
                     return generate_latest(registry)
-            except (FileNotFoundError, RuntimeError, struct.error):  # a file is being made
+            except (FileNotFoundError, RuntimeError, struct.error):  # a file is being created
                 pass
         time.sleep(PAUSE)
-    raise UnreadableError("the processes come and go too fast to be measured")
+    raise UnreadableError("processes come and go too fast to be measured")

@@ -1,8 +1,8 @@
-"""What the workers of a master count together, in files that each of them writes and all of them read.
+"""The metrics that the workers of a master share: files that each worker writes and all of them read.
 
-They are those of prometheus_client's multiprocess mode. It leaves the files of each process that has ended,
-because its counts must not be lost; here they are added to one file, so that there are never more than the
-processes need.
+They are the files of prometheus_client's multiprocess mode. prometheus_client keeps the files of all
+processes that have ended, as their counts must not be lost. Here the counts are added to one file, so that
+the number of files depends only on the number of running processes.
 """
 
 from __future__ import annotations
@@ -19,100 +19,100 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable in the environment by which prometheus_client finds the folder; it is read at its import."""
-COUNTED = ("counter", "histogram", "summary")
-"""The kinds of files whose counts outlive their process."""
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that names the folder; prometheus_client reads it when it is imported."""
+CUMULATIVE = ("counter", "histogram", "summary")
+"""The kinds of files whose values are kept after their process has ended."""
 ENDED = "ended"
-"""What stands for the number of a process in the names of the files with the counts of those that ended."""
+"""Replaces the process id in the names of the files that hold the values of processes that have ended."""
 LOCK = "toto-aio.lock"
-"""The file that is locked while the others are read, or change their names."""
-PAUSE = 0.05
-"""Seconds until it is tried again when somebody else has it."""
+"""The file that is locked while the others are read or merged."""
+RETRY_INTERVAL = 0.05
+"""Seconds until the next attempt to get the lock."""
 
 
-class Tally:
-    """The master's care of the folder, from ``open`` to ``close``."""
+class MetricsFolder:
+    """The folder of the files, which the master makes, tidies and removes."""
 
     def __init__(self) -> None:
         self._folder: TemporaryDirectory[str] | None = None
-        self._ended: list[int] = []
-        self._later: asyncio.TimerHandle | None = None
+        self._dead: list[int] = []
+        self._retry: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Make the folder, and have the processes that are started from now on find it."""
+        """Make the folder, so that the processes started from now on use it."""
         if self._folder is None:
             self._folder = TemporaryDirectory(prefix="toto-aio-metrics-", ignore_cleanup_errors=True)
-            os.environ[FOLDER] = self._folder.name
+            os.environ[FOLDER_VARIABLE] = self._folder.name
 
-    def add_ended(self, pid: int) -> None:
-        """Keep what a process has counted, and forget what it was at, now that it has ended."""
+    def mark_process_dead(self, pid: int) -> None:
+        """Keep what a process that has ended has counted, and drop its live gauges."""
         if self._folder is not None:
             for file in Path(self._folder.name).glob(f"gauge_live*_{pid}.db"):
                 file.unlink(missing_ok=True)
-            self._ended.append(pid)
-            self._add_all()
+            self._dead.append(pid)
+            self._merge_dead()
 
     def close(self) -> None:
         """Remove the folder."""
-        if self._later is not None:
-            self._later.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
         if self._folder is not None:
-            os.environ.pop(FOLDER, None)
+            os.environ.pop(FOLDER_VARIABLE, None)
             self._folder.cleanup()
             self._folder = None
 
-    def _add_all(self) -> None:
+    def _merge_dead(self) -> None:
         assert self._folder is not None
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-        with locked(self._folder.name, alone=True) as is_ours:
-            while is_ours and self._ended:
-                _add_process(Path(self._folder.name), self._ended.pop())
-        if self._ended:  # somebody reads; who is frozen meanwhile holds nobody up
-            self._later = asyncio.get_running_loop().call_later(PAUSE, self._add_all)
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        with locked(self._folder.name, exclusive=True) as is_locked:
+            while is_locked and self._dead:
+                _merge_process(Path(self._folder.name), self._dead.pop())
+        if self._dead:  # a worker is reading; trying again later means that a frozen one blocks nothing
+            self._retry = asyncio.get_running_loop().call_later(RETRY_INTERVAL, self._merge_dead)
 
 
 @contextmanager
-def locked(folder: str, *, alone: bool) -> Iterator[bool]:
-    """Whether the files may be read now, or changed by who is ``alone`` with them; nobody is waited for.
+def locked(folder: str, *, exclusive: bool) -> Iterator[bool]:
+    """Try to lock the files, for reading or, if ``exclusive``, for merging; whether that worked. Never waits.
 
-    What a process has counted would else be there twice for who reads, or not at all, when it is just being
-    added to the counts of those that have ended. Prometheus would take that for a new start.
+    Without the lock, a reader could see the counts of a process twice or not at all while they are merged.
+    Prometheus would take that for a restart of the counter.
     """
-    import fcntl  # which is not everywhere, and needed with processes alone
+    import fcntl  # not available on every platform, and only needed with several processes
 
     with open(os.path.join(folder, LOCK), "a") as lock:
-        is_ours = True
+        is_locked = True
         try:
-            fcntl.flock(lock, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
-            is_ours = False
-        yield is_ours
+            is_locked = False
+        yield is_locked
 
 
-def _add_process(folder: Path, pid: int) -> None:
-    for kind in COUNTED:
+def _merge_process(folder: Path, pid: int) -> None:
+    for kind in CUMULATIVE:
         file = folder / f"{kind}_{pid}.db"
         try:
             if file.exists():
-                _add(file, folder / f"{kind}_{ENDED}.db")
+                _merge_file(file, folder / f"{kind}_{ENDED}.db")
         except (OSError, RuntimeError, ValueError, struct.error):
-            logger.exception("what process %d has counted is lost to the metrics", pid)
+            logger.exception("the metrics of process %d are lost", pid)
         file.unlink(missing_ok=True)
 
 
-def _add(file: Path, to: Path) -> None:
-    """Add the values of a file to those of another, which is replaced whole."""
+def _merge_file(file: Path, to: Path) -> None:
+    """Add the values of a file to those of another, which is replaced as a whole."""
     values: dict[str, float] = {}
     for source in (to, file):
         if source.exists():
-            for key, value, _, _ in _files().read_all_values_from_file(str(source)):
+            for key, value, _, _ in _file_class().read_all_values_from_file(str(source)):
                 values[key] = values.get(key, 0.0) + value
     new = to.with_suffix(".new")
     new.unlink(missing_ok=True)
-    written = _files()(str(new))
+    written = _file_class()(str(new))
     try:
         for key, value in values.items():
             written.write_value(key, value, 0.0)
@@ -121,8 +121,8 @@ def _add(file: Path, to: Path) -> None:
     new.replace(to)
 
 
-def _files() -> Any:
-    """prometheus_client's class of files, which the master needs only if there are some."""
+def _file_class() -> Any:
+    """prometheus_client's class of files, imported only once there are any."""
     from prometheus_client.mmap_dict import MmapedDict
 
     return MmapedDict

@@ -1,4 +1,4 @@
-"""How many connections the pools of a store have: its own, and the one that methods get."""
+"""The connections of a store's pools: the store's own pool, and the one that methods get."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ READY: dict[str, Callable[[Any], Use]] = {
     "aiomysql.pool:Pool": lambda pool: _use(pool.size, pool.freesize, pool.maxsize),
     "redis.asyncio.client:Redis": lambda client: _of_redis(client.connection_pool),
 }
-"""By the type of what methods get, how to count. pymongo does not tell how many connections it has."""
+"""By the type of the pool that methods get, how to count. pymongo doesn't tell its connections."""
 
 METHODS = "methods"
 """The name of the pool that methods get."""
 
 
 def pools(store: Any, name: str) -> dict[str, Callable[[], Use]]:
-    """By the name of each pool of the store ``name``, what counts its connections."""
+    """The pools of the store ``name``, each with a function that counts its connections."""
     found: dict[str, Callable[[], Use]] = {}
     own, db = getattr(store, "pool", None), getattr(store, "db", None)
     if own is not None:

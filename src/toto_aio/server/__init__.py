@@ -1,1 +1,4 @@
-"""How a service lives in processes: listening, draining, a master and its workers, the background."""
+"""Runs a service: its listening sockets, the master and its workers, graceful shutdown, and the background.
+
+An application that embeds the service needs none of this: see ``toto_aio.create_app``.
+"""

@@ -1,4 +1,4 @@
-"""Accepting connections so that processes which share a listening socket share its connections too."""
+"""Accepts connections so that processes which share a listening socket also share its load."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import socket
 from collections.abc import Callable, Sequence
 
 from toto_aio.server.listeners import BACKLOG
+from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-"""What ``accept`` fails with when there are too many files open, or too little memory."""
-PAUSE = 1.0
-"""Seconds until it is tried again then; the connections wait in the kernel."""
-ROW = 8
-"""Connections that are accepted in a row."""
-REST = 0.001
-"""Seconds between two rows, in which other processes have theirs."""
+"""The errors of ``accept`` when too many files are open or memory is short."""
+RETRY_INTERVAL = 1.0
+"""Seconds until the next attempt after such an error; meanwhile the connections wait in the kernel."""
+BURST = 8
+"""Connections that are accepted before a pause."""
+PAUSE = 0.001
+"""Seconds between two bursts, in which other processes get theirs."""
 
 
 class Acceptor:
-    """Takes one connection at a time from listening sockets, and gives each a protocol.
+    """Accepts one connection at a time from listening sockets, and gives each a protocol.
 
-    asyncio takes as many as wait, and so does uvloop: of processes that share a socket the first to look
-    would have most of them for as long as they live. One at a time goes to whoever has time for it, and the
-    rest after a few lets those who had to be woken come to it too: 120 clients at once are 53% on one of two
-    processes then, 65% without it, and at times nearly all of them.
+    asyncio and uvloop accept every connection that is waiting. Of several processes that share a socket, the
+    first to wake would get most of the connections, and keep them for as long as they are open. Accepting one
+    at a time leaves the others to whichever process is free, and the pause after each burst gives processes
+    that had to be woken a chance. When 120 clients connect at the same time, one of two processes gets 53% of
+    them; without the pause it gets 65%, and sometimes nearly all of them.
     """
 
     def __init__(
@@ -37,65 +39,63 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._sockets = sockets
         self._protocol = protocol
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._pause: asyncio.TimerHandle | None = None
-        self._row = 0
-        self._begin()
+        self._connecting = Tasks()
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._in_burst = 0
+        self._resume()
 
     async def close(self) -> None:
-        """Close the sockets, for this process; who has connected before has a protocol then."""
-        self._stop()
+        """Close this process's sockets. Connections made before that still get a protocol."""
+        self._suspend()
         for listening in self._sockets:
-            for _ in range(BACKLOG):  # if nobody else listens, those that wait would be turned away
-                if not self._take(listening):
+            for _ in range(BACKLOG):  # if no other process listens, those waiting would be reset
+                if not self._accept_one(listening):
                     break
-        self._stop()
+        self._suspend()
         for listening in self._sockets:
             listening.close()
-        await asyncio.gather(*self._tasks)
+        await self._connecting.finish()
 
-    def _begin(self) -> None:
-        self._pause = None
+    def _resume(self) -> None:
+        self._resume_timer = None
         for listening in self._sockets:
             self._loop.add_reader(listening, self._accept, listening)
 
-    def _stop(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
+    def _suspend(self) -> None:
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
         for listening in self._sockets:
             self._loop.remove_reader(listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        if self._take(listening):
-            self._row += 1
-            if self._row == ROW:
-                self._row = 0
-                self._rest(REST)
+        if self._accept_one(listening):
+            self._in_burst += 1
+            if self._in_burst == BURST:
+                self._in_burst = 0
+                self._pause(PAUSE)
 
-    def _take(self, listening: socket.socket) -> bool:
-        """Accept a connection; False if there is none that could be."""
+    def _accept_one(self, listening: socket.socket) -> bool:
+        """Accept a connection; False if none is waiting, or none can be accepted."""
         try:
             connection, _ = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return False  # another process was first, or the client has left
+            return False  # another process accepted it first, or the client has disconnected
         except OSError as exc:
             if exc.errno not in EXHAUSTED:
                 raise
             logger.error("connections have to wait: %s", exc.strerror)
-            self._rest(PAUSE)
+            self._pause(RETRY_INTERVAL)
             return False
         connection.setblocking(False)
-        task = self._loop.create_task(self._connect(connection), name="toto-aio connection")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._connecting.start(self._connect(connection), "connection")
         return True
 
-    def _rest(self, seconds: float) -> None:
-        self._stop()
-        self._pause = self._loop.call_later(seconds, self._begin)
+    def _pause(self, seconds: float) -> None:
+        self._suspend()
+        self._resume_timer = self._loop.call_later(seconds, self._resume)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # the client has left already
+        except OSError:  # the client has already disconnected
             connection.close()

@@ -1,4 +1,4 @@
-"""Workers that were started together, with the same code and settings, and are kept alive."""
+"""Workers that were started together, with the same code and settings, and are kept running."""
 
 from __future__ import annotations
 
@@ -7,100 +7,104 @@ import logging
 from collections.abc import Callable, Sequence
 
 from toto_aio.server.listeners import Listener
-from toto_aio.server.worker import StartError, Worker, describe
+from toto_aio.server.worker import StartError, Worker, describe_exit
+from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 30.0
-"""Seconds before a worker is replaced that has died soon after its start, and again, and again."""
-STABLE = 1.0
-"""Seconds that a worker must have served for its death to count as the first."""
+FIRST_BACKOFF = 0.1
+MAX_BACKOFF = 30.0
+"""Seconds until a worker that exits soon after its start is replaced: the first and the longest delay."""
+STABLE_AFTER = 1.0
+"""Seconds after which a worker counts as stable, so that it is replaced immediately when it exits."""
 
 
 class Generation:
-    """One worker for each listener of ``listeners``; a listener may come more than once.
+    """One worker for each entry of ``listeners``; a listener may occur more than once.
 
-    ``ended`` is called with the id of each process that has ended.
+    ``on_exit`` is called with the id of each process that has exited.
     """
 
-    def __init__(self, listeners: Sequence[Listener], cwd: str, ended: Callable[[int], None]) -> None:
+    def __init__(self, listeners: Sequence[Listener], cwd: str, on_exit: Callable[[int], None]) -> None:
         self._listeners = listeners
         self._cwd = cwd
-        self._ended = ended
-        self._keepers: list[asyncio.Task[None]] = []
-        self._ending = asyncio.Event()
+        self._on_exit = on_exit
+        self._supervisors = Tasks()
+        self._stopping = asyncio.Event()
         self.workers: list[Worker] = []
 
     async def start(self) -> None:
-        """Start the workers and wait until all are ready.
+        """Start the workers and wait until all of them are ready.
 
-        Raises ``StartError``, of the first that fails; none is left then.
+        Raises the first worker's ``StartError`` if any of them fails; then none is left running.
         """
         try:
             for listener in self._listeners:
-                self.workers.append(Worker(listener.sockets, self._cwd, self._ended))
-            await asyncio.gather(*(worker.ready() for worker in self.workers))
+                self.workers.append(Worker(listener.sockets, self._cwd, self._on_exit))
+            await asyncio.gather(*(worker.wait_ready() for worker in self.workers))
         except OSError as exc:
-            await self._drop()
+            await self._abort()
             raise StartError(f"no process could be started: {exc}") from exc
         except BaseException:
-            await self._drop()
+            await self._abort()
             raise
         for number in range(len(self.workers)):
-            keeper = asyncio.create_task(self._keep(number), name=f"toto-aio worker {number}")
-            self._keepers.append(keeper)
+            self._supervisors.start(self._supervise(number), f"worker {number}")
 
-    async def left(self) -> None:
-        """Wait until the workers, which are ending, accept no more connections."""
-        await asyncio.gather(*(worker.left() for worker in self.workers))
+    async def wait_draining(self) -> None:
+        """Wait until the workers, which are stopping, accept no more connections."""
+        await asyncio.gather(*(worker.wait_draining() for worker in self.workers))
 
-    async def end(self, limit: float) -> None:
-        """Ask the workers to end, and wait; those that stay ``limit`` seconds are killed."""
-        self._ending.set()
-        await asyncio.gather(*(worker.end(limit) for worker in self.workers))
-        await asyncio.gather(*self._keepers)
+    async def stop(self, limit: float) -> None:
+        """Ask the workers to shut down, and wait; those still running after ``limit`` seconds are killed."""
+        self._stopping.set()
+        await asyncio.gather(*(worker.stop(limit) for worker in self.workers))
+        await self._supervisors.finish()
 
     def kill(self) -> None:
-        """End the workers at once."""
+        """Kill the workers immediately."""
         for worker in self.workers:
             worker.kill()
 
-    async def _drop(self) -> None:
+    async def _abort(self) -> None:
         self.kill()
-        await self.end(0)
+        await self.stop(0)
 
-    async def _keep(self, number: int) -> None:
-        """Replace a worker whenever it dies."""
+    async def _supervise(self, number: int) -> None:
+        """Replace a worker whenever it exits."""
         loop = asyncio.get_running_loop()
-        pause = 0.0
-        began = loop.time()
+        backoff = 0.0
+        started = loop.time()
         while True:
             worker = self.workers[number]
-            status = await worker.gone()
-            if self._ending.is_set():
+            status = await worker.wait()
+            if self._stopping.is_set():
                 return
-            pause = 0.0 if loop.time() - began > STABLE else min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+            is_stable = loop.time() - started > STABLE_AFTER
+            backoff = 0.0 if is_stable else min(max(backoff * 2, FIRST_BACKOFF), MAX_BACKOFF)
             logger.error(
-                "process %d ended %s; another takes its place in %g s", worker.pid, describe(status), pause
+                "process %d ended %s; starting its replacement in %g s",
+                worker.pid,
+                describe_exit(status),
+                backoff,
             )
-            if await self._pause(pause):
+            if await self._is_stopping_within(backoff):
                 return
             try:
                 sockets = self._listeners[number].sockets
-                worker = self.workers[number] = Worker(sockets, self._cwd, self._ended)
-                await worker.ready()
-                logger.info("process %d serves in place of one that ended", worker.pid)
+                worker = self.workers[number] = Worker(sockets, self._cwd, self._on_exit)
+                await worker.wait_ready()
+                logger.info("process %d replaces one that ended", worker.pid)
             except (OSError, StartError) as exc:
-                if not self._ending.is_set():
-                    logger.error("no process could take the place of one that ended: %s", exc)
+                if not self._stopping.is_set():
+                    logger.error("a process that ended could not be replaced: %s", exc)
                 self.workers[number].kill()
-            began = loop.time()
+            started = loop.time()
 
-    async def _pause(self, seconds: float) -> bool:
-        """Wait so long, or for the end; whether it is the end."""
+    async def _is_stopping_within(self, seconds: float) -> bool:
+        """Wait for that long, or until the workers are to stop; whether they are."""
         try:
             async with asyncio.timeout(seconds):
-                return await self._ending.wait()
+                return await self._stopping.wait()
         except TimeoutError:
-            return self._ending.is_set()  # it may have come in the same moment
+            return self._stopping.is_set()  # it may have been set in the same moment

@@ -1,4 +1,4 @@
-"""Where a service listens: a port on each address of a host, or a path."""
+"""The sockets that a service listens on: a port on each address of a host, or a path."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import NamedTuple
 from toto_aio.settings import Settings, SettingsError
 
 BACKLOG = 1024
-"""Connections that the kernel keeps for us until they are accepted."""
+"""Connections that the kernel holds until they are accepted."""
 CONNECT_LIMIT = 1.0
-"""Seconds after which a path on which nobody answers counts as one on which somebody listens."""
+"""Seconds to wait for a connection to an existing path; after that the path counts as in use."""
 
 
-class Place(NamedTuple):
-    """What there is to listen on. ``number`` tells those apart that take a free port each."""
+class BindAddress(NamedTuple):
+    """A path, or a host and a port. ``number`` distinguishes addresses that each take a free port."""
 
     path: str
     host: str
@@ -31,77 +31,79 @@ class Place(NamedTuple):
         return self.path or f"{self.host}:{self.port}"
 
 
-def places(settings: Settings, processes: int) -> list[Place]:
-    """The place of each process: the same for all, or with ``ports=sequential`` a port each.
+def bind_addresses(settings: Settings, processes: int) -> list[BindAddress]:
+    """The address of each process: the same for all, or with ``ports=sequential`` a port for each.
 
     Raises ``SettingsError``.
     """
     if settings.unix_socket:
         if settings.ports == "sequential":
-            raise SettingsError("ports: write ports=shared, all processes share the path of unix_socket")
-        return [Place(settings.unix_socket, "", 0)] * processes
-    place = Place("", settings.host, settings.port)
+            raise SettingsError("ports: write ports=shared: all processes share the path of unix_socket")
+        return [BindAddress(settings.unix_socket, "", 0)] * processes
+    address = BindAddress("", settings.host, settings.port)
     if settings.ports == "shared":
-        return [place] * processes
+        return [address] * processes
     if not settings.port:
-        return [place._replace(number=number) for number in range(processes)]
+        return [address._replace(number=number) for number in range(processes)]
     if settings.port + processes > 65536:
-        raise SettingsError(f"port: {processes} processes need the ports from {settings.port} on: write less")
-    return [place._replace(port=settings.port + number) for number in range(processes)]
+        raise SettingsError(
+            f"port: {processes} processes need the ports from {settings.port} on: write a lower port"
+        )
+    return [address._replace(port=settings.port + number) for number in range(processes)]
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """The listening sockets of a place."""
+    """The listening sockets of an address. ``file`` identifies the file of a path: its device and inode."""
 
-    place: Place
+    address: BindAddress
     sockets: Sequence[socket.socket]
     file: tuple[int, int] | None = None
 
     def url(self, root: str) -> str:
-        """Where the path ``root`` is, as people are told."""
-        if self.place.path:
-            return f"{self.place.path} (path {root})"
+        """Where the path ``root`` is, as people read it."""
+        if self.address.path:
+            return f"{self.address.path} (path {root})"
         host, port = self.sockets[0].getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/{root.strip('/')}"
 
     def close(self) -> None:
-        """Listen no more. A path is removed, unless somebody else has taken it over."""
+        """Stop listening. A path is removed, unless another process has taken it over."""
         for listening in self.sockets:
             listening.close()
         with suppress(OSError):
-            if self.file is not None and self.file == _identity(self.place.path):
-                os.unlink(self.place.path)
+            if self.file is not None and self.file == _file_id(self.address.path):
+                os.unlink(self.address.path)
 
 
-def listen(place: Place) -> Listener:
-    """Listen there. Raises ``SettingsError`` if that cannot be."""
+def listen(address: BindAddress) -> Listener:
+    """Listen on an address. Raises ``SettingsError`` if that fails."""
     with ExitStack() as stack:
         try:
-            if place.path:
-                sockets = _listen_on_path(stack, place.path)
-                listener = Listener(place, sockets, _identity(place.path))
+            if address.path:
+                sockets = _listen_on_path(stack, address.path)
+                listener = Listener(address, sockets, _file_id(address.path))
             else:
-                sockets = _listen_on_port(stack, place)
-                listener = Listener(place, sockets)
+                sockets = _listen_on_port(stack, address)
+                listener = Listener(address, sockets)
         except (OSError, UnicodeError) as exc:
-            raise SettingsError(f"Cannot listen on {place}: {getattr(exc, 'strerror', '') or exc}") from exc
+            raise SettingsError(f"Cannot listen on {address}: {getattr(exc, 'strerror', '') or exc}") from exc
         stack.pop_all()
     return listener
 
 
-def _listen_on_port(stack: ExitStack, place: Place) -> list[socket.socket]:
-    port = place.port
+def _listen_on_port(stack: ExitStack, bind: BindAddress) -> list[socket.socket]:
+    port = bind.port
     sockets: list[socket.socket] = []
     found = socket.getaddrinfo(
-        place.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        bind.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
     for family, _, _, _, address in dict.fromkeys(found):
         listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # The addresses of one host share the port that the first has got.
+        # The addresses of one host share the port that the first one got.
         listening.bind((address[0], port, *address[2:]))
         port = listening.getsockname()[1]
         listening.listen(BACKLOG)
@@ -111,7 +113,7 @@ def _listen_on_port(stack: ExitStack, place: Place) -> list[socket.socket]:
 
 
 def _listen_on_path(stack: ExitStack, path: str) -> list[socket.socket]:
-    _clear(path)
+    _remove_stale_socket(path)
     listening = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     listening.bind(path)
     listening.listen(BACKLOG)
@@ -119,8 +121,8 @@ def _listen_on_path(stack: ExitStack, path: str) -> list[socket.socket]:
     return [listening]
 
 
-def _clear(path: str) -> None:
-    """Remove a socket that was left behind. Raises ``OSError`` if somebody listens there."""
+def _remove_stale_socket(path: str) -> None:
+    """Remove a socket that a process left behind. Raises ``OSError`` if the path is in use."""
     if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
@@ -135,6 +137,6 @@ def _clear(path: str) -> None:
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def _identity(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
+def _file_id(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
-"""What ``serve`` logs and how: text or JSON lines on stderr, an access log when asked for.
+"""The logs of ``serve``: lines of text or JSON on stderr, and the access log.
 
-An application that embeds the service configures the loggers ``toto_aio`` and ``aiohttp`` by itself.
+An application that embeds the service configures the loggers ``toto_aio`` and ``aiohttp`` itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMATS: dict[str, logging.Formatter] = {
 
 
 def configure_logs(log_format: str) -> None:
-    """Log to stderr from level INFO on; if the program has configured its logs already, leave them."""
+    """Log to stderr from level INFO, unless the program has already configured its logs."""
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler()
@@ -33,12 +33,12 @@ def configure_logs(log_format: str) -> None:
         root.addHandler(handler)
         root.setLevel(logging.INFO)
     server = logging.getLogger("aiohttp.server")
-    if _tame not in server.filters:
-        server.addFilter(_tame)
+    if _shorten_bad_requests not in server.filters:
+        server.addFilter(_shorten_bad_requests)
 
 
-def _tame(record: logging.LogRecord) -> bool:
-    """Anybody can send what is no HTTP: that is worth a line, and no traceback."""
+def _shorten_bad_requests(record: logging.LogRecord) -> bool:
+    """Log a request that is not HTTP in one line without a traceback: anyone can send one."""
     exc = record.exc_info[1] if record.exc_info else None
     if isinstance(exc, HttpProcessingError):
         record.levelno, record.levelname = logging.INFO, "INFO"
@@ -48,7 +48,7 @@ def _tame(record: logging.LogRecord) -> bool:
 
 
 class AccessLog(AbstractAccessLogger):
-    """A line for each request, without the query and the headers: parameters and session ids stay out."""
+    """Logs a line for each request, without query and headers, which may have parameters and session ids."""
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """Write the line."""
@@ -65,7 +65,7 @@ class AccessLog(AbstractAccessLogger):
 
 
 def _path(request: BaseRequest) -> str:
-    """The path without the session id that Toto's clients write into that of a socket."""
+    """The path without the session id that Toto's clients write into the path of a socket."""
     path = request.rel_url.raw_path
     session_id = request.match_info.get("session_id") if isinstance(request, web.Request) else None
     return path.replace(session_id, "...") if session_id else path

@@ -1,4 +1,4 @@
-"""The master of a service in processes: it listens and starts those who serve, and never serves itself."""
+"""The master of a service in several processes: it listens and starts workers, and never serves itself."""
 
 from __future__ import annotations
 
@@ -10,37 +10,41 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from toto_aio.monitoring.multiprocess import Tally
+from toto_aio.monitoring.multiprocess import MetricsFolder
 from toto_aio.server.generation import Generation
-from toto_aio.server.listeners import Listener, Place, listen, places
-from toto_aio.server.reload import require_watchfiles, watch
-from toto_aio.server.worker import StartError, folder
+from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, listen
+from toto_aio.server.processes import count_processes, has_local_events, require_shared_stores
+from toto_aio.server.program import working_directory
+from toto_aio.server.reload import watch
+from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import Sources
+from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
 
 class Master:
-    """Keeps a generation of workers alive, and replaces it by a new one without a request dropped.
+    """Keeps a generation of workers running, and replaces it with a new one without dropping a request.
 
-    The settings are read again from ``sources`` for a restart. ``tell`` is called with what is to be known
-    of the service whenever it has changed.
+    A restart reads the settings again from ``sources``. ``on_change`` is called with the state of the service
+    whenever it has changed.
     """
 
     def __init__(
-        self, settings: Settings, sources: Sources, tell: Callable[[Mapping[str, Any]], None]
+        self, settings: Settings, sources: Sources, on_change: Callable[[Mapping[str, Any]], None]
     ) -> None:
         self._settings = settings
         self._sources = sources
-        self._tell = tell
-        self._folder = folder()
-        self._tally = Tally()
-        self._listeners: dict[Place, Listener] = {}
+        self._on_change = on_change
+        self._cwd = working_directory()
+        self._metrics = MetricsFolder()
+        self._listeners: dict[BindAddress, Listener] = {}
         self._generation: Generation | None = None
-        self._leaving: dict[Generation, asyncio.Task[None]] = {}
-        self._restart = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
+        self._old_generations: set[Generation] = set()
+        self._stopping = Tasks()
+        self._watching = Tasks()
+        self._restart_requested = asyncio.Event()
         self._restarts = 0
         self._failure: str | None = None
 
@@ -48,106 +52,107 @@ class Master:
         """Serve until TERM or INT; HUP restarts. Raises ``SettingsError`` or ``StartError`` if the first
         start fails."""
         loop = asyncio.get_running_loop()
-        work = asyncio.create_task(self._work(), name="toto-aio master")
+        serving = asyncio.create_task(self._serve(), name="toto-aio master")
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, work.cancel)
-        loop.add_signal_handler(signal.SIGHUP, self._restart.set)
+            loop.add_signal_handler(number, serving.cancel)
+        loop.add_signal_handler(signal.SIGHUP, self._restart_requested.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         try:
-            await work
+            await serving
         except asyncio.CancelledError:
-            loop.add_signal_handler(signal.SIGINT, self._kill)  # who types it again does not want to wait
+            loop.add_signal_handler(signal.SIGINT, self._kill)  # a second Ctrl-C stops waiting
         finally:
-            await self._end()
+            await self._shut_down()
 
-    async def _work(self) -> None:
-        """Start, and restart whenever that is asked for."""
+    async def _serve(self) -> None:
+        """Start, and restart on request."""
         if self._settings.autoreload:
-            require_watchfiles()
-            # Python takes a file for unchanged that changes within a second and keeps its size.
-            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             file = self._sources.file
             changes = watch(self._settings.method_module, [] if file is None else [Path(file)])
-            self._watching = asyncio.create_task(self._watch(changes), name="toto-aio autoreload")
+            # A file that changes within a second and keeps its size looks unchanged to Python's cache.
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            self._watching.start(self._restart_on(changes), "autoreload")
         self._generation = await self._start(self._settings)
         while True:
-            self._say()
-            await self._restart.wait()
-            self._restart.clear()
-            await self._roll()
+            self._publish_state()
+            await self._restart_requested.wait()
+            self._restart_requested.clear()
+            await self._restart()
 
-    async def _watch(self, changes: AsyncIterator[set[str]]) -> None:
-        """Ask for a restart whenever a file has changed."""
+    async def _restart_on(self, changes: AsyncIterator[set[str]]) -> None:
+        """Request a restart whenever a file has changed."""
         try:
             async for paths in changes:
                 logger.info("changed: %s", ", ".join(sorted(paths)))
-                self._restart.set()
+                self._restart_requested.set()
         except Exception:
-            logger.exception("files are not watched any more: restart by HUP")
+            logger.exception("files are no longer watched: restart by HUP")
 
     async def _start(self, settings: Settings) -> Generation:
-        """A generation of workers that serve. What is open already stays so."""
-        processes = count(settings)
+        """Start a generation of workers; sockets that are already open stay open."""
+        processes = count_processes(settings)
         if processes > 1:
-            require_shared(settings)
+            require_shared_stores(settings)
         if settings.metrics:
             try:
-                self._tally.open()
+                self._metrics.open()
             except OSError as exc:
-                raise SettingsError(f"metrics: there can be no folder for them: {exc}") from exc
-        wanted = places(settings, processes)
+                raise SettingsError(f"metrics: a folder for them cannot be made: {exc}") from exc
+        addresses = bind_addresses(settings, processes)
         opened = {}
         try:
-            for place in dict.fromkeys(wanted):
-                if place not in self._listeners:
-                    opened[place] = listen(place)
+            for address in dict.fromkeys(addresses):
+                if address not in self._listeners:
+                    opened[address] = listen(address)
             listeners = {**self._listeners, **opened}
-            among = [listeners[place] for place in wanted]
-            generation = Generation(among, self._folder, self._tally.add_ended)
+            generation = Generation(
+                [listeners[address] for address in addresses], self._cwd, self._metrics.mark_process_dead
+            )
             await generation.start()
         except BaseException:
             for listener in opened.values():
                 listener.close()
             raise
         self._listeners = listeners
-        if processes > 1 and _is_in_memory(settings.events):
+        if processes > 1 and has_local_events(settings):
             logger.warning("events stay in the process that sends them: write events=redis://localhost/0")
         return generation
 
-    async def _roll(self) -> None:
-        """Let new workers take over from the old ones, which stay if the new ones do not start."""
+    async def _restart(self) -> None:
+        """Replace the workers with new ones, or keep them if the new ones do not start."""
         logger.info("restarting")
         old, limit = self._generation, self._settings.shutdown_timeout
         try:
             settings = self._sources.read()
             new = await self._start(settings)
         except (SettingsError, StartError) as exc:
-            logger.error("the restart has failed, the processes from before go on: %s", exc)
+            logger.error("the restart failed, the old processes keep serving: %s", exc)
             self._failure = str(exc)
         else:
             assert old is not None
             self._generation, self._settings, self._failure = new, settings, None
-            ending = asyncio.create_task(old.end(limit), name="toto-aio old processes")
-            self._leaving[old] = ending
-            ending.add_done_callback(lambda _: self._leaving.pop(old))
-            await old.left()
-            self._close({place: self._listeners[place] for place in self._listeners.keys() - self._places()})
+            self._old_generations.add(old)
+            stopping = self._stopping.start(old.stop(limit), "old processes")
+            stopping.add_done_callback(lambda _: self._old_generations.discard(old))
+            await old.wait_draining()
+            unused = self._listeners.keys() - self._addresses()
+            self._close({address: self._listeners[address] for address in unused})
         self._restarts += 1
 
-    def _places(self) -> set[Place]:
-        return set(places(self._settings, count(self._settings)))
+    def _addresses(self) -> set[BindAddress]:
+        return set(bind_addresses(self._settings, count_processes(self._settings)))
 
-    def _close(self, listeners: Mapping[Place, Listener]) -> None:
-        for place, listener in listeners.items():
+    def _close(self, listeners: Mapping[BindAddress, Listener]) -> None:
+        for address, listener in listeners.items():
             listener.close()
-            del self._listeners[place]
+            del self._listeners[address]
 
-    def _say(self) -> None:
+    def _publish_state(self) -> None:
         assert self._generation is not None
-        self._tell(
+        self._on_change(
             {
                 "addresses": [
-                    self._listeners[place].url(self._settings.root) for place in sorted(self._places())
+                    self._listeners[address].url(self._settings.root) for address in sorted(self._addresses())
                 ],
                 "processes": len(self._generation.workers),
                 "restarts": self._restarts,
@@ -156,34 +161,15 @@ class Master:
         )
 
     def _kill(self) -> None:
-        for generation in (self._generation, *self._leaving):
+        for generation in (self._generation, *self._old_generations):
             if generation is not None:
                 generation.kill()
 
-    async def _end(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-        # Those who connect from now on are to be refused, and not to wait for nobody.
+    async def _shut_down(self) -> None:
+        # From now on connections are refused, so that no client waits for a service that is stopping.
         self._close(dict(self._listeners))
+        await self._watching.cancel()
         if self._generation is not None:
-            await self._generation.end(self._settings.shutdown_timeout)
-        await asyncio.gather(*self._leaving.values())
-        self._tally.close()
-
-
-def require_shared(settings: Settings) -> None:
-    """Raise ``SettingsError`` for a database that each process would have for itself."""
-    for name in ("database", "session_store"):
-        if _is_in_memory(getattr(settings, name)):
-            raise SettingsError(
-                f"{name}: each process would have a memory:// of its own: write sqlite:///toto.db"
-            )
-
-
-def _is_in_memory(url: Any) -> bool:
-    return isinstance(url, str) and url.partition("://")[0] == "memory"
-
-
-def count(settings: Settings) -> int:
-    """The number of processes that serve: one for each CPU if the setting is 0."""
-    return settings.processes or len(os.sched_getaffinity(0))
+            await self._generation.stop(self._settings.shutdown_timeout)
+        await self._stopping.finish()
+        self._metrics.close()

@@ -1,8 +1,8 @@
-"""The file by which a service in the background is found again, and nobody else in its place.
+"""The pidfile, by which commands find a service in the background and never signal another process instead.
 
-What it says is for people. Who is meant is the process that holds a lock on it, which the kernel tells
-(``F_GETLK`` in fcntl(2)) and gives up with the process, so that an old file blocks no start. Signals go
-through a pidfd, which stays with its process when the number is used for another (pidfd_open(2)).
+The file's content is for people. The service is the process that holds a lock on the file: the kernel names
+it (``F_GETLK`` in fcntl(2)) and releases the lock when the process ends, so a stale file blocks no start.
+Signals go through a pidfd, which refers to the same process even after its id is reused (pidfd_open(2)).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from toto_aio.settings import SettingsError
 
 logger = logging.getLogger(__name__)
 
-LOCK = "hhqqi4x"
-"""``struct flock``: type, whence, start, length, process."""
+FLOCK = "hhqqi4x"
+"""The format of ``struct flock``: type, whence, start, length, process id."""
 ELSEWHERE = "in another container or on another machine"
-"""Where a process is that holds the file, and has no id that means anything here."""
+"""Where the process that holds the file runs if its id means nothing here."""
 
 
 class AlreadyRunning(Exception):
@@ -39,7 +39,7 @@ class AlreadyRunning(Exception):
 class Pidfile:
     """Holds the file at ``path`` until it is closed.
 
-    Raises ``AlreadyRunning`` if another process does, and ``SettingsError`` if there can be no such file.
+    Raises ``AlreadyRunning`` if another process holds it, and ``SettingsError`` if it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,8 +52,8 @@ class Pidfile:
         except OSError as exc:
             raise SettingsError(f"pidfile: {path}: {exc.strerror}") from exc
 
-    def tell(self, state: Mapping[str, Any]) -> None:
-        """Write down how the service is, beside the file."""
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        """Write the service's state to the file next to the pidfile."""
         try:
             new = _state_path(self.path).with_suffix(".new")
             new.write_text(json.dumps(state))
@@ -62,7 +62,7 @@ class Pidfile:
             logger.warning("%s could not be written: %s", _state_path(self.path), exc.strerror)
 
     def close(self) -> None:
-        """Remove the file, unless that has been done by hand and another process has made its own."""
+        """Remove the file, unless someone has removed it by hand and another process has made its own."""
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
                 for path in (_state_path(self.path), self.path):
@@ -70,57 +70,57 @@ class Pidfile:
         os.close(self._descriptor)
 
 
-class Running:
-    """A process that holds a pidfile, and cannot be taken for another."""
+class RunningProcess:
+    """The process that holds a pidfile; its pidfd cannot refer to any other process."""
 
-    def __init__(self, path: Path, pid: int, descriptor: int) -> None:
+    def __init__(self, path: Path, pid: int, pidfd: int) -> None:
         self.path = path
         self.pid = pid
-        self._descriptor = descriptor
+        self._pidfd = pidfd
 
-    def state(self) -> dict[str, Any]:
-        """What it has last told; empty if that is nothing yet."""
+    def read_state(self) -> dict[str, Any]:
+        """The state that it last wrote; empty if it has written none."""
         with suppress(OSError, ValueError):
             return dict(json.loads(_state_path(self.path).read_text()))
         return {}
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal; to nobody, if the process has ended."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has ended."""
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._descriptor, number)
+            signal.pidfd_send_signal(self._pidfd, number)
 
-    def ended(self, seconds: float) -> bool:
-        """Whether it has ended, or does so within that time."""
-        return bool(select.select([self._descriptor], [], [], seconds)[0])
+    def exits_within(self, seconds: float) -> bool:
+        """Wait until it exits, for at most that long; whether it has."""
+        return bool(select.select([self._pidfd], [], [], seconds)[0])
 
 
 @contextmanager
-def find(path: Path) -> Iterator[Running | None]:
-    """The process that holds the file, if one does. Raises ``SettingsError`` if the file cannot be read."""
+def find_running(path: Path) -> Iterator[RunningProcess | None]:
+    """The process that holds the file, or None. Raises ``SettingsError`` if the file cannot be read."""
     try:
-        pid = _holder_of(path)
+        pid = _read_holder(path)
         if pid == 0:
             raise SettingsError(f"pidfile: {path}: its service runs {ELSEWHERE}: write another path")
-        descriptor = None if pid is None else os.pidfd_open(pid)
-        # If it holds the file still, it is the one that was opened.
-        if descriptor is not None and _holder_of(path) != pid:
-            os.close(descriptor)
-            descriptor = None
+        pidfd = None if pid is None else os.pidfd_open(pid)
+        # If that process still holds the file, the pidfd refers to it and not to a successor of its id.
+        if pidfd is not None and _read_holder(path) != pid:
+            os.close(pidfd)
+            pidfd = None
     except ProcessLookupError:
-        descriptor = None
+        pidfd = None
     except OSError as exc:
         raise SettingsError(f"pidfile: {path}: {exc.strerror}") from exc
-    if pid is None or descriptor is None:
+    if pid is None or pidfd is None:
         yield None
         return
     try:
-        yield Running(path, pid, descriptor)
+        yield RunningProcess(path, pid, pidfd)
     finally:
-        os.close(descriptor)
+        os.close(pidfd)
 
 
 def _lock(path: Path) -> int:
-    import fcntl  # which is not everywhere, and needed in the background alone
+    import fcntl  # not available on every platform, and only needed in the background
 
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -133,7 +133,7 @@ def _lock(path: Path) -> int:
             if pid is not None:
                 os.close(descriptor)
                 raise AlreadyRunning(path, pid) from None
-        except FileNotFoundError:  # its holder has ended meanwhile, and has removed it
+        except FileNotFoundError:  # its holder has ended in the meantime and removed it
             pass
         except OSError:
             os.close(descriptor)
@@ -141,9 +141,9 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
 
 
-def _holder_of(path: Path) -> int | None:
+def _read_holder(path: Path) -> int | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which a pipe would make wait for a writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe would wait for its writer
     except FileNotFoundError:
         return None
     try:
@@ -153,11 +153,11 @@ def _holder_of(path: Path) -> int | None:
 
 
 def _holder(descriptor: int) -> int | None:
-    """The id of the process that holds a lock on the file, if one does; 0 if it cannot be seen from here."""
+    """The id of the process that locks the file, None without one, 0 if it cannot be seen from here."""
     import fcntl
 
-    asked = struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = struct.unpack(LOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    query = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, query))
     return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
 
 

@@ -1,4 +1,4 @@
-"""Files that change, for ``autoreload``."""
+"""Watches files for ``autoreload``."""
 
 from __future__ import annotations
 
@@ -9,43 +9,46 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from toto_aio.settings import SettingsError
+from toto_aio.importer import Extra, load
 
+WATCHFILES = Extra("autoreload needs watchfiles", "'toto-aio[autoreload]'")
 DEBOUNCE = 400
-"""Milliseconds at most within which changes that follow one another count as one, as git makes them."""
+"""Milliseconds within which successive changes, such as those of a git checkout, count as one."""
 
 
-async def watch(method_module: Any, files: Sequence[Path]) -> AsyncIterator[set[str]]:
-    """The paths that have changed, again and again: Python files of this folder and of the methods' package,
-    and those of ``files``."""
+def watch(method_module: Any, files: Sequence[Path]) -> AsyncIterator[set[str]]:
+    """The paths that have changed, each time any have.
+
+    Watched are ``files``, and the Python files in the current folder and the package of methods. Raises
+    ``SettingsError`` if watchfiles is not installed.
+    """
+    load("watchfiles", WATCHFILES)
+    return _changes(method_module, files)
+
+
+async def _changes(method_module: Any, files: Sequence[Path]) -> AsyncIterator[set[str]]:
     import watchfiles
 
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of changes, as we do
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # we log the changes ourselves
     python = watchfiles.PythonFilter()
     named = {str(file.resolve()) for file in files}
 
-    def is_ours(change: watchfiles.Change, path: str) -> bool:
+    def is_watched(change: watchfiles.Change, path: str) -> bool:
         return path in named or python(change, path)
 
     folders = _folders(method_module, files)
-    async for changes in watchfiles.awatch(*folders, watch_filter=is_ours, debounce=DEBOUNCE):
-        yield {_shown(path) for _, path in changes}
+    async for changes in watchfiles.awatch(*folders, watch_filter=is_watched, debounce=DEBOUNCE):
+        yield {_relative(path) for _, path in changes}
 
 
-def require_watchfiles() -> None:
-    """Raise ``SettingsError`` if the library is not there that watches files."""
-    if importlib.util.find_spec("watchfiles") is None:
-        raise SettingsError("autoreload needs watchfiles: pip install 'toto-aio[autoreload]'")
-
-
-def _shown(path: str) -> str:
+def _relative(path: str) -> str:
     return os.path.relpath(path)
 
 
 def _folders(method_module: Any, files: Sequence[Path]) -> set[Path]:
     folders = {Path.cwd(), *(file.resolve().parent for file in files)}
     if isinstance(method_module, str):
-        # The package above all is found without being imported: the master imports no user's code.
+        # The top-level package is found without being imported: the master imports no user code.
         spec = importlib.util.find_spec(method_module.partition(".")[0])
         folders.update(map(Path, (spec and spec.submodule_search_locations) or ()))
     return {folder for folder in folders if not any(map(folder.is_relative_to, folders - {folder}))}

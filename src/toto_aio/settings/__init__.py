@@ -1,4 +1,4 @@
-"""The options of a service: ``Settings``, and where they come from."""
+"""The options of a service: their declaration, ``Settings``, and the sources that they are read from."""
 
 from toto_aio.settings.declaration import Option, Settings, SettingsError, describe_options
 from toto_aio.settings.sources import read_settings

@@ -1,4 +1,4 @@
-"""The options on a command line, made from their declaration in ``settings``."""
+"""The options on a command line, generated from their declaration."""
 
 from __future__ import annotations
 
@@ -10,69 +10,18 @@ from toto_aio.settings.declaration import SettingsError, describe_options, unkno
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that leaves out what was not given, and raises ``SettingsError`` with one line."""
+    """A parser that omits options not given, and raises ``SettingsError`` with one line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, without argparse's usage around it."""
+        """Raise the error without argparse's usage text."""
         raise SettingsError(message)
 
 
-def read_arguments(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The command on the command line of a script, ``serve`` by default, and its options.
-
-    Raises ``SettingsError`` for an unknown one.
-    """
-    parser = Parser()
-    add_commands(parser)
-    add_options(parser)
-    options = parse(parser, arguments)
-    return take_command(options), options
-
-
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Let a parser know Toto's flags for a service in the background."""
-    group = parser.add_argument_group("In the background")
-    flags = group.add_mutually_exclusive_group()
-    for command, description in COMMANDS.items():
-        flags.add_argument(
-            f"--{command}", action="store_const", const=command, dest="command", help=description
-        )
-    add_rolling(group)
-
-
-def add_rolling(parser: argparse._ActionsContainer) -> None:
-    """Let a parser know what only ``restart`` understands."""
-    parser.add_argument(
-        "--rolling",
-        action="store_true",
-        help="restart without a pause: new processes serve, then the old end",
-    )
-
-
-def take_command(options: dict[str, Any]) -> str:
-    """The command among what was given, which is taken out. Raises ``SettingsError``."""
-    command: str = options.pop("command", "serve")
-    if not options.pop("rolling", False):
-        return command
-    if command != "restart":
-        raise SettingsError("--rolling: write it with restart")
-    return "restart_rolling"
-
-
-COMMANDS = {
-    "start": "serve in the background",
-    "stop": "end the service in the background",
-    "restart": "stop and start, with new code and settings",
-    "status": "say whether it runs",
-}
-"""What can be done with a service in the background."""
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let a parser know every option, in groups."""
+    """Add every option to a parser, in groups."""
     groups: dict[str, Any] = {}
     for option in describe_options():
         if option.group not in groups:
@@ -89,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """What was given, as text. Raises ``SettingsError`` that names an option that does not exist."""
+    """The given arguments as text. Raises ``SettingsError``, which names an option that does not exist."""
     parsed, unknown = parser.parse_known_args([_hyphened(argument) for argument in arguments])
     for argument in unknown:
         flag = argument.partition("=")[0]
@@ -98,7 +47,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str
 
 
 def _hyphened(argument: str) -> str:
-    """``--session_ttl=5`` as ``--session-ttl=5``: both may be written."""
+    """Turn ``--session_ttl=5`` into ``--session-ttl=5``: both are accepted."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")

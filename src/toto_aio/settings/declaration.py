@@ -1,4 +1,4 @@
-"""Every option of a service, declared once: its name, type, default, group and what ``--help`` says."""
+"""Every option of a service, declared once: its name, type, default, group and description."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from msgspec import Meta
 
 
 class SettingsError(ValueError):
-    """An option that does not exist or has a wrong value; the message says what to write."""
+    """An option does not exist or has a wrong value; the message says what to write instead."""
 
 
 def option(group: str, description: str, **constraints: Any) -> Meta:
-    """What is known of an option beside its type and default."""
+    """The metadata of an option: everything except its type and default."""
     return Meta(description=description, extra_json_schema={"x-group": group}, **constraints)
 
 
@@ -24,16 +24,20 @@ Seconds = float
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The options of a service. Those of type ``Any`` take an object in place of text."""
+    """The options of a service. Those of type ``Any`` also accept an object instead of text."""
 
     host: Annotated[str, option("Server", "address to listen on")] = "127.0.0.1"
     port: Annotated[int, option("Server", "port to listen on; 0 takes a free one", ge=0, le=65535)] = 8888
-    unix_socket: Annotated[str, option("Server", "path to listen on in place of host and port")] = ""
+    unix_socket: Annotated[
+        str, option("Server", "path of a Unix socket to listen on, instead of host and port")
+    ] = ""
     root: Annotated[str, option("Server", "path of the service")] = "/service"
     debug: Annotated[
-        bool, option("Server", "tell clients the text of unexpected errors; never in production")
+        bool, option("Server", "show clients the text of unexpected errors; never use it in production")
     ] = False
-    max_body_size: Annotated[int, option("Server", "largest body of a request, in bytes", ge=1)] = 1024 * 1024
+    max_body_size: Annotated[int, option("Server", "maximum size of a request body, in bytes", ge=1)] = (
+        1024 * 1024
+    )
     startup_function: Annotated[
         Any,
         option(
@@ -42,34 +46,43 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
 
     body_timeout: Annotated[
-        Seconds, option("Server", "seconds within which the body of a request must have come", gt=0)
+        Seconds, option("Server", "seconds within which a request body must arrive", gt=0)
     ] = 30.0
     fast_path: Annotated[
-        bool, option("Server", "answer plain calls past aiohttp's router, under serve and without access_log")
+        bool,
+        option(
+            "Server", "handle plain calls without aiohttp's router; only under serve and without access_log"
+        ),
     ] = True
     allow_origin: Annotated[
         list[str],
-        option("Server", "pages that may call from browsers: * or origins, as https://app.example"),
+        option(
+            "Server", "origins whose pages may call from browsers, such as https://app.example; * for all"
+        ),
     ] = []
 
-    method_module: Annotated[Any, option("Methods", "package whose modules are the methods")] = "methods"
+    method_module: Annotated[
+        Any, option("Methods", "package whose modules are the methods of the service")
+    ] = "methods"
     method_select: Annotated[
         Literal["both", "url", "parameter"],
-        option("Methods", "where a call names its method: in the URL, in the body, or either"),
+        option("Methods", "where a call names its method: in the URL, in the body (parameter), or in either"),
     ] = "both"
     get_methods: Annotated[
         Literal["safe", "all"],
-        option("Methods", "which methods GET reaches: those marked @safe, or all but account.*"),
+        option("Methods", "methods that GET can call: those marked @safe, or all except account.*"),
     ] = "safe"
-    bson_enabled: Annotated[bool, option("Methods", "understand application/bson")] = True
-    msgpack_enabled: Annotated[bool, option("Methods", "understand application/msgpack")] = True
+    bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
+    msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     method_timeout: Annotated[
-        Seconds, option("Methods", "seconds that a method may take, unless @timeout says otherwise", gt=0)
+        Seconds, option("Methods", "seconds that a method may take, unless @timeout sets another limit", gt=0)
     ] = 60.0
-    threads: Annotated[int, option("Methods", "plain 'def' methods that run at once", ge=1)] = 16
-    batch_limit: Annotated[int, option("Methods", "most calls in a batch", ge=1)] = 50
+    threads: Annotated[
+        int, option("Methods", "plain 'def' methods that run at the same time, in threads", ge=1)
+    ] = 16
+    batch_limit: Annotated[int, option("Methods", "maximum number of calls in a batch", ge=1)] = 50
     batch_concurrency: Annotated[
-        int, option("Methods", "calls of a batch that run at once; 1 keeps their order", ge=1)
+        int, option("Methods", "calls of a batch that run at the same time; 1 runs them in order", ge=1)
     ] = 1
     before_handler: Annotated[
         Any,
@@ -87,136 +100,153 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Any,
         option(
             "Database",
-            "where accounts and sessions are kept: a URL of sqlite, postgresql, mysql, mongodb or redis",
+            "URL of the database of accounts and sessions: sqlite, postgresql, mysql, mongodb or redis",
         ),
     ] = "sqlite:///toto.db"
     session_store: Annotated[
-        Any, option("Database", "where sessions are kept if not in the database; a URL too")
+        Any, option("Database", "URL of a separate database for sessions; by default they are in database")
     ] = None
     account_fields: Annotated[
-        list[str], option("Database", "values beside an account that clients may set, as a,b,c")
+        list[str], option("Database", "custom account fields that clients may set, such as email,name")
     ] = []
     password_min_length: Annotated[
-        int, option("Database", "fewest bytes of a new password", ge=1, le=1024)
+        int, option("Database", "minimum length of a new password, in bytes", ge=1, le=1024)
     ] = 8
 
     login_attempts: Annotated[
         int,
-        option("Logins", "wrong passwords for an account from one address within 15 minutes", ge=1),
+        option("Logins", "wrong passwords allowed for an account from one address within 15 minutes", ge=1),
     ] = 10
     trusted_proxies: Annotated[
         list[str],
-        option("Logins", "proxies whose X-Forwarded-For is believed, as 10.0.0.0/8,unix"),
+        option("Logins", "proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8,unix"),
     ] = []
 
-    session_ttl: Annotated[Seconds, option("Sessions", "seconds that a session lives unused", gt=0)] = (
+    session_ttl: Annotated[Seconds, option("Sessions", "idle lifetime of a session, in seconds", gt=0)] = (
         30 * 86400.0
     )
-    session_max_ttl: Annotated[Seconds, option("Sessions", "seconds that a session lives in all", gt=0)] = (
-        365 * 86400.0
-    )
+    session_max_ttl: Annotated[
+        Seconds, option("Sessions", "absolute lifetime of a session, in seconds", gt=0)
+    ] = 365 * 86400.0
     session_renew: Annotated[
         Seconds,
-        option("Sessions", "renew a session with fewer seconds left; 0: once a hundredth has passed", ge=0),
+        option(
+            "Sessions",
+            "renew a session with fewer seconds left than this; "
+            "0: once a hundredth of its lifetime has passed",
+            ge=0,
+        ),
     ] = 0.0
     anon_session_ttl: Annotated[
-        Seconds, option("Sessions", "seconds that an anonymous session lives unused", gt=0)
+        Seconds, option("Sessions", "idle lifetime of an anonymous session, in seconds", gt=0)
     ] = 86400.0
     anon_session_renew: Annotated[
-        Seconds, option("Sessions", "the same as session_renew for anonymous sessions", ge=0)
+        Seconds, option("Sessions", "same as session_renew, for anonymous sessions", ge=0)
     ] = 0.0
     use_cookies: Annotated[
         bool,
-        option("Sessions", "keep a browser's session in a cookie, for pages of allow_origin and our own"),
+        option(
+            "Sessions",
+            "keep a browser's session in a cookie, for pages of the service itself and of allow_origin",
+        ),
     ] = False
     secure_cookies: Annotated[
-        bool, option("Sessions", "send the cookie over TLS alone; false is for trials without TLS")
+        bool, option("Sessions", "send the cookie only over TLS; false is for local trials without TLS")
     ] = True
     cookie_domain: Annotated[
-        str, option("Sessions", "domain whose hosts all get the cookie, in place of this host alone")
+        str, option("Sessions", "domain whose hosts all get the cookie, instead of only this host")
     ] = ""
     signing: Annotated[
-        Any, option("Sessions", "how requests and responses are signed: user_id (as in Toto), session or off")
+        Any,
+        option(
+            "Sessions", "signature scheme of requests and responses: user_id (as in Toto), session or off"
+        ),
     ] = "user_id"
 
-    use_web_sockets: Annotated[bool, option("Sockets", "call methods over WebSockets too")] = True
-    socket_path: Annotated[str, option("Sockets", "path of the sockets; by default ROOT/websocket")] = ""
-    socket_opened_method: Annotated[
-        str, option("Sockets", "method that is called when a socket is opened")
-    ] = ""
-    socket_closed_method: Annotated[
-        str, option("Sockets", "method that is called when a socket is closed")
-    ] = ""
+    use_web_sockets: Annotated[bool, option("Sockets", "accept calls over WebSockets")] = True
+    socket_path: Annotated[str, option("Sockets", "path of the WebSockets; by default ROOT/websocket")] = ""
+    socket_opened_method: Annotated[str, option("Sockets", "method to call when a socket is opened")] = ""
+    socket_closed_method: Annotated[str, option("Sockets", "method to call when a socket is closed")] = ""
 
     processes: Annotated[
-        int, option("Processes", "processes that serve; 0: one for each CPU", ge=0, le=1024)
+        int, option("Processes", "number of processes that serve; 0: one for each CPU", ge=0, le=1024)
     ] = 1
     ports: Annotated[
         Literal["shared", "sequential"],
-        option("Processes", "one port for all processes, or one for each, from port on"),
+        option("Processes", "one port shared by all processes, or one for each, counting up from port"),
     ] = "shared"
     autoreload: Annotated[
-        bool, option("Processes", "restart when a Python file changes; for work on methods")
+        bool, option("Processes", "restart when a Python file changes; for development")
     ] = False
     shutdown_timeout: Annotated[
         Seconds,
-        option("Processes", "seconds within which a stop is over; calls have until shortly before", gt=0),
+        option(
+            "Processes",
+            "seconds within which a shutdown is complete; calls in progress have slightly less",
+            gt=0,
+        ),
     ] = 10.0
-    pidfile: Annotated[str, option("Processes", "file that start keeps, by which stop finds the service")] = (
-        "toto.pid"
-    )
-    log_file: Annotated[str, option("Processes", "file to which start has the service log")] = "toto.log"
+    pidfile: Annotated[
+        str, option("Processes", "file that start writes, by which stop finds the service")
+    ] = "toto.pid"
+    log_file: Annotated[str, option("Processes", "log file of a service that start runs")] = "toto.log"
 
-    log_format: Annotated[Literal["text", "json"], option("Logs", "lines of text or of JSON, on stderr")] = (
+    log_format: Annotated[Literal["text", "json"], option("Logs", "format of the log lines on stderr")] = (
         "text"
     )
-    access_log: Annotated[bool, option("Logs", "a line for each request")] = False
-    slow_call: Annotated[Seconds, option("Logs", "seconds from which on a call is logged as slow", gt=0)] = (
-        1.0
-    )
+    access_log: Annotated[bool, option("Logs", "log a line for each request")] = False
+    slow_call: Annotated[Seconds, option("Logs", "seconds after which a call is logged as slow", gt=0)] = 1.0
 
     health: Annotated[
-        str, option("Monitoring", "path below which /live and /ready say how the service is; or off")
+        str, option("Monitoring", "path below which /live and /ready report the state of the service; or off")
     ] = "/health"
-    metrics: Annotated[bool, option("Monitoring", "measure, and show it to Prometheus at /metrics")] = False
+    metrics: Annotated[
+        bool, option("Monitoring", "collect metrics, and serve them to Prometheus at /metrics")
+    ] = False
     metrics_clients: Annotated[
         list[str],
-        option("Monitoring", "who sees the metrics beside programs of this machine, as 10.0.0.0/8"),
+        option(
+            "Monitoring",
+            "clients that may read the metrics, besides programs on this machine, such as 10.0.0.0/8",
+        ),
     ] = []
 
     events: Annotated[
-        Any, option("Events", "how events travel: memory:// (in one process), a URL of redis, or off")
+        Any, option("Events", "how events travel: memory:// (within one process), a redis URL, or off")
     ] = "memory://"
     event_init_module: Annotated[
-        Any, option("Events", "module whose invoke(event_manager) sets up handlers before the service starts")
+        Any,
+        option(
+            "Events", "module whose invoke(event_manager) registers event handlers before the service starts"
+        ),
     ] = None
 
 
 RENAMED = {
     "hmac_enabled": "write signing=user_id or signing=off",
     "event_mode": "write events=memory://, events=redis://host/0 or events=off",
-    "db_host": "write the host into the database's URL",
-    "db_port": "write the port into the database's URL",
-    "mongodb_host": "write the host into the database's URL",
-    "mongodb_port": "write the port into the database's URL",
+    "db_host": "write the host in the URL of database",
+    "db_port": "write the port in the URL of database",
+    "mongodb_host": "write the host in the URL of database",
+    "mongodb_port": "write the port in the URL of database",
     "mongodb_database": "write database=mongodb://host/name",
-    "mysql_host": "write the host into the database's URL",
+    "mysql_host": "write the host in the URL of database",
     "mysql_database": "write database=mysql://user:password@host/name",
-    "mysql_user": "write the user into the database's URL",
-    "mysql_password": "write the password into the database's URL",
+    "mysql_user": "write the user in the URL of database",
+    "mysql_password": "write the password in the URL of database",
     "postgres_database": "write database=postgresql://user:password@host/name",
-    "postgres_user": "write the user into the database's URL",
-    "postgres_password": "write the password into the database's URL",
+    "postgres_user": "write the user in the URL of database",
+    "postgres_password": "write the password in the URL of database",
     "redis_database": "write database=redis://host/number",
-    "password_salt": "leave it out: every password has a salt of its own",
+    "password_salt": "leave it out: every password has its own salt",
     "client_max_size": "write max_body_size",
 }
-"""Options of Toto that have another name now, and what to write."""
+"""Options of Toto that have a different name now, and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is declared of an option, for ``--help`` and documentation."""
+    """The declaration of an option, for ``--help`` and the documentation."""
 
     name: str
     type: Any
@@ -226,30 +256,32 @@ class Option:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of an option that takes one of a few."""
+        """The values that the option accepts, if it accepts only a few."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
     def metavar(self) -> str:
-        """What stands for the value in ``--help``."""
+        """The placeholder for the value in ``--help``."""
         return "|".join(self.choices) or _METAVARS.get(self.type, "VALUE")
 
 
 def describe_options() -> Iterator[Option]:
-    """The options in the order of their declaration."""
+    """The options in the order in which they are declared."""
     return iter(OPTIONS.values())
 
 
 def unknown_option(place: str, name: str) -> str:
-    """What to say of an option that does not exist: its new name, or one that is alike."""
+    """The error for an option that does not exist: its new name, or a suggestion."""
     if name in RENAMED:
         return f"{place}: {RENAMED[name]}"
-    near = difflib.get_close_matches(name, OPTIONS, 3)
-    alike = [other for other in near if _likeness(name, other) == _likeness(name, near[0])]
-    return f"{place}: no such option" + (f"; did you mean {' or '.join(alike)}?" if alike else "; see --help")
+    matches = difflib.get_close_matches(name, OPTIONS, 3)
+    similar = [other for other in matches if _similarity(name, other) == _similarity(name, matches[0])]
+    return f"{place}: no such option" + (
+        f"; did you mean {' or '.join(similar)}?" if similar else "; see --help"
+    )
 
 
-def _likeness(name: str, other: str) -> float:
+def _similarity(name: str, other: str) -> float:
     return difflib.SequenceMatcher(None, other, name).ratio()
 
 

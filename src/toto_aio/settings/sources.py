@@ -1,7 +1,6 @@
-"""Where options come from: keyword arguments, a file, the environment and the command line.
+"""The sources of options: keyword arguments, a file, the environment and the command line.
 
-Each overrides the one before. ``read_settings`` puts them together and says in one line what is wrong with
-them.
+Each overrides the one before. ``read_settings`` combines them, and reports a wrong option in one line.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ def read_settings(
 ) -> Settings:
     """The settings from keyword ``options``, a file, the environment and the command line's ``arguments``.
 
-    Each overrides the one before. Raises ``SettingsError`` with one line that says what to write, and
-    where the wrong option stands.
+    Each source overrides the one before. Raises ``SettingsError`` with one line that says which source has
+    the wrong option, and what to write instead.
     """
     values = {name: _convert(name, name, value) for name, value in options.items()}
     if file is not None:
@@ -47,21 +46,21 @@ def read_settings(
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the settings of a program come from, to be read again and again."""
+    """The sources of a program's settings, which can be read repeatedly."""
 
     options: Mapping[str, Any]
     file: str | os.PathLike[str] | None
     arguments: Mapping[str, str]
 
     def read(self) -> Settings:
-        """The settings as they are now. Raises ``SettingsError``."""
+        """The current settings. Raises ``SettingsError``."""
         return read_settings(self.options, self.file, os.environ, self.arguments)
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The options of a file: TOML if its name ends so, else Toto's ``name = <Python literal>`` lines.
+    """The options in a file: TOML if its name ends in ``.toml``, else Toto's lines ``name = <literal>``.
 
-    Nothing of either is executed. Raises ``SettingsError``.
+    Neither is ever executed. Raises ``SettingsError``.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -87,6 +86,7 @@ def _read_literals(text: str) -> dict[str, Any]:
 
 
 def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
+    """The value of an option, converted from text if ``text`` is set; ``place`` names it in an error."""
     option = OPTIONS.get(name)
     if option is None:
         raise SettingsError(unknown_option(place, name))
@@ -100,5 +100,5 @@ def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
 
 
 def _explain(exc: msgspec.ValidationError) -> str:
-    """msgspec's words, as in ``expected int >= 0``, without what it found and where."""
+    """msgspec's message, such as ``expected int >= 0``, without the value and its path."""
     return str(exc).partition(", got")[0].partition(" - at")[0].replace("`", "").lower()

@@ -1,12 +1,19 @@
-"""URLs and paths among the options."""
+"""Options that are URLs or paths."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from toto_aio.settings.declaration import SettingsError
 
 
+def scheme_of(url: Any) -> str:
+    """The scheme of a URL, or the bare name that stands for one, such as ``mysql``; "" for an object."""
+    return url.partition("://")[0] if isinstance(url, str) else ""
+
+
 def without_password(url: str) -> str:
-    """As much of a URL as can be shown."""
+    """The part of a URL that can be shown without revealing a password."""
     if not set(url) & set("@?"):
         return url
     scheme, separator, _ = url.partition("://")
@@ -14,9 +21,10 @@ def without_password(url: str) -> str:
 
 
 def normal_path(option: str, path: str, example: str) -> str:
-    """A path with one slash in front and none behind, "" for the root.
+    """A path with one leading slash and no trailing one; "" for the root.
 
-    Raises ``SettingsError`` that names the ``option`` and an ``example`` for what a path cannot have.
+    Raises ``SettingsError``, which names the ``option`` and an ``example``, for characters that a path of a
+    service cannot have.
     """
     path = path.strip("/")
     if set(path) & set("{}?#"):

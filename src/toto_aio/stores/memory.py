@@ -1,4 +1,4 @@
-"""``memory://``: accounts and sessions in this process, gone when it ends. For tests and trials."""
+"""``memory://``: accounts and sessions in this process, lost when it ends. For tests and trials."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from toto_aio.exceptions import UserIDExists
 from toto_aio.models import Account, Session
 
 
+async def from_url(url: str) -> MemoryStore:
+    """Return a new, empty store."""
+    return MemoryStore()
+
+
 class MemoryStore:
-    """A store in two dicts. No method awaits anything, so that each is atomic on the event loop."""
+    """A store in dictionaries. No method awaits anything, so each is atomic on the event loop."""
 
     db = None
 
@@ -22,10 +27,6 @@ class MemoryStore:
         self._accounts: dict[str, Account] = {}
         self._sessions: dict[str, Session] = {}
         self._counters: dict[str, tuple[int, float]] = {}
-
-    @classmethod
-    async def open(cls, url: str) -> MemoryStore:
-        return cls()
 
     async def close(self) -> None:
         pass
@@ -55,14 +56,14 @@ class MemoryStore:
         return True
 
     async def get_session(self, key: str) -> Session | None:
-        session = self._alive(key)
+        session = self._unexpired(key)
         return None if session is None else replace(session)
 
     async def add_session(self, session: Session) -> None:
         self._sessions[session.key] = replace(session)
 
     async def save_session(self, session: Session) -> bool:
-        stored = self._alive(session.key)
+        stored = self._unexpired(session.key)
         if stored is None or stored.version != session.version:
             return False
         stored.state = session.state
@@ -70,21 +71,21 @@ class MemoryStore:
         return True
 
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
-        session = self._alive(key)
+        session = self._unexpired(key)
         if session is None:
             return False
         session.expires, session.seen = expires, seen
         return True
 
     async def list_sessions(self, user_id: str) -> list[Session]:
-        alive = (self._alive(key) for key in list(self._sessions))
-        found = [replace(session) for session in alive if session and session.user_id == user_id]
+        unexpired = (self._unexpired(key) for key in list(self._sessions))
+        found = [replace(session) for session in unexpired if session and session.user_id == user_id]
         return sorted(found, key=lambda session: session.created)
 
     async def remove_session(self, key: str) -> bool:
-        alive = self._alive(key) is not None
+        exists = self._unexpired(key) is not None
         self._sessions.pop(key, None)
-        return alive
+        return exists
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
         found = [session.key for session in await self.list_sessions(user_id) if session.key != keep]
@@ -113,7 +114,7 @@ class MemoryStore:
             del self._counters[key]
         return len(sessions) + len(counters)
 
-    def _alive(self, key: str) -> Session | None:
+    def _unexpired(self, key: str) -> Session | None:
         session = self._sessions.get(key)
         if session is not None and session.expires <= time.time():
             del self._sessions[key]

@@ -1,7 +1,7 @@
 """``mongodb://host/toto``: accounts and sessions in the collections of a MongoDB database.
 
-MongoDB drops what has expired by its TTL indexes, once a minute; until then it is not found, as each read
-looks at the exact time. A write is on the disks of the majority before it is acknowledged.
+MongoDB drops what has expired by its TTL indexes, once a minute; until then no read finds it, as each read
+compares the exact time. A write is on the disks of the majority before it is acknowledged.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
-from toto_aio.stores.coalesce import Merged
+from toto_aio.stores.coalesce import Coalescer
+from toto_aio.tasks import Tasks
 
 CONNECT_LIMIT = 2.0
-"""Seconds in which a server has to be found, and a connection to be made."""
+"""Seconds in which a server must be found, and seconds in which a connection must be made."""
 OPERATION_LIMIT = 5.0
-"""Seconds that an operation may take in all."""
+"""Seconds that an operation may take in total."""
 POOL_LIMIT = 1.0
 """Seconds that an operation waits for a connection while all are in use."""
 CLOSE_LIMIT = 1.0
-"""Seconds to take leave of the server."""
+"""Seconds in which a client can be closed gracefully."""
 POOL_SIZE = 20
-"""Connections of the store, and of the methods."""
+"""The most connections of the store, and of the client for methods."""
 DATABASE = "toto"
 """The name of the database if the URL has none."""
 DURABLE = WriteConcern(w="majority", j=True)
-FIELDS = "user_id created state version signing_key seen address agent".split()
-"""The fields of a session that stand in its document under their own names, beside those of its expiry."""
+FIELDS = ["user_id", "created", "state", "version", "signing_key", "seen", "address", "agent"]
+"""The fields of a session that have their own names in its document; the others are its key and expiry."""
 
 ERRORS = (PyMongoError, OSError)
-"""What an operation raises: the driver's errors, the network's and ``TimeoutError``."""
+"""What an operation raises: errors of the driver and of the network, including ``TimeoutError``."""
 
 Document = dict[str, Any]
 P = ParamSpec("P")
@@ -53,71 +54,77 @@ T = TypeVar("T")
 def bounded(
     operation: Callable[Concatenate[MongoDBStore, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[MongoDBStore, P], Coroutine[Any, Any, T]]:
-    """Give an operation of the store a time limit, and ``Unavailable`` for what goes wrong in it.
+    """Limit the time of an operation of the store, and turn its errors into ``Unavailable``.
 
-    It runs in a task of its own, which goes on if its caller is cancelled or waits no longer: a driver that
-    is cut off closes the connection, and loses the socket that it is connecting.
+    The operation runs in its own task, which goes on if the caller is cancelled or stops waiting: pymongo
+    closes the connection of an operation that is cancelled, and leaks the socket if it is still connecting.
     """
 
     @wraps(operation)
     async def run(store: MongoDBStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        task = asyncio.create_task(operation(store, *args, **kwargs), name="toto-aio mongodb")
-        store._running.add(task)
-        task.add_done_callback(store._ended)
+        task = store._operations.start(_outcome(operation(store, *args, **kwargs)), "mongodb")
         await asyncio.wait([task], timeout=OPERATION_LIMIT)
         if not task.done():
             raise Unavailable from TimeoutError(f"MongoDB did not answer within {OPERATION_LIMIT} s")
         try:
-            return task.result()
-        except ERRORS as exc:
-            raise Unavailable from exc
+            outcome = task.result()
         except asyncio.CancelledError as exc:
-            raise Unavailable from exc  # by the end of the store
+            raise Unavailable from exc  # the store was closed
+        if isinstance(outcome, ERRORS):
+            raise Unavailable from outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     return run
 
 
+async def from_url(url: str) -> MongoDBStore:
+    """Return the store at a URL; ``db`` is an ``AsyncDatabase`` of a client for methods."""
+    clients = make_client(url), make_client(url)
+    store = MongoDBStore(clients[0], clients[1].get_default_database(default=DATABASE), *clients)
+    await store.prepare(without_password(url))
+    return store
+
+
+async def from_client(client: Any) -> MongoDBStore:
+    """Return the store on a ready client of pymongo or Motor, which stays open and becomes ``db``."""
+    store = MongoDBStore(client, client)
+    await store.prepare("of the client")
+    return store
+
+
 class MongoDBStore:
-    """The store over a client; ``db`` is an ``AsyncDatabase`` of a client of its own."""
+    """The store over a client. ``opened`` are the clients that are closed with the store."""
 
     def __init__(self, client: Any, db: Any, *opened: AsyncMongoClient[Document]) -> None:
         self.db = db
-        self._running: set[asyncio.Task[Any]] = set()
+        self._operations = Tasks()
         self._opened = opened
-        self._reads = Merged(self._find_sessions)
+        self._reads = Coalescer(self._find_sessions)
         database = client.get_default_database(default=DATABASE)
         self._accounts, self._sessions, self._counters = (
-            # Another server than the primary may not know yet that a session has ended.
+            # A server other than the primary may not know yet that a session has ended.
             database.get_collection(name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY)
             for name in ("toto_accounts", "toto_sessions", "toto_counters")
         )
 
-    @classmethod
-    async def open(cls, url: str) -> MongoDBStore:
-        clients = make_client(url), make_client(url)
-        store = cls(clients[0], clients[1].get_default_database(default=DATABASE), *clients)
-        await store._begin(without_password(url))
-        return store
-
-    @classmethod
-    async def over(cls, client: Any) -> MongoDBStore:
-        """The store on a ready client, pymongo's or Motor's, which is left open and becomes ``db``."""
-        store = cls(client, client)
-        await store._begin("of the client")
-        return store
+    async def prepare(self, name: str) -> None:
+        """Create the indexes of the database ``name`` if they are missing. If that fails, close the store."""
+        try:
+            await self._create_indexes()
+        except Unavailable as exc:
+            await self.close()
+            reason = str(exc.__cause__).partition(", full error")[0]
+            raise Unavailable(f"Cannot open the database {name}: {reason}") from exc.__cause__
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         await asyncio.gather(*map(_close, self._opened))
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._operations.cancel()
         await self._reads.finish()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        """Forget an operation that has ended, also with an error that nobody waits for any more."""
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()
 
     @bounded
     async def get_account(self, user_id: str) -> Account | None:
@@ -171,14 +178,16 @@ class MongoDBStore:
     @bounded
     async def save_session(self, session: Session) -> bool:
         updated = await self._sessions.update_one(
-            {**_alive(session.key), "version": session.version},
+            {**_unexpired(session.key), "version": session.version},
             {"$set": {"state": session.state}, "$inc": {"version": 1}},
         )
         return bool(updated.matched_count)
 
     @bounded
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
-        updated = await self._sessions.update_one(_alive(key), {"$set": {**_expiry(expires), "seen": seen}})
+        updated = await self._sessions.update_one(
+            _unexpired(key), {"$set": {**_expiry(expires), "seen": seen}}
+        )
         return bool(updated.matched_count)
 
     @bounded
@@ -189,7 +198,7 @@ class MongoDBStore:
 
     @bounded
     async def remove_session(self, key: str) -> bool:
-        return bool((await self._sessions.delete_one(_alive(key))).deleted_count)
+        return bool((await self._sessions.delete_one(_unexpired(key))).deleted_count)
 
     @bounded
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
@@ -201,16 +210,16 @@ class MongoDBStore:
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         now = time.time()
         fresh = {"count": by, **_expiry(now + ttl)}
-        is_alive = {"$gt": ["$expires", now]}
-        going_on = {name: {"$cond": [is_alive, f"${name}", value]} for name, value in fresh.items()}
-        going_on["count"] = {"$cond": [is_alive, {"$add": ["$count", by]}, by]}
+        is_unexpired = {"$gt": ["$expires", now]}
+        changes = {name: {"$cond": [is_unexpired, f"${name}", value]} for name, value in fresh.items()}
+        changes["count"] = {"$cond": [is_unexpired, {"$add": ["$count", by]}, by]}
         while True:
             counter = await self._counters.find_one_and_update(
-                {"_id": _text(key)}, [{"$set": going_on}], return_document=ReturnDocument.AFTER
+                {"_id": _text(key)}, [{"$set": changes}], return_document=ReturnDocument.AFTER
             )
             if counter is not None:
                 return int(counter["count"])
-            with suppress(DuplicateKeyError):  # somebody else began it meanwhile
+            with suppress(DuplicateKeyError):  # another process has started it in the meantime
                 await self._counters.insert_one({"_id": key, **fresh})
                 return by
 
@@ -218,23 +227,12 @@ class MongoDBStore:
         return await self.increment(key, ttl) == 1
 
     async def sweep(self) -> int:
-        return 0  # MongoDB drops by itself what has expired
+        return 0  # MongoDB drops what has expired
 
     @bounded
     async def _find_sessions(self, keys: Sequence[str]) -> dict[str, Document]:
-        living = {"_id": {"$in": list(keys)}, "expires": {"$gt": time.time()}}
-        return {found["_id"]: found for found in await self._sessions.find(living).to_list(None)}
-
-    async def _begin(self, name: str) -> None:
-        try:
-            await self._create_indexes()
-        except Unavailable as exc:
-            await self.close()
-            why = str(exc.__cause__).partition(", full error")[0]
-            raise Unavailable(f"Cannot open the database {name}: {why}") from exc.__cause__
-        except BaseException:
-            await self.close()
-            raise
+        unexpired = {"_id": {"$in": list(keys)}, "expires": {"$gt": time.time()}}
+        return {found["_id"]: found for found in await self._sessions.find(unexpired).to_list(None)}
 
     @bounded
     async def _create_indexes(self) -> None:
@@ -244,9 +242,9 @@ class MongoDBStore:
 
 
 def make_client(url: str) -> AsyncMongoClient[Document]:
-    """A client for a URL; a bare ``mongodb`` means this machine. Raises ``SettingsError``."""
+    """Return a client for a URL; a bare ``mongodb`` means localhost. Raises ``SettingsError``."""
     try:
-        with warnings.catch_warnings(action="error"):  # an unknown option
+        with warnings.catch_warnings(action="error"):  # pymongo warns of an unknown option
             return AsyncMongoClient(
                 "mongodb://localhost" if url in ("mongodb", "mongodb://") else url,
                 serverSelectionTimeoutMS=int(CONNECT_LIMIT * 1000),
@@ -254,25 +252,33 @@ def make_client(url: str) -> AsyncMongoClient[Document]:
                 socketTimeoutMS=int(OPERATION_LIMIT * 1000),
                 waitQueueTimeoutMS=int(POOL_LIMIT * 1000),
                 maxPoolSize=POOL_SIZE,
-                retryWrites=False,  # only reads are sent again
+                retryWrites=False,  # only reads are retried
             )
     except (PyMongoError, ValueError, Warning):
         # Without its cause, which may quote the password.
         raise SettingsError(
             f"database: cannot open {without_password(url)!r}; "
-            "write mongodb://user:password@host:27017/toto, with %XX for odd characters in the password"
+            "write mongodb://user:password@host:27017/toto, with %XX for special characters in the password"
         ) from None
 
 
+async def _outcome(operation: Coroutine[Any, Any, T]) -> T | Exception:
+    """Return the result of an operation, or its error, which is not to be reported if nobody waits for it."""
+    try:
+        return await operation
+    except Exception as exc:
+        return exc
+
+
 async def _close(client: AsyncMongoClient[Document]) -> None:
-    # The first attempt says good-bye to a server that may not listen; the second one leaves that out.
+    # The first attempt ends the sessions on the server, which may not answer; the second one skips that.
     for limit in (CLOSE_LIMIT, OPERATION_LIMIT):
         with suppress(*ERRORS):
             async with asyncio.timeout(limit):
                 return await client.close()
 
 
-def _alive(key: str) -> Document:
+def _unexpired(key: str) -> Document:
     return {"_id": _text(key), "expires": {"$gt": time.time()}}
 
 
@@ -287,7 +293,7 @@ def _session(document: Document) -> Session:
 
 
 def _text(value: str) -> str:
-    """A value for a query, which must never be a dict of operators."""
+    """Return a value for a query, after checking that it is a string and not a dict of operators."""
     if not isinstance(value, str):
         raise TypeError(f"expected a string, not {type(value).__name__}")
     return value

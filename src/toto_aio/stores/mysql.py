@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,20 +13,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from toto_aio.importer import Extra, load
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
-from toto_aio.stores.sql import pool
+from toto_aio.stores.sql import operations, pool
+from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
 from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import Row, Run
-from toto_aio.stores.sql.pool import Client, Lender, Operations, Pool, Verdict
+from toto_aio.stores.sql.operations import Operations
+from toto_aio.stores.sql.pool import ConnectionSource, Pool
 from toto_aio.stores.sql.store import SQLStore
 
 T = TypeVar("T")
 
 MYSQL = Dialect(
-    # No collation of text that MySQL and MariaDB share compares trailing spaces. Counters have long keys.
+    # MySQL and MariaDB share no text collation that compares trailing spaces. Counters have long keys.
     key="varbinary(2048)",
     text="longtext",
     blob="longblob",
@@ -43,21 +45,22 @@ MYSQL = Dialect(
     returning="",
     delete_expired="DELETE FROM {table} WHERE expires <= ? LIMIT 1000",
 )
+DEFAULT_PORT = 3306
 FOUND_ROWS = 2
-"""The flag of the protocol by which a server counts the rows that it found, and not those it changed."""
+"""The protocol's flag that makes the server count the rows that it found, not those that it changed."""
 VAR_STRING = 253
-"""The protocol's type of text, and of what is declared as varbinary."""
-VERDICTS = {1062: Verdict.DUPLICATE, **dict.fromkeys((1020, 1205, 1213), Verdict.AGAIN)}
-"""What errors of the server mean; others are refusals."""
+"""The protocol's type for text, and for columns declared as varbinary."""
+FAILURES = {1062: Failure.DUPLICATE_KEY, **dict.fromkeys((1020, 1205, 1213), Failure.ROLLED_BACK)}
+"""What errors of the server mean; others mean that it refused the statement."""
 LOST = {1053, 1077, 1079, 1080, 1152, 1153, *range(1155, 1162), 1184, 1927, 4031, 1290, 1792, 1836}
-"""Those after which the server ends the connection, or (the last three) must not be written to any more."""
+"""Errors after which the server ends the connection, or (the last three) no longer accepts writes."""
 INIT = "SET sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, innodb_lock_wait_timeout = 5"
-"""A value that is too long is refused; a statement whose client has gone does not wait for long."""
+"""Values that are too long are refused, and a statement whose client has gone soon stops waiting."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """How the two drivers differ."""
+    """One of the two drivers, and how it differs from the other."""
 
     name: str
     install: str
@@ -66,11 +69,8 @@ class Library:
     takes_bytes: bool = True
 
     def load(self) -> Any:
-        """The module. Raises ``SettingsError`` if it is not installed."""
-        try:
-            return importlib.import_module(self.name)
-        except ModuleNotFoundError as exc:
-            raise SettingsError(f"MySQL needs a driver: pip install {self.install}") from exc
+        """Return the module. Raises ``SettingsError`` if it is not installed."""
+        return load(self.name, Extra("MySQL needs a driver", self.install))
 
 
 LIBRARIES = {
@@ -89,47 +89,36 @@ LIBRARIES = {
 }
 
 
-class MySQLStore(SQLStore):
-    """The store on MySQL; ``db`` is a pool of the driver's, of its own or the one that was given."""
+async def from_url(url: str) -> SQLStore:
+    """Return the store at a URL; ``db`` is the driver's pool, separate from the store's own connections."""
+    library = LIBRARIES[url.partition("://")[0]]
+    module, arguments = library.load(), connect_arguments(url)
+    own = {"client_flag": FOUND_ROWS, "init_command": INIT, **library.options}
+    connector = MySQLConnector(library, lambda: module.connect(**arguments, **own))
+    db = await module.create_pool(minsize=0, maxsize=pool.MAX_SIZE, **arguments)
+    connections = Pool(connector)
+    store = SQLStore(MySQLDriver(library, connector, connections, db), MYSQL, db, connections)
+    await store.prepare(without_password(url))
+    return store
 
-    @classmethod
-    async def open(cls, url: str) -> MySQLStore:
-        library = LIBRARIES[url.partition("://")[0]]
-        module, arguments = library.load(), connect_arguments(url)
-        own = {"client_flag": FOUND_ROWS, "init_command": INIT, **library.options}
-        client = MySQLClient(library, lambda: module.connect(**arguments, **own))
-        db = await module.create_pool(minsize=0, maxsize=pool.SIZE, **arguments)
-        connections = Pool(client)
-        store = cls(MySQLDriver(library, client, connections, db), MYSQL, db, connections)
-        await store.prepare(without_password(url))
-        return store
 
-    @classmethod
-    async def over(cls, ready: Any) -> MySQLStore:
-        """The store on a pool of asyncmy or aiomysql, which stays open."""
-        names = {kind.__module__.partition(".")[0] for kind in type(ready).__mro__}
-        library = next(library for library in LIBRARIES.values() if library.name in names)
-        client = MySQLClient(library, ready.acquire)
-        store = cls(MySQLDriver(library, client, ReadyPool(client, ready)), MYSQL, ready)
-        await store.prepare("the pool")
-        return store
+async def from_client(client: Any) -> SQLStore:
+    """Return the store on a pool of asyncmy or aiomysql, which stays open and becomes ``db``."""
+    names = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
+    library = next(library for library in LIBRARIES.values() if library.name in names)
+    connector = MySQLConnector(library, client.acquire)
+    store = SQLStore(MySQLDriver(library, connector, ReadyMySQLPool(connector, client)), MYSQL, client)
+    await store.prepare("of the pool")
+    return store
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """What a URL says to ``connect``; what it does not say is localhost, port 3306 and the database toto.
+    """Return the arguments of ``connect`` for a URL; by default localhost, port 3306 and the database toto.
 
-    After a ``?`` it may have ``unix_socket=/path``, ``ssl=true``, or ``ssl_ca=/path`` with the certificates
-    that are trusted. Raises ``SettingsError`` for what is not understood whole.
+    After a ``?`` the URL may have ``unix_socket=/path``, ``ssl=true``, or ``ssl_ca=/path``, a file with the
+    trusted certificates. Raises ``SettingsError`` if any part of the URL is not understood.
     """
-    try:
-        parts = urlsplit(url if "://" in url else f"{url}://localhost")
-        port = parts.port or 3306
-        options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
-    except ValueError:
-        raise _not_understood(url) from None  # whose text may show a part of the password
-    unknown = set(options) - {"unix_socket", "ssl", "ssl_ca"}
-    if unknown or parts.netloc.count("@") > 1 or parts.fragment or "\0" in url or parts.path.count("/") > 1:
-        raise _not_understood(url)
+    parts, port, options = _parse(url)
     arguments = {
         "host": parts.hostname or "localhost",
         "port": port,
@@ -141,23 +130,42 @@ def connect_arguments(url: str) -> dict[str, Any]:
         "autocommit": True,
     }
     if "ssl_ca" in options or options.get("ssl", "false") != "false":
-        try:
-            arguments["ssl"] = ssl.create_default_context(cafile=options.get("ssl_ca"))
-        except OSError as exc:
-            raise SettingsError(f"database: cannot read the certificates of ssl_ca: {exc}") from exc
+        arguments["ssl"] = _tls_context(options.get("ssl_ca"))
     return arguments
+
+
+def _parse(url: str) -> tuple[SplitResult, int, dict[str, str]]:
+    """Return the parts of a URL, its port and its options."""
+    try:
+        parts = urlsplit(url if "://" in url else f"{url}://localhost")
+        port = parts.port or DEFAULT_PORT
+        options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
+    except ValueError:
+        raise _not_understood(url) from None  # its text may show a part of the password
+    unknown = set(options) - {"unix_socket", "ssl", "ssl_ca"}
+    if unknown or parts.netloc.count("@") > 1 or parts.fragment or "\0" in url or parts.path.count("/") > 1:
+        raise _not_understood(url)
+    return parts, port, options
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return the context that trusts the certificates of a file, or those that the system trusts."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:
+        raise SettingsError(f"database: cannot read the certificates of ssl_ca: {exc}") from exc
 
 
 def _not_understood(url: str) -> SettingsError:
     return SettingsError(
-        f"database: cannot understand {without_password(url)!r}; write mysql://user:password@host:3306/name, "
-        "with @ as %40, / as %2F, ? as %3F and # as %23 in a password, and no options but unix_socket=/path, "
+        f"database: cannot open {without_password(url)!r}; write mysql://user:password@host:3306/name, "
+        "with %40, %2F, %3F and %23 for @, /, ? and # in the password, and after a ? only unix_socket=/path, "
         "ssl=true and ssl_ca=/path"
     )
 
 
-class MySQLClient:
-    """What a library does with connections."""
+class MySQLConnector:
+    """Connects with one of the drivers, or, for a ready pool, with the connections of the pool."""
 
     def __init__(self, library: Library, connect: Callable[[], Awaitable[Any]]) -> None:
         self._library = library
@@ -167,24 +175,24 @@ class MySQLClient:
         return await self._connect()
 
     def is_alive(self, connection: Any) -> bool:
-        return not pool.has_hung_up(self._library.transport(connection))
+        return not has_hung_up(self._library.transport(connection))
 
-    def judge(self, error: Exception) -> Verdict | None:
+    def classify(self, error: Exception) -> Failure | None:
         if isinstance(error, (OSError, EOFError, RuntimeError)):
-            return Verdict.LOST
+            return Failure.CONNECTION_LOST
         if not any(kind.__name__ == "MySQLError" for kind in type(error).__mro__):
             return None
         number = error.args[0] if error.args else 0
-        # Those below 1000 and in the 2000s are the client's own: the connection is of no use.
+        # Numbers below 1000 and in the 2000s are errors of the driver: the connection is unusable.
         if not isinstance(number, int) or number < 1000 or 2000 <= number < 3000 or number in LOST:
-            return Verdict.LOST
-        return VERDICTS.get(number, Verdict.REFUSED)
+            return Failure.CONNECTION_LOST
+        return FAILURES.get(number, Failure.REFUSED)
 
     async def close(self, connection: Any) -> None:
         if self.is_alive(connection):
             await connection.ensure_closed()
             return
-        # It was cut off. Left alone, the server would go on with the statement, or wait for a lock.
+        # The operation was cut off. Without this the server would go on with it, or keep waiting for a lock.
         other = await self._connect()
         try:
             cursor = await other.cursor()
@@ -199,27 +207,27 @@ class MySQLClient:
         connection.close()
 
 
-class ReadyPool:
-    """Lends the connections of a pool that somebody else opened and uses too."""
+class ReadyMySQLPool:
+    """Provides the connections of a pool that the application opened, and may use too."""
 
-    def __init__(self, client: Client[Any], ready: Any) -> None:
-        self._client = client
+    def __init__(self, connector: Connector[Any], ready: Any) -> None:
+        self._connector = connector
         self._ready = ready
 
-    async def take(self) -> Any:
+    async def acquire(self) -> Any:
         while True:
             is_full = self._ready.freesize == 0 and self._ready.size >= self._ready.maxsize
             async with asyncio.timeout(pool.POOL_LIMIT if is_full else pool.CONNECT_LIMIT):
                 connection = await self._ready.acquire()
-            if self._client.is_alive(connection):
+            if self._connector.is_alive(connection):
                 return connection
-            self.drop(connection, busy=False)
+            self.discard(connection, busy=False)
 
-    async def give_back(self, connection: Any) -> None:
+    async def release(self, connection: Any) -> None:
         await self._ready.release(connection)
 
-    def drop(self, connection: Any, *, busy: bool) -> None:
-        self._client.abort(connection)
+    def discard(self, connection: Any, *, busy: bool) -> None:
+        self._connector.abort(connection)
         self._ready.release(connection)
 
     async def close(self) -> None:
@@ -227,13 +235,15 @@ class ReadyPool:
 
 
 class MySQLDriver:
-    """Statements through the connections of a lender. ``db`` is closed with the driver."""
+    """Sends statements over the connections of a source. ``db`` is closed with the driver."""
 
-    def __init__(self, library: Library, client: Client[Any], lender: Lender[Any], db: Any = None) -> None:
+    def __init__(
+        self, library: Library, connector: Connector[Any], source: ConnectionSource[Any], db: Any = None
+    ) -> None:
         self._cursor = library.load().cursors.Cursor
         self._takes_bytes = library.takes_bytes
-        self._lender = lender
-        self._operations = Operations(client, lender)
+        self._source = source
+        self._operations = Operations(connector, source)
         self._db = db
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
@@ -251,21 +261,21 @@ class MySQLDriver:
             async def run(statement: str, *values: Any) -> Sequence[Row]:
                 return await self._run(_rows, statement, values, connection)
 
-            # The server has one room of names for the locks of all its databases.
+            # The names of locks are global to the server, not separate for each database.
             name = "CONCAT('toto_schema.', SHA1(DATABASE()))"
-            await run(f"SELECT GET_LOCK({name}, {pool.MIGRATION_LIMIT})")
+            await run(f"SELECT GET_LOCK({name}, {operations.MIGRATION_LIMIT})")
             await migrate(run)
             await run(f"SELECT RELEASE_LOCK({name})")
 
-        await self._operations.run(work, limit=pool.MIGRATION_LIMIT)
+        await self._operations.run(work, limit=operations.MIGRATION_LIMIT)
 
     async def close(self) -> None:
-        await asyncio.gather(self._lender.close(), self._close_db())
+        await asyncio.gather(self._source.close(), self._close_db())
 
     async def _close_db(self) -> None:
         if self._db is not None:
             self._db.close()
-            with suppress(Exception):  # what is not closed politely within the limit is closed all the same
+            with suppress(Exception):  # what cannot be closed gracefully is terminated
                 async with asyncio.timeout(pool.CLOSE_LIMIT):
                     await self._db.wait_closed()
             self._db.terminate()
@@ -279,7 +289,7 @@ class MySQLDriver:
         else:
             await cursor.execute(*in_hexadecimal(statement, values))
         found = await result(cursor)
-        if not connection.get_autocommit():  # as a pool of the author's may have it
+        if not connection.get_autocommit():  # a ready pool may have it turned off
             await connection.commit()
         return found
 
@@ -299,20 +309,20 @@ async def _rows(cursor: Any) -> Sequence[Row]:
 
 
 async def _matched(cursor: Any) -> int:
-    # Without the flag FOUND_ROWS, which a pool of the author's may lack, ``rowcount`` has the rows that an
-    # UPDATE changed. It answers "Rows matched: 1  Changed: 0", in whatever language.
+    # Without the flag FOUND_ROWS, which a ready pool may lack, ``rowcount`` counts the rows that an UPDATE
+    # changed. The message of the server has both: "Rows matched: 1  Changed: 0", in any language.
     matched = re.match(rb"\D*(\d+)", cursor._result.message or b"")
     return int(matched[1] if matched else cursor.rowcount)
 
 
 async def _counted(cursor: Any) -> Sequence[Row]:
-    # LAST_INSERT_ID comes back with the answer to the statement itself, as a number without a sign.
+    # LAST_INSERT_ID comes back with the result of the statement itself, as an unsigned number.
     value = cursor.lastrowid
     return [[value - 2**64 if value >= 2**63 else value]]
 
 
 def in_hexadecimal(statement: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-    """A statement and its values for a driver that cannot take bytes."""
+    """Return a statement and its values in the form for a driver that does not accept bytes."""
     places = ("UNHEX(%s)" if isinstance(value, bytes) else "%s" for value in values)
     parts = statement.split("?")
     joined = parts[0] + "".join(place + part for place, part in zip(places, parts[1:], strict=True))

@@ -1,8 +1,8 @@
 """``redis://host/0``: accounts and sessions in Redis.
 
-A session is one string under ``toto:session:<key>``, which Redis drops when it has expired. The keys of an
-account's sessions stand in a sorted set ``toto:sessions:<user id>``, by the time when they expire; that is
-written before the session is, so that no session is missing there.
+A session is one string, ``toto:session:<key>``, which Redis drops when it expires. The sorted set
+``toto:sessions:<user id>`` is the index of an account: it has the keys of the account's sessions, ordered by
+the time at which they expire. It is written before the session, so no session is missing from it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
-from redis.asyncio.retry import Retry
+from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelManagedConnection
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.exceptions import ResponseError
 
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
-from toto_aio.redis_connection import ERRORS, Argument, Link
+from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
+from toto_aio.redis_url import connection_pool, unopened_connection
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 from toto_aio.stores import redis_records as records
@@ -35,73 +32,79 @@ from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Scri
 logger = logging.getLogger(__name__)
 
 INDEX_MARGIN = 60.0
-"""Seconds that the index of an account outlives its last session, as it is written before that."""
-SAFE = {
+"""Seconds for which an account's index outlives its last session, as the index is written first."""
+DURABLE_CONFIGURATION = {
     "appendonly": (b"yes", "appendonly yes and appendfsync always"),
     "appendfsync": (b"always", "appendonly yes and appendfsync always"),
     "maxmemory-policy": (b"noeviction", "maxmemory-policy noeviction"),
 }
-"""How Redis is configured when it loses no account: by option its value, and what to write else."""
-QUERY = {
-    "client_name",
-    *(
-        f"ssl_{name}"
-        for name in "ca_certs ca_path certfile keyfile password cert_reqs check_hostname".split()
-    ),
-}
-"""What may stand behind the ``?`` of a URL."""
+"""How Redis must be configured to lose no account: for each option its value, and what to write otherwise."""
+
+
+async def from_url(url: str) -> RedisStore:
+    """Return the store at a URL; ``db`` is a ``redis.asyncio.Redis`` with a pool of its own."""
+    pool = connection_pool(url, "database")
+    store = RedisStore(RedisConnection(unopened_connection(pool)), Redis.from_pool(pool), owns_db=True)
+    await store.prepare(without_password(url))
+    return store
+
+
+async def from_client(client: Redis) -> RedisStore:
+    """Return the store on the server of a ready client, which stays open and becomes ``db``."""
+    template = unopened_connection(client.connection_pool)
+    is_one_server = isinstance(template, Connection | UnixDomainSocketConnection)
+    if not is_one_server or isinstance(template, SentinelManagedConnection):
+        raise SettingsError(
+            f"database: cannot use a {type(template).__name__}; give a redis.asyncio.Redis of one server"
+        )
+    store = RedisStore(RedisConnection(template), client, owns_db=False)
+    await store.prepare("of the client")
+    return store
 
 
 class RedisStore:
-    """The store over a connection of its own; ``db`` is a ``redis.asyncio.Redis`` with a pool of its own."""
+    """The store over one connection; ``db`` is closed with it if the store owns it."""
 
-    def __init__(self, link: Link, db: Redis, *, owns_db: bool) -> None:
+    def __init__(self, connection: RedisConnection, db: Redis, *, owns_db: bool) -> None:
         self.db = db
-        self._link = link
+        self._connection = connection
         self._owns_db = owns_db
         self._risks: list[str] = []
 
-    @classmethod
-    async def open(cls, url: str) -> RedisStore:
-        pool = connection_pool(url)
-        store = cls(Link(_template(pool)), Redis.from_pool(pool), owns_db=True)
-        await store._begin(without_password(url))
-        return store
-
-    @classmethod
-    async def over(cls, client: Redis) -> RedisStore:
-        """The store on the server of a ready client, which is left open and becomes ``db``."""
-        template = _template(client.connection_pool)
-        of_one_server = isinstance(template, Connection | UnixDomainSocketConnection)
-        if not of_one_server or isinstance(template, SentinelManagedConnection):
-            raise SettingsError(
-                f"database: cannot use a {type(template).__name__}; give a redis.asyncio.Redis of one server"
-            )
-        store = cls(Link(template), client, owns_db=False)
-        await store._begin("of the client")
-        return store
+    async def prepare(self, name: str) -> None:
+        """Check that the database ``name`` can be reached, and how it can lose data; else close the store."""
+        try:
+            async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
+                await self._connection.read("PING")
+                self._risks = await self._find_risks()
+        except ERRORS as exc:
+            await self.close()
+            raise Unavailable(f"Cannot open the database {name}: {str(exc) or 'no answer'}") from exc
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._connection.close()
         if self._owns_db:
-            with suppress(*ERRORS):  # a server that is frozen does not answer TLS's good-bye
+            with suppress(*ERRORS):  # a frozen server does not answer the closing of TLS
                 await self.db.aclose()
 
     async def get_account(self, user_id: str) -> Account | None:
         async with _limited():
-            value = await self._account(user_id)
+            value = await self._read_account(user_id)
             return None if value is None else records.unpack_account(user_id, value)
 
     async def add_account(self, account: Account) -> None:
-        self._warn()
+        self._warn_of_risks()
         value = records.pack_account(account)
         async with _limited():
-            if not await self._link.call("SET", ACCOUNT + account.user_id, value, "NX"):
+            if not await self._connection.call("SET", ACCOUNT + account.user_id, value, "NX"):
                 raise UserIDExists
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         async with _limited():
-            while (value := await self._account(user_id)) is not None:
+            while (value := await self._read_account(user_id)) is not None:
                 account = records.unpack_account(user_id, value)
                 account.values.update(changes)
                 if await self._replace(value, account):
@@ -110,7 +113,7 @@ class RedisStore:
 
     async def replace_password(self, user_id: str, old: str, new: str) -> bool:
         async with _limited():
-            while (value := await self._account(user_id)) is not None:
+            while (value := await self._read_account(user_id)) is not None:
                 account = records.unpack_account(user_id, value)
                 if account.password != old:
                     return False
@@ -121,7 +124,7 @@ class RedisStore:
 
     async def get_session(self, key: str) -> Session | None:
         try:
-            value = await self._link.read("GET", SESSION + key)
+            value = await self._connection.read("GET", SESSION + key)
         except ERRORS as exc:
             raise Unavailable from exc
         session = None if value is None else records.unpack_session(key, value)
@@ -132,8 +135,8 @@ class RedisStore:
         if ttl > 0:
             value = records.pack_session(session)
             async with _limited():
-                await self._note(session.user_id, session.key, session.expires)
-                await self._link.call("SET", SESSION + session.key, value, "PX", milliseconds(ttl))
+                await self._add_to_index(session.user_id, session.key, session.expires)
+                await self._connection.call("SET", SESSION + session.key, value, "PX", milliseconds(ttl))
 
     async def save_session(self, session: Session) -> bool:
         versions = (records.pack_version(version) for version in (session.version, session.version + 1))
@@ -146,7 +149,7 @@ class RedisStore:
             session = await self.get_session(key)
             if session is None:
                 return False
-            await self._note(session.user_id, key, expires)
+            await self._add_to_index(session.user_id, key, expires)
             now = time.time()
             times = records.pack_times(expires, seen)
             return bool(
@@ -167,8 +170,8 @@ class RedisStore:
             return False
         session = records.unpack_session(key, value)
         if session.user_id:
-            # Should this be lost, the key is in nobody's way, and goes when the session would have expired.
-            self._link.post("ZREM", INDEX + session.user_id, key)
+            # If this is lost, the entry does no harm, and is dropped when the session would have expired.
+            self._connection.send_and_forget("ZREM", INDEX + session.user_id, key)
         return session.expires > time.time()
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
@@ -182,16 +185,16 @@ class RedisStore:
 
     async def add_once(self, key: str, ttl: float) -> bool:
         async with _limited():
-            if ttl <= 0:  # Redis sets no key that has expired already
-                return not await self._link.read("EXISTS", COUNTER + key)
-            return bool(await self._link.call("SET", COUNTER + key, 1, "NX", "PX", milliseconds(ttl)))
+            if ttl <= 0:  # Redis does not set a key that has already expired
+                return not await self._connection.read("EXISTS", COUNTER + key)
+            return bool(await self._connection.call("SET", COUNTER + key, 1, "NX", "PX", milliseconds(ttl)))
 
     async def sweep(self) -> int:
-        return 0  # Redis drops by itself what has expired
+        return 0  # Redis drops what has expired
 
-    async def _account(self, user_id: str) -> bytes | None:
-        self._warn()
-        value: bytes | None = await self._link.read("GET", ACCOUNT + user_id)
+    async def _read_account(self, user_id: str) -> bytes | None:
+        self._warn_of_risks()
+        value: bytes | None = await self._connection.read("GET", ACCOUNT + user_id)
         return value
 
     async def _replace(self, value: bytes, account: Account) -> bool:
@@ -199,100 +202,56 @@ class RedisStore:
         packed = records.pack_account(account)
         return bool(await self._run(records.REPLACE, ACCOUNT + account.user_id, value, packed))
 
-    async def _note(self, user_id: str, key: str, expires: float) -> None:
-        """Have a session in the index of its account. The anonymous ones, which would all meet, have none."""
+    async def _add_to_index(self, user_id: str, key: str, expires: float) -> None:
+        """Add a session to its account's index. Anonymous sessions have none, as they would all share it."""
         now = time.time()
         if user_id and expires > now:
-            life = milliseconds(expires - now + INDEX_MARGIN)
-            await self._run(records.NOTE, INDEX + user_id, key, expires, life, now)
+            ttl = milliseconds(expires - now + INDEX_MARGIN)
+            await self._run(records.ADD_TO_INDEX, INDEX + user_id, key, expires, ttl, now)
 
     async def _session_keys(self, user_id: str) -> list[str]:
-        """The keys of an account's sessions, or among others those of all that are anonymous."""
+        """Return the keys of an account's sessions; for the user id "" those of all sessions there are."""
         if user_id:
-            return [str(key, "utf-8") for key in await self._link.read("ZRANGE", INDEX + user_id, 0, -1)]
+            return [
+                str(key, "utf-8") for key in await self._connection.read("ZRANGE", INDEX + user_id, 0, -1)
+            ]
         keys: set[str] = set()
         cursor: bytes | int = 0
         while True:
-            cursor, found = await self._link.read("SCAN", cursor, "MATCH", SESSION + "*", "COUNT", 1000)
+            cursor, found = await self._connection.read("SCAN", cursor, "MATCH", SESSION + "*", "COUNT", 1000)
             keys.update(str(key, "utf-8").removeprefix(SESSION) for key in found)
             if cursor == b"0":
                 return list(keys)
 
     async def _run(self, script: Script, key: str, *arguments: Argument) -> Any:
         try:
-            return await self._link.call("EVALSHA", script.sha, 1, key, *arguments)
+            return await self._connection.call("EVALSHA", script.sha, 1, key, *arguments)
         except ResponseError as exc:
             if not str(exc).startswith("NOSCRIPT"):
                 raise
-        return await self._link.call("EVAL", script.text, 1, key, *arguments)
-
-    async def _begin(self, name: str) -> None:
-        try:
-            async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
-                await self._link.read("PING")
-                self._risks = await self._find_risks()
-        except ERRORS as exc:
-            await self.close()
-            raise Unavailable(f"Cannot open the database {name}: {str(exc) or 'no answer'}") from exc
-        except BaseException:
-            await self.close()
-            raise
+        return await self._connection.call("EVAL", script.text, 1, key, *arguments)
 
     async def _find_risks(self) -> list[str]:
         try:
-            found = [await self._link.read("CONFIG", "GET", option) for option in SAFE]
+            found = [await self._connection.read("CONFIG", "GET", option) for option in DURABLE_CONFIGURATION]
         except ResponseError:
-            return []  # who runs this Redis lets nobody see its configuration
+            return []  # the user may not read the configuration
         advice = (
             text
-            for (value, text), pair in zip(SAFE.values(), found, strict=True)
+            for (value, text), pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
             if pair and pair[1] != value
         )
         return list(dict.fromkeys(advice))
 
-    def _warn(self) -> None:
-        """Say once, when it turns out that this Redis holds accounts, how it can lose them."""
+    def _warn_of_risks(self) -> None:
+        """Warn once how this Redis can lose accounts, when it turns out to hold any."""
         while self._risks:
-            logger.warning(
-                "accounts in Redis can be lost: write %s into its configuration", self._risks.pop(0)
-            )
-
-
-def connection_pool(url: str) -> ConnectionPool:
-    """The pool for a URL; a bare ``redis`` means ``redis://localhost:6379/0``. Raises ``SettingsError``."""
-    try:
-        parts = urlsplit(url if "://" in url else f"{url}://")
-        options: dict[str, Any] = {**parse_url(parts.geturl())}
-        strange = set(parse_qs(parts.query, keep_blank_values=True)) - QUERY
-        if strange or parts.fragment or not (parts.path[1:].isdecimal() or parts.path in ("", "/")):
-            raise ValueError
-        pool = ConnectionPool(
-            **options,
-            socket_timeout=redis_connection.OPERATION_LIMIT,
-            socket_connect_timeout=redis_connection.CONNECT_LIMIT,
-            retry=Retry(NoBackoff(), 0),  # a command that is sent again may count twice
-            # With these, redis-py does not look whether a connection has ended while it was idle.
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
-        _template(pool)
-    except (ValueError, TypeError, RedisError):
-        # Without its cause, which may quote the password.
-        raise SettingsError(
-            f"database: cannot open {without_password(url)!r}; write "
-            "redis://user:password@host:6379/0, in the password %23, %2F, %3F and %40 for #, /, ? and @, "
-            f"and behind a ? only {', '.join(sorted(QUERY))}"
-        ) from None
-    return pool
-
-
-def _template(pool: ConnectionPool) -> AbstractConnection:
-    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-    return connection
+            logger.warning("accounts in Redis can be lost: add %s to its configuration", self._risks.pop(0))
 
 
 @asynccontextmanager
 async def _limited() -> AsyncIterator[None]:
-    """A time limit for all that is inside, and ``Unavailable`` for what goes wrong there."""
+    """Limit the time of a block, and raise ``Unavailable`` for the errors of Redis in it."""
     try:
         async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
             yield

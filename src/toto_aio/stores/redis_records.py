@@ -1,7 +1,7 @@
-"""How accounts and sessions stand in Redis, and the scripts that change them.
+"""The format of accounts and sessions in Redis, and the scripts that change them.
 
-A script touches one key, so that it can run in a cluster. It takes the numbers of a session's header as
-bytes, and those that it compares as text.
+A script touches one key, so that it can run in a cluster. Numbers that it writes into a session's header are
+passed as bytes, and numbers that it compares as text.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ ACCOUNT, SESSION, INDEX, COUNTER = "toto:account:", "toto:session:", "toto:sessi
 
 
 class Script:
-    """A Lua script on one key, which Redis knows by its hash once it has run."""
+    """A Lua script on one key, which Redis knows by its hash after it has run once."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-REPLACE = Script("""-- an account: what it has to be still, what it becomes
+REPLACE = Script("""-- an account: the expected value, the new value
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
@@ -39,7 +39,7 @@ local start = 36 + struct.unpack('>I4', value, 33)
 redis.call('SET', KEYS[1], ARGV[2] .. value:sub(9, start) .. ARGV[3], 'KEEPTTL')
 return 1
 """)
-TOUCH = Script("""-- a session: now, expires and seen as in its header, milliseconds until then
+TOUCH = Script("""-- a session: now, expires and seen as in its header, the TTL (ms)
 local expires = redis.call('GETRANGE', KEYS[1], 8, 15)
 if expires == '' or struct.unpack('>d', expires) <= tonumber(ARGV[1]) then return 0 end
 redis.call('SETRANGE', KEYS[1], 8, ARGV[2])
@@ -51,14 +51,14 @@ local value = redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
 return value
 """)
-NOTE = Script("""-- an index: the key of a session, when it expires, milliseconds for the index to live, now
+ADD_TO_INDEX = Script("""-- an index: the key of a session, when it expires, the index's TTL (ms), now
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not known or tonumber(known) < tonumber(ARGV[2]) then redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 return 1
 """)
-INCREMENT = Script("""-- a counter: by how much, milliseconds for it to live
+INCREMENT = Script("""-- a counter: the increment, the TTL (ms)
 local count = redis.call('INCRBY', KEYS[1], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return count
@@ -66,25 +66,25 @@ return count
 
 
 def pack_account(account: Account) -> bytes:
-    """An account as a JSON array of its version, its password's hash and its values."""
+    """Encode an account as a JSON array of its version, its password hash and its custom fields."""
     return encode_json([account.version, account.password, account.values])
 
 
 def unpack_account(user_id: str, value: bytes) -> Account:
-    """The account that was packed."""
+    """Decode an account."""
     version, password, values = msgspec.json.decode(value)
     return Account(user_id, password, values, version)
 
 
 def pack_session(session: Session) -> bytes:
-    """A session as a header of fixed length, what never changes as MessagePack, and the state."""
+    """Encode a session: a header of fixed length, the fields that never change as MessagePack, the state."""
     fixed = msgspec.msgpack.encode((session.user_id, session.signing_key, session.address, session.agent))
     times = session.expires, session.seen, session.created
     return b"".join((_HEADER.pack(session.version, *times, len(fixed)), fixed, session.state))
 
 
 def unpack_session(key: str, value: bytes) -> Session:
-    """The session that was packed."""
+    """Decode a session."""
     version, expires, seen, created, length = _HEADER.unpack_from(value)
     start = _HEADER.size + length
     user_id, signing_key, address, agent = _fixed.decode(value[_HEADER.size : start])
@@ -93,17 +93,17 @@ def unpack_session(key: str, value: bytes) -> Session:
 
 
 def pack_version(version: int) -> bytes:
-    """The version as it stands in the header."""
+    """Encode a version as in the header of a session."""
     return struct.pack(">Q", version)
 
 
 def pack_times(expires: float, seen: float) -> bytes:
-    """The two times as they stand in the header."""
+    """Encode the two times as in the header of a session."""
     return struct.pack(">dd", expires, seen)
 
 
 def milliseconds(seconds: float) -> int:
-    """Whole milliseconds, none too few."""
+    """Convert seconds to whole milliseconds, rounded up."""
     return math.ceil(seconds * 1000)
 
 

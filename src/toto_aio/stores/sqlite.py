@@ -1,6 +1,6 @@
 """``sqlite:///toto.db``: accounts and sessions in one file, the default.
 
-Any number of processes may share it. Every commit is on the disk before it is acknowledged
+Any number of processes may share it. Every commit is on disk before it is acknowledged
 (``synchronous=FULL``), and readers do not wait for writers (write-ahead log).
 """
 
@@ -34,29 +34,26 @@ SQLITE = Dialect(
     has_schema="SELECT 1 FROM sqlite_master WHERE name = 'toto_schema'",
 )
 BUSY_TIMEOUT = 5.0
-"""Seconds that a statement waits for the writes of others."""
+"""Seconds that a statement waits for other writers."""
 
 
-class SQLiteStore(SQLStore):
-    """The store on a file of SQLite; ``db`` is an ``aiosqlite.Connection`` of its own to the same file."""
-
-    @classmethod
-    async def open(cls, url: str) -> SQLiteStore:
-        path = database_path(url)
-        async with AsyncExitStack() as stack:
-            reader = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
-            writer = await stack.enter_async_context(_connection(path, 0))
-            db = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
-            await create_schema(SQLiteDriver(reader, writer, stack), SQLITE)
-            return cls(SQLiteDriver(reader, writer, stack.pop_all()), SQLITE, db)
-        raise AssertionError("unreachable")
+async def from_url(url: str) -> SQLStore:
+    """Return the store in the file of a URL; ``db`` is another ``aiosqlite.Connection`` to the file."""
+    path = database_path(url)
+    async with AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
+        writer = await stack.enter_async_context(_connection(path, 0))
+        db = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
+        await create_schema(SQLiteDriver(reader, writer, stack), SQLITE)
+        return SQLStore(SQLiteDriver(reader, writer, stack.pop_all()), SQLITE, db)
+    raise AssertionError("unreachable")
 
 
 def database_path(url: str) -> str:
-    """The file of a URL: ``sqlite:///toto.db`` is relative, ``sqlite:////var/toto.db`` absolute.
+    """Return the file of a URL: ``sqlite:///toto.db`` is relative, ``sqlite:////var/toto.db`` absolute.
 
-    A bare ``sqlite`` means ``toto.db``. Raises ``SettingsError`` for what is not understood whole, and for
-    ``:memory:``, which would be a database of its own for each connection.
+    A bare ``sqlite`` means ``toto.db``. Raises ``SettingsError`` if any part of the URL is not understood,
+    and for ``:memory:``, which would be a separate database for each connection.
     """
     path = "toto.db" if url == "sqlite" else unquote(url.removeprefix("sqlite:///"))
     if (
@@ -69,11 +66,11 @@ def database_path(url: str) -> str:
             f"database: cannot open {without_password(url)!r}; write sqlite:///toto.db (relative), "
             "sqlite:////var/toto.db (absolute) or memory://"
         )
-    return os.path.abspath(path)  # SQLite would take a relative file:x.db for a URI
+    return os.path.abspath(path)  # SQLite would read a relative file:x.db as a URI
 
 
 class SQLiteDriver:
-    """Statements through a connection that reads and one that writes, each with a thread of its own.
+    """Sends statements over one connection that reads and one that writes, each with its own thread.
 
     ``resources`` are closed with the driver.
     """
@@ -84,7 +81,7 @@ class SQLiteDriver:
         self._reader = reader
         self._writer = writer
         self._resources = resources
-        self._turn = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         try:
@@ -93,7 +90,7 @@ class SQLiteDriver:
             raise Unavailable from exc
 
     async def execute(self, statement: str, *values: Any) -> int:
-        # RETURNING counts the rows in the one hop to the connection's thread that a query takes.
+        # With RETURNING, counting the rows takes no second trip to the connection's thread.
         return len(await self._write(f"{statement} RETURNING 1", values))
 
     async def change(self, statement: str, *values: Any) -> Sequence[Row]:
@@ -102,18 +99,18 @@ class SQLiteDriver:
     async def create_schema(self, migrate: Callable[[Run], Awaitable[None]]) -> None:
         await self.change("BEGIN IMMEDIATE")
         await migrate(self.change)
-        await self.change("COMMIT")  # when this is not reached, the store is not opened
+        await self.change("COMMIT")  # without it the store is not opened
 
     async def close(self) -> None:
         await self._resources.aclose()
 
     async def _write(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Row]:
-        """One write after the other, each with ``BUSY_TIMEOUT`` seconds in all.
+        """Run one write at a time, each within ``BUSY_TIMEOUT`` seconds, including the wait for its turn.
 
-        Waiting here and not in the connection's thread, a write that gives up is not carried out later.
+        The wait is here, not in the connection's thread, so a write that times out is not carried out later.
         """
         try:
-            async with asyncio.timeout(BUSY_TIMEOUT), self._turn:
+            async with asyncio.timeout(BUSY_TIMEOUT), self._write_lock:
                 while True:
                     try:
                         return list(await self._writer.execute_fetchall(statement, values))
@@ -131,7 +128,7 @@ class SQLiteDriver:
 async def _connection(path: str, busy_timeout: float) -> AsyncIterator[aiosqlite.Connection]:
     opening = asyncio.create_task(_open(path, busy_timeout), name="toto-aio sqlite")
     try:
-        # A connection whose opening is cancelled would be left open in its thread.
+        # If the opening itself were cancelled, the connection would stay open in its thread.
         connection = await asyncio.shield(opening)
     except asyncio.CancelledError:
         with suppress(Unavailable):
@@ -149,8 +146,8 @@ async def _connection(path: str, busy_timeout: float) -> AsyncIterator[aiosqlite
 
 async def _open(path: str, busy_timeout: float) -> aiosqlite.Connection:
     try:
-        # A connection of aiosqlite that cannot be opened leaves a thread behind, which may outlive the
-        # loop; this one does not.
+        # If aiosqlite cannot open a connection, it leaves a thread behind that may outlive the loop. So try
+        # without aiosqlite first.
         await asyncio.to_thread(lambda: sqlite3.connect(path).close())
         return await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
     except sqlite3.Error as exc:
@@ -164,7 +161,7 @@ async def _configure(connection: aiosqlite.Connection) -> None:
             await connection.execute_fetchall("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError as exc:
-            # The change to WAL needs the file alone and does not wait for it:
+            # The change to WAL needs an exclusive lock, and does not wait for it:
             # https://www.sqlite.org/wal.html#activating_and_configuring_wal_mode
             if "locked" not in str(exc) or asyncio.get_running_loop().time() > deadline:
                 raise

@@ -1,43 +1,52 @@
 """Calls over a WebSocket: from frames to calls, and back to frames.
 
-Text frames are JSON and binary frames MessagePack, each answered in kind: ``{"id", "method", "parameters"}``
-by ``{"id", "result"}`` or ``{"id", "error"}``, as the calls finish. A frame without ``id`` is answered by
-nothing but what its method sends.
+Text frames are JSON and binary frames MessagePack, and the response has the format of the call: to ``{"id",
+"method", "parameters"}`` it is ``{"id", "result"}`` or ``{"id", "error"}``, as calls finish. A frame without
+``id`` gets no response except what its method sends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSCloseCode, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import UserSession
 from toto_aio.codecs import JSON
-from toto_aio.dispatch.call import OWN_BYTES, Call, ClientLeftError
-from toto_aio.dispatch.dispatcher import Dispatcher, wire_error
-from toto_aio.dispatch.handler import Handler
-from toto_aio.events.manager import EventManager, Registration, current_manager
-from toto_aio.events.subscription import Arrival
+from toto_aio.dispatch.answers import OWN_BYTES
+from toto_aio.dispatch.call import Call, ClientDisconnectedError
+from toto_aio.dispatch.dispatcher import Dispatch, wire_error
+from toto_aio.events.manager import EventManager, current_manager
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.http.readers import SlowReaders
+from toto_aio.http.authentication import Authenticator
+from toto_aio.http.clients import StalledConnections
+from toto_aio.models import ClientInfo
+from toto_aio.tasks import Tasks
+from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import TEXT, Format
-from toto_aio.websocket.receiver import Inbox
-from toto_aio.websocket.sender import Outbox
+from toto_aio.websocket.receiver import FrameReceiver
+from toto_aio.websocket.reply import SocketReply
+from toto_aio.websocket.sender import FrameSender
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT = 30.0
-"""Seconds between two pings; who does not answer one within half of that is gone."""
 CLOSE_LIMIT = 2.0
 """Seconds that a client has to take part in closing a socket."""
 
-Show = Callable[[dict[str, Any]], Awaitable[bool]]
+
+@dataclass(frozen=True, slots=True)
+class SocketContext:
+    """What the sockets of one running app share."""
+
+    dispatch: Dispatch
+    authenticator: Authenticator
+    events: EventManager | None
+    stalled: StalledConnections
+    debug: bool
 
 
 class Socket:
@@ -45,216 +54,163 @@ class Socket:
 
     def __init__(
         self,
+        context: SocketContext,
         request: web.Request,
         response: web.WebSocketResponse[Any],
-        dispatch: Dispatcher,
-        sessions: Sessions,
-        events: EventManager | None,
-        readers: SlowReaders,
-        *,
-        address: str,
-        agent: str,
-        debug: bool,
+        client: ClientInfo,
+        session: UserSession | None,
     ) -> None:
         self.request = request
-        self.address = address
-        self.agent = agent
-        self.session: UserSession | None = None
-        self.outbox = Outbox(request, response, readers)
+        self.client = client
+        self.session = session
+        self.sender = FrameSender(request, response, context.stalled)
+        self.events = SocketEvents(context.events, self.sender)
         self.watching: set[SocketReply] = set()
-        """Those that are to be told when the client leaves."""
+        """The replies to notify when the client disconnects."""
         self._response = response
-        self._dispatch = dispatch
-        self._sessions = sessions
-        self._events = events
-        self._debug = debug
-        self._helpers: set[asyncio.Task[None]] = set()
+        self._context = context
+        self._dispatch = context.dispatch
+        self._sessions = context.authenticator.sessions
+        self._closing = Tasks()
 
-    async def run(self, show_session: Show) -> None:
-        """Read frames until the socket is closed, and let the calls that run come to their end.
-
-        ``show_session`` may take the first frame; it says whether it has.
-        """
-        if self._events is not None:
-            current_manager.set(self._events)  # so that no call of this socket changes it
-        inbox = Inbox(
-            self._response,
-            self._answer,
-            lambda format, data: self._shows(show_session, format, data),
-            self._is_over,
-        )
+    async def run(self) -> None:
+        """Read frames until the socket is closed, and let the calls in progress finish."""
+        if self._context.events is not None:
+            current_manager.set(self._context.events)  # so that no call of this socket changes it
+        receiver = FrameReceiver(self._response, self._answer, self._first_frame, self._is_over)
         try:
-            await inbox.read()
-            self._leave()
-            await inbox.finish()
+            await receiver.read()
+            self._disconnected()
+            await receiver.finish()
         finally:
-            self._leave()
-            for task in self._helpers:
-                task.cancel()
-            await asyncio.gather(inbox.stop(), *self._helpers, return_exceptions=True)
-            await self.outbox.end()
+            self._disconnected()
+            await asyncio.gather(receiver.stop(), self.events.close(), self._closing.cancel())
+            await self.sender.end()
 
     async def call(self, method: str) -> None:
-        """Call a method for what it does, as when the socket is opened and closed."""
+        """Call a method that gets no response, as when the socket is opened and closed."""
         await self._answer(TEXT, JSON.encode({"method": method}))
 
     async def close(self, code: int, reason: str) -> None:
-        """Tell the client that it is over, and end."""
-        self.outbox.close()
+        """Send what waits, and a close frame; wait until the socket is closed."""
+        self.sender.close()
         try:
             async with asyncio.timeout(CLOSE_LIMIT):
-                await self.outbox.sent()
+                await self.sender.sent()
                 await self._response.close(code=code, message=reason.encode())
         except TimeoutError:
             if self.request.transport is not None:
                 self.request.transport.abort()
 
     def close_soon(self, code: int, reason: str) -> None:
-        """Close, without waiting for it."""
-        if not self.outbox.closed:
-            self.outbox.close()
-            self._help(self.close(code, reason), "closing")
+        """Close the socket in the background."""
+        if not self.sender.closed:
+            self.sender.close()
+            self._closing.start(self.close(code, reason), "socket closing")
 
-    def listen(
-        self, name: str, function: Callable[[Any], Any], answers: Format, *, pushes: bool
-    ) -> Registration:
-        """Call ``function`` with each event until the socket closes, as fast as the client reads.
+    def session_ended(self) -> None:
+        """Close the socket, as its session has ended."""
+        self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
 
-        ``pushes``: all that the function does is to send the event, in the format of answers.
-        """
-        assert self._events is not None
-        registration = Registration(name, function)
-        self._events.on_loop(self._listen, registration, answers, pushes)
-        return registration
-
-    async def _shows(self, show_session: Show, format: Format, data: bytes) -> bool:
-        """Whether the first frame is no call: it shows a session, before any other frame is read."""
+    async def _first_frame(self, encoding: Format, data: bytes) -> bool:
+        """Take the session that the first frame shows; False if the frame is a call."""
         try:
-            message = format.decode(data)
+            message = encoding.decode(data)
         except InvalidParameters:
             return False
-        if type(message) is not dict or "method" in message:
+        if type(message) is not dict or "method" in message or self.session is not None:
             return False
         try:
-            shown = await show_session(message)
+            caller = self._context.authenticator.caller_of_frame(self.request, message)
+            if caller is None:
+                return False
+            self.session = await caller.retrieve()
         except Exception as exc:
-            self._send_error(format, exc, Call(None, None), None)
+            self._send_error(encoding, exc, Call(), None)
             return True
-        if shown and "id" in message:
-            session = None if self.session is None else self.session.describe()
-            self.outbox.put(format.frame({"id": message["id"], "result": session}))
-        return shown
-
-    def _is_over(self) -> bool:
-        transport = self.request.transport
-        return self.outbox.closed or transport is None or transport.is_closing()
-
-    def _leave(self) -> None:
-        """The client has gone: those who wait for it are told, once."""
-        self.outbox.close()
-        while self.watching:
-            self.watching.pop().leave()
-
-    def _listen(self, registration: Registration, answers: Format, pushes: bool) -> None:
-        assert self._events is not None
-        name = registration.name
-
-        def lagged(count: int) -> None:
-            self.outbox.add(answers.frame({"lagged": {"event": name, "count": count}}))
-
-        push = partial(self._push, answers.frame) if pushes else None
-        registration.subscription = self._events.subscribe(name, on_lagged=lagged, take=push)
-        self._help(self._consume(registration), f"event {name}")
-
-    def _push(self, encode: Callable[[Any], bytes], event: Arrival) -> bool:
-        """Send an event as it comes; False if it has to wait for the client."""
-        if not self.outbox.has_room:
-            return False
-        try:
-            self.outbox.put(event.encoded(encode))
-        except Exception:
-            return False  # the handler will fail in the same way, where it is logged
+        if "id" in message:
+            shown = None if self.session is None else self.session.describe()
+            self.sender.put(encoding.frame({"id": message["id"], "result": shown}))
         return True
 
-    async def _consume(self, registration: Registration) -> None:
-        assert registration.subscription is not None
-        async with registration.subscription as events:
-            async for args in events:
-                try:
-                    outcome = registration.function(args)
-                    if inspect.isawaitable(outcome):
-                        await outcome
-                except Exception:
-                    logger.exception("the handler of the event %r failed", registration.name)
-                await self.outbox.room()
-
-    async def _answer(self, format: Format, data: bytes) -> None:
-        """Run the call of a frame, and send its answer if it has an ``id``."""
+    async def _answer(self, encoding: Format, data: bytes) -> None:
+        """Run the call of a frame, and send its result if it has an ``id``."""
         try:
-            message = format.decode(data)
+            message = encoding.decode(data)
             if type(message) is not dict:
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
-            self._refuse(format, data, exc)
+            self._refuse(encoding, data, exc)
             return
-        id = message.get("id")
+        call_id = message.get("id")
         parameters = message.get("parameters")
         call = Call(message.get("method"), {} if parameters is None else parameters)
         before = self.session
         caller = Caller(self._sessions, None if before is None else before.session_id, None)
-        reply = SocketReply(self, format)
+        reply = SocketReply(self, encoding)
         try:
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
                 raise InvalidParameters(f"'{call.method}' answers with bytes of its own: call it by HTTP.")
-            if id is not None:
-                answer = {"id": id, "result": result}
-                if caller.session is not None:
-                    answer["session"] = caller.session.describe()
-                frame = format.frame(answer)
-                if not self.outbox.has_room:
-                    await self.outbox.room()
-                self.outbox.put(frame)
-        except ClientLeftError:
+            if call_id is not None:
+                frame = _result_frame(encoding, call_id, result, caller)
+                if not self.sender.has_room:
+                    await self.sender.room()
+                self.sender.put(frame)
+        except ClientDisconnectedError:
             pass
         except Exception as exc:
-            self._send_error(format, exc, call, id)
+            self._send_error(encoding, exc, call, call_id)
         finally:
             if reply.callbacks is not None:
                 self.watching.discard(reply)
-            if caller.session is not None or caller.left:
+            if caller.session is not None or caller.logged_out:
                 self._follow(before, caller)
 
-    def _refuse(self, format: Format, data: bytes, exc: Exception) -> None:
-        """Tell the client that a frame cannot be read."""
-        self._send_error(format, exc, Call(None, None), None)
-        if format is TEXT and not _is_utf8(data):
+    def _refuse(self, encoding: Format, data: bytes, exc: Exception) -> None:
+        """Send the error of a frame that can't be read."""
+        self._send_error(encoding, exc, Call(), None)
+        if encoding is TEXT and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
 
     def _follow(self, before: UserSession | None, caller: Caller) -> None:
-        """Take over the session that a call has made, or end with the session that a call has ended."""
+        """Take over the session that a call has created, or close the socket of one that a call has ended."""
         session = caller.session
         if session is not None:
-            # Not one that a parameter has loaded: it was shown for that call alone, and need not be signed.
+            # Not a session that a parameter has loaded: it was shown for that call only, maybe unsigned.
             if session.is_new or (self.session is not None and session.session_id == self.session.session_id):
                 self.session = session
-        elif caller.left and before is not None and before is self.session:
-            self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
+        elif caller.logged_out and before is not None and before is self.session:
+            self.session_ended()
 
-    def _send_error(self, format: Format, exc: Exception, call: Call, id: Any) -> None:
-        error = wire_error(exc, call, self.address, debug=self._debug).as_dict()
-        if id is None and call.name is not None:
+    def _send_error(self, encoding: Format, exc: Exception, call: Call, call_id: Any) -> None:
+        error = wire_error(exc, call, self.client.address, debug=self._context.debug).as_dict()
+        if call_id is None and call.name is not None:
             return
         try:
-            self.outbox.add(format.frame({"id": id, "error": error} if id is not None else {"error": error}))
+            self.sender.add(
+                encoding.frame({"id": call_id, "error": error} if call_id is not None else {"error": error})
+            )
         except Exception as unsendable:
             self.close_soon(WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
-            logger.warning("a socket from %s was closed: %s", self.address, unsendable)
+            logger.warning("a socket from %s was closed: %s", self.client.address, unsendable)
 
-    def _help(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.create_task(work, name=f"toto-aio socket {name}")
-        self._helpers.add(task)
-        task.add_done_callback(self._helpers.discard)
+    def _is_over(self) -> bool:
+        transport = self.request.transport
+        return self.sender.closed or transport is None or transport.is_closing()
+
+    def _disconnected(self) -> None:
+        """Notify the replies that watch for it, once."""
+        self.sender.close()
+        while self.watching:
+            self.watching.pop().disconnected()
+
+
+def _result_frame(encoding: Format, call_id: Any, result: Any, caller: Caller) -> bytes:
+    value = {"id": call_id, "result": result}
+    if caller.session is not None:
+        value["session"] = caller.session.describe()
+    return encoding.frame(value)
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -263,68 +219,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-class SocketReply:
-    """A ``Reply`` over a socket: a call's answer is a frame, and there is no head that it could shape."""
-
-    alone = False
-    streaming = False
-    headers_only = False
-    callbacks: list[Callable[[], None]] | None = None
-    _content_type: str | None = None
-
-    def __init__(self, socket: Socket, format: Format) -> None:
-        self._socket = socket
-        self._format = format
-
-    @property
-    def request(self) -> web.Request:
-        return self._socket.request
-
-    @property
-    def content_type(self) -> str:
-        return self._content_type or self._format.content_type
-
-    @content_type.setter
-    def content_type(self, content_type: str) -> None:
-        self._content_type = content_type
-
-    @property
-    def address(self) -> str:
-        return self._socket.address
-
-    @property
-    def agent(self) -> str:
-        return self._socket.agent
-
-    def set_status(self, status: int) -> None: ...
-
-    def set_header(self, name: str, value: str) -> None: ...
-
-    def set_cookie(self, name: str, value: str, **attributes: Any) -> None: ...
-
-    def write(self, body: bytes, content_type: str) -> None:
-        raise InvalidParameters("A socket carries frames, no streams: call the method by HTTP.")
-
-    async def drain(self) -> None: ...
-
-    def watch(self, callback: Callable[[], None]) -> None:
-        if self.callbacks is None:
-            self.callbacks = []
-            self._socket.watching.add(self)
-        self.callbacks.append(callback)
-
-    def leave(self) -> None:
-        """The client has gone."""
-        for callback in self.callbacks or ():
-            callback()
-
-    def send_message(self, data: Any, message_id: Any) -> None:
-        value = data if message_id is None else {"message_id": message_id, "data": data}
-        self._socket.outbox.add(self._format.frame(value))
-
-    def listen(self, name: str, function: Callable[[Any], Any]) -> Registration:
-        sender = getattr(function, "__self__", None)
-        pushes = isinstance(sender, Handler) and sender.reply is self and function == sender.send_message
-        return self._socket.listen(name, function, self._format, pushes=pushes)

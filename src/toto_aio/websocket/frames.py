@@ -11,16 +11,16 @@ from toto_aio.codecs import CODECS, JSON, Codec
 
 
 class Format:
-    """A kind of frames: the codec of what is in them, and their opcode."""
+    """A kind of frame: the codec of its payload, and its opcode."""
 
     def __init__(self, codec: Codec, opcode: WSMsgType) -> None:
         self.content_type = codec.content_type
         self.decode = codec.decode
         self._encode = codec.encode
-        self._first = 0x80 | opcode  # the message ends with this frame
+        self._first = 0x80 | opcode  # FIN: the message ends with this frame
 
     def frame(self, value: Any) -> bytes:
-        """A value as a frame of a server's (RFC 6455, 5.2). Raises what ``Codec.encode`` does."""
+        """A value as a frame of a server (RFC 6455, 5.2). Raises what ``Codec.encode`` raises."""
         body = self._encode(value)
         size = len(body)
         if size < 126:
@@ -34,4 +34,4 @@ _SHORT, _MEDIUM, _LONG = (Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))
 TEXT = Format(JSON, WSMsgType.TEXT)
 BINARY = Format(CODECS["application/msgpack"], WSMsgType.BINARY)
 FORMATS = {WSMsgType.TEXT: TEXT, WSMsgType.BINARY: BINARY}
-"""By what aiohttp calls them."""
+"""By the message types of aiohttp."""

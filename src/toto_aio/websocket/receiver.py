@@ -1,8 +1,8 @@
-"""What comes over a WebSocket: frames, each of which is answered in the task that has read it.
+"""The frames that arrive over a WebSocket, each answered in the task that has read it.
 
-Most calls never wait, and a task costs as much as all the rest of one. When a call does wait, another task
-reads on, and the call stays in the task where it began. So one task at a time reads, and no call holds up
-those behind it.
+Most calls never wait, and a task costs as much as everything else about a call. When a call does wait,
+another task continues to read, and the call stays in the task where it began. So one task reads at a time,
+and no call holds up those behind it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from typing import Any
 
 from aiohttp import web
 
+from toto_aio.tasks import cancel
 from toto_aio.websocket.frames import FORMATS, Format
 
 MAX_CALLS = 32
-"""Calls of one socket that run at once; while there are so many its next frame is not read."""
+"""Calls of one socket that run at the same time; further frames aren't read until one has finished."""
 ROUND = 16
-"""Frames of one socket that are answered before others have their turn."""
-LOOK_INTERVAL = 0.5
-"""Seconds between two looks for the client of a socket whose frames are not read."""
+"""Frames of one socket that are answered before other sockets have their turn."""
+POLL_INTERVAL = 0.5
+"""Seconds between two checks whether the client of a socket that isn't read has left."""
 
 Take = Callable[[Format, bytes], Awaitable[Any]]
 
 
-class Inbox:
-    """The frames of one socket. ``answer`` gets each, but not the first if ``first`` has taken it.
+class FrameReceiver:
+    """The frames of one socket. ``answer`` gets each, except the first if ``first`` has taken it.
 
-    ``is_over`` says whether the client has gone, or is to go.
+    ``is_over`` returns whether the client has left, or the socket is being closed.
     """
 
     def __init__(
@@ -45,23 +46,20 @@ class Inbox:
         self._reader: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Event()
-        self._answering = self._will_look = False
+        self._answering = self._will_check = False
 
     async def read(self) -> None:
-        """Read and answer, until the socket is closed; calls may run on."""
+        """Read and answer until the socket is closed; calls may still be running then."""
         self._read_on()
         await self._end
 
     async def finish(self) -> None:
-        """Let the calls that run come to their end."""
+        """Wait for the calls in progress."""
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Cancel all that runs."""
-        tasks = [*self._calls, *([self._reader] if self._reader else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel the calls in progress, and stop reading."""
+        await cancel(*self._calls, self._reader)
 
     def _read_on(self) -> None:
         self._reader = self._loop.create_task(
@@ -70,7 +68,7 @@ class Inbox:
         self._reader.add_done_callback(self._done)
 
     async def _read(self) -> None:
-        """Be the one who reads, until the socket is closed or an answer has to wait."""
+        """Read until the socket is closed, or the answer to a frame has to wait."""
         task, receive, clean = asyncio.current_task(), self._response.receive, copy_context()
         assert task is not None
         while True:
@@ -78,40 +76,40 @@ class Inbox:
                 if len(self._calls) >= MAX_CALLS and not await self._has_turn():
                     return
                 kind, data, _ = await receive()
-                format = FORMATS.get(kind)
-                if format is None:
+                encoding = FORMATS.get(kind)
+                if encoding is None:
                     return
                 if self._first is not None:
                     first, self._first = self._first, None
-                    if await first(format, data):
+                    if await first(encoding, data):
                         continue
-                if not self._will_look:
-                    self._will_look = True
-                    self._loop.call_soon(self._look)
+                if not self._will_check:
+                    self._will_check = True
+                    self._loop.call_soon(self._check)
                 self._answering = True
-                await self._answer(format, data)
+                await self._answer(encoding, data)
                 if task is not self._reader:
                     return
                 self._answering = False
                 if task.cancelling() or _differ(copy_context(), clean):
-                    self._read_on()  # the next call is to find nothing of what this one did to its task
+                    self._read_on()  # the next call must not find what this one did to its task
                     return
             await asyncio.sleep(0)
 
-    def _look(self) -> None:
-        """Let another task read on, if the one that reads is with an answer that waits."""
-        self._will_look = False
+    def _check(self) -> None:
+        """Let another task read, if the answer of the one that reads has to wait."""
+        self._will_check = False
         if self._answering and self._reader is not None and not self._end.done():
             self._answering = False
             self._calls.add(self._reader)
             self._read_on()
 
     async def _has_turn(self) -> bool:
-        """Wait until one call more may run; False if the client, whose frames are not read now, is gone."""
+        """Wait until another call may run; False if the client, which isn't read meanwhile, has left."""
         while len(self._calls) >= MAX_CALLS:
             self._turn.clear()
             try:
-                async with asyncio.timeout(LOOK_INTERVAL):
+                async with asyncio.timeout(POLL_INTERVAL):
                     await self._turn.wait()
             except TimeoutError:
                 if self._is_over():
@@ -123,15 +121,15 @@ class Inbox:
             self._calls.discard(task)
             self._turn.set()
         elif task.cancelled() and not self._is_over():
-            self._read_on()  # it was cancelled by what an earlier call of its own has left behind
+            self._read_on()  # something that an earlier call has left behind cancelled it
         elif not self._end.done():
             exc = None if task.cancelled() else task.exception()
             self._end.set_result(None) if exc is None else self._end.set_exception(exc)
 
 
 def _differ(one: Context, other: Context) -> bool:
-    """Whether context variables differ; if none was set that is one comparison of pointers."""
+    """Whether context variables differ; if none was set, this compares two pointers."""
     try:
         return one != other
-    except Exception:  # by a value that cannot be compared
+    except Exception:  # of a value that can't be compared
         return True

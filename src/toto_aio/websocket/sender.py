@@ -1,7 +1,7 @@
-"""What waits to be sent over a WebSocket: frames that leave together, no faster than the client takes them.
+"""The frames that wait to be sent over a WebSocket: written together, no faster than the client reads.
 
-aiohttp's ``send_frame`` writes each frame by itself, and most of what a short answer costs is that system
-call. Here the frames of one round of the event loop are one write to the same connection.
+aiohttp's ``send_frame`` writes each frame separately, and that system call is most of the cost of a short
+response. Here the frames of one iteration of the event loop are one write to the connection.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ from typing import Any
 
 from aiohttp import web
 
-from toto_aio.http.readers import SlowReaders
+from toto_aio.http.clients import StalledConnections
+from toto_aio.tasks import cancel
 
 QUEUE_BYTES = 1024 * 1024
-"""Bytes that may wait for a slow client. Events then wait in their subscriptions, which drop the oldest;
-a method that sends more gets ``BufferError``."""
+"""Bytes that may wait for a client that doesn't read. Further events wait in their subscriptions, which drop
+the oldest; a method that sends more gets ``BufferError``."""
 CHUNK = 64 * 1024
-"""Bytes of one write, if they are of several frames."""
+"""The most bytes of a write of several frames."""
 
 
-class Outbox:
+class FrameSender:
     """The frames of one socket, in their order."""
 
     def __init__(
-        self, request: web.Request, response: web.WebSocketResponse[Any], readers: SlowReaders
+        self, request: web.Request, response: web.WebSocketResponse[Any], stalled: StalledConnections
     ) -> None:
         self.waiting = 0
-        """Bytes that the connection has not taken."""
+        """Bytes that haven't been written to the connection."""
         self.closed = False
         self._request = request
         self._protocol = request.protocol
         self._response = response
-        self._readers = readers
+        self._stalled = stalled
         self._loop = asyncio.get_running_loop()
         self._frames: list[bytes] = []
         self._changed: asyncio.Event | None = None
@@ -40,7 +41,7 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
 
     def put(self, frame: bytes) -> None:
-        """Send a frame after the code that runs now; when the outbox is closed it is dropped."""
+        """Send a frame in the next iteration of the loop; after ``close`` it is dropped."""
         if self.closed:
             return
         self._frames.append(frame)
@@ -50,25 +51,25 @@ class Outbox:
             self._loop.call_soon(self._send)
 
     def add(self, frame: bytes) -> None:
-        """Send a frame that nobody waits for. Raises ``BufferError`` if too much waits already."""
+        """Send a frame of a method's own. Raises ``BufferError`` if too much waits already."""
         if self.waiting and self.waiting + len(frame) > QUEUE_BYTES and not self.closed:
             raise BufferError("Too much waits for the client of this socket")
         self.put(frame)
 
     @property
     def has_room(self) -> bool:
-        """Whether little enough waits for the client."""
+        """Whether not too much waits for the client."""
         return self.waiting <= QUEUE_BYTES // 2
 
     async def room(self) -> None:
-        """Wait until there is room, or the outbox is closed."""
+        """Wait until there is room, or the sender is closed."""
         while not self.has_room and not self.closed:
             await self._change()
 
     def close(self) -> None:
-        """Take no more; what waits is still sent."""
+        """Accept no more frames; those that wait are still sent."""
         self.closed = True
-        self._tell()
+        self._notify()
 
     async def sent(self) -> None:
         """Wait until nothing waits."""
@@ -79,16 +80,14 @@ class Outbox:
         """Stop sending, and drop what waits."""
         self.close()
         self._drop()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel(self._task)
 
     async def _change(self) -> None:
         if self._changed is None:
             self._changed = asyncio.Event()
         await self._changed.wait()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._changed is not None:
             self._changed.set()
             self._changed = None
@@ -101,18 +100,18 @@ class Outbox:
             self._sending = False
 
     async def _send_rest(self) -> None:
-        """Send as the client takes it, until nothing waits."""
+        """Send as fast as the client reads, until nothing waits."""
         try:
             while self._frames:
                 await self._request.writer.drain()
                 self._write()
-        except ConnectionError:  # the reader notices too
+        except ConnectionError:  # the receiver notices too
             self._drop()
         finally:
             self._sending = False
 
     def _write(self) -> None:
-        """Write what waits, until the connection is full."""
+        """Write what waits, until the connection accepts no more."""
         protocol, frames = self._protocol, self._frames
         transport = protocol.transport
         if transport is None or transport.is_closing() or self._response.closed:
@@ -126,11 +125,11 @@ class Outbox:
             else:
                 transport.write(self._chunk())
         if transport.get_write_buffer_size():
-            self._readers.add(transport)
-        self._tell()
+            self._stalled.add(transport)
+        self._notify()
 
     def _chunk(self) -> bytes:
-        """What is written next of more than can be written at once: at least a frame."""
+        """The frames of the next write, when not all fit into one: at least one frame."""
         count, size = 1, len(self._frames[0])
         for frame in self._frames[1:]:
             size += len(frame)
@@ -145,4 +144,4 @@ class Outbox:
     def _drop(self) -> None:
         self._frames.clear()
         self.waiting = 0
-        self._tell()
+        self._notify()

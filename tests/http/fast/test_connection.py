@@ -1,4 +1,4 @@
-"""The fast path: the same bytes as aiohttp's for whatever comes, and nothing forgotten of what it does."""
+"""The fast path sends the same bytes as aiohttp for any input, and does everything that aiohttp does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from toto_aio import create_app
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import TotoException
 from toto_aio.http.drain import DRAIN
-from toto_aio.http.fast import FAST_PATH, FastHandler, protocols
+from toto_aio.http.fast import FastHandler, protocols
+from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, cancellable, raw_response, safe
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="untouched")
@@ -33,28 +34,28 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", defau
 
 @safe
 async def echo(handler: Handler, parameters: Any) -> Any:
-    """What came."""
+    """Return the parameters."""
     return parameters
 
 
 async def slow(handler: Handler, parameters: Any) -> Any:
-    """What came, a moment later."""
+    """Return the parameters after a moment."""
     await asyncio.sleep(0.05)
     return parameters
 
 
 async def fails(handler: Handler, parameters: Any) -> None:
-    """An error of its own, or one that nobody thought of."""
+    """Raise one of the method's own errors, or an unexpected one."""
     raise TotoException(2001, "no") if parameters.get("own") else ValueError("secret")
 
 
 async def teapot(handler: Handler, parameters: Any) -> None:
-    """An answer in aiohttp's words."""
+    """Respond with one of aiohttp's exceptions."""
     raise web.HTTPPaymentRequired(text="a coin, please")
 
 
 async def dressed(handler: Handler, parameters: Any) -> str:
-    """With a status, a header and a cookie."""
+    """Set a status, a header and a cookie."""
     handler.set_status(202)
     handler.set_header("x-own", "1")
     if parameters.get("cookie"):
@@ -63,33 +64,33 @@ async def dressed(handler: Handler, parameters: Any) -> str:
 
 
 async def varies(handler: Handler, parameters: Any) -> str:
-    """With a header that CORS has too."""
+    """Set a header that CORS sets too."""
     handler.set_header("vary", "Accept")
     return "varies"
 
 
 async def moved(handler: Handler, parameters: Any) -> None:
-    """Elsewhere."""
+    """Redirect."""
     handler.redirect("/elsewhere")
 
 
 @raw_response
 async def raw(handler: Handler, parameters: Any) -> bytes:
-    """Bytes, many if asked for."""
+    """Return bytes, as many as asked for."""
     return bytes(parameters.get("size", 3))
 
 
 @asynchronous
 async def stream(handler: Handler, parameters: Any) -> None:
-    """Three pieces."""
+    """Send three pieces."""
     for number in range(3):
         handler.respond_raw(f"piece {number}\n", "text/plain", finish=number == 2)
 
 
 async def seen(handler: Handler, parameters: Any) -> Any:
-    """What aiohttp's request says."""
+    """Return the attributes of aiohttp's request."""
     request = handler.request
-    assert type(request) is web.Request and request.config_dict[FAST_PATH] is request.app[FAST_PATH]
+    assert type(request) is web.Request and request.config_dict[SERVICE] is request.app[SERVICE]
     return [
         request.method,
         request.path_qs,
@@ -109,7 +110,7 @@ async def seen(handler: Handler, parameters: Any) -> Any:
 
 
 async def tasks(handler: Handler, parameters: Any) -> Any:
-    """What an earlier call has left behind, and that time limits work."""
+    """Return what an earlier call has left behind, and check that time limits work."""
     before = VARIABLE.get()
     VARIABLE.set("touched")
     try:
@@ -271,7 +272,7 @@ CASES: dict[str, list[bytes]] = {
 async def running(
     *, fast: bool, methods: Any = METHODS, idle: float = 60, **options: Any
 ) -> AsyncIterator[Any]:
-    """The runner and the port of a service with either kind of protocols."""
+    """The runner and the port of a service with either kind of protocol."""
     app = create_app(method_module=methods, database="memory://", **options)
     kind = FastRunner if fast else web.AppRunner
     runner = kind(app, access_log=None, keepalive_timeout=idle, shutdown_timeout=2)
@@ -285,12 +286,12 @@ async def running(
 
 
 async def talk(port: int, pieces: list[bytes]) -> bytes:
-    """All that a server says to a client that sends these, with a moment between them."""
+    """Everything that a server sends to a client that sends these pieces, with a pause between them."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     reading = asyncio.create_task(reader.read())
     for piece in pieces:
         if reading.done():
-            break  # the server wants no more of this
+            break  # the server accepts no more
         writer.write(piece)
         await asyncio.sleep(0.001 if len(piece) == 1 else 0.01)
     said = await asyncio.wait_for(reading, 20)
@@ -299,14 +300,14 @@ async def talk(port: int, pieces: list[bytes]) -> bytes:
 
 
 def comparable(said: bytes) -> bytes:
-    """Without what is never the same twice."""
+    """The response without the parts that differ each time."""
     said = re.sub(rb"Date: [^\r]+", b"Date: now", said)
     return re.sub(rb"Internal error [0-9a-f]{16}", b"Internal error id", said)
 
 
 @pytest.fixture
 def answered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
-    """The bodies that the fast path has answered."""
+    """The bodies of the responses that the fast path has sent."""
     bodies: list[bytes] = []
     own = FastHandler._call
 
@@ -320,7 +321,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
 
 @pytest.mark.parametrize("pieces", CASES.values(), ids=CASES)
 async def test_same_bytes(pieces: list[bytes]) -> None:
-    """Both paths say the same, to the byte."""
+    """Both paths send the same bytes."""
     said = []
     for fast in (False, True):
         async with running(fast=fast, max_body_size=2000) as (_, port):
@@ -331,7 +332,7 @@ async def test_same_bytes(pieces: list[bytes]) -> None:
 
 @pytest.mark.parametrize("allowed", ["*", "http://x"])
 async def test_pages_of_other_origins(allowed: str, answered: list[bytes]) -> None:
-    """The service's own signal does not keep a call from being taken, and browsers are told the same."""
+    """The service's own signal does not take a call off the fast path, and browsers get the same headers."""
     pieces = [
         call("echo"),
         call("echo", "Origin: http://x"),
@@ -357,7 +358,7 @@ async def test_pages_of_other_origins(allowed: str, answered: list[bytes]) -> No
 
 
 async def test_taken(answered: list[bytes]) -> None:
-    """What is plain is taken, and the rest is not."""
+    """Plain requests are taken, and all others are not."""
     async with running(fast=True) as (_, port):
         await talk(
             port,
@@ -399,7 +400,7 @@ for turn in range(100):
 
 
 def test_always_taken(answered: list[bytes]) -> None:
-    """A call is taken from the first on, and again after one that was not, however soon it follows."""
+    """The first call is taken, and so is a call after one that was not, however soon it follows."""
     requests = [CALL, CALL, call("echo", "Content-Encoding: identity"), CALL, call("echo", b=2), CALL]
 
     async def serve() -> None:
@@ -415,7 +416,7 @@ def test_always_taken(answered: list[bytes]) -> None:
 
 
 async def test_order(answered: list[bytes]) -> None:
-    """What comes while a call runs is answered after it, and later calls are taken again."""
+    """A request that arrives while a call runs is answered after it, and later calls are taken again."""
     may_end = asyncio.Event()
 
     async def held(handler: Handler, parameters: Any) -> Any:
@@ -448,7 +449,7 @@ async def test_order(answered: list[bytes]) -> None:
 
 
 async def test_keep_alive() -> None:
-    """An idle connection ends in time, one with a call that runs does not."""
+    """An idle connection ends in time, one with a running call does not."""
     async with running(fast=True, idle=0.2, methods={"slow": late}) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
@@ -463,13 +464,13 @@ async def test_keep_alive() -> None:
 
 
 async def late(handler: Handler, parameters: Any) -> str:
-    """An answer after the connection could have been idle for too long."""
+    """Respond after the connection could have been idle for too long."""
     await asyncio.sleep(0.5)
     return "late"
 
 
 async def test_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
-    """A call goes on without its client, unless it says otherwise, and nothing is left of either."""
+    """A call continues without its client, unless it is @cancellable, and nothing is left of either."""
     ends: list[str] = []
 
     may_end = asyncio.Event()
@@ -508,7 +509,7 @@ async def test_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_shutdown() -> None:
-    """A call that runs is waited for, and one that takes too long is cancelled."""
+    """A running call is awaited, and one that takes too long is cancelled."""
     ends: list[str] = []
 
     begun = 0
@@ -537,7 +538,7 @@ async def test_shutdown() -> None:
 
 
 async def test_drain(answered: list[bytes]) -> None:
-    """From the moment that the server is to end, each answer tells its client to go."""
+    """From the moment that the server starts to shut down, each response closes its connection."""
     begun, may_end = asyncio.Event(), asyncio.Event()
 
     async def held(handler: Handler, parameters: Any) -> Any:
@@ -567,7 +568,7 @@ async def test_drain(answered: list[bytes]) -> None:
 
 
 async def test_slow_reader(answered: list[bytes]) -> None:
-    """Who does not read gets no more work done."""
+    """A client that does not read gets no more work done."""
     async with running(fast=True) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(40):
@@ -582,7 +583,7 @@ async def test_slow_reader(answered: list[bytes]) -> None:
 
 
 async def test_concurrency() -> None:
-    """Many connections at once, each with many calls, get their own answers."""
+    """Many concurrent connections, each with many calls, get their own responses."""
 
     async def client(port: int, number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -602,7 +603,7 @@ async def test_concurrency() -> None:
 
 
 async def test_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Where somebody looks at requests, or has a path of their own, and with an unknown version."""
+    """When middlewares, signals or other routes exist, and with an unknown version of aiohttp."""
 
     async def other(request: web.Request) -> web.Response:
         return web.Response()
@@ -634,5 +635,5 @@ async def test_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
             monkeypatch.undo()
         await runner.cleanup()
     assert [record.getMessage() for record in caplog.records if record.name == "toto_aio.http.fast"] == [
-        "fast_path is off: it was never tried with aiohttp 4.0.0"
+        "fast_path is off: it was never tested with aiohttp 4.0.0"
     ]

@@ -1,4 +1,4 @@
-"""Heads that follow one another: what is told of one without reading it is what aiohttp reads in it."""
+"""Consecutive request heads: what is derived from one without parsing it is what aiohttp parses."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ KNOWN = [
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """For aiohttp's parser, which wants one."""
+    """An event loop for aiohttp's parser, which requires one."""
     with asyncio.Runner() as runner:
         yield runner.get_loop()
 
 
 def read(lines: list[bytes], loop: asyncio.AbstractEventLoop) -> Any:
-    """What aiohttp reads in a head; None if it refuses it."""
+    """The head as aiohttp parses it, or None if it refuses it."""
     parser = HttpRequestParser(BaseProtocol(loop), loop, 2**16)
     try:
         messages, _, _ = parser.feed_data(b"\r\n".join(lines))
@@ -49,7 +49,7 @@ def read(lines: list[bytes], loop: asyncio.AbstractEventLoop) -> Any:
 
 
 def with_line(number: int, line: bytes) -> list[bytes]:
-    """The known head with another line."""
+    """The known head with one line replaced."""
     return [*KNOWN[:number], line, *KNOWN[number + 1 :]]
 
 
@@ -63,7 +63,7 @@ def with_line(number: int, line: bytes) -> list[bytes]:
     ids=["a token", "words", "the length"],
 )
 def test_plain_values(number: int, line: bytes, loop: asyncio.AbstractEventLoop) -> None:
-    """A value that says nothing of how to read the request is taken over."""
+    """A value that does not affect how the request is read is taken over."""
     name, _, value = line.partition(b": ")
     assert changes(KNOWN, read(KNOWN, loop).headers, with_line(number, line)) == {name.decode(): value}
 
@@ -96,12 +96,12 @@ def test_plain_values(number: int, line: bytes, loop: asyncio.AbstractEventLoop)
     ],
 )
 def test_whatever_may_mean_more(number: int, line: bytes, loop: asyncio.AbstractEventLoop) -> None:
-    """A line that may change how the request is read, or is no plain value, is left to aiohttp."""
+    """A line that may change how the request is read, or has no plain value, is left to aiohttp."""
     assert changes(KNOWN, read(KNOWN, loop).headers, with_line(number, line)) is None
 
 
 def test_lines_more_and_less(loop: asyncio.AbstractEventLoop) -> None:
-    """A head with another number of lines is another head."""
+    """A head with a different number of lines is a different head."""
     headers = read(KNOWN, loop).headers
     assert changes(KNOWN, headers, KNOWN) == {}
     assert changes(KNOWN, headers, KNOWN[:3] + KNOWN[4:]) is None
@@ -122,7 +122,7 @@ LINES = st.lists(st.tuples(NAMES | st.binary(max_size=3), COLONS, VALUES | st.bi
 def test_against_aiohttp(
     before: list[tuple[bytes, bytes, bytes]], after: list[tuple[bytes, bytes, bytes]], data: st.DataObject
 ) -> None:
-    """Of two heads of which the first is sound: what is told of the second is what aiohttp reads in it."""
+    """If the first of two heads is valid, what is derived from the second is what aiohttp parses in it."""
     if data.draw(st.sampled_from([True, True, False]), "similar"):
         after = [(*line[:2], data.draw(VALUES)) if data.draw(st.booleans()) else line for line in before]
     known, other = (

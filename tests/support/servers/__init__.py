@@ -1,8 +1,8 @@
-"""Database servers of the tests' own: started on free ports in temporary folders, and ended again.
+"""Private database servers for the tests: started on free ports, in temporary folders, and stopped again.
 
-One module for each kind of server has two functions: ``server()`` returns a ``Server`` to be entered, and
-``fresh_url(server)`` the URL of a database on it that is empty. ``Server`` runs a command, and can do to it
-what happens to servers: an end, a kill, a freeze, and a new start on the same port and data.
+The module of each kind of server has two functions: ``server()`` returns a ``Server`` to enter, and
+``fresh_url(server)`` returns the URL of an empty database on it. ``Server`` runs a command, and can stop,
+kill and freeze the server, and start it again with the same port and data.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 
 START_LIMIT = 120.0
-"""Seconds that a server has to accept connections."""
+"""Seconds in which a server must accept connections."""
 STOP_LIMIT = 20.0
-"""Seconds that a server has to end before it is killed."""
+"""Seconds in which a server must end before it is killed."""
 
 Command = Callable[[Path, int], Sequence[str]]
 
@@ -31,9 +31,9 @@ Command = Callable[[Path, int], Sequence[str]]
 class Server:
     """A server on ``port`` of 127.0.0.1, with its data in ``directory``: ``with Server(command) as server:``
 
-    ``command(directory, port)`` prepares the folder, once, and returns what to run there.
-    ``user`` is whom it runs as when the tests run as root, for those that refuse root. ``is_ready`` says
-    whether it serves; by default that is so when it accepts a connection.
+    ``command(directory, port)`` prepares the folder, once, and returns the command to run there. ``user`` is
+    the user of the server if the tests run as root, for servers that refuse root. ``is_ready`` returns
+    whether the server serves; by default, whether it accepts a connection.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Server:
-        # Not below pytest's own folder: another user has to reach it through every folder above.
+        # Not below pytest's own folder, as another user must be able to pass every folder above it.
         self.directory = Path(tempfile.mkdtemp(prefix="toto-aio-test-"))
         if self._user is not None:
             shutil.chown(self.directory, self._user)
@@ -66,12 +66,12 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process that was started."""
+        """The id of the process that was started."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and wait until it serves."""
+        """Start the server, and wait until it serves."""
         assert self._process is None
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -91,7 +91,7 @@ class Server:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """End it as an administrator would, and wait for that."""
+        """Stop the server as an administrator would, and wait until it has ended."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -101,24 +101,24 @@ class Server:
         self._process = None
 
     def kill(self) -> None:
-        """End it and its children with KILL, as a crash would."""
+        """Kill the server and its children, as a crash would."""
         assert self._process is not None
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._process = None
 
     def freeze(self) -> None:
-        """Let it and its children do nothing, while their connections stay open."""
+        """Suspend the server and its children, while their connections stay open."""
         self._signal(signal.SIGSTOP)
         while not all(is_stopped(pid) for pid in (self.pid, *descendants(self.pid))):
             time.sleep(0.001)
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Resume the server and its children."""
         self._signal(signal.SIGCONT)
 
     def log(self) -> str:
-        """The end of what it wrote."""
+        """The end of what the server wrote."""
         return (self.directory / "log").read_text(errors="replace")[-4000:]
 
     def _signal(self, number: signal.Signals) -> None:
@@ -128,25 +128,25 @@ class Server:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """The processes that any thread of a process has started, and theirs.
+    """The children of all threads of a process, and their descendants.
 
-    They need not be a process group: those of PostgreSQL are none.
+    They need not be in one process group: the processes of PostgreSQL are not.
     """
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
             for child in children.read_text().split():
                 yield int(child)
                 yield from descendants(int(child))
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether every thread of a process has stopped; those that were running go on for a moment."""
+    """Whether every thread of a process has stopped; a running thread continues for a moment."""
     tasks = Path(f"/proc/{pid}/task").glob("*/stat")
     return {task.read_text().rpartition(")")[2].split()[0] for task in tasks} <= {"T", "Z"}
 
 
 def run(command: Sequence[str], user: str | None = None) -> None:
-    """Run a program to its end, as ``user`` when the tests run as root. Raises ``RuntimeError``."""
+    """Run a program to its end, as ``user`` if the tests run as root. Raises ``RuntimeError`` if it fails."""
     user = user if os.getuid() == 0 else None
     done = subprocess.run(command, capture_output=True, user=user, cwd="/", text=True)
     if done.returncode:
@@ -154,10 +154,10 @@ def run(command: Sequence[str], user: str | None = None) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, to be opened and closed and opened again.
+    """A free port, which can be opened, closed and opened again.
 
-    Nobody else is given it meanwhile: not by the system, nor another of pytest's processes. Runs of the tests
-    at the same time begin at different ones.
+    Neither the system nor another process of pytest uses it in the meantime. Runs of the tests at the same
+    time start at different ports.
     """
     for port in itertools.islice(_PORTS, 1_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -166,16 +166,23 @@ def free_port() -> int:
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-# The system's own choice begins at 32768, see /proc/sys/net/ipv4/ip_local_port_range.
+# The system's own choice starts at 32768, see /proc/sys/net/ipv4/ip_local_port_range.
 _RANGE = range(12_000 + 1_000 * _WORKER, 13_000 + 1_000 * _WORKER)
 _START = os.getpid() % len(_RANGE)
 _PORTS: Iterator[int] = itertools.cycle((*_RANGE[_START:], *_RANGE[:_START]))
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a server accepts connections on a port."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
         return False
     return True
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """Write a self-signed certificate for localhost, and its key."""
+    command = f"""openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {key}
+        -out {certificate} -subj /CN=localhost -addext subjectAltName=DNS:localhost"""
+    subprocess.run(command.split(), check=True, capture_output=True)

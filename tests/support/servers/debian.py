@@ -1,7 +1,8 @@
-"""A machine with Debian on it, in a folder of its own: what the commands of docs/deploy.md do in a test.
+"""A Debian machine in a folder, on which a test runs the commands of docs/deploy.md.
 
-They are run as they stand, one after the other, but for what ``Debian`` and ``_COMMANDS`` say: paths, ports
-and addresses are those of the test, which need not be root; nothing is installed; systemd is ``Systemd``.
+The commands run as written, one after the other, except for what ``Debian`` and ``_COMMANDS`` replace:
+paths, ports and addresses are those of the test, which need not be root; nothing is installed; systemd is
+``Systemd``.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ BIN = Path(sys.executable).parent
 FOLDERS = (
     "etc/systemd/system etc/nginx/sites-available etc/nginx/sites-enabled etc/redis etc/ssl run srv var/lib"
 )
-"""What is there before anybody does anything, and what comes with the packages."""
+"""The folders that exist on a fresh machine, or that the packages create."""
 _COMMANDS = """
 cd "$PWD"
 sudo() { while [[ $1 == --* ]]; do shift; done; "$@"; }
 # The packages are those of tests/install_packages.
 apt-get() { mkdir --parents $root/etc/postgresql/15/main/conf.d; }
-# There is no such domain: the certificate stays the one that the page has made, and curl is told of both.
+# The domain does not exist: the certificate stays the one of the page, and curl gets its address and issuer.
 certbot() { true; }
 curl() {
     command curl --cacert $root/etc/ssl/notes/fullchain.pem --resolve notes.example:$tls:127.0.0.1 "$@"
 }
-# The environment has toto-aio as it is here, and a pip that does nothing.
+# The environment has this toto-aio, and a pip that does nothing.
 python3() {
     [ "$*" = "-m venv .venv" ] && mkdir --parents .venv/bin && ln --symbolic --force /bin/true .venv/bin/pip
     ln --symbolic --force $bin/toto-aio $bin/python .venv/bin
 }
-# "Your own machine" is a folder beside that of the server.
+# "Your own machine" is another folder.
 rsync() { local to=${*: -1}; (cd $home && mkdir --parents ${to#*:} && cp --recursive ${*: -2:1}. ${to#*:}); }
 nginx() { command $nginx "$@"; }
-# Who types it does so a moment later.
+# A person would run it a moment later.
 journalctl() {
     until grep -E 'Serving|restarting|Nothing' $root/journal | tail --lines=1 | grep --quiet Serving; do
         sleep 0.05
@@ -49,10 +50,10 @@ journalctl() {
 
 
 class Debian:
-    """A machine whose folders are below ``root``, and on which ``reader`` types.
+    """A machine whose folders are below ``root``, and on which ``reader`` types the commands.
 
-    ``words`` are the patterns that mean something else in the test, in order, and ``variables`` what the
-    commands know. ``others`` are services that are not below ``root``: how each is restarted or reloaded.
+    ``words`` are patterns and their replacements in the test, in order, and ``variables`` are those of the
+    shell. ``others`` are services that are not below ``root``, each with what restarts or reloads it.
     """
 
     def __init__(
@@ -74,13 +75,13 @@ class Debian:
         reader.shell("\n".join(f"{name}={shlex.quote(str(value))}" for name, value in known.items()))
 
     def adapt(self, text: str) -> str:
-        """A text of the page or the project, for this machine."""
+        """Adapt a text of the page or the project to this machine."""
         for pattern, replacement in self._words.items():
             text = re.sub(pattern, replacement, text)
         return text
 
     def follow(self, blocks: Iterable[Block]) -> None:
-        """Do what blocks say. Raises ``AssertionError`` if what comes is not what they show."""
+        """Run the commands of blocks. Raises ``AssertionError`` if the output is not what they show."""
         printed: str | None = None
         for block in blocks:
             try:
@@ -123,6 +124,6 @@ VERBS: dict[str, Callable[[Systemd, str], None]] = {
 
 
 def lines(script: str) -> Iterable[str]:
-    """The commands of a script, each of which has to succeed."""
+    """The commands of a script, each of which must succeed."""
     whole = re.sub(r"\\\n\s*|(?<=\|)\n\s*", " ", script)
     return (command for line in whole.splitlines() for command in line.split(" && "))

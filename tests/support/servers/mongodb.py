@@ -1,4 +1,4 @@
-"""MongoDB: SecantusDB from PyPI, a server of MongoDB's protocol."""
+"""MongoDB: SecantusDB from PyPI, a server that implements MongoDB's protocol."""
 
 from __future__ import annotations
 

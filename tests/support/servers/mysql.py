@@ -1,4 +1,4 @@
-"""A MariaDB of the tests' own, for everything that speaks MySQL's protocol."""
+"""A private MariaDB, for everything that uses MySQL's protocol."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.support.servers import Server, run
 
 USER = "toto"
 PASSWORD = "p@ss:w/rd %41"
-"""One that a URL has to encode."""
+"""A password that must be encoded in a URL."""
 
 _numbers = itertools.count(1)
 
 
 def server() -> Server:
-    """MariaDB with no settings of the machine's."""
+    """MariaDB, without the machine's configuration."""
     return Server(_command, user="mysql", is_ready=_is_ready)
 
 
 def fresh_url(server: Server) -> str:
-    """A new database on it, of a user who has no others."""
+    """Create a database, and return its URL, for a user who has access only to the test databases."""
     name = f"toto_{next(_numbers)}"
     sql(
         server,
@@ -35,12 +35,12 @@ def fresh_url(server: Server) -> str:
 
 
 def url(server: Server, name: str, scheme: str = "mysql") -> str:
-    """The URL of a database on it."""
+    """The URL of a database on the server."""
     return f"{scheme}://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/{name}"
 
 
 def sql(server: Server, statements: str) -> str:
-    """Run statements as the administrator; what they printed."""
+    """Run statements as the administrator, and return what they print."""
     command = ["mariadb", *_address(server.port), "--batch", "--skip-column-names", "-e", statements]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -1,4 +1,4 @@
-"""nginx of Debian's, with the sites of a folder, in a folder of its own."""
+"""Debian's nginx, with the sites of a folder, in a private folder."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from tests.support.servers import Server, descendants
 
 WORKER = "www-data"
-"""Whom its workers run as when the tests run as root, as Debian has it."""
+"""The user of its workers if the tests run as root, as on Debian."""
 RELOAD_LIMIT = 30.0
-"""Seconds that it has to serve what its sites say now."""
+"""Seconds in which a reload must take effect."""
 FROM = "X-Comes-From"
-"""The header in which clients say which address they have, as all of a test come from this machine."""
+"""The header with a client's address, as all clients of a test run on this machine."""
 
 
 class Nginx(Server):
-    """nginx, which takes in its sites anew without a pause."""
+    """nginx, which can reload its sites without a pause."""
 
     def reload(self) -> None:
-        """Tell it to, and wait until new workers serve and the old ones are gone."""
+        """Reload the configuration, and wait until new workers serve and the old ones have ended."""
         before = set(descendants(self.pid))
         os.kill(self.pid, signal.SIGHUP)
         deadline = time.monotonic() + RELOAD_LIMIT
@@ -32,12 +32,12 @@ class Nginx(Server):
 
 
 def server(sites: Path) -> Nginx:
-    """nginx with the files of the folder ``sites``; ``port`` answers by itself, as Debian's default site."""
+    """nginx with the files of the folder ``sites``; ``port`` serves a default site, as on Debian."""
     return Nginx(lambda directory, port: _command(directory, port, sites))
 
 
 def command(directory: Path) -> list[str]:
-    """What runs nginx with the configuration in ``directory``."""
+    """The command that runs nginx with the configuration in ``directory``."""
     return ["nginx", "-p", str(directory), "-c", str(directory / "nginx.conf")]
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own. It refuses to run as root, and its programs are not on the PATH."""
+"""A private PostgreSQL. It refuses to run as root, and its programs are not on the PATH."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.servers import Server, run
 
 USER = "postgres"
 PASSWORD = "p@ss:w/rd %41 ü"
-"""One that a URL has to encode."""
+"""A password that must be encoded in a URL."""
 
 _numbers = itertools.count(1)
 
 
 class PostgreSQL(Server):
-    """A server that is told to end by INT, as after TERM it waits for its clients to go."""
+    """A server that is stopped with INT, as after TERM it waits for its clients to disconnect."""
 
     def stop(self) -> None:
         os.kill(self.pid, signal.SIGINT)
@@ -28,24 +28,24 @@ class PostgreSQL(Server):
 
 
 def server() -> Server:
-    """PostgreSQL with its data on the disk, as a crash must lose nothing."""
+    """PostgreSQL with its data on disk, as a crash must lose nothing."""
     return PostgreSQL(_command, user=USER, is_ready=_is_ready)
 
 
 def fresh_url(server: Server) -> str:
-    """A place of its own on it: a schema, as a new database takes a fifth of a second."""
+    """The URL of a new schema on the server, as creating a database takes a fifth of a second."""
     name = f"toto_{next(_numbers)}"
     sql(server, f"CREATE SCHEMA {name}")
     return f"{url(server)}?search_path={name}"
 
 
 def url(server: Server, name: str = "postgres") -> str:
-    """The URL of a database on it."""
+    """The URL of a database on the server."""
     return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/{name}"
 
 
 def sql(server: Server, statement: str) -> str:
-    """Run a statement as the administrator; what it printed."""
+    """Run a statement as the administrator, and return what it prints."""
     command = [
         "psql",
         "-XqAt",

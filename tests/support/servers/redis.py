@@ -1,4 +1,4 @@
-"""Redis: ``redis-server`` of Debian's, which has every write on the disk before it answers."""
+"""Redis: Debian's ``redis-server``, configured to have every write on disk before it answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from tests.support.servers import Server
 
 DATABASES = 1000
-"""How many databases the server has: each test gets one that nobody has used."""
+"""How many databases the server has: each test gets one that has not been used."""
 
 
 def server(**options: str) -> Server:
-    """A server that is not started yet, with other ``options`` than those of the tests."""
+    """A server that is not started yet; ``options`` override those of the tests."""
     return Server(lambda directory, port: _command(directory, port, options), is_ready=_answers)
 
 
@@ -43,7 +43,7 @@ def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(7) == b"+PONG\r\n"  # it says LOADING while it reads its data
+            return connection.recv(7) == b"+PONG\r\n"  # it answers LOADING while it reads its data
     except OSError:
         return False
 

@@ -1,7 +1,7 @@
 """What systemd would do with the units of a folder, as far as processes without a sandbox can show it.
 
-Commands, environment, folders, the mask and (as root) the group are as a unit says. What keeps a service from
-the rest of the machine is not, nor does anything start it again: ``systemd-analyze verify`` reads that part.
+Commands, environment, folders, the umask and (as root) the group are those of the unit. Sandboxing and
+restarts are not simulated: ``systemd-analyze verify`` checks those settings.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 STOP_LIMIT = 20.0
-"""Seconds that a service has to end."""
+"""Seconds in which a service must end."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-"""What every service has."""
+"""The environment variables of every service."""
 
 
 class Systemd:
-    """The services of a machine whose folders are below ``root``; all that they say is in ``journal``."""
+    """The services of a machine whose folders are below ``root``; all their output is in ``journal``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -33,11 +33,11 @@ class Systemd:
         self.journal.touch()
 
     def process(self, name: str) -> subprocess.Popen[bytes]:
-        """The main process of a service that runs."""
+        """The main process of a running service."""
         return self._services[name]
 
     def start(self, name: str) -> None:
-        """Start a service, or run one of type ``oneshot`` to its end."""
+        """Start a service, or run a service of type ``oneshot`` to its end."""
         unit = Unit(self._root / "etc/systemd/system" / f"{name}.service")
         options = self._options(unit)
         for command in unit.commands("ExecStartPre"):
@@ -54,7 +54,7 @@ class Systemd:
             )
 
     def reload(self, name: str) -> None:
-        """Run the commands by which a service takes in what is new."""
+        """Run the commands that reload a service."""
         unit = Unit(self._root / "etc/systemd/system" / f"{name}.service")
         commands = list(unit.commands("ExecReload", str(self._services[name].pid)))
         assert commands, f"{name} cannot be reloaded"
@@ -62,11 +62,11 @@ class Systemd:
             self._run(command, self._options(unit))
 
     def stop(self, name: str) -> None:
-        """End a service; what its main process leaves behind is killed (``KillMode=mixed``)."""
+        """Stop a service, and kill what its main process leaves behind (``KillMode=mixed``)."""
         process = self._services.pop(name)
         process.terminate()
         try:
-            # Before it serves it may end by TERM itself: that is a clean end to systemd too.
+            # Before it serves, TERM itself may end it, which systemd counts as a clean exit too.
             assert process.wait(STOP_LIMIT) in (0, -signal.SIGTERM), self.journal.read_text()
         finally:
             with suppress(ProcessLookupError):
@@ -75,7 +75,7 @@ class Systemd:
             shutil.rmtree(self._root / "run" / name, ignore_errors=True)
 
     def close(self) -> None:
-        """End all services."""
+        """Stop all services."""
         for name in tuple(self._services):
             self.stop(name)
 
@@ -85,7 +85,7 @@ class Systemd:
         assert status == 0, (command, self.journal.read_text())
 
     def _options(self, unit: Unit) -> dict[str, Any]:
-        """How a process of a unit is run, once its folders are there."""
+        """Create the folders of a unit, and return the options with which its processes are run."""
         options: dict[str, Any] = {
             "cwd": unit.get("WorkingDirectory") or "/",
             "env": {**ENVIRONMENT, **unit.environment()},
@@ -105,7 +105,7 @@ class Systemd:
 
 
 class Unit:
-    """The lines of a unit."""
+    """The settings of a unit file."""
 
     def __init__(self, path: Path) -> None:
         lines = path.read_text().replace("\\\n", " ").splitlines()
@@ -113,16 +113,16 @@ class Unit:
         self._lines = [(name, value.strip()) for name, _, value in written]
 
     def get(self, name: str) -> str:
-        """The value that counts: the last."""
+        """The effective value of a setting, which is the last."""
         return ["", *self._all(name)][-1]
 
     def commands(self, name: str, main: str = "") -> Iterator[list[str]]:
-        """The commands of a name; ``main`` is the id of the main process."""
+        """The commands of a setting; ``main`` is the id of the main process."""
         for line in self._all(name):
             yield [word.replace("%%", "%").replace("$MAINPID", main) for word in shlex.split(line)]
 
     def environment(self) -> dict[str, str]:
-        """The variables that the unit sets, and then those of its files."""
+        """The variables that the unit sets, overridden by those of its files."""
         files = [Path(name.removeprefix("-")) for name in self._all("EnvironmentFile")]
         lines = [line for file in files if file.exists() for line in file.read_text().splitlines()]
         return dict(line.split("=", 1) for line in (*self._all("Environment"), *lines) if "=" in line)

@@ -1,8 +1,8 @@
-"""The fast path: a call whose head and body come in one read is answered past aiohttp's request and router.
+"""The fast path: a call whose headers and body arrive in one read bypasses aiohttp's request and router.
 
-Everything else, and whatever is unusual about a call, is left to aiohttp: this is its own connection, which
-takes some requests out of its queue. It leans on what is private in aiohttp, so it serves with the versions
-that it was tried with, and with others nothing is taken out.
+Everything else, and everything unusual about a call, is left to aiohttp: this is aiohttp's own connection,
+which takes some requests out of its queue. It relies on what is private in aiohttp, so it is used only with
+the versions that it was tested with, and with others no request is taken out.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from toto_aio.http.fast.connection import FastHandler
-from toto_aio.http.fast.path import FAST_PATH, FastPath, Served
+from toto_aio.http.fast.path import Served, plain_path
+from toto_aio.http.routes import ROUTES
+from toto_aio.http.service import SERVICE
 
-__all__ = ["FAST_PATH", "FastHandler", "FastPath", "protocols"]
+__all__ = ["FastHandler", "protocols"]
 
 logger = logging.getLogger(__name__)
 
 KNOWN = ("3.14.",)
-"""The versions of aiohttp that this was tried with."""
+"""The versions of aiohttp that it was tested with."""
 
 
 def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callable[[], RequestHandler]:
-    """What makes the protocol of each connection to the server of an app: aiohttp's own unless ``fast``."""
-    path = app[FAST_PATH]
+    """The factory of the protocols of connections to a running app: aiohttp's own unless ``fast``."""
+    service, routes = app[SERVICE], app[ROUTES]
     posts = {route for route in app.router.routes() if route.method in (hdrs.METH_POST, hdrs.METH_ANY)}
-    # Who looks at requests and responses gets aiohttp's, and a path that is somebody else's stays that.
-    if not fast or app.middlewares or set(app.on_response_prepare) - path.signals or posts - path.routes:
+    # What inspects requests and responses gets aiohttp's, and a path of somebody else's stays theirs.
+    others = app.middlewares or set(app.on_response_prepare) - service.context.signals or posts - routes.every
+    if not fast or others:
         return server
     if not aiohttp.__version__.startswith(KNOWN):
-        logger.warning("fast_path is off: it was never tried with aiohttp %s", aiohttp.__version__)
+        logger.warning("fast_path is off: it was never tested with aiohttp %s", aiohttp.__version__)
         return server
-    served = Served(app, server, path)
+    served = Served(app, server, service, routes, plain_path(routes.path))
     return lambda: FastHandler(served, server, loop=server._loop, **server._kwargs)

@@ -1,4 +1,4 @@
-"""A connection whose plain calls are answered here, and whose other requests aiohttp answers."""
+"""A connection that answers plain calls itself, and leaves other requests to aiohttp."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
+from toto_aio.http.clients import MAX_UNREAD
 from toto_aio.http.fast.path import Served
 from toto_aio.http.fast.request import FastRequest
-from toto_aio.http.response import UNREAD, WholeResponse
+from toto_aio.http.response import WholeResponse
 
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class FastHandler(RequestHandler):
-    """A connection. While a call runs it is busy for aiohttp too, which queues what comes meanwhile."""
+    """A connection. While a call runs, it is busy for aiohttp too, which queues what arrives meanwhile."""
 
     __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")
 
@@ -27,43 +28,43 @@ class FastHandler(RequestHandler):
         super().__init__(server, **options)
         self._served = served
         self._own_task: asyncio.Task[None] | None = None
-        self._request: FastRequest | None = None  # the last one, if it is a pattern for the next
-        self._is_between = True  # two requests, and not within one, is where the parser stands
-        self._late = b""  # what came while aiohttp was about to wait for it
+        self._request: FastRequest | None = None  # the last one, if the next can be compared with it
+        self._is_between = True  # the parser is between two requests, not within one
+        self._late = b""  # what arrived while aiohttp was about to wait for it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Begin the connection."""
         super().connection_made(transport)
         self._own_task = self._task_handler
-        # A request may be made when the client has left, and has these still.
+        # A request that is created after the client has left still has these.
         _ = self.peername, self.sockname, self.ssl_context
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End. What refers to this is let go, for it to be freed at once."""
+        """End the connection. References to it are dropped, so that it is freed immediately."""
         super().connection_lost(exc)
         self._request = self._own_task = None
         self._late = b""
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is known, or what aiohttp has read and is plain; leave the rest to aiohttp."""
+        """Answer a request that is known, or that aiohttp reads and is plain; leave others to aiohttp."""
         waiter, transport = self._waiter, self.transport
         if waiter is None or self._late or self._messages:
             self._wait_for_aiohttp(data)
             return
         if transport is None or self._close:
-            self._leave(data)  # it is about to end
+            self._leave(data)  # the connection is about to end
             return
-        if transport.get_write_buffer_size() > UNREAD:
-            self._leave(data)  # who does not read gets no more work done
+        if transport.get_write_buffer_size() > MAX_UNREAD:
+            self._leave(data)  # a client that doesn't read gets no more work done
             return
         request = self._request
-        self._waiter = None  # so that aiohttp may read, but does not begin
+        self._waiter = None  # so that aiohttp can read, but doesn't begin
         if request is not None:
             if len(data) == request.length and data[: request.body_at] == request.head:
-                # The parser has read these very bytes before, and says the same of them every time.
+                # The parser has read the very same bytes before, with a known result.
                 request.body = data[request.body_at :]
             else:
-                self._request = request = request.like(data, self._served.path.max_body_size)
+                self._request = request = request.like(data, self._served.service.max_body_size)
         if request is not None:
             self._request_count += 1
         else:
@@ -77,16 +78,16 @@ class FastHandler(RequestHandler):
         # An eager task may be done already.
         task = asyncio.Task(self._call(request, waiter), loop=self._loop, name="toto-aio call", **EAGER)
         if self._request_in_progress:
-            self._task_handler = task  # for whom aiohttp waits at the end, and whom it cancels
+            self._task_handler = task  # which aiohttp waits for at shutdown, and cancels
 
     def make_request(self, message: Any, path: str | None) -> web.Request:
-        """aiohttp's request of a message, with the match that the router would have found."""
+        """aiohttp's request for a message, with the match that the router would have found."""
         served, loop = self._served, self._loop
         payload = StreamReader(self, 1, loop=loop)
         payload.feed_eof()
         make: Any = served.server.request_factory
         request = make(message, payload, self, StreamWriter(self, loop), self._own_task)
-        route = served.path.root if path is None else served.path.below
+        route = served.routes.root if path is None else served.routes.below
         match = UrlMappingMatchInfo({} if path is None else {"path": path}, route)
         match.add_app(served.app)
         match.freeze()
@@ -96,10 +97,11 @@ class FastHandler(RequestHandler):
     def _wait_for_aiohttp(self, data: bytes) -> None:
         """Leave the data to aiohttp if it is busy with a request.
 
-        If it is about to wait for one, let it: who is fast would be answered the long way again and again.
+        If it is about to wait for one, let it: otherwise a fast client would be answered by the general path
+        again and again.
         """
         if not data:
-            self._leave(data)  # aiohttp tells itself to go on with what it has
+            self._leave(data)  # aiohttp tells itself to continue with what it has
         elif self._late:
             self._late += data
         elif self._request_in_progress or self._messages:
@@ -120,31 +122,31 @@ class FastHandler(RequestHandler):
         super().data_received(data)
 
     def _read(self, data: bytes) -> FastRequest | None:
-        """Let aiohttp read. The request, out of the queue again, if it is one to be answered here."""
+        """Let aiohttp read. Returns the request, taken out of its queue, if it is to be answered here."""
         was_between = self._is_between
         self._leave(data)
         if len(self._messages) != 1 or self._upgraded:
             return None
         message: Any = self._messages[0][0]
         payload = self._messages[0][1]
-        path = self._served.path
+        served = self._served
         if (
-            type(payload) is not StreamReader  # there is no body, or something is wrong
+            type(payload) is not StreamReader  # there is no body, or an error
             or not payload._eof
             or len(payload._buffer) != 1
-            or len(body := payload._buffer[0]) > path.max_body_size
+            or len(body := payload._buffer[0]) > served.service.max_body_size
             or message.method != hdrs.METH_POST
             or message.version != HttpVersion11
             or message.should_close
             or message.chunked
-            or (found := path.path.fullmatch(message.path)) is None
+            or (found := served.path.fullmatch(message.path)) is None
             or hdrs.EXPECT in message.headers
             or hdrs.UPGRADE in message.headers
             or hdrs.CONTENT_ENCODING in message.headers
         ):
             return None
         request = FastRequest(self, message, message.headers, found[1], None)
-        request.codec = path.codec(request)
+        request.codec = served.service.codec(request)
         if request.codec is None or self._parser is None:
             return None
         self._messages.clear()
@@ -158,11 +160,11 @@ class FastHandler(RequestHandler):
         return request
 
     async def _call(self, request: FastRequest, waiter: asyncio.Future[None]) -> None:
-        """Answer, and leave the connection to aiohttp's own task as if that had done it."""
+        """Respond, and leave the connection to aiohttp's own task as if that had responded."""
         body, request.body = request.body, b""
         stays = False
         try:
-            response = await self._served.path.answer(request, request.codec, body, request.path)
+            response = await self._served.service.post(request, request.codec, body, request.path)
             if type(response) is WholeResponse and self.transport is not None:
                 self.transport.write(response.whole)
                 stays = True
@@ -186,19 +188,19 @@ class FastHandler(RequestHandler):
                 if self._messages:
                     self._wait(waiter)
                 if request._request is not None:
-                    self._request = None  # a request of aiohttp's was made, for one call alone
+                    self._request = None  # a request of aiohttp's was created, for one call only
                 self._next_keepalive_close_time = close = self._loop.time() + self._keepalive_timeout
                 if self._keepalive_handle is None:
                     self._keepalive_handle = self._loop.call_at(close, self._process_keepalive)
 
     def _wait(self, waiter: asyncio.Future[None]) -> None:
-        """Let aiohttp's own task wait, or take what is there for it."""
+        """Let aiohttp's own task wait, or take what has arrived for it."""
         self._waiter = waiter
         if self._messages and not waiter.done():
             waiter.set_result(None)
 
     async def _finish(self, request: FastRequest, response: Any, failure: Exception | None = None) -> bool:
-        """Have aiohttp send another response, or the answer to a failure; whether the connection stays."""
+        """Have aiohttp send a response, or that of a failure; returns whether the connection stays open."""
 
         async def outcome(request: Any) -> Any:
             if failure is not None:

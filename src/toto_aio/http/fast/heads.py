@@ -1,7 +1,8 @@
-"""Heads of requests that follow one another on a connection: mostly the same, but for a few values.
+"""The heads of consecutive requests on a connection: mostly the same, except for a few values.
 
-What a head means does not change with the value of ``x-toto-hmac`` or ``User-Agent``. So a head of which
-aiohttp has read one that differs in nothing else need not be read again, which costs half of a short call.
+The meaning of a head doesn't depend on the value of ``x-toto-hmac`` or ``User-Agent``. If aiohttp has read a
+head that differs only in such values, the next one needn't be parsed again, which is half the cost of a short
+call.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from aiohttp import hdrs
 from multidict import CIMultiDictProxy, istr
 
 LONGEST = 4096
-"""Bytes of a head that is compared; half of what aiohttp lets a single header have."""
+"""The most bytes of a head that is compared; half of what aiohttp allows for a single header."""
 
 Changes = Mapping[istr, bytes]
-"""Headers, and their new values."""
+"""Headers with their new values."""
 
 
 def changes(
     lines: Sequence[bytes], headers: CIMultiDictProxy[str], others: Sequence[bytes]
 ) -> Changes | None:
-    """What is new in other lines, where aiohttp has read ``lines`` as these headers.
+    """The values that differ in other lines, where aiohttp has read ``lines`` as these headers.
 
-    None if they may mean something else, but for the value of Content-Length, which is the caller's to check.
+    None if the other lines may mean something else. The caller has to check the value of Content-Length.
     """
     if len(lines) != len(others):
         return None
@@ -38,7 +39,7 @@ def changes(
             if header is None or before[:start] != after[:start] or not _PLAIN.fullmatch(value):
                 return None
             if headers.getall(header, ()) != [before[start:].decode(errors="surrogateescape")]:
-                return None  # it stands there twice, or the line was read as something else
+                return None  # it is repeated, or the line was read as something else
             found[header] = value
     return found
 
@@ -60,17 +61,17 @@ STRUCTURE = frozenset(
         "Proxy-Connection",
     )
 )
-"""Headers that say how a request is to be read, or who is to read it."""
+"""Headers that determine how a request is to be read, or by whom."""
 
-# As aiohttp spells them, however they came.
+# As aiohttp spells them, however they arrived.
 _SPELLED = {str(header).lower(): header for header in vars(hdrs).values() if isinstance(header, istr)}
-_PLAIN = re.compile(rb"[!-~]+(?: [!-~]+)*")  # no other than these means the same to every parser
+_PLAIN = re.compile(rb"[!-~]+(?: [!-~]+)*")  # only these mean the same to every parser
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
 @lru_cache(maxsize=256)
 def _free(name: bytes) -> istr | None:
-    """The header of this name, whose value says nothing of how to read the request; else None."""
+    """The header of this name if its value doesn't matter for reading the request, else None."""
     if not _TOKEN.fullmatch(name) or name.decode().lower() in STRUCTURE:
         return None
     return _SPELLED.get(name.decode().lower(), istr(name.decode()))

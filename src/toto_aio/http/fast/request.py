@@ -1,4 +1,4 @@
-"""A request on the fast path: what the service looks at; aiohttp's request is made when it is asked for."""
+"""A request on the fast path: what the service reads; aiohttp's request is created when asked for."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from toto_aio.codecs import Codec
 from toto_aio.http.fast.heads import LONGEST, Changes, changes
 
 
-class Connection(Protocol):
-    """Where a request has come from."""
+class RequestSource(Protocol):
+    """The connection of a request."""
 
     transport: asyncio.Transport | None
 
     def make_request(self, message: Any, path: str | None) -> web.Request:
-        """aiohttp's request of a message to ``path`` below the root."""
+        """aiohttp's request for a message to ``path`` below the root."""
 
 
 class FastRequest:
-    """A ``View`` of a request. It serves for all whose head is the same, one after the other."""
+    """An ``HTTPRequest``. One serves for all whose head is the same, one after the other."""
 
     __slots__ = (
         "_changes",
@@ -46,7 +46,7 @@ class FastRequest:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: RequestSource,
         message: Any,
         headers: CIMultiDictProxy[str],
         path: str | None,
@@ -58,7 +58,7 @@ class FastRequest:
         self.codec = codec
         self.body = self.head = b""
         self.body_at = self.length = 0
-        """Bytes of the head, and with the body, when it can be the pattern for those that follow."""
+        """Bytes of the head, and of the whole, if the next requests can be compared with it."""
         self._lines: list[bytes] | None = None
         self._changes: Changes = {}
         self._told = message
@@ -66,7 +66,7 @@ class FastRequest:
         self._request: web.Request | None = None
 
     def like(self, data: bytes, max_body_size: int) -> FastRequest | None:
-        """The request that these bytes are, if that can be told by this one."""
+        """The request in these bytes, if comparing them with this one is enough to know."""
         at = data.find(b"\r\n\r\n") + 4
         size = len(data) - at
         if not 4 < at <= LONGEST or not 0 < size <= max_body_size:
@@ -108,7 +108,7 @@ class FastRequest:
         return self.web_request().remote
 
     def web_request(self) -> web.Request:
-        """aiohttp's request, as a method finds it: the body has been read."""
+        """aiohttp's request, with its body read."""
         if self._request is None:
             self._request = self._connection.make_request(self._message, self.path)
         return self._request
@@ -122,4 +122,4 @@ class FastRequest:
         return self._told
 
     def _cancel(self, exc: BaseException) -> None:
-        """aiohttp lets the reading of a body fail when a client leaves; this one has been read."""
+        """aiohttp makes reading the body fail when the client leaves; this one has been read."""

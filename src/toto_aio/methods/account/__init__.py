@@ -1,4 +1,4 @@
-"""Accounts: create one, log in and out, change it, see and end its sessions."""
+"""Accounts: create one, log in and out, change it, list and end its sessions."""
 
 from toto_aio.methods.account import create, login, logout, revoke, revoke_all, sessions, update
 

@@ -1,4 +1,4 @@
-"""Make an account and log in to it."""
+"""Create an account and log in to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toto_aio.invocation import requires
 
 @requires("user_id", "password")
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Make an account of ``user_id`` with ``password`` and log in; answers with the session."""
+    """Create the account ``user_id`` with ``password`` and log in; returns the session."""
     accounts = handler.connection.accounts
     values = account_values(parameters, accounts.fields)
     password = require_text("password", parameters["password"])

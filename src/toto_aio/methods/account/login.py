@@ -11,7 +11,7 @@ from toto_aio.invocation import requires
 
 @requires("user_id", "password")
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Log ``user_id`` in with ``password``; answers with a new session."""
-    user_id = require_text("user_id", parameters["user_id"])  # none would ask for an anonymous session
+    """Log ``user_id`` in with ``password``; returns a new session."""
+    user_id = require_text("user_id", parameters["user_id"])  # None would ask for an anonymous session
     session = await handler.create_session(user_id, parameters["password"])
     return session.describe()

@@ -9,5 +9,5 @@ from toto_aio.dispatch.handler import Handler
 
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """End the session of the caller, if there is one."""
-    await handler.caller.leave()
+    await handler.caller.log_out()
     return {"authenticated": False}

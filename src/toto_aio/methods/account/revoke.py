@@ -12,11 +12,11 @@ from toto_aio.invocation import authenticated, requires
 @authenticated
 @requires("handle")
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
-    """End the user's session with this ``handle``; false if there is no such one (any more)."""
+    """End the user's session with this ``handle``; false if it doesn't exist, or no longer does."""
     session = handler.session
     assert session is not None
     handle = require_text("handle", parameters["handle"])
     if handle == session.handle:
-        await handler.caller.leave()
+        await handler.caller.log_out()
         return {"revoked": True}
     return {"revoked": await handler.connection.sessions.end_one(session, handle)}

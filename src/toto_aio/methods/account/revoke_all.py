@@ -1,4 +1,4 @@
-"""End all of the caller's sessions but this one."""
+"""End all of the caller's sessions except this one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, int]:
-    """End the user's other sessions; how many there were."""
+    """End the user's other sessions; returns how many there were."""
     session = handler.session
     assert session is not None
     return {"revoked": await handler.connection.sessions.end_others(session)}

@@ -1,4 +1,4 @@
-"""The caller's sessions, so that they can find one that they do not know."""
+"""List the caller's sessions, so that they can find one that they don't recognise."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
-    """List the living sessions of the user, the oldest first, each with a ``handle`` for ``account.revoke``.
+    """List the user's active sessions, the oldest first, each with a ``handle`` for ``account.revoke``.
 
-    ``seen`` is when it was last renewed: to within a hundredth of its life-time, when it was last used.
+    ``seen`` is when a session was last renewed, which is when it was last used to within a hundredth of its
+    lifetime.
     """
     session = handler.session
     assert session is not None

@@ -12,7 +12,7 @@ from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Change the password from ``password`` to ``new_password``, or set other values, or both.
+    """Change the password from ``password`` to ``new_password``, or set custom fields, or both.
 
     A new password ends the other sessions of the user and gives this one a new id.
     """
@@ -27,7 +27,7 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
         if "password" not in parameters:
             raise InvalidParameters("Missing parameters: password")
         sessions = handler.connection.sessions
-        async with sessions.throttle.attempt(session.user_id, handler.address):
+        async with sessions.attempts.attempt(session.user_id, handler.address):
             await accounts.change_password(
                 session.user_id, parameters["password"], parameters["new_password"]
             )

@@ -1,1 +1,1 @@
-"""Accounts and sessions in SQL databases."""
+"""What the stores in SQL databases share."""

@@ -1,4 +1,4 @@
-"""How statements reach a database: what a database adds to the SQL that all share."""
+"""How statements reach a database: what a database adds to the shared SQL."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ Row = Sequence[Any]
 
 
 class DuplicateKeyError(Exception):
-    """A driver's word for a row that exists already."""
+    """A row with this key already exists."""
 
 
 Run = Callable[..., Awaitable[Sequence[Row]]]
-"""Sends a statement with its values and gives the rows that come back, if any."""
+"""Sends a statement with its values, and returns the rows that come back, if any."""
 
 
 class Driver(Protocol):
-    """How statements reach a database. Each raises ``Unavailable`` when it is out of reach."""
+    """Sends statements to a database. Raises ``Unavailable`` if the database is unreachable."""
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        """The rows of a query."""
+        """Return the rows of a query."""
 
     async def execute(self, statement: str, *values: Any) -> int:
-        """Run a statement; how many rows it matched. Raises ``DuplicateKeyError``."""
+        """Run a statement, and return how many rows it matched. Raises ``DuplicateKeyError``."""
 
     async def change(self, statement: str, *values: Any) -> Sequence[Row]:
-        """The rows that a statement returns of what it changed."""
+        """Run a statement, and return the rows that it returns of what it changed."""
 
     async def create_schema(self, migrate: Callable[[Run], Awaitable[None]]) -> None:
-        """Call ``migrate`` while no other process is at it, with what runs a statement."""
+        """Call ``migrate`` with a function that runs a statement, while no other process migrates."""
 
     async def close(self) -> None:
-        """Give back what the driver opened."""
+        """Close what the driver opened."""

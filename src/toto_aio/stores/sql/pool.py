@@ -1,111 +1,74 @@
-"""A store's connections to a database server, and how an operation is tried on one of them.
+"""A store's connections to a database server.
 
-Every wait has an end. A connection whose operation was cut off is closed and never lent again, so that
-nobody gets the answer to another's question.
+Every wait is limited. A connection whose operation was cut off is closed and not used again, so that no
+operation gets the result of another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import select
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from enum import Enum
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from toto_aio.exceptions import Unavailable
-from toto_aio.stores.sql.driver import DuplicateKeyError
+from toto_aio.stores.sql.connector import Connector
 from toto_aio.tasks import Tasks
 
 C = TypeVar("C")
-T = TypeVar("T")
 
 CONNECT_LIMIT = 2.0
-"""Seconds until a new connection must be there."""
+"""Seconds in which a connection must be made."""
 POOL_LIMIT = 1.0
 """Seconds that an operation waits for a connection while all are in use."""
-OPERATION_LIMIT = 5.0
-"""Seconds that an operation has in all."""
 CLOSE_LIMIT = 1.0
-"""Seconds that a connection has to be closed politely."""
-MIGRATION_LIMIT = 3600.0
-"""Seconds that a change of the schema has, with the wait for another process that is at it."""
+"""Seconds in which a connection can be closed gracefully."""
 IDLE_LIMIT = 300.0
-"""Seconds after which an idle connection is not trusted: a firewall may have forgotten it."""
-SIZE = 10
+"""Seconds after which an idle connection is not used again, as a firewall may have forgotten it."""
+MAX_SIZE = 10
 """The most connections of a pool."""
 
 
 class Use(NamedTuple):
-    """How many connections of a pool there are, and may be."""
+    """How many connections of a pool are in use and idle, and how many it may have."""
 
     used: int
     idle: int
     limit: int
 
 
-class Verdict(Enum):
-    """What the error of a driver means."""
+class ConnectionSource(Protocol[C]):
+    """Provides connections, each to one operation at a time."""
 
-    DUPLICATE = "the row exists already"
-    AGAIN = "the server undid the statement, which stood in another's way"
-    REFUSED = "the server answered that it cannot"
-    LOST = "the connection is of no use any more"
+    async def acquire(self) -> C:
+        """Return a connection that is alive."""
 
+    async def release(self, connection: C) -> None:
+        """Take back a connection that can be used again."""
 
-class Client(Protocol[C]):
-    """What a driver does with its connections."""
-
-    async def connect(self) -> C:
-        """A new connection."""
-
-    def is_alive(self, connection: C) -> bool:
-        """Whether the server still holds its end, without asking it."""
-
-    def judge(self, error: Exception) -> Verdict | None:
-        """What an error means; None if it is none of the database's."""
-
-    async def close(self, connection: C) -> None:
-        """Close a connection, and end what the server may still be doing for it."""
-
-    def abort(self, connection: C) -> None:
-        """Close a connection at once, whatever state it is in, or was closed already."""
-
-
-class Lender(Protocol[C]):
-    """Who lends connections, each to one operation at a time."""
-
-    async def take(self) -> C:
-        """A connection that is alive."""
-
-    async def give_back(self, connection: C) -> None:
-        """Take a connection back that can be lent again."""
-
-    def drop(self, connection: C, *, busy: bool) -> None:
-        """Take a connection back that cannot; ``busy``: the server may still be working for it."""
+    def discard(self, connection: C, *, busy: bool) -> None:
+        """Take back a connection that cannot be used again; ``busy``: the server may still work for it."""
 
     async def close(self) -> None:
-        """Close what the lender opened."""
+        """Close what the source opened."""
 
 
 class Pool(Generic[C]):
-    """Lends connections of its own, the one that was used last first."""
+    """Opens and keeps connections, and provides the one that was used last first."""
 
-    def __init__(self, client: Client[C]) -> None:
-        self._client = client
-        self._slots = asyncio.Semaphore(SIZE)
+    def __init__(self, connector: Connector[C]) -> None:
+        self._connector = connector
+        self._slots = asyncio.Semaphore(MAX_SIZE)
         self._idle: list[tuple[C, float]] = []
-        self._lent: set[C] = set()
+        self._in_use: set[C] = set()
         self._tasks = Tasks()
         self._is_closed = False
 
     @property
     def use(self) -> Use:
-        """Its connections now."""
-        return Use(len(self._lent), len(self._idle), SIZE)
+        """How many connections it has now."""
+        return Use(len(self._in_use), len(self._idle), MAX_SIZE)
 
-    async def take(self) -> C:
+    async def acquire(self) -> C:
         if self._slots.locked():
             async with asyncio.timeout(POOL_LIMIT):
                 await self._slots.acquire()
@@ -116,31 +79,31 @@ class Pool(Generic[C]):
         except BaseException:
             self._slots.release()
             raise
-        self._lent.add(connection)
+        self._in_use.add(connection)
         return connection
 
-    async def give_back(self, connection: C) -> None:
+    async def release(self, connection: C) -> None:
         self._take_back(connection)
         if self._is_closed:
-            self._client.abort(connection)
+            self._connector.abort(connection)
         else:
             self._idle.append((connection, asyncio.get_running_loop().time()))
 
-    def drop(self, connection: C, *, busy: bool) -> None:
+    def discard(self, connection: C, *, busy: bool) -> None:
         self._take_back(connection)
         if busy and not self._is_closed:
-            self._tasks.start(close(self._client, connection))
+            self._close_in_background(connection)
             return
-        self._client.abort(connection)
-        while self._idle:  # what broke one has most likely broken all
-            self._client.abort(self._idle.pop()[0])
+        self._connector.abort(connection)
+        while self._idle:  # what broke one connection has most likely broken all
+            self._connector.abort(self._idle.pop()[0])
 
     async def close(self) -> None:
         self._is_closed = True
-        for connection in self._lent:  # whose operations fail now
-            self._client.abort(connection)
+        for connection in self._in_use:  # their operations fail now
+            self._connector.abort(connection)
         for connection, _ in self._idle:
-            self._tasks.start(close(self._client, connection))
+            self._close_in_background(connection)
         self._idle.clear()
         await self._tasks.finish()
 
@@ -148,16 +111,16 @@ class Pool(Generic[C]):
         oldest = asyncio.get_running_loop().time() - IDLE_LIMIT
         while self._idle:
             connection, since = self._idle.pop()
-            if since > oldest and self._client.is_alive(connection):
+            if since > oldest and self._connector.is_alive(connection):
                 return connection
-            self._client.abort(connection)
+            self._connector.abort(connection)
         return None
 
     async def _connect(self) -> C:
         self._require_open()
-        connecting = self._tasks.start(self._open())
+        connecting = self._tasks.start(self._open(), "database connect")
         try:
-            # Nobody cuts a connection off that is being made: the drivers leave something open then.
+            # Cancelling the caller does not cancel the task: the drivers would leave something open.
             await asyncio.wait([connecting])
         except asyncio.CancelledError:
             connecting.add_done_callback(self._keep)
@@ -166,20 +129,20 @@ class Pool(Generic[C]):
 
     async def _open(self) -> C:
         async with asyncio.timeout(CONNECT_LIMIT):
-            connection = await self._client.connect()
+            connection = await self._connector.connect()
         try:
             self._require_open()
         except Unavailable:
-            self._client.abort(connection)
+            self._connector.abort(connection)
             raise
         return connection
 
     def _keep(self, connecting: asyncio.Task[C]) -> None:
-        """Lend to others what was made for somebody who has gone."""
+        """Keep a connection for others whose caller was cancelled while it was being made."""
         if connecting.cancelled() or connecting.exception():
             return
-        if self._is_closed or len(self._idle) + len(self._lent) >= SIZE:
-            self._client.abort(connecting.result())
+        if self._is_closed or len(self._idle) + len(self._in_use) >= MAX_SIZE:
+            self._connector.abort(connecting.result())
         else:
             self._idle.append((connecting.result(), asyncio.get_running_loop().time()))
 
@@ -188,78 +151,18 @@ class Pool(Generic[C]):
             raise Unavailable
 
     def _take_back(self, connection: C) -> None:
-        self._lent.discard(connection)
+        self._in_use.discard(connection)
         self._slots.release()
 
-
-class Operations(Generic[C]):
-    """Carries out operations on connections of a lender. Each raises ``Unavailable`` if it cannot."""
-
-    def __init__(self, client: Client[C], lender: Lender[C]) -> None:
-        self._client = client
-        self._lender = lender
-
-    async def run(
-        self, work: Callable[[C], Awaitable[T]], *, is_read: bool = False, limit: float | None = None
-    ) -> T:
-        """What ``work`` returns, within ``limit`` seconds. Raises ``DuplicateKeyError``.
-
-        A read whose connection is lost is tried once more; a write is not, as it may have been done.
-        """
-        try:
-            async with asyncio.timeout(OPERATION_LIMIT if limit is None else limit):
-                while True:
-                    try:
-                        connection = await self._lender.take()
-                    except Exception as exc:
-                        if self._client.judge(exc) is None:
-                            raise
-                        raise Unavailable from exc
-                    try:
-                        result = await work(connection)
-                    except Exception as exc:
-                        verdict = self._client.judge(exc)
-                        await self._take_back(connection, verdict)
-                        if verdict is Verdict.DUPLICATE:
-                            raise DuplicateKeyError from exc
-                        if verdict is None:
-                            raise
-                        if verdict is Verdict.REFUSED or (verdict is Verdict.LOST and not is_read):
-                            raise Unavailable from exc
-                        is_read = is_read and verdict is not Verdict.LOST
-                    except BaseException:
-                        self._lender.drop(connection, busy=True)
-                        raise
-                    else:
-                        await self._lender.give_back(connection)
-                        return result
-        except TimeoutError as exc:
-            raise Unavailable from exc
-
-    async def _take_back(self, connection: C, verdict: Verdict | None) -> None:
-        """Take a connection back after an error."""
-        if verdict is None or verdict is Verdict.LOST:
-            self._lender.drop(connection, busy=verdict is None)
-        else:
-            await self._lender.give_back(connection)
-        if verdict is Verdict.AGAIN:
-            await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311  # jitter, not a secret
+    def _close_in_background(self, connection: C) -> None:
+        self._tasks.start(close(self._connector, connection), "database close")
 
 
-async def close(client: Client[C], connection: C) -> None:
-    """Close a connection, politely if that is soon done."""
+async def close(connector: Connector[C], connection: C) -> None:
+    """Close a connection gracefully, or abort it after ``CLOSE_LIMIT`` seconds."""
     try:
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_LIMIT):
-                await client.close(connection)
+                await connector.close(connection)
     finally:
-        client.abort(connection)
-
-
-def has_hung_up(transport: Any) -> bool:
-    """Whether the other end has closed a connection, even if the event loop was not told yet."""
-    if transport is None or transport.is_closing():
-        return True
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0))
-    return bool(poll.poll(0))
+        connector.abort(connection)

@@ -1,4 +1,4 @@
-"""The tables of a database, and how one of an older version is brought to the newest."""
+"""The tables of a database, and their migration from older versions."""
 
 from __future__ import annotations
 
@@ -36,12 +36,17 @@ def _create_tables(d: Dialect) -> Sequence[str]:
 
 
 MIGRATIONS: tuple[Callable[[Dialect], Sequence[str]], ...] = (_create_tables,)
-"""Step n brings a database of version n to n + 1; a new one has version 0. A step may run twice if the
-server ends in the middle of it, so what it makes is made if it is missing."""
+"""Step n brings a database from version n to n + 1; a new database has version 0.
+
+A step may run twice if the server stops in the middle of it, so it creates only what is missing.
+"""
 
 
 async def create_schema(driver: Driver, dialect: Dialect) -> None:
-    """Bring a database to the newest version, whoever else is about to; ``SettingsError`` if it is newer."""
+    """Bring a database to the newest version, even if other processes do so at the same time.
+
+    Raises ``SettingsError`` if the database has a newer version than this code.
+    """
     if await _version(driver.fetch, dialect) < len(MIGRATIONS):
         await driver.create_schema(partial(_migrate, dialect))
 
@@ -63,7 +68,7 @@ async def _version(run: Run, dialect: Dialect) -> int:
     version = int(rows[0][0]) if rows else 0
     if version > len(MIGRATIONS):
         raise SettingsError(
-            f"database: its tables are of version {version} and this toto-aio knows up to {len(MIGRATIONS)}; "
-            "install the newer one again: pip install --upgrade toto-aio"
+            f"database: its tables are version {version}, and this toto-aio knows up to {len(MIGRATIONS)}; "
+            "install a newer one: pip install --upgrade toto-aio"
         )
     return version

@@ -1,8 +1,8 @@
-"""Accounts and sessions in an SQL database: every statement once, whatever the database.
+"""Accounts and sessions in an SQL database: every statement is written once, for all databases.
 
-A database adds a ``Driver`` that sends statements, and a ``Dialect`` that says how its SQL differs. A
-statement is written with ``?`` and stands alone: none needs a transaction, so that nothing is left
-open when a call is cancelled between two of them.
+A database adds a ``Driver``, which sends statements, and a ``Dialect``, which has what is specific to its
+SQL. Statements have ``?`` as the placeholder. None needs a transaction, so nothing is left open when a call
+is cancelled between two of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from toto_aio.codecs import encode_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
-from toto_aio.stores.coalesce import Merged
+from toto_aio.stores.coalesce import Coalescer
 from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import Driver, DuplicateKeyError, Row
 from toto_aio.stores.sql.pool import Pool
@@ -40,9 +40,9 @@ REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <
 
 
 class SQLStore:
-    """The contract of a store over a driver. ``db`` is what the driver offers to methods.
+    """The store over a driver. ``db`` is the driver's client or pool for methods.
 
-    ``pool`` has the store's own connections, if there are several.
+    ``pool`` has the store's own connections, if it opened any pool.
     """
 
     def __init__(self, driver: Driver, dialect: Dialect, db: Any, pool: Pool[Any] | None = None) -> None:
@@ -50,18 +50,18 @@ class SQLStore:
         self.pool = pool
         self._driver = driver
         self._dialect = dialect
-        self._sessions = Merged(self._read_sessions)
+        self._sessions = Coalescer(self._read_sessions)
         self._increment = dialect.increment()
         self._sweeps = dialect.sweeps()
 
-    async def prepare(self, where: str) -> None:
-        """Bring the database ``where`` to the newest version; if that fails the store is closed."""
+    async def prepare(self, name: str) -> None:
+        """Bring the tables of the database ``name`` to the newest version. If that fails, close the store."""
         try:
             await create_schema(self._driver, self._dialect)
         except BaseException as exc:
             await self.close()
             if isinstance(exc, Unavailable):
-                raise Unavailable(f"Cannot open the database {where}: {exc.__cause__ or exc}") from exc
+                raise Unavailable(f"Cannot open the database {name}: {exc.__cause__ or exc}") from exc
             raise
 
     async def close(self) -> None:
@@ -80,7 +80,7 @@ class SQLStore:
             raise UserIDExists from exc
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
-        for _ in range(100):  # another writer came first: look again
+        for _ in range(100):  # each time another writer comes first
             account = await self.get_account(user_id)
             if account is None:
                 return False
@@ -131,8 +131,8 @@ class SQLStore:
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         now = time.time()
-        ends = now + ttl
-        rows = await self._driver.change(self._increment, key, by, ends, by, now, now, ends)
+        expires = now + ttl
+        rows = await self._driver.change(self._increment, key, by, expires, by, now, now, expires)
         return int(rows[0][0])
 
     async def add_once(self, key: str, ttl: float) -> bool:

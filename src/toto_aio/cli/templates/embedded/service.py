@@ -1,11 +1,10 @@
-"""An aiohttp application, and in it the service of ``methods``."""
+"""An aiohttp application that embeds the service of ``methods``."""
 
 import logging
 import os
 from pathlib import Path
 
 from aiohttp import web
-
 from toto_aio import create_app
 from toto_aio.settings import read_settings
 
@@ -13,12 +12,12 @@ OPTIONS = Path(__file__).with_name("toto.toml")
 
 
 async def index(request):
-    """A page of the application itself."""
-    return web.Response(text="The application. The service: /api/service\n")
+    """Show a page of the application itself."""
+    return web.Response(text="The application. Its service is at /api/service\n")
 
 
 def make_application(settings, **options):
-    """The application, with the service below ``/api``."""
+    """Create the application, with the service below ``/api``."""
     application = web.Application()
     application.router.add_get("/", index)
     application.add_subapp("/api", create_app(settings, **options))
@@ -29,10 +28,10 @@ def main():
     """Serve until TERM or INT."""
     logging.basicConfig(level=logging.INFO)
     settings = read_settings({}, OPTIONS, os.environ)
-    place = {"host": settings.host, "port": settings.port}
+    address = {"host": settings.host, "port": settings.port}
     if settings.unix_socket:
-        place = {"path": settings.unix_socket}
-    web.run_app(make_application(settings), access_log=None, **place)
+        address = {"path": settings.unix_socket}
+    web.run_app(make_application(settings), access_log=None, **address)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page for the browser."""
+"""The page for browsers."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ PAGE = Path(__file__).with_name("page.html").read_bytes()
 @safe
 @raw_response
 async def invoke(handler, parameters):
-    """The page for the browser."""
+    """The page for browsers."""
     handler.response_type = "text/html"
     return PAGE

@@ -1,4 +1,4 @@
-"""What one says, the others hear."""
+"""Tests of the chat: everyone in a room receives what is said there."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ WORD = {"name": "Ada", "text": "hello"}
 
 
 async def test_by_socket(toto_serve):
-    """Who listens in a room hears what is said there, and nothing else."""
+    """A listener in a room receives what is said there, and nothing else."""
     client = await toto_serve()
     async with client.socket() as socket:
         assert await socket.call("listen", {"room": "hall"}) == "listening"

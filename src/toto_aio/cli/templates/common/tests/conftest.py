@@ -1,4 +1,4 @@
-"""What all tests have in common."""
+"""The fixtures of all tests."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture
 def toto_options():
-    """The options of the service; its database and its events are in memory for a test."""
+    """Use the options of the service; in tests its database and events are in memory."""
     return {"file": Path(__file__).parent.parent / "toto.toml"}

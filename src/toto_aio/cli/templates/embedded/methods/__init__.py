@@ -1,4 +1,4 @@
-"""The methods of project_name. Those of toto_aio that are imported here are served too."""
+"""The methods of project_name. Methods of toto_aio that are imported here are served too."""
 
 from toto_aio.methods import account
 

@@ -5,7 +5,7 @@ from toto_aio.invocation import authenticated
 
 @authenticated
 async def invoke(handler, parameters):
-    """Count the calls of this session, also when many come at once."""
+    """Count the calls of this session, even if many arrive at the same time."""
 
     def add_one(state):
         state["count"] = state.get("count", 0) + 1

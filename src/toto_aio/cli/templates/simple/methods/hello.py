@@ -6,5 +6,5 @@ from toto_aio.invocation import requires, safe
 @safe
 @requires("name")
 async def invoke(handler, parameters):
-    """Greet somebody by name."""
+    """Greet someone by name."""
     return {"hello": parameters["name"]}

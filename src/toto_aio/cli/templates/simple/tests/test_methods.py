@@ -1,28 +1,28 @@
-"""The methods, called as a client calls them, and in process."""
+"""Tests of the methods, called as a client calls them, and in process."""
 
 import asyncio
 
 import pytest
+from toto_aio import TotoException
 
 from methods import count, hello
-from toto_aio import TotoException
 
 
 async def test_hello(toto_call):
-    """It greets by name, and needs one."""
+    """It greets by name, and requires a name."""
     assert await toto_call(hello, {"name": "Ada"}) == {"hello": "Ada"}
     with pytest.raises(TotoException, match="Missing parameters: name"):
         await toto_call(hello)
 
 
 async def test_count(toto_call):
-    """Each call counts, also when many come at once."""
+    """Every call counts, even if many arrive at the same time."""
     calls = [toto_call(count, user_id="ada") for _ in range(10)]
     assert sorted(await asyncio.gather(*calls)) == list(range(1, 11))
 
 
 async def test_as_a_client(toto_serve):
-    """Each user has a counter; who is not logged in has none."""
+    """Each user has their own counter; without a login there is none."""
     ada = await toto_serve()
     assert await ada.get("hello", {"name": "Ada"}) == {"hello": "Ada"}
     with pytest.raises(TotoException, match="Not authorized"):

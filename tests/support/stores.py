@@ -1,4 +1,4 @@
-"""Every operation of a store, to see what each of them does when its database fails."""
+"""What the tests of stores share: sessions, and every operation, to run while a database fails."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from tests.stores.test_contract import make_session
 from tests.support.limits import WATCHDOG
 from toto_aio.exceptions import Unavailable
-from toto_aio.models import Account
+from toto_aio.models import Account, Session
 from toto_aio.stores import Store, open_store
 
+NOW = float(int(time.time()))
+LATER = NOW + 86400.5
 T = TypeVar("T")
+
+
+def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
+    """A session that is valid for a day, unless ``fields`` say otherwise."""
+    given = {"created": NOW, "expires": LATER, "state": b"state", **fields}
+    return Session(key, user_id, **given)
 
 
 @asynccontextmanager
@@ -29,7 +36,7 @@ async def opened(database: Any) -> AsyncIterator[Store]:
 
 
 def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Each operation, by its name."""
+    """Every operation, by its name."""
     now = time.time()
     return {
         "get_account": lambda: store.get_account("ada"),
@@ -48,8 +55,8 @@ def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
     }
 
 
-async def all_fail(store: Store) -> None:
-    """Each is unavailable, all at the same time, and none waits for a limit that a test has not shortened."""
+async def assert_all_unavailable(store: Store) -> None:
+    """Assert that all operations, at the same time, are unavailable, without a limit that is not short."""
     async with asyncio.timeout(WATCHDOG):
         outcomes = await asyncio.gather(
             *(operation() for operation in operations(store).values()), return_exceptions=True
@@ -58,12 +65,12 @@ async def all_fail(store: Store) -> None:
 
 
 async def serves_again(store: Store) -> None:
-    """It has to, without anybody's doing."""
+    """Wait until the store works again."""
     await once_available(lambda: store.add_account(Account(f"back {time.monotonic()}", None)))
 
 
 async def once_available(operation: Callable[[], Awaitable[T]]) -> T:
-    """What an operation returns when it is available again."""
+    """The result of an operation, repeated until it is available."""
     async with asyncio.timeout(WATCHDOG):
         while True:
             try:
@@ -73,7 +80,7 @@ async def once_available(operation: Callable[[], Awaitable[T]]) -> T:
 
 
 async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str]:
-    """Add accounts by eight at a time while the server is killed; the user ids that were acknowledged."""
+    """Add accounts, eight at a time, until the server is killed. Returns the acknowledged user ids."""
     acknowledged = []
 
     async def write(number: int) -> None:
@@ -85,7 +92,7 @@ async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str
             acknowledged.append(f"{number}.{n}")
 
     writers = [asyncio.create_task(write(number)) for number in range(8)]
-    while len(acknowledged) < 50:  # the server is to be killed in the midst of it
+    while len(acknowledged) < 50:  # kill the server in the middle of it
         await asyncio.sleep(0.01)
     await asyncio.to_thread(kill)
     await asyncio.wait(writers, timeout=WATCHDOG)
@@ -94,7 +101,7 @@ async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str
 
 
 async def cancelled_anywhere(store: Store, rounds: int) -> None:
-    """Cancel operations at random moments; whoever asks then gets what is theirs."""
+    """Cancel operations at random moments, and assert that later ones get their own results."""
     choose = random.Random(1)  # noqa: S311  # the same moments in every run
     keys = [f"k{n}" for n in range(20)]
     for key in keys:

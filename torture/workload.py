@@ -1,4 +1,4 @@
-"""Visitors of all kinds, who come to a service again and again and look at what they get."""
+"""All kinds of clients, which use a service repeatedly and check what they get."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PASSWORD = "correct horse battery"  # noqa: S105  # of accounts that live as lon
 ENCODINGS = ("json", "msgpack", "bson")
 BATCH = 50
 TELL_AGAIN = 0.02
-"""Seconds after which an event is sent again to who may not have waited for it yet."""
+"""Seconds until an event is sent again, in case a client was not yet waiting for it."""
 LEAVERS_SEND = (
     b'POST /service/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 17\r\n\r\n{"parameters":{}}',
     b"POST /service HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{",
@@ -62,13 +62,13 @@ LEAVERS_SEND = (
     b"\0 no HTTP at all\r\n\r\n",
     b"",
 )
-"""What is sent by those who then leave."""
+"""What is sent by clients that then disconnect."""
 
 
 async def call(client: Client, number: int) -> None:
-    """Calls in each encoding, one of them of no method, and now and then one that fails."""
+    """Calls in each encoding, one of them of an unknown method, and sometimes one that fails."""
     for encoding in ENCODINGS:
-        async with Client(client.url, encoding=encoding) as other:  # on a connection of its own
+        async with Client(client.url, encoding=encoding) as other:  # on its own connection
             for _ in range(5):
                 given = {"n": number, "text": "x" * random.randrange(2000)}  # noqa: S311  # no secret
                 expect(await other.call("echo", given), given)
@@ -78,11 +78,11 @@ async def call(client: Client, number: int) -> None:
         except TotoException as exc:
             expect(exc.code, code)
         else:
-            raise Failure(f"{method} was answered")
+            raise Failure(f"{method} succeeded")
 
 
 async def log_in(client: Client, number: int) -> None:
-    """A login, some work in the session, and its end; the account is made the first time."""
+    """A login, some work in the session, and a logout; the first time, the account is created."""
     user = client.another()
     name = f"user{number}"
     try:
@@ -95,14 +95,14 @@ async def log_in(client: Client, number: int) -> None:
 
 
 async def batch(client: Client, number: int) -> None:
-    """Many calls at once."""
+    """Many calls at the same time."""
     entry = {"method": "echo", "parameters": {"n": number}}
-    answers = await client.batch({str(id): entry for id in range(BATCH)})
-    expect(list(answers.values()), [{"n": number}] * BATCH)
+    responses = await client.batch({str(number): entry for number in range(BATCH)})
+    expect(list(responses.values()), [{"n": number}] * BATCH)
 
 
 async def talk(client: Client, number: int) -> None:
-    """A socket: calls, and an event of its own."""
+    """A socket: calls, and its own event."""
     async with client.socket() as socket:
         for n in range(5):
             expect(await socket.call("echo", {"n": n}), {"n": n})
@@ -115,7 +115,7 @@ async def talk(client: Client, number: int) -> None:
 
 
 async def wait(client: Client, number: int) -> None:
-    """A call that waits for an event, and others that send it until it was heard."""
+    """A call that waits for an event, and others that send it until it has arrived."""
     name = f"room {number}"
     waiting = asyncio.create_task(client.call("wait", {"name": name}), name="waiting")
     try:
@@ -129,7 +129,7 @@ async def wait(client: Client, number: int) -> None:
 
 
 async def leave(client: Client, number: int) -> None:
-    """Somebody who leaves without a word, in the middle of a call, a body, or nonsense."""
+    """A client that disconnects without notice, in the middle of a call, of a body, or after nonsense."""
     where = urlsplit(str(client.url))
     for sent in LEAVERS_SEND:
         _, writer = await asyncio.open_connection(where.hostname, where.port)
@@ -139,9 +139,9 @@ async def leave(client: Client, number: int) -> None:
 
 
 def expect(got: object, wanted: object) -> None:
-    """Raise ``Failure`` unless they are the same."""
+    """Raise ``Failure`` unless they are equal."""
     if got != wanted:
-        raise Failure(f"the answer was {got!r:.200}, and not {wanted!r:.200}")
+        raise Failure(f"the response was {got!r:.200}, and not {wanted!r:.200}")
 
 
 Visit = Callable[[Client, int], Awaitable[None]]
@@ -151,26 +151,26 @@ KINDS: dict[str, tuple[Visit, int, float]] = {
     "batches": (batch, 2, 0.1),
     "sockets": (talk, 4, 0.1),
     "events": (wait, 4, 0.1),
-    "leavers": (leave, 2, 0.2),
+    "disconnects": (leave, 2, 0.2),
 }
-"""What a visitor does, how many of them there are, and the seconds between two visits on average."""
+"""What a client does, how many clients do it, and the mean seconds between two uses."""
 
 
-class Crowd:
-    """Visitors of every kind, as long as the block lasts: ``async with Crowd(url, visits)``.
+class Workload:
+    """Clients of every kind, for the duration of the block: ``async with Workload(url, uses)``.
 
-    ``visits`` is told what was done. The end of the block raises what went wrong.
+    ``uses`` counts what was done. The end of the block raises what went wrong.
     """
 
-    def __init__(self, url: str, visits: Counter[str]) -> None:
+    def __init__(self, url: str, uses: Counter[str]) -> None:
         self._url = url
-        self._visits = visits
+        self._uses = uses
         self._over = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._client = await Client(self._url).__aenter__()
         self._tasks = [
-            asyncio.create_task(self._visitor(kind, number), name=f"{kind} {number}")
+            asyncio.create_task(self._run(kind, number), name=f"{kind} {number}")
             for kind, (_, count, _) in KINDS.items()
             for number in range(count)
         ]
@@ -184,11 +184,11 @@ class Crowd:
             if result is not None:
                 raise Failure(f"{task.get_name()}: {type(result).__name__}: {result}") from result
 
-    async def _visitor(self, kind: str, number: int) -> None:
-        visit, _, pause = KINDS[kind]
+    async def _run(self, kind: str, number: int) -> None:
+        use, _, pause = KINDS[kind]
         while not self._over.is_set():
-            await visit(self._client, number)
-            self._visits[kind] += 1
+            await use(self._client, number)
+            self._uses[kind] += 1
             try:
                 await asyncio.wait_for(self._over.wait(), random.uniform(0, 2 * pause))  # noqa: S311
             except TimeoutError:

@@ -1,0 +1,67 @@
+"""The record of a method: everything that is known about it, compiled once at start-up."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from toto_aio.invocation import Rules, rules_of
+from toto_aio.settings import SettingsError
+
+ASYNCHRONOUS_TIMEOUT = 600.0
+"""Seconds that an ``@asynchronous`` method may take to respond."""
+BUILT_IN_ACCOUNTS = "toto_aio.methods.account."
+"""The package of the account methods. GET never reaches them, as their parameters are secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """Everything that is known about a method.
+
+    ``timeout`` is in seconds. ``threaded``: the method is a plain ``def`` and runs in a thread.
+    ``post_only``: GET never reaches it, whatever the settings.
+    """
+
+    name: str
+    invoke: Callable[[Any, dict[str, Any]], Any]
+    rules: Rules
+    documentation: str
+    timeout: float
+    threaded: bool
+    post_only: bool
+    on_connection_close: Callable[[Any], Any] | None
+
+    def reachable_by_get(self, get_methods: str) -> bool:
+        """Whether GET may call the method under this setting of ``get_methods``."""
+        return self.rules.safe or (get_methods == "all" and not self.post_only)
+
+
+def compile_method(name: str, source: Any, method_timeout: float) -> Method:
+    """The record of the method in a module, or of a function.
+
+    Raises ``SettingsError`` for a function that can't be called as a method.
+    """
+    invoke = getattr(source, "invoke", source)
+    if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
+        raise SettingsError(f"{name}: write 'async def invoke(handler, parameters)', without yield")
+    rules = rules_of(invoke)
+    if rules.jsonp and rules.guard:
+        raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
+    limit = ASYNCHRONOUS_TIMEOUT if rules.asynchronous else method_timeout
+    return Method(
+        name=name,
+        invoke=invoke,
+        rules=rules,
+        documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
+        timeout=rules.timeout or limit,
+        # A plain wrapper of a coroutine function only creates the coroutine: that needs no thread.
+        threaded=not _is_coroutine_function(inspect.unwrap(invoke)),
+        post_only=getattr(invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS),
+        on_connection_close=getattr(source, "on_connection_close", None),
+    )
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

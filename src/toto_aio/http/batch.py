@@ -1,0 +1,85 @@
+"""Many calls in one request: ``{"batch": {id: call}}`` -> ``{"batch": {id: {"result" | "error"}}}``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from toto_aio.auth.caller import Caller
+from toto_aio.codecs import Codec
+from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
+from toto_aio.dispatch.dispatcher import Dispatch
+from toto_aio.exceptions import InvalidParameters
+from toto_aio.http.envelope import envelope, error_value
+from toto_aio.http.reply import HTTPReply
+from toto_aio.settings import Settings
+
+
+class Batches:
+    """Runs the batches of one app."""
+
+    def __init__(self, settings: Settings, dispatch: Dispatch) -> None:
+        self._limit = settings.batch_limit
+        self._concurrency = settings.batch_concurrency
+        self._debug = settings.debug
+        self._dispatch = dispatch
+
+    async def run(self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply) -> bytes:
+        """The body of the response to a batch.
+
+        Raises ``InvalidParameters`` (400) for what isn't a batch, or has too many calls.
+        """
+        if not isinstance(entries, dict):
+            raise InvalidParameters("A batch must be an object of calls.", status=400)
+        if len(entries) > self._limit:
+            raise InvalidParameters(f"A batch has at most {self._limit} calls.", status=400)
+        reply.alone = False
+        ids = sorted(entries)
+        outcomes: dict[str, Any] = dict.fromkeys(ids)
+        waiting = iter(ids)
+
+        async def work() -> None:
+            for call_id in waiting:
+                outcomes[call_id] = await self._outcome(codec, entries[call_id], caller, reply)
+
+        if self._concurrency == 1:
+            await work()
+        else:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency, len(ids))):
+                    group.create_task(work(), name="toto-aio batch")
+        try:
+            return codec.encode(envelope("batch", outcomes, caller))
+        except Exception:  # a result that can't be encoded is an error of its own call only
+            for call_id, outcome in outcomes.items():
+                outcomes[call_id] = self._encodable(codec, outcome, entries[call_id], reply)
+            return codec.encode(envelope("batch", outcomes, caller))
+
+    async def _outcome(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
+        """The result or the error of an entry."""
+        call = Call()
+        try:
+            if not isinstance(entry, dict):
+                raise InvalidParameters("A call must be an object.")
+            call = make_call(entry)
+            return {"result": await self._dispatch(call, caller, reply)}
+        except web.HTTPException:
+            exc: Exception = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")
+        except ClientDisconnectedError:
+            return {"result": None}  # nobody reads it
+        except Exception as error:
+            exc = error
+        return {"error": error_value(codec, exc, call, reply, debug=self._debug)}
+
+    def _encodable(
+        self, codec: Codec, outcome: dict[str, Any], entry: dict[str, Any], reply: HTTPReply
+    ) -> dict[str, Any]:
+        """An outcome, or the error that it can't be encoded."""
+        try:
+            codec.encode(outcome)
+        except Exception as exc:
+            call = make_call(entry)
+            return {"error": error_value(codec, exc, call, reply, debug=self._debug)}
+        return outcome

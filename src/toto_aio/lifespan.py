@@ -1,0 +1,222 @@
+"""What an app opens when it starts, in order, and closes when it ends, in the reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.throttle import Attempts, Throttle
+from toto_aio.brokers import open_broker
+from toto_aio.dispatch.deadlines import Deadlines
+from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
+from toto_aio.dispatch.method import Method
+from toto_aio.dispatch.runtime import Connection, Runtime
+from toto_aio.events.manager import EventManager
+from toto_aio.events.session_ends import SessionEnds
+from toto_aio.exceptions import Unavailable
+from toto_aio.http.authentication import Authenticator
+from toto_aio.http.drain import DRAIN
+from toto_aio.http.origins import Origins
+from toto_aio.http.reply import ReplyContext
+from toto_aio.http.service import SERVICE, Service
+from toto_aio.importer import load_function
+from toto_aio.monitoring.health import HEALTH, Health
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.tasks import cancel
+from toto_aio.websocket.connection import SocketContext
+from toto_aio.websocket.endpoint import SOCKETS, Sockets
+from toto_aio.websocket.session_watch import SessionWatch
+
+if TYPE_CHECKING:
+    from toto_aio.monitoring.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+SWEEP_INTERVAL = 60.0
+"""Seconds between two sweeps of expired sessions."""
+SWEEP_PAUSE = 0.05
+"""Seconds between two portions of a sweep, which belong to other work."""
+
+
+class Lifespan:
+    """Opens what a service needs while its app runs, and closes it. ``metrics`` is None if they are off."""
+
+    runtime: Runtime
+    """What the calls share, while the app runs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        methods: Mapping[str, Method],
+        origins: Origins,
+        context: ReplyContext,
+        metrics: Metrics | None,
+    ) -> None:
+        self._settings = settings
+        self._methods = methods
+        self._origins = origins
+        self._context = context
+        self._metrics = metrics
+        self._before = load_function("before_handler", settings.before_handler)
+        self._after = load_function("after_handler", settings.after_handler)
+        self._startup = load_function("startup_function", settings.startup_function)
+        self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
+        self._broker = open_broker(settings.events)
+
+    async def run(self, app: web.Application) -> AsyncIterator[None]:
+        """Open everything before the app serves, and close it after: for ``Application.cleanup_ctx``."""
+        async with AsyncExitStack() as stack:
+            database, sessions_in = await self._open_stores(stack)
+            events = await self._open_events(stack)
+            ends = SessionEnds(events) if self._settings.use_web_sockets else None
+            connection = self._connect(stack, database, sessions_in, ends)
+            threads = ThreadPoolExecutor(self._settings.threads, "toto-aio-method")
+            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            deadlines = Deadlines(asyncio.get_running_loop())
+            stack.callback(deadlines.close)
+            self.runtime = Runtime(connection, events, threads, deadlines)
+
+            dispatcher = self.dispatcher(self._methods)
+            stack.push_async_callback(self._context.close)
+            stack.push_async_callback(dispatcher.close)
+            self._dispatcher = dispatcher
+            dispatch = self._measured(dispatcher)
+            authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
+            app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context)
+            if ends is not None:
+                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends)
+
+            if self._startup is not None:
+                await finish(self._startup(connection=connection, application=app))
+            self._own(stack, _sweep(sessions_in), "sweep")
+            if self._metrics is not None:
+                self._own(stack, self._metrics.run(), "metrics")
+            app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
+            stack.push_async_callback(health.close)
+            yield
+
+    async def stop(self, app: web.Application) -> None:
+        """End calls that wait and close sockets, before the server waits for its connections."""
+        app[DRAIN].begun = True
+        await self._dispatcher.close()
+        if SOCKETS in app:
+            await app[SOCKETS].close()
+
+    def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
+        """Runs methods in the runtime of the app, as the service runs its own."""
+        return Dispatcher(
+            methods,
+            self.runtime,
+            get_methods=self._settings.get_methods,
+            slow_call=self._settings.slow_call,
+            before=self._before,
+            after=self._after,
+        )
+
+    async def _open_stores(self, stack: AsyncExitStack) -> tuple[Store, Store]:
+        """The database, and where sessions are: the same unless ``session_store`` says otherwise."""
+        database = sessions_in = await self._open_store(stack, self._settings.database, "database")
+        if self._settings.session_store is not None:
+            sessions_in = await self._open_store(stack, self._settings.session_store, "sessions")
+        return database, sessions_in
+
+    async def _open_store(self, stack: AsyncExitStack, url: Any, name: str) -> Store:
+        store = await open_store(url)
+        if store is not url:  # a store that was handed in belongs to whoever opened it
+            stack.push_async_callback(store.close)
+        return store if self._metrics is None else self._metrics.count_store(store, name)
+
+    async def _open_events(self, stack: AsyncExitStack) -> EventManager | None:
+        if self._broker is None:
+            if self._init_events is not None:
+                raise SettingsError("event_init_module: write events=memory://, they are off")
+            return None
+        events = EventManager(self._broker)
+        await events.start()
+        stack.push_async_callback(events.close)
+        if self._metrics is not None:
+            self._metrics.watch_events(events)
+        if self._init_events is not None:
+            await finish(self._init_events(events))
+        return events
+
+    def _connect(
+        self, stack: AsyncExitStack, database: Store, sessions_in: Store, ends: SessionEnds | None
+    ) -> Connection:
+        """The accounts and sessions over their stores."""
+        settings = self._settings
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        accounts = Accounts(
+            database,
+            passwords,
+            fields=settings.account_fields,
+            password_min_length=settings.password_min_length,
+        )
+        attempts: Attempts = Throttle(sessions_in, settings.login_attempts)
+        if self._metrics is not None:
+            attempts = self._metrics.count_attempts(attempts)
+        scheme = self._context.scheme
+        sessions = Sessions(
+            sessions_in,
+            accounts,
+            settings,
+            attempts=attempts,
+            keyed=scheme is not None and scheme.keyed,
+            on_end=None if ends is None else ends.announce,
+        )
+        return Connection(database.db, accounts, sessions)
+
+    def _measured(self, dispatcher: Dispatcher) -> Dispatch:
+        return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)
+
+    def _open_sockets(
+        self,
+        stack: AsyncExitStack,
+        dispatch: Dispatch,
+        authenticator: Authenticator,
+        ends: SessionEnds,
+    ) -> Sockets:
+        settings, context = self._settings, self._context
+        shared = SocketContext(dispatch, authenticator, self.runtime.events, context.stalled, settings.debug)
+        sockets = Sockets(settings, shared, self._origins, context.proxies, context.drain)
+        watch = SessionWatch(sockets.open, authenticator.sessions.store)
+        ends.listen(watch.session_ended)
+        self._own(stack, watch.run(), "sockets")
+        if self._metrics is not None:
+            self._metrics.watch_sockets(sockets)
+        return sockets
+
+    def _own(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a task until the app ends."""
+        stack.push_async_callback(cancel, asyncio.create_task(work, name=f"toto-aio {name}"))
+
+
+LIFESPAN = web.AppKey("toto_aio_lifespan", Lifespan)
+"""The key of an app for its lifespan."""
+
+
+async def _sweep(store: SessionStore) -> None:
+    """Drop expired sessions periodically, in one of the processes that share the store."""
+    while True:
+        try:
+            if await store.add_once("sweep", SWEEP_INTERVAL / 2):
+                dropped = 1
+                while dropped:
+                    dropped = await store.sweep()
+                    await asyncio.sleep(SWEEP_PAUSE)
+        except Unavailable as exc:
+            logger.warning("expired sessions could not be dropped: %s", exc.__cause__ or exc)
+        except Exception:
+            logger.exception("expired sessions could not be dropped; trying again in %d s", SWEEP_INTERVAL)
+        await asyncio.sleep(SWEEP_INTERVAL)

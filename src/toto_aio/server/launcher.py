@@ -1,0 +1,135 @@
+"""Decides what this process does for a command: serve by itself, as a worker, or as a master of workers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import toto_aio
+from toto_aio.app import create_app
+from toto_aio.exceptions import Unavailable
+from toto_aio.importer import import_from_here
+from toto_aio.server import background
+from toto_aio.server.channel import WorkerChannel, inherited_channel
+from toto_aio.server.listeners import bind_addresses, listen
+from toto_aio.server.logs import configure_logs
+from toto_aio.server.master import Master
+from toto_aio.server.pidfile import AlreadyRunning, Pidfile
+from toto_aio.server.program import require_pidfd
+from toto_aio.server.serve import serve_until_shutdown
+from toto_aio.server.worker import StartError
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.sources import Sources
+
+
+def launch(command: str, settings: Settings, sources: Sources) -> None:
+    """Run a command; a restart reads the settings again from ``sources``.
+
+    If the start fails, the process ends with one line, or with the traceback of the module that could not be
+    imported.
+    """
+    try:
+        if (channel := inherited_channel()) is not None:
+            _serve_as_worker(settings, channel)
+        elif command == "serve" and settings.processes == 1 and not settings.autoreload:
+            _serve_in_this_process(settings)
+        else:
+            require_pidfd()
+            if (descriptor := background.inherited_descriptor()) is not None:
+                _serve_in_background(settings, sources, descriptor)
+            elif command in background.COMMANDS:
+                sys.exit(background.COMMANDS[command](settings))
+            else:
+                _serve_as_master(settings, sources, _announce)
+    except (SettingsError, StartError, AlreadyRunning) as exc:
+        sys.exit(f"toto-aio: {exc}")
+    except Unavailable as exc:
+        sys.exit(f"toto-aio: {exc.value}")
+
+
+def _serve_in_this_process(settings: Settings) -> None:
+    _prepare(settings)
+    app = create_app(
+        settings
+    )  # before listening: a service whose methods cannot be imported takes no connection
+    (address,) = bind_addresses(settings, 1)
+    listener = listen(address)
+    state = {"addresses": [listener.url(settings.root)], "processes": 1, "failure": None}
+    try:
+        serve_until_shutdown(settings, app, listener.sockets, partial(_announce, state))
+    finally:
+        listener.close()
+
+
+def _serve_as_worker(settings: Settings, channel: WorkerChannel) -> None:
+    """Serve on the master's sockets; the master shows why a worker does not start."""
+    _prepare(settings)
+    try:
+        app = create_app(settings)
+        serve_until_shutdown(
+            settings, app, channel.sockets, channel.report_ready, channel.report_draining, channel.socket
+        )
+    except (SettingsError, Unavailable) as exc:
+        channel.report_failure(str(exc.value if isinstance(exc, Unavailable) else exc))
+        sys.exit(1)
+    except Exception as exc:
+        if channel.is_ready:
+            raise
+        channel.report_failure(f"the service does not start\n{_user_traceback(exc)}")
+        sys.exit(1)
+
+
+def _user_traceback(exc: Exception) -> str:
+    """The traceback without the lines that show how toto_aio came to import the code that failed."""
+    report = traceback.TracebackException.from_exception(exc)
+    ours = (os.path.dirname(toto_aio.__file__), os.path.dirname(importlib.__file__), "<frozen importlib")
+    theirs = [line for line in report.stack if not line.filename.startswith(ours)]
+    report.stack = traceback.StackSummary.from_list(theirs)
+    return "".join(report.format())
+
+
+def _serve_as_master(
+    settings: Settings, sources: Sources, on_change: Callable[[Mapping[str, Any]], None]
+) -> None:
+    _prepare(settings)
+    asyncio.run(Master(settings, sources, on_change).run())
+
+
+def _serve_in_background(settings: Settings, sources: Sources, descriptor: int) -> None:
+    """Serve with a master, even if there is only one process: the master is what restarts it."""
+    # Anyone who finds the pidfile may request a restart, and an unhandled HUP ends the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    os.set_inheritable(descriptor, False)
+    with open(descriptor, "w") as started, closing(Pidfile(Path(settings.pidfile))) as pidfile:
+
+        def publish(state: Mapping[str, Any]) -> None:
+            pidfile.write_state(state)
+            _announce(state)
+            if not started.closed:
+                started.write(", ".join(state["addresses"]))
+                started.close()
+
+        _serve_as_master(settings, sources, publish)
+
+
+def _prepare(settings: Settings) -> None:
+    configure_logs(settings.log_format)
+    import_from_here()
+
+
+def _announce(state: Mapping[str, Any]) -> None:
+    """Print the addresses, unless a restart has failed."""
+    if state["failure"] is None:
+        number = state["processes"]
+        processes = f" with {number} processes" if number > 1 else ""
+        with suppress(OSError):  # the terminal or program that started us may be closed
+            print(f"Serving on {', '.join(state['addresses'])}{processes}", file=sys.stderr, flush=True)

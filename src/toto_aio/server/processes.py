@@ -1,0 +1,27 @@
+"""How many processes serve, and what several of them must share."""
+
+from __future__ import annotations
+
+import os
+
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.urls import scheme_of
+
+
+def count_processes(settings: Settings) -> int:
+    """The number of processes that serve: one for each CPU if the setting is 0."""
+    return settings.processes or len(os.sched_getaffinity(0))
+
+
+def require_shared_stores(settings: Settings) -> None:
+    """Raise ``SettingsError`` for a database that the processes would not share."""
+    for name in ("database", "session_store"):
+        if scheme_of(getattr(settings, name)) == "memory":
+            raise SettingsError(
+                f"{name}: each process would have a memory:// of its own: write sqlite:///toto.db"
+            )
+
+
+def has_local_events(settings: Settings) -> bool:
+    """Whether an event reaches only the process that sends it."""
+    return scheme_of(settings.events) == "memory"

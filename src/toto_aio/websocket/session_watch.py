@@ -1,0 +1,69 @@
+"""Closes the sockets whose sessions have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+
+from toto_aio.stores import SessionStore
+from toto_aio.websocket.connection import Socket
+
+logger = logging.getLogger(__name__)
+
+POLL_INTERVAL = 1.0
+"""Seconds between two checks for expired sessions."""
+LOOKUP_INTERVAL = 30.0
+"""Seconds between two look-ups of every session, in case no event has announced its end."""
+LOOKUPS = 16
+"""Sessions that are looked up at the same time."""
+
+
+class SessionWatch:
+    """Watches the sessions of open sockets. Sessions that end are announced to ``session_ended``."""
+
+    def __init__(self, sockets: Collection[Socket], store: SessionStore) -> None:
+        self._sockets = sockets
+        self._store = store
+
+    async def session_ended(self, end: dict[str, str]) -> None:
+        """Close the sockets of the session ``key``, or of those of ``user_id`` except the one to ``keep``."""
+        for socket in tuple(self._sockets):
+            session = socket.session
+            if session is None:
+                continue
+            key = session.record.key
+            if key == end.get("key") or (session.user_id == end.get("user_id") and key != end.get("keep")):
+                socket.session_ended()
+
+    async def run(self) -> None:
+        """Close the sockets whose sessions have expired, or have ended without an announcement."""
+        turn = asyncio.Semaphore(LOOKUPS)
+        due = time.monotonic() + LOOKUP_INTERVAL
+        while True:
+            await asyncio.sleep(POLL_INTERVAL)
+            everyone = time.monotonic() >= due
+            if everyone:
+                due = time.monotonic() + LOOKUP_INTERVAL
+            now = time.time()
+            lookups = [
+                self._look_up(socket, turn)
+                for socket in tuple(self._sockets)
+                if socket.session is not None and (everyone or socket.session.expires <= now)
+            ]
+            await asyncio.gather(*lookups)
+
+    async def _look_up(self, socket: Socket, turn: asyncio.Semaphore) -> None:
+        session = socket.session
+        assert session is not None
+        try:
+            async with turn:
+                record = await self._store.get_session(session.record.key)
+        except Exception:
+            logger.debug("the session of a socket could not be looked up", exc_info=True)
+            return
+        if record is None and socket.session is session:
+            socket.session_ended()
+        elif record is not None:
+            session.record.expires = record.expires
