@@ -1,4 +1,4 @@
-"""Importing the package imports no driver, and no file is too long. pyproject.toml has the floors."""
+"""The house: importing the package imports no driver. Import-linter holds the floors, in pyproject.toml."""
 
 from __future__ import annotations
 

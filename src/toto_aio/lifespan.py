@@ -24,7 +24,6 @@ from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
 from toto_aio.exceptions import Unavailable
 from toto_aio.http.authentication import Authenticator
-from toto_aio.http.drain import DRAIN
 from toto_aio.http.origins import Origins
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
@@ -107,7 +106,7 @@ class Lifespan:
 
     async def stop(self, app: web.Application) -> None:
         """End calls that wait and close sockets, before the server waits for its connections."""
-        app[DRAIN].begun = True
+        self._context.drain.begin()
         await self._dispatcher.close()
         if SOCKETS in app:
             await app[SOCKETS].close()

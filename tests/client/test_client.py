@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer, unused_port
 import toto_aio.methods
 from tests.support import ROOT
 from toto_aio import Handler, TotoException, create_app
-from toto_aio.client import Client, SessionCredentials, UnreadableAnswerError
+from toto_aio.client import Client, SessionCredentials, UnreadableResponseError
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidHMAC,
@@ -238,7 +238,7 @@ async def test_bytes_of_a_method_s_own(signing: str) -> None:
         await client.create_account("ada", PASSWORD)
         answer = await client.fetch("picture")
         assert (answer.status, answer.content_type, answer.body) == (200, "image/png", b"\x89PNG")
-        with pytest.raises(UnreadableAnswerError, match="fetch"):
+        with pytest.raises(UnreadableResponseError, match="fetch"):
             await client.call("picture")
         away = await client.fetch("elsewhere")
         assert (away.status, away.headers["Location"]) == (302, "http://other.example/")
@@ -374,7 +374,7 @@ async def test_what_is_no_service(status: int, content_type: str, body: bytes) -
     app = web.Application()
     app.router.add_post("/service/{path:.*}", answer)
     async with TestServer(app) as server, Client(server.make_url("/service")) as client:
-        with pytest.raises(UnreadableAnswerError):
+        with pytest.raises(UnreadableResponseError):
             await client.call("hello")
 
 
@@ -387,7 +387,7 @@ async def test_a_batch_that_is_not_answered() -> None:
     app = web.Application()
     app.router.add_post("/service", answer)
     async with TestServer(app) as server, Client(server.make_url("/service/")) as client:
-        with pytest.raises(UnreadableAnswerError):
+        with pytest.raises(UnreadableResponseError):
             await client.batch({"a": {"method": "hello"}})
 
 

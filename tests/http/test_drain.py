@@ -31,7 +31,7 @@ class Draining:
 
     async def run(self, limit: float = PATIENCE) -> None:
         """Drain. By default it is over long before its limit."""
-        self.drain.begun = True
+        self.drain.begin()
         async with asyncio.timeout(WATCHDOG):
             await self.drain.wait(self.server, limit)
 

@@ -1,7 +1,7 @@
 """A client of a service, for programs in Python: calls over HTTP and WebSockets, with a user's session."""
 
 from toto_aio.client.client import Client
-from toto_aio.client.protocol import Response, SessionCredentials, UnreadableAnswerError
+from toto_aio.client.protocol import Response, SessionCredentials, UnreadableResponseError
 from toto_aio.client.socket import ClientSocket
 
-__all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableAnswerError"]
+__all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableResponseError"]

@@ -23,7 +23,7 @@ from toto_aio.client.protocol import (
     Request,
     Response,
     SessionCredentials,
-    UnreadableAnswerError,
+    UnreadableResponseError,
     codec_named,
     compose,
     error_of,
@@ -34,7 +34,7 @@ from toto_aio.client.protocol import (
 from toto_aio.client.socket import ClientSocket, open_socket
 from toto_aio.signing import SCHEMES
 
-__all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableAnswerError"]
+__all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableResponseError"]
 
 
 class Client:
@@ -211,9 +211,9 @@ def _result(response: Response) -> Any:
 
 
 def _member(response: Response, name: str) -> Any:
-    """A required member of a response. Raises ``UnreadableAnswerError``."""
+    """A required member of a response. Raises ``UnreadableResponseError``."""
     if response.message is None or name not in response.message:
-        raise UnreadableAnswerError(
+        raise UnreadableResponseError(
             f"The response has no {name}: {response.status} {response.content_type}, {response.body[:80]!r}; "
             "use client.fetch for a raw response"
         )

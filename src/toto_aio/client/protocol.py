@@ -25,7 +25,7 @@ from toto_aio.exceptions import CodedException, InvalidResponseHMAC, TooManyAtte
 from toto_aio.signing import SCHEMES, SignedRequest, Signer, hmac_sha1, hmac_sha256, request_message
 
 
-class UnreadableAnswerError(aiohttp.ClientError):
+class UnreadableResponseError(aiohttp.ClientError):
     """The response is not one of a service: it is a proxy's page, or the raw response of a method."""
 
 
@@ -84,7 +84,7 @@ class Response:
 
     @property
     def session(self) -> SessionCredentials | None:
-        """The session in the response, or None. Raises ``UnreadableAnswerError``."""
+        """The session in the response, or None. Raises ``UnreadableResponseError``."""
         shown = None if self.message is None else self.message.get("session")
         return None if shown is None else read_session(shown)
 
@@ -161,14 +161,14 @@ def verify(request: Request, response: Response, named: Collection[Any] = ()) ->
 def result_or_error(entry: Any) -> Any:
     """The result of a call in a batch, or its exception, which is returned and not raised."""
     if not isinstance(entry, dict) or not ("result" in entry or "error" in entry):
-        raise UnreadableAnswerError(f"The service responds to a call of the batch with {entry!r}")
+        raise UnreadableResponseError(f"The service responds to a call of the batch with {entry!r}")
     return error_of(entry["error"]) if "error" in entry else entry["result"]
 
 
 def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoException:
     """The exception for an error in a response, of the class for its code if there is one."""
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):
-        raise UnreadableAnswerError(f"The service responds with an error without a code: {error!r}")
+        raise UnreadableResponseError(f"The service responds with an error without a code: {error!r}")
     code, value = error["code"], error.get("value")
     kind = _ERRORS.get(code)
     exc = TotoException(code, value) if kind is None else kind(value)
@@ -179,13 +179,13 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
 
 
 def read_session(shown: Any) -> SessionCredentials:
-    """The session in a response. Raises ``UnreadableAnswerError``."""
+    """The session in a response. Raises ``UnreadableResponseError``."""
     try:
         session = msgspec.convert(shown, SessionCredentials)
         base64.b64decode(session.key)
         return session
     except ValueError as exc:
-        raise UnreadableAnswerError(f"The service responds with an invalid session: {exc}") from exc
+        raise UnreadableResponseError(f"The service responds with an invalid session: {exc}") from exc
 
 
 def _sign_body(request: SignedRequest, signer: Signer) -> bytes | None:

@@ -26,6 +26,10 @@ class Drain:
     def __init__(self) -> None:
         self._lasting = 0
 
+    def begin(self) -> None:
+        """Have each further response close its connection."""
+        self.begun = True
+
     @contextmanager
     def lasting(self) -> Iterator[None]:
         """Surrounds a connection that a drain must not wait for, as it stays until it is closed."""

@@ -13,7 +13,7 @@ def own_path(settings: Settings, methods: Collection[str], option: str, path: st
 
     Raises ``SettingsError`` for what isn't a path, and for one that hides a method from calls by URL.
     """
-    root = f"/{settings.root.strip('/')}".rstrip("/")
+    root = normal_path("root", settings.root, "/service")
     normal = normal_path(option, path, "/health, or off")
     if not normal:
         raise SettingsError(f"{option}: write a path such as /health, or off, not {path!r}")

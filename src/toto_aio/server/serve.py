@@ -70,7 +70,7 @@ async def _serve(
         gc.freeze()
         on_ready()
         await shutdown.requested.wait()
-        app[DRAIN].begun = True
+        app[DRAIN].begin()
         await acceptor.close()
         on_draining()
         await app[DRAIN].wait(runner.server, 0 if shutdown.is_fast else drain_limit)

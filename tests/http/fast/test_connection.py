@@ -555,7 +555,7 @@ async def test_drain(answered: list[bytes]) -> None:
             assert b"Connection" not in await reader.read(1000)
         clients[0][1].write(call("slow"))
         await begun.wait()
-        drain.begun = True
+        drain.begin()
         waiting = asyncio.create_task(drain.wait(runner._server, PATIENCE))
         await asyncio.sleep(0)
         may_end.set()
