@@ -29,7 +29,7 @@ class Inbox:
 
     async def take(self, count: int) -> list[bytes]:
         """The next ``count`` payloads, in the order of arrival."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             return [await self.payloads.get() for _ in range(count)]
 
     async def stays_empty(self) -> bool:
@@ -179,7 +179,7 @@ async def test_events_between_two_tasks(broker: Broker) -> None:
 
     await broker.start(Receiver(deliver))
     await broker.publish(b"question", broadcast=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         assert await answered == b"answer"
     await asyncio.gather(*tasks)
 
