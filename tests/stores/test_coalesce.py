@@ -52,7 +52,8 @@ async def test_reads_during_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ("a", "a", "b", "c", "d"):
         asking.append(asyncio.create_task(coalescer.get(key)))
         await asyncio.sleep(0.001)
-    assert table.asked == [["a"], ["a"]] and MAX_QUERIES == 2
+    assert table.asked == [["a"], ["a"]]
+    assert MAX_QUERIES == 2
     table.may_answer.set()
     assert await asyncio.gather(*asking) == ["A", "A", "B", "C", "D"]
     assert table.asked == [["a"], ["a"], ["b", "c", "d"]]

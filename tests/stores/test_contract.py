@@ -156,7 +156,8 @@ async def test_an_update_compares_byte_for_byte(store: Store) -> None:
         await store.add_account(Account(user_id, None))
     assert await store.update_account("AbC", {"n": 1}) is True
     assert await store.update_account("ABC", {"n": 2}) is False
-    values = [account.values for id in ("abc", "AbC", "abc ") if (account := await store.get_account(id))]
+    accounts = [await store.get_account(user_id) for user_id in ("abc", "AbC", "abc ")]
+    values = [account.values for account in accounts if account is not None]
     assert values == [{}, {"n": 1}, {}]
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,10 @@ async def test_session_ids_are_not_in_the_file(tmp_path: Path) -> None:
         during = files(tmp_path)
     passwords.close()
     after = files(tmp_path)
-    assert b"somebody" in during["toto.db-wal"] and b"somebody" in after["toto.db"]
+    assert b"somebody" in during["toto.db-wal"]
+    assert b"somebody" in after["toto.db"]
     for content in (*during.values(), *after.values()):
-        assert not [id for id in ids if id in content]
+        assert not [session_id for session_id in ids if session_id in content]
 
 
 # The URL
@@ -443,10 +444,8 @@ async def test_operations_cancelled_anywhere(tmp_path: Path) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            try:
+            with suppress(UserIDExists):
                 await store.add_account(Account(user_id, "hash", {"n": 1}))
-            except UserIDExists:
-                pass
             assert await store.get_account(user_id) == Account(user_id, "hash", {"n": 1})
             assert await store.update_account("ada", {"last": steps}) is True
             read = await store.get_session(session.key)

@@ -237,4 +237,5 @@ async def test_no_server(own_server: tuple[str, Server], own_url: str) -> None:
         own_server[1].start()
     assert "Cannot open the database" in str(error.value)
     assert str(own_server[1].port) in str(error.value)
-    assert "p@ss" not in traceback_of(error.value) and "p%40ss" not in traceback_of(error.value)
+    assert "p@ss" not in traceback_of(error.value)
+    assert "p%40ss" not in traceback_of(error.value)

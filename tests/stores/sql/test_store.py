@@ -26,6 +26,7 @@ async def test_the_longest_keys(new_url: str) -> None:
             await store.add_account(Account(longest + last, None, {"n": n}))
             await store.add_session(replace(session(last), user_id=longest + last))
         account = await store.get_account(longest + "b")
-        assert account is not None and account.values == {"n": 1}
+        assert account is not None
+        assert account.values == {"n": 1}
         assert [found.key for found in await store.list_sessions(longest + "b")] == ["b"]
         assert [await store.increment("🦊" * 499 + last, 60) for last in "aab"] == [1, 2, 1]
