@@ -7,11 +7,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+from tests.support.limits import WATCHDOG
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account, Session
 from toto_aio.stores import Store, open_store
+
+T = TypeVar("T")
 
 NOW = float(int(time.time()))
 LATER = NOW + 86400.5
@@ -53,23 +56,29 @@ def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
     }
 
 
-async def assert_all_unavailable(store: Store, limit: float) -> None:
-    """Assert that all operations, at the same time, are unavailable within the limit and a quarter second."""
-    start = time.monotonic()
-    outcomes = await asyncio.gather(
-        *(operation() for operation in operations(store).values()), return_exceptions=True
-    )
+async def assert_all_unavailable(store: Store) -> None:
+    """Assert that all operations, at the same time, are unavailable.
+
+    None may wait for a limit that the test has not shortened.
+    """
+    async with asyncio.timeout(WATCHDOG):
+        outcomes = await asyncio.gather(
+            *(operation() for operation in operations(store).values()), return_exceptions=True
+        )
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * len(outcomes)
-    assert time.monotonic() - start < limit + 0.25
 
 
-async def serves_again(store: Store, limit: float = 1) -> None:
-    """Wait until the store works again, for ``limit`` seconds at most."""
-    async with asyncio.timeout(limit):
+async def serves_again(store: Store) -> None:
+    """Wait until the store works again, with nothing restarted."""
+    await once_available(lambda: store.add_account(Account(f"back {time.monotonic()}", None)))
+
+
+async def once_available(operation: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an operation until it is available, and return its result."""
+    async with asyncio.timeout(WATCHDOG):
         while True:
             try:
-                await store.add_account(Account(f"back {time.monotonic()}", None))
-                return
+                return await operation()
             except Unavailable:
                 await asyncio.sleep(0.02)
 
@@ -90,7 +99,7 @@ async def write_until_killed(store: Store, kill: Callable[[], None]) -> list[str
     while len(acknowledged) < 50:  # kill the server in the middle of it
         await asyncio.sleep(0.01)
     await asyncio.to_thread(kill)
-    await asyncio.wait(writers, timeout=10)
+    await asyncio.wait(writers, timeout=WATCHDOG)
     assert all(writer.done() for writer in writers)
     return acknowledged
 
