@@ -17,6 +17,7 @@ import aiosqlite
 import argon2
 import pytest
 
+from tests.support.limits import WATCHDOG, limits
 from tests.support.service import Serve
 from toto_aio import Handler
 from toto_aio.auth.accounts import Accounts
@@ -65,7 +66,7 @@ async def ended(threads: set[threading.Thread]) -> None:
     """Wait for threads to end, except asyncio's own, which wait for work."""
     for thread in threads:
         if not thread.name.startswith("asyncio"):
-            await asyncio.to_thread(thread.join, 10)
+            await asyncio.to_thread(thread.join, WATCHDOG)
             assert not thread.is_alive()
 
 
@@ -316,22 +317,21 @@ async def test_a_write_waits_for_a_lock(tmp_path: Path) -> None:
             write = asyncio.create_task(store.add_account(Account("ada", "hash")))
             assert await asyncio.wait({write}, timeout=0.2) == (set(), {write})
             other.execute("COMMIT")
-            await asyncio.wait_for(write, 5)
+            await asyncio.wait_for(write, WATCHDOG)
         assert await store.get_account("ada") == Account("ada", "hash")
 
 
-async def test_a_lock_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lock_that_stays(tmp_path: Path) -> None:
     """After the busy timeout each write is unavailable; once the lock is released, nothing is lost."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.2)
     async with opened(tmp_path / "toto.db") as store:
         session = make_session("k")
         await store.add_account(Account("ada", "hash"))
         await store.add_session(session)
-        with locked(tmp_path / "toto.db"):
+        with locked(tmp_path / "toto.db"), limits(sqlite, BUSY_TIMEOUT=0.2):
             start = time.monotonic()
             with pytest.raises(Unavailable):
-                await store.add_account(Account("eve", "hash"))
-            assert 0.15 < time.monotonic() - start < 2
+                await asyncio.wait_for(store.add_account(Account("eve", "hash")), WATCHDOG)
+            assert time.monotonic() - start > 0.15  # it has waited
             for write in (
                 store.update_account("ada", {"n": 1}),
                 store.add_session(make_session("other")),
@@ -354,7 +354,7 @@ async def test_reads_continue_while_another_program_writes(tmp_path: Path) -> No
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", "hash"))
         with locked(tmp_path / "toto.db"):
-            assert await asyncio.wait_for(store.get_account("ada"), 1) == Account("ada", "hash")
+            assert await asyncio.wait_for(store.get_account("ada"), WATCHDOG) == Account("ada", "hash")
 
 
 async def test_reads_continue_while_a_write_waits(tmp_path: Path) -> None:
@@ -365,26 +365,22 @@ async def test_reads_continue_while_a_write_waits(tmp_path: Path) -> None:
             write = asyncio.create_task(store.update_account("ada", {"n": 1}))
             await asyncio.wait({write}, timeout=0.1)
             read = asyncio.create_task(store.get_account("ada"))
-            done, _ = await asyncio.wait({read}, timeout=1)
+            done, _ = await asyncio.wait({read}, timeout=WATCHDOG)
             other.execute("COMMIT")
             assert await write is True
             await read
             assert done == {read}
 
 
-async def test_writes_that_wait_together_end_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_writes_that_wait_together_end_together(tmp_path: Path) -> None:
     """Each write has the busy timeout, not the sum of those before it: every wait is limited."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.3)
+    count = 3 * int(WATCHDOG / 0.4)  # one after the other, they would take three times as long as they may
     async with opened(tmp_path / "toto.db") as store:
-        with locked(tmp_path / "toto.db"):
-            start = time.monotonic()
-            writes = (store.add_session(make_session(f"k{n}")) for n in range(8))
-            outcomes = await asyncio.gather(*writes, return_exceptions=True)
-            taken = time.monotonic() - start
-        assert [type(outcome) for outcome in outcomes] == [Unavailable] * 8
-        assert taken < 4 * 0.3
+        with locked(tmp_path / "toto.db"), limits(sqlite, BUSY_TIMEOUT=0.4):
+            async with asyncio.timeout(WATCHDOG):
+                writes = (store.add_session(make_session(f"k{n}")) for n in range(count))
+                outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Unavailable] * count
 
 
 async def test_opening_waits_for_a_lock(tmp_path: Path) -> None:
@@ -395,19 +391,18 @@ async def test_opening_waits_for_a_lock(tmp_path: Path) -> None:
         opening = asyncio.create_task(open_store(f"sqlite:///{tmp_path}/toto.db"))
         assert await asyncio.wait({opening}, timeout=0.2) == (set(), {opening})
         other.execute("COMMIT")
-        store = await asyncio.wait_for(opening, 5)
+        store = await asyncio.wait_for(opening, WATCHDOG)
     await store.add_account(Account("ada", None))
     await store.close()
 
 
-async def test_opening_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_opening_gives_up(tmp_path: Path) -> None:
     """A file that stays locked is unavailable after the busy timeout."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.2)
     with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Unavailable) as error:
-            await asyncio.wait_for(open_store(f"sqlite:///{tmp_path}/toto.db"), 5)
+        with limits(sqlite, BUSY_TIMEOUT=0.2), pytest.raises(Unavailable) as error:
+            await asyncio.wait_for(open_store(f"sqlite:///{tmp_path}/toto.db"), WATCHDOG)
     assert str(tmp_path / "toto.db") in error.value.value
 
 
@@ -421,7 +416,7 @@ async def test_a_cancelled_write_leaves_the_store_usable(tmp_path: Path) -> None
             write = asyncio.create_task(store.add_account(Account("ada", "hash")))
             await asyncio.wait({write}, timeout=0.1)
             write.cancel()
-            assert await asyncio.wait({write}, timeout=1) == ({write}, set())
+            assert await asyncio.wait({write}, timeout=WATCHDOG) == ({write}, set())
             assert write.cancelled()
             other.execute("COMMIT")
         await store.add_account(Account("eve", "hash"))
@@ -484,9 +479,9 @@ async def test_close_ends_the_threads(tmp_path: Path) -> None:
         await store.add_account(Account("ada", None))
         during = set(threading.enumerate()) - before
         assert during
-        await asyncio.wait_for(store.close(), 5)
+        await asyncio.wait_for(store.close(), WATCHDOG)
         await ended(during)
-        await asyncio.wait_for(store.close(), 5)
+        await asyncio.wait_for(store.close(), WATCHDOG)
 
 
 async def test_close_after_an_author_closed_db(tmp_path: Path) -> None:
@@ -494,7 +489,7 @@ async def test_close_after_an_author_closed_db(tmp_path: Path) -> None:
     async with opened(tmp_path / "toto.db") as store:
         await store.db.close()
         await store.add_account(Account("ada", None))
-        await asyncio.wait_for(store.close(), 5)
+        await asyncio.wait_for(store.close(), WATCHDOG)
 
 
 async def test_closing_while_operations_are_in_progress(tmp_path: Path) -> None:
@@ -502,8 +497,8 @@ async def test_closing_while_operations_are_in_progress(tmp_path: Path) -> None:
     async with opened(tmp_path / "toto.db") as store:
         writes = [asyncio.create_task(store.add_session(make_session(f"k{n}"))) for n in range(20)]
         await asyncio.sleep(0)
-        await asyncio.wait_for(store.close(), 5)
-        await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 5)
+        await asyncio.wait_for(store.close(), WATCHDOG)
+        await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), WATCHDOG)
 
 
 # The connection for methods
