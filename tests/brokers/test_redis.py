@@ -180,7 +180,7 @@ async def test_an_event_that_nobody_takes_leaves_nothing(url: str) -> None:
         await process.send(broadcast=False)
         [key] = await connected.keys()
         assert key.startswith(b"toto:claim:")
-        assert 50 < await connected.ttl(key) <= 60
+        assert 0 < await connected.ttl(key) <= 60
 
 
 async def test_two_connections_under_load(url: str) -> None:
