@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.limits import WATCHDOG
 from tests.support.service import shown
 from toto_aio.brokers import BROKERS, Broker, Receiver, open_broker
 from toto_aio.exceptions import Unavailable
@@ -29,7 +30,7 @@ class Inbox:
 
     async def take(self, count: int) -> list[bytes]:
         """The next ``count`` payloads, in the order of arrival."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WATCHDOG):
             return [await self.payloads.get() for _ in range(count)]
 
     async def stays_empty(self) -> bool:
@@ -179,7 +180,7 @@ async def test_events_between_two_tasks(broker: Broker) -> None:
 
     await broker.start(Receiver(deliver))
     await broker.publish(b"question", broadcast=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WATCHDOG):
         assert await answered == b"answer"
     await asyncio.gather(*tasks)
 

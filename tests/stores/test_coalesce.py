@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from tests.support.limits import PATIENCE
+from tests.support.limits import WATCHDOG
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores import coalesce
 from toto_aio.stores.coalesce import MAX_KEYS, MAX_QUERIES, MAX_WAIT, Coalescer
@@ -44,7 +44,7 @@ async def test_concurrent_reads_share_a_query() -> None:
 
 async def test_reads_during_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to ``MAX_QUERIES`` queries run at the same time; further reads then share one."""
-    monkeypatch.setattr(coalesce, "MAX_WAIT", PATIENCE)
+    monkeypatch.setattr(coalesce, "MAX_WAIT", 60)
     table = Table()
     table.may_answer.clear()
     coalescer = Coalescer(table.read)
@@ -67,7 +67,9 @@ async def test_reads_during_slow_queries() -> None:
     asking = []
     for key in ("a", "b", "c", "d"):
         asking.append(asyncio.create_task(coalescer.get(key)))
-        await asyncio.sleep(2 * MAX_WAIT)
+        async with asyncio.timeout(WATCHDOG):
+            while len(table.asked) < len(asking):
+                await asyncio.sleep(MAX_WAIT / 10)
     assert table.asked == [["a"], ["b"], ["c"], ["d"]]
     table.may_answer.set()
     assert await asyncio.gather(*asking) == ["A", "B", "C", "D"]
@@ -137,7 +139,7 @@ async def test_finish_waits_for_queries() -> None:
     assert table.asked == [["a"], ["b"], ["c"]]
     assert not finishing.done()
     table.may_answer.set()
-    await asyncio.wait_for(finishing, 20)
+    await asyncio.wait_for(finishing, WATCHDOG)
     assert await asyncio.gather(*asking) == ["A", "B", "C"]
 
 

@@ -247,13 +247,13 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
     monkeypatch.setattr(mongodb, "POOL_LIMIT", 0.2)
     async with opened(url) as store:
 
-        def asking(count: int) -> list[asyncio.Task[Any]]:
+        def read(count: int) -> list[asyncio.Task[Any]]:
             return [asyncio.create_task(store.get_account("ada")) for _ in range(count)]
 
-        await asyncio.gather(*asking(2))
+        await asyncio.gather(*read(2))
         own_server.freeze()
         try:
-            holders = asking(2)
+            holders = read(2)
             await asyncio.sleep(0.05)
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(store.get_account("ada"), WATCHDOG)
@@ -267,7 +267,7 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
 
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
-    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)  # of the driver, too
+    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)  # the driver's, too, when the store is opened
     async with opened(url) as store:
         await once_available(lambda: store.add_session(make_session("kept", "eve")))
         own_server.freeze()

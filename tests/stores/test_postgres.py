@@ -230,7 +230,8 @@ async def test_cancelled_operations_on_a_ready_pool(url: str) -> None:
             for write in writes:
                 write.cancel()
             await asyncio.wait(writes)
-            found = await asyncio.wait_for(asyncio.gather(*(store.get_session("k") for _ in range(5))), 20)
+            reads = asyncio.gather(*(store.get_session("k") for _ in range(5)))
+            found = await asyncio.wait_for(reads, WATCHDOG)
             assert found == [session("k")] * 5
         assert await store.save_session(session("k")) is True
         await store.close()
@@ -242,7 +243,11 @@ async def test_a_ready_pool_on_a_server_that_restarts() -> None:
         async with asyncpg.create_pool(postgresql.url(server), min_size=0, max_size=5) as ready:
             store = await open_store(ready)
             await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
-            with frozen(server), limits(operations, OPERATION_LIMIT=0.3), limits(pool, CLOSE_LIMIT=0.2):
+            with (
+                frozen(server),
+                limits(operations, OPERATION_LIMIT=0.3),
+                limits(pool, CLOSE_LIMIT=0.2),
+            ):
                 await asyncio.gather(*(assert_unavailable(store.get_account("ada")) for _ in range(5)))
             await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
             server.stop()

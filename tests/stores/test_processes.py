@@ -12,6 +12,7 @@ from pathlib import Path
 import argon2
 import pytest
 
+from tests.support.limits import patience_of_a_process
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
@@ -34,7 +35,7 @@ from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 
 url, number, *arguments = sys.argv[1:]
-
+{patience}
 
 def say(*words):
     print(*words, flush=True)
@@ -64,7 +65,8 @@ async def processes(
 ) -> AsyncIterator[list[Process]]:
     """``count`` processes that run ``body`` and have reached ``wait_for_start``; killed at the end."""
     script = tmp_path / "script.py"
-    script.write_text(PRELUDE.format(body="\n    ".join(body.strip().splitlines())))
+    lines = body.strip().splitlines()
+    script.write_text(PRELUDE.format(body="\n    ".join(lines), patience=patience_of_a_process(url)))
     command = [sys.executable, "-W", "error", str(script), url]
     started: list[Process] = []
     try:

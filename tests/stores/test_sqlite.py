@@ -66,7 +66,7 @@ async def ended(threads: set[threading.Thread]) -> None:
     """Wait for threads to end, except asyncio's own, which wait for work."""
     for thread in threads:
         if not thread.name.startswith("asyncio"):
-            await asyncio.to_thread(thread.join, 10)
+            await asyncio.to_thread(thread.join, WATCHDOG)
             assert not thread.is_alive()
 
 
@@ -318,7 +318,7 @@ async def test_a_write_waits_for_a_lock(tmp_path: Path) -> None:
             write = asyncio.create_task(store.add_account(Account("ada", "hash")))
             assert await asyncio.wait({write}, timeout=0.2) == (set(), {write})
             other.execute("COMMIT")
-            await asyncio.wait_for(write, 20)
+            await asyncio.wait_for(write, WATCHDOG)
         assert await store.get_account("ada") == Account("ada", "hash")
 
 
@@ -355,7 +355,7 @@ async def test_reads_continue_while_another_program_writes(tmp_path: Path) -> No
     async with opened(tmp_path / "toto.db") as store:
         await store.add_account(Account("ada", "hash"))
         with locked(tmp_path / "toto.db"):
-            assert await asyncio.wait_for(store.get_account("ada"), 20) == Account("ada", "hash")
+            assert await asyncio.wait_for(store.get_account("ada"), WATCHDOG) == Account("ada", "hash")
 
 
 async def test_reads_continue_while_a_write_waits(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ async def test_reads_continue_while_a_write_waits(tmp_path: Path) -> None:
 
 async def test_writes_that_wait_together_end_together(tmp_path: Path) -> None:
     """Each write has the busy timeout, not the sum of those before it: every wait is limited."""
-    count = 3 * int(WATCHDOG / 0.4)  # which would take three times as long as there is, one after the other
+    count = 3 * int(WATCHDOG / 0.4)  # one after the other, they would take three times as long as they may
     async with opened(tmp_path / "toto.db") as store:
         with locked(tmp_path / "toto.db"), limits(sqlite, BUSY_TIMEOUT=0.4):
             async with asyncio.timeout(WATCHDOG):
@@ -392,19 +392,18 @@ async def test_opening_waits_for_a_lock(tmp_path: Path) -> None:
         opening = asyncio.create_task(open_store(f"sqlite:///{tmp_path}/toto.db"))
         assert await asyncio.wait({opening}, timeout=0.2) == (set(), {opening})
         other.execute("COMMIT")
-        store = await asyncio.wait_for(opening, 20)
+        store = await asyncio.wait_for(opening, WATCHDOG)
     await store.add_account(Account("ada", None))
     await store.close()
 
 
-async def test_opening_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_opening_gives_up(tmp_path: Path) -> None:
     """A file that stays locked is unavailable after the busy timeout."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.2)
     with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Unavailable) as error:
-            await asyncio.wait_for(open_store(f"sqlite:///{tmp_path}/toto.db"), 20)
+        with limits(sqlite, BUSY_TIMEOUT=0.2), pytest.raises(Unavailable) as error:
+            await asyncio.wait_for(open_store(f"sqlite:///{tmp_path}/toto.db"), WATCHDOG)
     assert str(tmp_path / "toto.db") in error.value.value
 
 
@@ -479,9 +478,9 @@ async def test_close_ends_the_threads(tmp_path: Path) -> None:
         await store.add_account(Account("ada", None))
         during = set(threading.enumerate()) - before
         assert during
-        await asyncio.wait_for(store.close(), 20)
+        await asyncio.wait_for(store.close(), WATCHDOG)
         await ended(during)
-        await asyncio.wait_for(store.close(), 20)
+        await asyncio.wait_for(store.close(), WATCHDOG)
 
 
 async def test_close_after_an_author_closed_db(tmp_path: Path) -> None:
@@ -489,7 +488,7 @@ async def test_close_after_an_author_closed_db(tmp_path: Path) -> None:
     async with opened(tmp_path / "toto.db") as store:
         await store.db.close()
         await store.add_account(Account("ada", None))
-        await asyncio.wait_for(store.close(), 20)
+        await asyncio.wait_for(store.close(), WATCHDOG)
 
 
 async def test_closing_while_operations_are_in_progress(tmp_path: Path) -> None:
@@ -497,8 +496,8 @@ async def test_closing_while_operations_are_in_progress(tmp_path: Path) -> None:
     async with opened(tmp_path / "toto.db") as store:
         writes = [asyncio.create_task(store.add_session(make_session(f"k{n}"))) for n in range(20)]
         await asyncio.sleep(0)
-        await asyncio.wait_for(store.close(), 20)
-        await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 20)
+        await asyncio.wait_for(store.close(), WATCHDOG)
+        await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), WATCHDOG)
 
 
 # The connection for methods

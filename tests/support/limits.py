@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
+from toto_aio.stores import STORES
+
 WATCHDOG = 20.0
 """Seconds after which a test that waits has failed. What it waits for takes a moment."""
 PATIENCE = 60.0
 """Seconds of a limit that no test reaches, busy as the machine may be. More than the watchdog has."""
 
 DEFAULTS: dict[str, dict[str, float]] = {
+    "toto_aio.auth.sessions": {"SAVE_LIMIT": 5.0},
     "toto_aio.redis_connection": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0},
     "toto_aio.brokers.redis": {"PUBLISH_LIMIT": 5.0},
     "toto_aio.stores.mongodb": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0, "POOL_LIMIT": 1.0},
@@ -49,3 +52,14 @@ def patience() -> Iterator[dict[str, dict[str, float]]]:
             found[name] = {limit: getattr(module, limit) for limit in values}
             stack.enter_context(limits(module, **dict.fromkeys(values, PATIENCE)))
         yield found
+
+
+def patience_of_a_process(url: str) -> str:
+    """The Python code by which another process, which uses the store at ``url``, gets the same limits."""
+    return f"""
+import importlib, sys
+importlib.import_module({STORES[url.partition("://")[0]].partition(":")[0]!r})
+for name, limits in {DEFAULTS!r}.items():
+    for limit in limits if name in sys.modules else ():
+        setattr(sys.modules[name], limit, {PATIENCE})
+"""

@@ -79,7 +79,7 @@ def session(key: str, state: bytes = b"state") -> Session:
 
 
 async def assert_unavailable(operation: Awaitable[Any]) -> None:
-    """Assert that an operation is unavailable, before any limit that is not shortened."""
+    """Assert that an operation is unavailable, and waits for no limit that the test has not shortened."""
     async with asyncio.timeout(WATCHDOG):
         with pytest.raises(Unavailable):
             await operation

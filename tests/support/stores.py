@@ -14,9 +14,10 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account, Session
 from toto_aio.stores import Store, open_store
 
+T = TypeVar("T")
+
 NOW = float(int(time.time()))
 LATER = NOW + 86400.5
-T = TypeVar("T")
 
 
 def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
@@ -56,7 +57,10 @@ def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
 
 
 async def assert_all_unavailable(store: Store) -> None:
-    """Assert that all operations, at the same time, are unavailable, without a limit that is not short."""
+    """Assert that all operations, at the same time, are unavailable.
+
+    None may wait for a limit that the test has not shortened.
+    """
     async with asyncio.timeout(WATCHDOG):
         outcomes = await asyncio.gather(
             *(operation() for operation in operations(store).values()), return_exceptions=True
@@ -65,12 +69,12 @@ async def assert_all_unavailable(store: Store) -> None:
 
 
 async def serves_again(store: Store) -> None:
-    """Wait until the store works again."""
+    """Wait until the store works again, with nothing restarted."""
     await once_available(lambda: store.add_account(Account(f"back {time.monotonic()}", None)))
 
 
 async def once_available(operation: Callable[[], Awaitable[T]]) -> T:
-    """The result of an operation, repeated until it is available."""
+    """Repeat an operation until it is available, and return its result."""
     async with asyncio.timeout(WATCHDOG):
         while True:
             try:

@@ -48,14 +48,18 @@ def own_url(own_server: tuple[str, Server]) -> str:
 
 
 async def test_a_frozen_server(own_server: tuple[str, Server], own_url: str) -> None:
-    """Each operation is unavailable within its limit, and works again as soon as the server does."""
+    """Each operation is unavailable within its limit, and works again when the server does."""
     async with opened(own_url) as store:
         await store.add_session(session("k"))
         await asyncio.gather(*(store.get_account("ada") for _ in range(10)))
-        short = limits(pool, CONNECT_LIMIT=0.3, CLOSE_LIMIT=0.2)
-        with frozen(own_server[1]), limits(operations, OPERATION_LIMIT=0.4), short:
+        with (
+            frozen(own_server[1]),
+            limits(operations, OPERATION_LIMIT=0.4),
+            limits(pool, CONNECT_LIMIT=0.3, CLOSE_LIMIT=0.2),
+        ):
             for _ in range(2):  # on connections that were open, and on new ones
-                await asyncio.gather(*(assert_unavailable(call()) for _, call in every_operation(store)[:10]))
+                calls = (assert_unavailable(call()) for _, call in every_operation(store)[:10])
+                await asyncio.gather(*calls)
         async with asyncio.timeout(WATCHDOG):
             assert await store.get_session("k") is not None
             await store.add_session(session("new"))
@@ -158,7 +162,7 @@ async def _nobody_waits(store: Store) -> None:
         query = """SELECT count(*) FROM information_schema.processlist
             WHERE command IN ('Query', 'Execute') AND id <> CONNECTION_ID()"""
     async with asyncio.timeout(WATCHDOG):
-        while await run(store, query) != [(0,)]:
+        while await run(store, query) != [(0,)]:  # the server does not report it
             await asyncio.sleep(0.02)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.limits import patience_of_a_process
 from tests.support.sql_stores import opened, run
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
@@ -88,7 +89,7 @@ async def main():
 print("ready", flush=True)
 asyncio.run(main())
 """
-    command = [sys.executable, "-W", "error", "-c", body, new_url]
+    command = [sys.executable, "-W", "error", "-c", patience_of_a_process(new_url) + body, new_url]
     started = [
         await asyncio.create_subprocess_exec(*command, str(n), stdin=PIPE, stdout=PIPE, stderr=PIPE)
         for n in range(4)
