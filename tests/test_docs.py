@@ -6,6 +6,7 @@ import base64
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,6 +126,15 @@ def test_the_map_of_the_architecture() -> None:
     nested = {source / "methods" / "account"}  # a group of methods
     named = [f"{path.relative_to(source)}/" for path in packages - nested - {source}]
     assert sorted(rows) == sorted([*named, *(path.name for path in source.glob("*.py"))])
+
+
+def test_the_layers_of_the_architecture() -> None:
+    """They are those that import-linter checks."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    [contract] = project["tool"]["importlinter"]["contracts"]
+    diagram = next(block.code for block in blocks(DOCS / "architecture.md") if "__main__" in block.code)
+    drawn = [re.split("  +", line.strip())[0].split(", ") for line in diagram.splitlines()]
+    assert drawn == [re.split(r" [|:] ", layer) for layer in contract["layers"]]
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
