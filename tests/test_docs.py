@@ -146,6 +146,18 @@ def test_the_files_that_a_page_names(page: str) -> None:
         assert (ROOT / name).exists() or (ROOT / "src" / "toto_aio" / name).exists(), name
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_classes_and_tables_that_a_page_names(page: str) -> None:
+    """The code has names like these."""
+    named = re.findall(r"`([A-Z]\w+)`", (ROOT / page).read_text())
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    words = set(
+        re.findall(r"\w+", "\n".join(path.read_text() for path in files if path.name != "test_docs.py"))
+    )
+    assert named
+    assert not set(named) - words
+
+
 def test_the_codes_of_the_protocol() -> None:
     """The table has every error, with its value and status."""
     rows = re.findall(r"^\| (\d{4}) \| (\d*)[^|]*\| ([^|]*)", PROTOCOL.read_text(), re.MULTILINE)
