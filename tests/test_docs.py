@@ -6,6 +6,7 @@ import base64
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,15 @@ def test_the_map_of_the_architecture() -> None:
     assert sorted(rows) == sorted([*named, *(path.name for path in source.glob("*.py"))])
 
 
+def test_the_layers_of_the_architecture() -> None:
+    """They are those that import-linter checks."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    [contract] = project["tool"]["importlinter"]["contracts"]
+    diagram = next(block.code for block in blocks(DOCS / "architecture.md") if "__main__" in block.code)
+    drawn = [re.split("  +", line.strip())[0].split(", ") for line in diagram.splitlines()]
+    assert drawn == [re.split(r" [|:] ", layer) for layer in contract["layers"]]
+
+
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
 def test_the_files_that_a_page_names(page: str) -> None:
     """They exist, below the project or the package."""
@@ -134,6 +144,18 @@ def test_the_files_that_a_page_names(page: str) -> None:
     assert named
     for name in set(named) - {"dist/"}:
         assert (ROOT / name).exists() or (ROOT / "src" / "toto_aio" / name).exists(), name
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_the_classes_and_tables_that_a_page_names(page: str) -> None:
+    """The code has names like these."""
+    named = re.findall(r"`([A-Z]\w+)`", (ROOT / page).read_text())
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    words = set(
+        re.findall(r"\w+", "\n".join(path.read_text() for path in files if path.name != "test_docs.py"))
+    )
+    assert named
+    assert not set(named) - words
 
 
 def test_the_codes_of_the_protocol() -> None:
