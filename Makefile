@@ -24,15 +24,15 @@ test: $(VENV)/installed ## run all tests, with coverage; installs the servers th
 check: style ## the style, and the tests that need no server: under a minute
 	$(PYTEST) -m "not slow"
 
-lint: style ## the style, and known holes in what the project depends on
+lint: style ## the style, and known vulnerabilities in what the project depends on
 	$(BIN)/pip-audit --skip-editable
 
-style: $(VENV)/installed ## format, spelling, types, floors, risky code
+style: $(VENV)/installed ## format, spelling, types, layers, risky code
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
 	$(BIN)/mypy && $(BIN)/lint-imports --no-logo
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src
 
-format: $(VENV)/installed ## format all code, and mend what can be mended
+format: $(VENV)/installed ## format all code, and fix what can be fixed
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 docs: $(VENV)/installed ## build the site of the documentation in docs/_build
@@ -42,7 +42,7 @@ dist: $(VENV)/installed ## build the sdist and the wheel in dist/, and show that
 	rm -rf dist && $(BIN)/python -m build --no-isolation
 	tests/check_dist $(BIN)
 
-bench: $(VENV)/installed ## measure what the service costs beside others, with wrk: 15 minutes, tables and benchmarks/results
+bench: $(VENV)/installed ## measure what the service costs compared with others, with wrk: 15 minutes, tables and benchmarks/results
 	@command -v wrk >/dev/null || { echo "bench needs wrk: apt-get install wrk" >&2; exit 1; }
 	tests/install_packages
 	$(BIN)/python -m benchmarks
@@ -50,7 +50,7 @@ bench: $(VENV)/installed ## measure what the service costs beside others, with w
 torture: $(VENV)/installed ## run the drills, minutes each, on a machine that does little else
 	set -e; for drill in login_timing outages restarts crashes pidfiles drain soak; do $(BIN)/python -m torture.$$drill; done
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml src/toto_aio/__init__.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable . --group dev

@@ -1,4 +1,4 @@
-"""The house: importing the package imports no driver. Import-linter holds the floors, in pyproject.toml."""
+"""Importing the package imports no driver. Import-linter holds the layers, in pyproject.toml."""
 
 from __future__ import annotations
 

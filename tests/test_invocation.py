@@ -18,6 +18,7 @@ from toto_aio.invocation import (
     asynchronous,
     authenticated,
     authenticated_with_parameter,
+    cancellable,
     default_parameters,
     error_redirect,
     jsonp,
@@ -47,6 +48,7 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     ),
     "safe": (safe, Rules(safe=True)),
     "timeout": (timeout(5), Rules(timeout=5)),
+    "cancellable": (cancellable, Rules(cancellable=True)),
 }
 GUARDS = ("optionally_authenticated", "anonymous_session", "authenticated", "authenticated_with_parameter")
 
@@ -108,6 +110,7 @@ def test_all_decorators_in_any_order(shift: int) -> None:
             default_redirect="/error",
             safe=True,
             timeout=5,
+            cancellable=True,
         )
     )
 

@@ -187,9 +187,10 @@ class Lifespan:
         ends: SessionEnds,
     ) -> Sockets:
         settings, context = self._settings, self._context
-        shared = SocketContext(dispatch, authenticator, self.runtime.events, context.stalled, settings.debug)
+        sessions, events = self.runtime.connection.sessions, self.runtime.events
+        shared = SocketContext(dispatch, authenticator, sessions, events, context.stalled, settings.debug)
         sockets = Sockets(settings, shared, self._origins, context.proxies, context.drain)
-        watch = SessionWatch(sockets.open, authenticator.sessions.store)
+        watch = SessionWatch(sockets.open, sessions.store)
         ends.listen(watch.session_ended)
         self._own(stack, watch.run(), "sockets")
         if self._metrics is not None:

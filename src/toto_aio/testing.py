@@ -39,6 +39,7 @@ from toto_aio.exceptions import UserIDExists
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.registry import DEFAULT_PACKAGE
 from toto_aio.settings import Settings, SettingsError, read_settings
+from toto_aio.settings.urls import root_path
 
 __all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
 
@@ -66,7 +67,7 @@ async def serving(
     settings = _settings(methods, file, options)
     async with _running(settings) as runner:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/{settings.root.strip('/')}"
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}{root_path(settings)}"
         signing = settings.signing if isinstance(settings.signing, str) else "off"
         async with Client(url, signing=signing, encoding=encoding) as client:
             yield client

@@ -218,7 +218,7 @@ class EventManager:
 class EventCounts:
     """Events of one app in this process: ``waiting`` and ``subscriptions`` now, the others since its start.
 
-    ``dropped`` events were more than a slow reader could take; ``missed`` ones didn't reach this process,
+    ``dropped`` events were more than a slow subscriber could read; ``missed`` ones didn't reach this process,
     counted once for each subscription.
     """
 

@@ -86,7 +86,7 @@ class Subscription:
         self._take = take
         self._queue: deque[Arrival] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._untold = 0
+        self._unreported = 0
         self._is_slow = False
         self._overflowed = False
         self._closed = False
@@ -98,7 +98,7 @@ class Subscription:
 
     def put(self, event: Arrival) -> None:
         """Add an event; when the queue is full, ``when_full`` decides what is dropped."""
-        if self._take is not None and not self._queue and not self._untold and self._take(event):
+        if self._take is not None and not self._queue and not self._unreported and self._take(event):
             return
         if len(self._queue) >= self._size:
             if self._when_full == "disconnect":
@@ -114,7 +114,7 @@ class Subscription:
     def miss(self, count: int) -> None:
         """Note that ``count`` events didn't reach this process; some may have had other names."""
         self.missed += count
-        self._untold += count
+        self._unreported += count
         self._wake()
 
     def close(self) -> None:
@@ -139,11 +139,11 @@ class Subscription:
         while True:
             if self._overflowed:
                 self._overflowed = False
-                raise Lagged(self._take_untold())
+                raise Lagged(self._take_unreported())
             if self._closed:
                 raise StopAsyncIteration
-            if self._untold and self._on_lagged is not None:
-                self._on_lagged(self._take_untold())
+            if self._unreported and self._on_lagged is not None:
+                self._on_lagged(self._take_unreported())
             elif self._queue:
                 event = self._queue.popleft()
                 self._is_slow = self._is_slow and bool(self._queue)
@@ -154,13 +154,13 @@ class Subscription:
 
     def _drop(self, count: int) -> None:
         self.dropped += count
-        self._untold += count
+        self._unreported += count
         if not self._is_slow:
             self._is_slow = True
             logger.warning(WARNINGS[self._when_full], self.name)
 
-    def _take_untold(self) -> int:
-        count, self._untold = self._untold, 0
+    def _take_unreported(self) -> int:
+        count, self._unreported = self._unreported, 0
         return count
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""Who a request belongs to: the session that its header or cookie shows, and its signature.
+"""The caller of a request: the session that its header or cookie shows, and its signature.
 
 The same authenticator serves requests and the frames of sockets.
 """
@@ -30,7 +30,7 @@ class Authenticator:
     """Finds the callers of one running app. ``scheme`` is None if nothing is signed."""
 
     def __init__(self, sessions: Sessions, scheme: Scheme | None, cookie: SessionCookie | None) -> None:
-        self.sessions = sessions
+        self._sessions = sessions
         self._scheme = scheme
         self._cookie = cookie
         self.keyed = scheme is not None and scheme.keyed
@@ -46,14 +46,14 @@ class Authenticator:
             session_id = self._cookie.read(request)
             by_cookie = session_id is not None
         if session_id is None and HMAC_HEADER not in headers and not self.keyed:
-            return Caller(self.sessions, None, None)
+            return Caller(self._sessions, None, None)
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} is repeated.", status=400)
         if self._scheme is None:
-            return Caller(self.sessions, session_id, None, by_cookie=by_cookie)
+            return Caller(self._sessions, session_id, None, by_cookie=by_cookie)
         signed = signed_request(request, body)
-        caller = Caller(self.sessions, session_id, partial(self._verify, signed), by_cookie=by_cookie)
+        caller = Caller(self._sessions, session_id, partial(self._verify, signed), by_cookie=by_cookie)
         caller.signed = signed
         return caller
 
@@ -61,7 +61,7 @@ class Authenticator:
         """The caller of a session id in a URL. Raises ``InvalidHMAC`` if it would have to be signed there."""
         if self.keyed:
             raise InvalidHMAC
-        return Caller(self.sessions, session_id, None)
+        return Caller(self._sessions, session_id, None)
 
     def caller_of_frame(self, request: web.Request, message: Mapping[str, Any]) -> Caller | None:
         """The caller that a socket's first frame shows; None if it shows none.
@@ -75,7 +75,7 @@ class Authenticator:
         if not all(text is None or isinstance(text, str) for text in texts.values()):
             raise InvalidParameters("signature, timestamp and nonce must be text.")
         if not self.keyed:
-            return Caller(self.sessions, session_id, None)
+            return Caller(self._sessions, session_id, None)
         signed = SignedRequest(
             b"",
             method=hdrs.METH_GET,
@@ -83,7 +83,7 @@ class Authenticator:
             session_id=session_id,
             **texts,  # type: ignore[arg-type]
         )
-        return Caller(self.sessions, session_id, partial(self._verify, signed))
+        return Caller(self._sessions, session_id, partial(self._verify, signed))
 
     def _verify(self, request: SignedRequest, session: UserSession) -> Awaitable[None] | None:
         """Accept a request for the session that it loads, or raise ``InvalidHMAC``.
@@ -98,5 +98,5 @@ class Authenticator:
         return self._count_once(key, self._scheme.nonce_ttl)
 
     async def _count_once(self, key: str, ttl: float) -> None:
-        if not await self.sessions.store.add_once(key, ttl):
+        if not await self._sessions.store.add_once(key, ttl):
             raise InvalidHMAC

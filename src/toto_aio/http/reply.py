@@ -42,6 +42,11 @@ class ReplyContext:
     signals: frozenset[Any]
     observed: bool | None = None
 
+    def observe(self, request: web.Request) -> bool:
+        """Find out what ``observed`` is, from the first request."""
+        self.observed = is_observed(request, self.signals)
+        return self.observed
+
     async def close(self) -> None:
         """Stop watching clients."""
         self.stalled.close()
@@ -139,9 +144,10 @@ class HTTPReply:
             stalled.written.add(transport)  # like ``add``, without the cost of a call
             if stalled.timer is None:
                 stalled.start()
-        if context.observed is None:
-            context.observed = is_observed(self.request, context.signals)
-        observed = context.observed or context.drain.begun
+        observed = context.observed
+        if observed is None:
+            observed = context.observe(self.request)
+        observed = observed or context.drain.begun
         return respond(
             self.http_request,
             body,

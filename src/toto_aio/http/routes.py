@@ -14,7 +14,7 @@ from toto_aio.http.cors import ALLOWED_METHODS
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 from toto_aio.http.service import SERVICE
 from toto_aio.settings import Settings
-from toto_aio.settings.urls import normal_path
+from toto_aio.settings.urls import root_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def add_routes(
 
     Raises ``SettingsError`` for a root that isn't a path.
     """
-    root = normal_path("root", settings.root, "/service")
+    root = root_path(settings)
 
     async def post(request: web.Request) -> web.StreamResponse:
         service = app[SERVICE]

@@ -1,7 +1,7 @@
 """Whether the service is healthy, for whatever restarts it or routes to it: ``/health/live``, ``/ready``.
 
 A process is alive while its event loop turns. It is ready while its databases and its broker respond, until
-it is told to shut down.
+its shutdown begins.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REMEMBERED = 1.0
 """Seconds that the result of a check is valid for: many requests don't cause many queries."""
 LIMIT = 6.0
 """Seconds that a part has to respond; toto_aio's own stores and brokers give up earlier."""
-NOBODY = ""
+MISSING_ID = ""
 """The id of an account and of a session that don't exist: to look them up is the cheapest read."""
 
 
@@ -62,8 +62,8 @@ class Health:
 
     async def _check_parts(self) -> dict[str, str]:
         checks: dict[str, Awaitable[object]] = {
-            "database": self._database.get_account(NOBODY),
-            "sessions": self._sessions.get_session(NOBODY),
+            "database": self._database.get_account(MISSING_ID),
+            "sessions": self._sessions.get_session(MISSING_ID),
         }
         if self._broker is not None:
             checks["events"] = self._broker.check()

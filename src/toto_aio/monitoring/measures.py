@@ -50,25 +50,29 @@ class Measures:
             return Histogram(name, text, labels, registry=registry, buckets=SECONDS)
 
         self.calls = counter(
-            "toto_calls", "Calls by method, and ok or the code of their error", "method", "code"
+            "toto_calls", "Calls by method, and ok or the code of the error", "method", "code"
         )
-        self.call_seconds = histogram("toto_call_seconds", "Time of calls, but those that wait", "method")
-        self.sessions_created = counter("toto_sessions_created", "Sessions that were made")
-        self.sessions_ended = counter("toto_sessions_ended", "Sessions that were ended before their time")
-        self.logins = counter("toto_login_attempts", "Looks at a password: right, wrong, refused", "outcome")
-        self.store_seconds = histogram("toto_store_seconds", "Time of operations on a database", "store")
-        self.store_failures = counter("toto_store_failures", "Operations that found it out of reach", "store")
+        self.call_seconds = histogram("toto_call_seconds", "Duration of calls, unless asynchronous", "method")
+        self.sessions_created = counter("toto_sessions_created", "Sessions created")
+        self.sessions_ended = counter("toto_sessions_ended", "Sessions ended before they expired")
+        self.logins = counter("toto_login_attempts", "Attempts to log in: right, wrong, refused", "outcome")
+        self.store_seconds = histogram("toto_store_seconds", "Duration of store operations", "store")
+        self.store_failures = counter(
+            "toto_store_failures",
+            "Operations that failed as the store was unreachable",
+            "store",
+        )
         self.pool = gauge("toto_pool_connections", "Connections of a pool: used or idle", "pool", "state")
-        self.pool_limit = gauge("toto_pool_limit", "The most connections of a pool", "pool")
+        self.pool_limit = gauge("toto_pool_limit", "Maximum connections of a pool", "pool")
         self.sockets = gauge("toto_sockets", "Open WebSockets")
-        self.socket_bytes = gauge("toto_socket_waiting_bytes", "What waits to be sent over WebSockets")
-        self.events_sent = counter("toto_events_sent", "Events that were sent")
-        self.events_received = counter("toto_events_received", "Events that came, to each process")
-        self.events_waiting = gauge("toto_events_waiting", "Events that wait for those who subscribed")
-        self.events_dropped = counter("toto_events_dropped", "Events that a subscriber was too slow for")
-        self.events_missed = counter("toto_events_missed", "Events that did not come, counted by subscriber")
-        self.subscriptions = gauge("toto_subscriptions", "Subscriptions and handlers of events that persist")
-        self.processes = gauge("toto_processes", "Processes that serve")
+        self.socket_bytes = gauge("toto_socket_waiting_bytes", "Bytes waiting to be sent over WebSockets")
+        self.events_sent = counter("toto_events_sent", "Events sent")
+        self.events_received = counter("toto_events_received", "Events received, in each process")
+        self.events_waiting = gauge("toto_events_waiting", "Events waiting to be read by subscriptions")
+        self.events_dropped = counter("toto_events_dropped", "Events dropped for slow subscribers")
+        self.events_missed = counter("toto_events_missed", "Events that did not arrive, by subscription")
+        self.subscriptions = gauge("toto_subscriptions", "Subscriptions and persistent event handlers")
+        self.processes = gauge("toto_processes", "Serving processes")
 
 
 class ProcessMeasures:

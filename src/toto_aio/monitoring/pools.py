@@ -7,7 +7,7 @@ from typing import Any
 
 from toto_aio.stores.sql.pool import Use
 
-READY: dict[str, Callable[[Any], Use]] = {
+COUNTERS: dict[str, Callable[[Any], Use]] = {
     "asyncpg.pool:Pool": lambda pool: _use(pool.get_size(), pool.get_idle_size(), pool.get_max_size()),
     "asyncmy.pool:Pool": lambda pool: _use(pool.size, pool.freesize, pool.maxsize),
     "aiomysql.pool:Pool": lambda pool: _use(pool.size, pool.freesize, pool.maxsize),
@@ -26,7 +26,7 @@ def pools(store: Any, name: str) -> dict[str, Callable[[], Use]]:
     if own is not None:
         found[name] = lambda: own.use
     for kind in type(db).__mro__ if name == "database" else ():
-        if count := READY.get(f"{kind.__module__}:{kind.__qualname__}"):
+        if count := COUNTERS.get(f"{kind.__module__}:{kind.__qualname__}"):
             found[METHODS] = lambda: count(db)
             break
     return found

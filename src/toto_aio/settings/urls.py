@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.settings.declaration import SettingsError
+from toto_aio.settings.declaration import Settings, SettingsError
 
 
 def scheme_of(url: Any) -> str:
@@ -18,6 +18,11 @@ def without_password(url: str) -> str:
         return url
     scheme, separator, _ = url.partition("://")
     return f"{scheme}://***" if separator and scheme.replace("+", "").isalnum() else "***"
+
+
+def root_path(settings: Settings) -> str:
+    """The path of the service, with one slash in front and none behind; "" if it is the root of the site."""
+    return normal_path("root", settings.root, "/service")
 
 
 def normal_path(option: str, path: str, example: str) -> str:

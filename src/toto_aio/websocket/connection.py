@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import WSCloseCode, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.codecs import JSON
 from toto_aio.dispatch.answers import OWN_BYTES
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
@@ -44,6 +44,7 @@ class SocketContext:
 
     dispatch: Dispatch
     authenticator: Authenticator
+    sessions: Sessions
     events: EventManager | None
     stalled: StalledConnections
     debug: bool
@@ -70,7 +71,7 @@ class Socket:
         self._response = response
         self._context = context
         self._dispatch = context.dispatch
-        self._sessions = context.authenticator.sessions
+        self._sessions = context.sessions
         self._closing = Tasks()
 
     async def run(self) -> None:

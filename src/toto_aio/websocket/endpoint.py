@@ -15,7 +15,7 @@ from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER, SESSION_HEADER
 from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings
-from toto_aio.settings.urls import normal_path
+from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket, SocketContext
 
 HEARTBEAT = 30.0
@@ -127,7 +127,7 @@ def add_route(app: web.Application, settings: Settings) -> None:
 
     A session id may follow, with or without a slash, as Toto's clients write it. Raises ``SettingsError``.
     """
-    path = settings.socket_path or f"{settings.root.rstrip('/')}/websocket"
+    path = settings.socket_path or f"{root_path(settings)}/websocket"
     path = normal_path("socket_path", path, "/service/websocket") or "/"
 
     async def serve(request: web.Request) -> Any:

@@ -16,7 +16,7 @@ from toto_aio.websocket.frames import Format
 from toto_aio.websocket.sender import FrameSender
 
 
-class ReplySource(Protocol):
+class ReplySocket(Protocol):
     """The socket of a reply: ``Socket``."""
 
     request: web.Request
@@ -36,7 +36,7 @@ class SocketReply:
     """Called when the client disconnects."""
     _content_type: str | None = None
 
-    def __init__(self, socket: ReplySource, encoding: Format) -> None:
+    def __init__(self, socket: ReplySocket, encoding: Format) -> None:
         self._socket = socket
         self._format = encoding
 

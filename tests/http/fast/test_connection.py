@@ -25,7 +25,7 @@ from toto_aio import create_app
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import TotoException
 from toto_aio.http.drain import DRAIN
-from toto_aio.http.fast import FastHandler, protocols
+from toto_aio.http.fast import FastConnection, protocols
 from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, cancellable, raw_response, safe
 
@@ -322,13 +322,13 @@ def comparable(said: bytes) -> bytes:
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The bodies of the responses that the fast path has sent."""
     bodies: list[bytes] = []
-    own = FastHandler._call
+    own = FastConnection._call
 
-    def count(self: FastHandler, request: Any, waiter: Any) -> Any:
+    def count(self: FastConnection, request: Any, waiter: Any) -> Any:
         bodies.append(request.body)
         return own(self, request, waiter)
 
-    monkeypatch.setattr(FastHandler, "_call", count)
+    monkeypatch.setattr(FastConnection, "_call", count)
     return bodies
 
 

@@ -14,12 +14,12 @@ import aiohttp
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
-from toto_aio.http.fast.connection import FastHandler
-from toto_aio.http.fast.path import Served, plain_path
+from toto_aio.http.fast.connection import FastConnection
+from toto_aio.http.fast.served import Served, plain_path
 from toto_aio.http.routes import ROUTES
 from toto_aio.http.service import SERVICE
 
-__all__ = ["FastHandler", "protocols"]
+__all__ = ["FastConnection", "protocols"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,4 +39,4 @@ def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callab
         logger.warning("fast_path is off: it was never tested with aiohttp %s", aiohttp.__version__)
         return server
     served = Served(app, server, service, routes, plain_path(routes.path))
-    return lambda: FastHandler(served, server, loop=server._loop, **server._kwargs)
+    return lambda: FastConnection(served, server, loop=server._loop, **server._kwargs)

@@ -12,14 +12,14 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
 from toto_aio.http.clients import MAX_UNREAD
-from toto_aio.http.fast.path import Served
 from toto_aio.http.fast.request import FastRequest
+from toto_aio.http.fast.served import Served
 from toto_aio.http.response import WholeResponse
 
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
-class FastHandler(RequestHandler):
+class FastConnection(RequestHandler):
     """A connection. While a call runs, it is busy for aiohttp too, which queues what arrives meanwhile."""
 
     __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")

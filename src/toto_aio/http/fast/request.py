@@ -13,7 +13,7 @@ from toto_aio.codecs import Codec
 from toto_aio.http.fast.heads import LONGEST, Changes, changes
 
 
-class RequestSource(Protocol):
+class RequestConnection(Protocol):
     """The connection of a request."""
 
     transport: asyncio.Transport | None
@@ -29,8 +29,8 @@ class FastRequest:
         "_changes",
         "_connection",
         "_lines",
+        "_parsed",
         "_request",
-        "_told",
         "body",
         "body_at",
         "codec",
@@ -46,7 +46,7 @@ class FastRequest:
 
     def __init__(
         self,
-        connection: RequestSource,
+        connection: RequestConnection,
         message: Any,
         headers: CIMultiDictProxy[str],
         path: str | None,
@@ -61,7 +61,7 @@ class FastRequest:
         """Bytes of the head, and of the whole, if the next requests can be compared with it."""
         self._lines: list[bytes] | None = None
         self._changes: Changes = {}
-        self._told = message
+        self._parsed = message
         self._connection = connection
         self._request: web.Request | None = None
 
@@ -86,14 +86,16 @@ class FastRequest:
                 own_size = size if value == b"%d" % size else 0
         if own_size != size:
             return None
-        request = FastRequest(self._connection, self._told, CIMultiDictProxy(headers), self.path, self.codec)
+        request = FastRequest(
+            self._connection, self._parsed, CIMultiDictProxy(headers), self.path, self.codec
+        )
         request.head, request.body, request.body_at, request.length = head, data[at:], at, len(data)
         request._lines, request._changes = lines, {**self._changes, **found}
         return request
 
     @property
     def raw_path(self) -> str:
-        return str(self._told.path)
+        return str(self._parsed.path)
 
     @property
     def cookies(self) -> Mapping[str, str]:
@@ -117,9 +119,12 @@ class FastRequest:
     def _message(self) -> Any:
         if self._changes:
             new = {str(header).lower(): value for header, value in self._changes.items()}
-            raw = ((name, new.get(name.decode().lower(), value)) for name, value in self._told.raw_headers)
-            self._told, self._changes = self._told._replace(headers=self.headers, raw_headers=tuple(raw)), {}
-        return self._told
+            raw = ((name, new.get(name.decode().lower(), value)) for name, value in self._parsed.raw_headers)
+            self._parsed, self._changes = (
+                self._parsed._replace(headers=self.headers, raw_headers=tuple(raw)),
+                {},
+            )
+        return self._parsed
 
     def _cancel(self, exc: BaseException) -> None:
         """aiohttp makes reading the body fail when the client leaves; this one has been read."""
