@@ -146,6 +146,7 @@ class _Reply:
     """The ``Reply`` of a call without HTTP: it has no headers, and no client that could disconnect."""
 
     alone = True
+    shared = False
     headers_only = False
     address = "127.0.0.1"
     agent = "toto_aio.testing"

@@ -118,6 +118,30 @@ async def test_guards(serve: Serve) -> None:
     assert await service.result("optional") is None
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_the_session_of_a_parameter_is_its_calls_alone(serve: Serve, concurrency: int) -> None:
+    """The other calls of a batch, before and after it, have the session of the request, or none."""
+
+    @optionally_authenticated
+    async def who(handler: Handler, parameters: Parameters) -> str | None:
+        return None if handler.session is None else handler.session.user_id
+
+    @authenticated_with_parameter
+    async def by_parameter_(handler: Handler, parameters: Parameters) -> str | None:
+        return None if handler.session is None else handler.session.user_id
+
+    methods = {"who": who, "by_parameter": by_parameter_}
+    service = await serve(methods, batch_concurrency=concurrency)
+    eve, ada = await service.create("eve"), await service.create("ada")
+    by_parameter = {"method": "by_parameter", "parameters": {"session_id": eve}}
+    batch = {"a": {"method": "who"}, "b": by_parameter, "c": {"method": "who"}}
+    for headers, caller in (({"x-toto-session-id": ada}, "ada"), ({}, None)):
+        response = await service.post(json={"batch": batch}, headers=headers)
+        answer = await response.json()
+        assert [answer["batch"][each]["result"] for each in "abc"] == [caller, "eve", caller]
+        assert answer.get("session", {}).get("user_id") == caller
+
+
 async def test_authenticated_with_parameter(serve: Serve) -> None:
     """The session's id is a parameter, which is hidden from the method, and the header does not count."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
@@ -113,11 +114,69 @@ async def test_the_cookie(serve: Serve, options: Any, name: str, secure: Any, do
     answer = await browser.call("account.login", ADA)
     cookie = browser.cookie
     assert cookie is not None
-    assert (cookie.key, cookie.value) == (name, answer["result"]["session_id"])
+    assert cookie.key == name
+    assert cookie.value not in json.dumps(answer)
     assert (cookie["secure"], cookie["domain"]) == (secure, domain)
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/", True, "Lax")
     assert 995 <= int(cookie["max-age"]) <= 1000
     assert (await browser.call("who"))["result"] == "ada"
+
+
+async def test_no_script_can_read_the_id(serve: Serve) -> None:
+    """A page's login, calls, batches and password change show everything of the session except its id."""
+    browser = await open_browser(serve)
+    change = {"password": "correct horse", "new_password": "battery staple"}
+    calls = [("account.login", ADA), ("who", {}), ("account.update", change), ("count", {})]
+    for method, parameters in calls:
+        answer = await browser.call(method, parameters)
+        assert answer["session"]["user_id"] == "ada"
+        assert browser.cookie is not None
+        assert "session_id" not in json.dumps(answer)
+        assert browser.cookie.value not in json.dumps(answer)
+    login = {"method": "account.login", "parameters": {**ADA, "password": "battery staple"}}
+    batch = {"batch": {"1": {"method": "who"}, "2": login}}
+    response = await browser.service.post(json=batch, headers=browser._headers())
+    assert "session_id" not in await response.text()
+
+
+async def test_no_frame_has_the_id(serve: Serve) -> None:
+    """Nor do the frames of a socket that was opened with the cookie, and what they log in to."""
+    browser = await open_browser(serve)
+    await browser.call("account.login", ADA)
+    socket = await browser.service.client.ws_connect("/service/websocket", headers=browser._headers())
+    for method, parameters in (("who", {}), ("account.login", ADA), ("who", {})):
+        await socket.send_json({"id": 1, "method": method, "parameters": parameters})
+        frame = await socket.receive_json(timeout=20)
+        assert frame["session"]["user_id"] == "ada"
+        assert "session_id" not in json.dumps(frame)
+
+
+@pytest.mark.parametrize("headers", [{}, {"User-Agent": "a program"}])
+async def test_a_program_gets_the_id(serve: Serve, headers: dict[str, str]) -> None:
+    """It isn't a browser, as it names neither an origin nor how it fetches: it gets the id and no cookie."""
+    browser = await open_browser(serve, origin=None)
+    answer = await browser.call("account.login", ADA, **headers)
+    assert browser.cookie is None
+    session = answer["result"]["session_id"]
+    assert answer["session"]["session_id"] == session
+    assert (await browser.call("who", **{"x-toto-session-id": session}))["session"]["session_id"] == session
+
+
+async def test_a_page_that_is_opened(serve: Serve) -> None:
+    """Browsers that open a page name no origin, but say where the request comes from."""
+
+    @safe
+    @anonymous_session
+    async def visit(handler: Any, parameters: dict[str, Any]) -> bool:
+        return True
+
+    service = await serve({"visit": visit}, use_cookies=True)
+    response = await service.client.get("/service/visit", headers={"Sec-Fetch-Site": "none"})
+    assert "toto-session" in response.headers["Set-Cookie"]
+    assert "session_id" not in await response.text()
+    response = await service.client.get("/service/visit")
+    assert "Set-Cookie" not in response.headers
+    assert "session_id" in await response.text()
 
 
 async def test_no_cookie_without_the_option(serve: Serve) -> None:
@@ -148,11 +207,12 @@ async def test_logging_out_removes_the_cookie(serve: Serve) -> None:
 async def test_a_renewed_session_renews_its_cookie(serve: Serve) -> None:
     """Only for a caller who sent a cookie; other responses set none."""
     browser = await open_browser(serve, session_ttl=1000, session_renew=999.9)
-    answer = await browser.call("account.login", ADA)
+    await browser.call("account.login", ADA)
     login = browser.cookie
+    assert login is not None
     browser.cookie = None
     await asyncio.sleep(0.2)
-    session = answer["result"]["session_id"]
+    session = login.value
     assert (await browser.call("who", **{"x-toto-session-id": session}))["result"] == "ada"
     assert browser.cookie is None
     await asyncio.sleep(0.2)
@@ -237,8 +297,9 @@ async def test_the_own_port_and_scheme(serve: Serve) -> None:
 
 async def test_get(serve: Serve) -> None:
     """A GET need not name its origin; the cookie counts for methods that only read, and not for JSONP."""
-    browser = await open_browser(serve, origin=None, get_methods="all")
+    browser = await open_browser(serve, get_methods="all")
     await browser.call("account.login", ADA)
+    browser.origin = None
     assert (await (await browser.get("/read")).json())["result"] == "ada"
     assert (await (await browser.get("/write")).json())["result"] is None
     assert (await (await browser.get("/script")).json())["result"] is None

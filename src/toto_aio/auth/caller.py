@@ -27,6 +27,8 @@ class Caller:
     """What a signature scheme may inspect of the request, if it was collected before the call."""
     logged_out = False
     """Whether one of the calls has ended the session."""
+    consulted = False
+    """Whether a call has asked for the session, so that its response depends on who calls."""
     _verified = True
     _lock: asyncio.Lock | None = None
 
@@ -37,8 +39,11 @@ class Caller:
         verify: Verify | None,
         *,
         by_cookie: bool = False,
+        hides_id: bool = False,
     ) -> None:
         self.by_cookie = by_cookie
+        self.hides_id = hides_id
+        """Whether a cookie keeps the session, so that no response contains its id: scripts could read it."""
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify
@@ -49,6 +54,7 @@ class Caller:
         None without an id, or if the session is unknown, ended or expired. Raises ``InvalidHMAC`` for a wrong
         signature. With ``signed=False`` the signature isn't checked, until the session is asked for again.
         """
+        self.consulted = True
         async with self._turn():
             if self.session is not None and session_id in (None, self.session.session_id):
                 if signed and not self._verified:
@@ -59,8 +65,10 @@ class Caller:
             if wanted is None:
                 return None
             session = await self._sessions.load(wanted)
-            if session is not None and signed:
-                await self._check(session)
+            if session is not None:
+                session.hides_id = self.by_cookie and session_id is None
+                if signed:
+                    await self._check(session)
             self.session, self._verified = session, signed
             if session is None and wanted == self._session_id:
                 self._session_id = None
@@ -70,6 +78,7 @@ class Caller:
         self, user_id: str | None, password: str | None, client: ClientInfo, *, verify_password: bool
     ) -> UserSession:
         """A new session: anonymous without a user id, else after the password was checked, if it is to be."""
+        self.consulted = True
         async with self._turn():
             if user_id is None:
                 self.session = await self._sessions.create(client=client)
@@ -80,8 +89,13 @@ class Caller:
                 if account is None:
                     raise InvalidCredentials
                 self.session = await self._sessions.create(account.user_id, client)
+            self.session.hides_id = self.hides_id
             self._verified = True
             return self.session
+
+    def apart(self) -> Caller:
+        """A caller that shows nothing, for a call whose session is its own: a parameter names it."""
+        return Caller(self._sessions, None, None)
 
     async def log_out(self) -> None:
         """End the session, if there is one."""

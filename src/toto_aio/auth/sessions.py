@@ -229,6 +229,8 @@ class UserSession:
         """Whether this request created it."""
         self.renewed = False
         """Whether this request extended its lifetime."""
+        self.hides_id = False
+        """Whether a browser's cookie keeps the id, which then is in no response."""
         self.session_id = session_id
         self.record = record
         self._sessions = sessions
@@ -277,8 +279,13 @@ class UserSession:
         return await self._sessions.accounts.get(self.user_id) if self.user_id else None
 
     def describe(self) -> dict[str, Any]:
-        """The session as responses have it; a new session includes its key, if it has one."""
+        """The session as responses have it; a new session includes its key, if it has one.
+
+        The id is left out if a cookie keeps it: no script of a page may read it.
+        """
         described = {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
+        if self.hides_id:
+            del described["session_id"]
         if self.is_new and self.record.signing_key:
             described["key"] = base64.b64encode(self.record.signing_key).decode()
         return described

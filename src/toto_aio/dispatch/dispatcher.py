@@ -264,6 +264,8 @@ async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> 
     """Load the session that a method asks for. Raises ``NotAuthorized``."""
     if guard is Guard.PARAMETER:
         session_id = parameters.pop("session_id", None)
+        if handler.reply.shared:  # the other calls of a batch have the session of the request
+            handler.caller = handler.caller.apart()
         handler.caller.signs = False
         session = await handler.caller.retrieve(session_id, signed=False) if session_id else None
     else:

@@ -16,7 +16,9 @@ class Reply(Protocol):
 
     content_type: str
     alone: bool
-    """Whether the response belongs to this call only; the calls of a batch share one."""
+    """Whether the call has a response of its own: not in a batch, and not on a socket."""
+    shared: bool
+    """Whether other calls share the caller and the response: in a batch."""
 
     @property
     def request(self) -> web.Request:

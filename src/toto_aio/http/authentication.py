@@ -41,19 +41,22 @@ class Authenticator:
         headers = request.headers
         # A look-up by ``get`` would cost one more call.
         session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None  # noqa: SIM401
-        by_cookie = False
-        if session_id is None and self._cookie is not None:
-            session_id = self._cookie.read(request)
-            by_cookie = session_id is not None
+        by_cookie = hides_id = False
+        if self._cookie is not None:
+            if session_id is None:
+                session_id = self._cookie.read(request)
+                by_cookie = session_id is not None
+            hides_id = by_cookie or self._cookie.is_for(request)
         if session_id is None and HMAC_HEADER not in headers and not self.keyed:
-            return Caller(self._sessions, None, None)
+            return Caller(self._sessions, None, None, hides_id=hides_id)
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} is repeated.", status=400)
         if self._scheme is None:
-            return Caller(self._sessions, session_id, None, by_cookie=by_cookie)
+            return Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=hides_id)
         signed = signed_request(request, body)
-        caller = Caller(self._sessions, session_id, partial(self._verify, signed), by_cookie=by_cookie)
+        verify = partial(self._verify, signed)
+        caller = Caller(self._sessions, session_id, verify, by_cookie=by_cookie, hides_id=hides_id)
         caller.signed = signed
         return caller
 

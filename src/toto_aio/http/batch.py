@@ -35,7 +35,7 @@ class Batches:
             raise InvalidParameters("A batch must be an object of calls.", status=400)
         if len(entries) > self._limit:
             raise InvalidParameters(f"A batch has at most {self._limit} calls.", status=400)
-        reply.alone = False
+        reply.alone, reply.shared = False, True
         ids = sorted(entries)
         outcomes: dict[str, Any] = dict.fromkeys(ids)
         waiting = iter(ids)

@@ -10,6 +10,7 @@ import math
 import time
 
 from aiohttp import hdrs
+from multidict import istr
 
 from toto_aio.auth.caller import Caller
 from toto_aio.http.origins import Origins
@@ -18,6 +19,7 @@ from toto_aio.http.response import Cookie
 from toto_aio.settings import Settings, SettingsError
 
 NAME = "toto-session"
+FETCH_SITE = istr("Sec-Fetch-Site")
 
 
 class SessionCookie:
@@ -53,8 +55,18 @@ class SessionCookie:
             trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
         return request.cookies.get(self.name) if trusted else None
 
-    def write(self, request: HTTPRequest, caller: Caller) -> Cookie | None:
+    def is_for(self, request: HTTPRequest) -> bool:
+        """Whether a request comes from a browser that may get the cookie; other clients get the session's id.
+
+        Browsers send ``Origin`` with a POST, and ``Sec-Fetch-Site`` when they open a page (Fetch Metadata).
+        """
+        trusted = self._origins.trusts(request)
+        return bool(trusted) or (trusted is None and FETCH_SITE in request.headers)
+
+    def write(self, request: HTTPRequest, caller: Caller, *, enveloped: bool) -> Cookie | None:
         """The cookie to set if the calls have changed the caller's session, else None.
+
+        A client that isn't a browser gets the id in the envelope instead; bytes of a method's own have none.
 
         A page of a foreign origin can't log a user in: it could make them act as somebody else.
         """
@@ -64,7 +76,7 @@ class SessionCookie:
         else:
             renewed = session.renewed and session.session_id == self.read(request)
             changed = session.is_new or renewed
-        if not changed or self._origins.trusts(request) is False:
+        if not changed or (enveloped and not caller.hides_id) or self._origins.trusts(request) is False:
             return None
         if session is None:
             return self.name, "", {**self._attributes, "max_age": 0}

@@ -21,6 +21,8 @@ from toto_aio.http.signatures import HMAC_HEADER, sign_response
 from toto_aio.http.stream import Stream
 from toto_aio.signing import Scheme
 
+VARY = "Cookie, Authorization, x-toto-session-id"
+"""The headers that a response depends on whose method has asked for the session."""
 Response = TypeVar("Response", bound=web.StreamResponse)
 
 
@@ -54,9 +56,10 @@ class ReplyContext:
 
 
 class HTTPReply:
-    """A ``Reply`` over HTTP. The calls of a batch share one, whose ``alone`` is false."""
+    """A ``Reply`` over HTTP. The calls of a batch share one."""
 
     alone = True
+    shared = False
     streaming = False
     caller: Caller | None = None
     content_type = JSON.content_type
@@ -127,10 +130,12 @@ class HTTPReply:
     def listen(self, name: str, function: Callable[[Any], Any]) -> None:
         return None
 
-    def response(self, body: bytes, content_type: str, status: int = 200) -> web.StreamResponse:
+    def response(
+        self, body: bytes, content_type: str, status: int = 200, *, enveloped: bool = True
+    ) -> web.StreamResponse:
         """The response with this body, signed by the caller's session.
 
-        A status that the method has set counts instead of 200.
+        A status that the method has set counts instead of 200. ``enveloped`` bodies may contain the session.
         """
         context, caller = self._context, self.caller
         if caller is not None and caller.session is not None and context.scheme is not None:
@@ -138,7 +143,9 @@ class HTTPReply:
         if self._status is not None and status == 200:
             status = self._status
         if context.cookie is not None:
-            self._set_session_cookie(context.cookie)
+            self._set_session_cookie(context.cookie, enveloped=enveloped)
+        if caller is not None and caller.consulted:
+            self._keep_from_caches(caller)
         stalled, transport = context.stalled, self.http_request.transport
         if transport is not None:
             stalled.written.add(transport)  # like ``add``, without the cost of a call
@@ -148,14 +155,19 @@ class HTTPReply:
         if observed is None:
             observed = context.observe(self.request)
         observed = observed or context.drain.begun
+        headers, added = self._headers, None
+        if context.cors is not None and not observed:
+            added = context.cors.headers(self.http_request)
+            if headers is not None and hdrs.VARY in headers and hdrs.VARY in added:
+                added[hdrs.VARY] = f"{headers.pop(hdrs.VARY)}, {added[hdrs.VARY]}"
         return respond(
             self.http_request,
             body,
             content_type,
             status,
-            self._headers,
+            headers,
             self._cookies,
-            added=None if observed or context.cors is None else context.cors.headers(self.http_request),
+            added=added,
             observed=observed,
         )
 
@@ -190,15 +202,27 @@ class HTTPReply:
         if signature is not None:
             self.set_header(HMAC_HEADER, signature)
 
-    def _set_session_cookie(self, cookie: SessionCookie) -> None:
-        written = None if self.caller is None else cookie.write(self.http_request, self.caller)
+    def _keep_from_caches(self, caller: Caller) -> None:
+        """Let no cache give the response to others (RFC 9111), unless the method has set headers for that."""
+        given = {name.lower() for name in self._headers or ()}
+        if "vary" not in given:
+            self.set_header(hdrs.VARY, VARY)
+        if "cache-control" not in given and (caller.session is not None or caller.logged_out):
+            self.set_header(hdrs.CACHE_CONTROL, "no-store")
+
+    def _set_session_cookie(self, cookie: SessionCookie, *, enveloped: bool) -> None:
+        if self.caller is None:
+            return
+        written = cookie.write(self.http_request, self.caller, enveloped=enveloped)
         if written is not None:
             self.set_cookie(written[0], written[1], **written[2])
 
     def _dress(self, response: Response, status: int) -> Response:
         """Give a response of aiohttp's the status, headers and cookies that were set."""
         if self._context.cookie is not None:
-            self._set_session_cookie(self._context.cookie)
+            self._set_session_cookie(self._context.cookie, enveloped=False)
+        if self.caller is not None and self.caller.consulted:
+            self._keep_from_caches(self.caller)
         if self._status is not None and status == 200:
             response.set_status(self._status)
         if self._headers is not None:

@@ -147,7 +147,7 @@ class Service:
         if isinstance(answer, ScriptAnswer):
             reply.set_header("X-Content-Type-Options", "nosniff")
         if isinstance(answer, RawAnswer):
-            return reply.response(answer.body, answer.content_type)
+            return reply.response(answer.body, answer.content_type, enveloped=False)
         if isinstance(answer, Redirect):
             return reply.redirect(answer.url, answer.status)
         return await reply.end_stream()

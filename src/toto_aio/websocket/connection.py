@@ -64,6 +64,7 @@ class Socket:
         self.request = request
         self.client = client
         self.session = session
+        self._by_cookie = session is not None and session.hides_id
         self.sender = FrameSender(request, response, context.stalled)
         self.events = SocketEvents(context.events, self.sender)
         self.watching: set[SocketReply] = set()
@@ -147,7 +148,9 @@ class Socket:
         parameters = message.get("parameters")
         call = Call(message.get("method"), {} if parameters is None else parameters)
         before = self.session
-        caller = Caller(self._sessions, None if before is None else before.session_id, None)
+        session_id = None if before is None else before.session_id
+        by_cookie = self._by_cookie
+        caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
         reply = SocketReply(self, encoding)
         try:
             result = await self._dispatch(call, caller, reply)

@@ -30,6 +30,7 @@ class SocketReply:
     """The reply of one call; ``format`` is that of the frame that the call came in."""
 
     alone = False
+    shared = False
     streaming = False
     headers_only = False
     callbacks: list[Callable[[], None]] | None = None
