@@ -188,7 +188,15 @@ class Lifespan:
     ) -> Sockets:
         settings, context = self._settings, self._context
         sessions, events = self.runtime.connection.sessions, self.runtime.events
-        shared = SocketContext(dispatch, authenticator, sessions, events, context.stalled, settings.debug)
+        shared = SocketContext(
+            dispatch,
+            authenticator,
+            sessions,
+            events,
+            context.stalled,
+            handlers=settings.socket_handlers,
+            debug=settings.debug,
+        )
         sockets = Sockets(settings, shared, self._origins, context.proxies, context.drain)
         watch = SessionWatch(sockets.open, sessions.store)
         ends.listen(watch.session_ended)

@@ -26,12 +26,16 @@ import msgspec
 from toto_aio.brokers import Broker, Receiver
 from toto_aio.codecs import encode_msgpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
+from toto_aio.exceptions import InvalidParameters
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
 MAX_SENDERS = 1000
 """Senders whose last number is kept; the number of the one that was silent the longest is forgotten."""
+
+RESERVED = "toto_aio."
+"""The beginning of the names of the service's own events, which clients must neither send nor receive."""
 
 current_manager: ContextVar[EventManager] = ContextVar("toto_aio_event_manager")
 """The manager of the app whose call or event handler is running, if the process has several apps."""
@@ -94,6 +98,11 @@ class EventManager:
         If a process has a handler or subscription for the event, that one is such a process. Raises
         ``TypeError`` for ``args`` that aren't plain data, ``Unavailable`` if the event can't be sent.
         """
+        require_free_name(name)
+        await self.send_own(name, args, broadcast)
+
+    async def send_own(self, name: str, args: Any, broadcast: bool = True) -> None:
+        """Send an event of the service's own, whose name begins with ``RESERVED``."""
         number = self._sent + 1 if broadcast else 0
         payload = _pack([self._sender, number, name, args])
         if broadcast:
@@ -110,9 +119,14 @@ class EventManager:
         handles one event after the other, in their order, from a bounded queue like that of ``subscribe``.
         Returns what ``remove_handler`` takes.
         """
+        require_free_name(name)
         registration = Registration(name, function)
         self.on_loop(self._register, registration, persist)
         return registration
+
+    def handle_own(self, name: str, function: Callable[[Any], Any]) -> None:
+        """Call ``function(args)`` with each event of a name that begins with ``RESERVED``."""
+        self._register(Registration(name, function), True)
 
     def remove_handler(self, registration: Registration) -> None:
         """Stop calling a handler; a call in progress continues. A no-op if it isn't registered."""
@@ -125,6 +139,7 @@ class EventManager:
         when_full: WhenFull = "drop-oldest",
         on_lagged: Callable[[int], None] | None = None,
         take: Callable[[Arrival], bool] | None = None,
+        on_slow: Callable[[str], None] | None = None,
     ) -> Subscription:
         """The events of a name as an asynchronous iterator, from now until it is closed.
 
@@ -133,10 +148,10 @@ class EventManager:
         events that were lost: of this name, or of any name if they didn't reach this process.
 
         While no event waits, ``take`` is offered each event as it arrives; it returns True if it handled it.
+        ``on_slow`` is called with the name when events begin to be dropped, instead of a line in the log.
         """
-        subscription = Subscription(name, size, when_full, on_lagged, self._forget, take)
-        self._subscriptions.setdefault(name, {})[subscription] = None
-        return subscription
+        require_free_name(name)
+        return self._subscribe(name, size, when_full, on_lagged, take, on_slow)
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function between two events, so that what a thread registers gets all later events."""
@@ -145,9 +160,22 @@ class EventManager:
         else:
             self._loop.call_soon_threadsafe(function, *args)
 
+    def _subscribe(
+        self,
+        name: str,
+        size: int = QUEUE_SIZE,
+        when_full: WhenFull = "drop-oldest",
+        on_lagged: Callable[[int], None] | None = None,
+        take: Callable[[Arrival], bool] | None = None,
+        on_slow: Callable[[str], None] | None = None,
+    ) -> Subscription:
+        subscription = Subscription(name, size, when_full, on_lagged, self._forget, take, on_slow)
+        self._subscriptions.setdefault(name, {})[subscription] = None
+        return subscription
+
     def _register(self, registration: Registration, persist: bool) -> None:
         if persist:
-            registration.subscription = self.subscribe(registration.name)
+            registration.subscription = self._subscribe(registration.name)
             self._start(_consume(registration.subscription, registration.function), registration.name)
         else:
             self._handlers.setdefault(registration.name, {})[registration] = None
@@ -239,6 +267,12 @@ class Registration:
         self.name = name
         self.function = function
         self.subscription: Subscription | None = None
+
+
+def require_free_name(name: str) -> None:
+    """Raise ``InvalidParameters`` for the name of an event that is the service's own."""
+    if isinstance(name, str) and name.startswith(RESERVED):
+        raise InvalidParameters(f"Event names that begin with {RESERVED!r} are reserved.")
 
 
 async def _consume(subscription: Subscription, function: Callable[[Any], Any]) -> None:

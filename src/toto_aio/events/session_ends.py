@@ -24,7 +24,7 @@ class SessionEnds:
         self._events = events
         self._listeners: list[Callable[[End], Awaitable[None]]] = []
         if events is not None:
-            events.register_handler(SESSION_ENDED, self._hear, persist=True)
+            events.handle_own(SESSION_ENDED, self._hear)
 
     def listen(self, listener: Callable[[End], Awaitable[None]]) -> None:
         """Call ``listener`` with each end."""
@@ -36,7 +36,7 @@ class SessionEnds:
             await self._hear(end)
             return
         try:
-            await self._events.send(SESSION_ENDED, end)
+            await self._events.send_own(SESSION_ENDED, end)
         except Unavailable as exc:
             logger.warning("sockets of other processes learn late that their session has ended: %s", exc)
             await self._hear(end)

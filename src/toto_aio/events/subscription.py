@@ -71,6 +71,7 @@ class Subscription:
         on_lagged: Callable[[int], None] | None,
         forget: Callable[[Subscription], None],
         take: Callable[[Arrival], bool] | None = None,
+        on_slow: Callable[[str], None] | None = None,
     ) -> None:
         if size < 1:
             raise ValueError(f"size: write 1 or more, not {size}")
@@ -84,6 +85,7 @@ class Subscription:
         self._on_lagged = on_lagged
         self._forget = forget
         self._take = take
+        self._on_slow = on_slow
         self._queue: deque[Arrival] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._unreported = 0
@@ -157,7 +159,10 @@ class Subscription:
         self._unreported += count
         if not self._is_slow:
             self._is_slow = True
-            logger.warning(WARNINGS[self._when_full], self.name)
+            if self._on_slow is None:
+                logger.warning(WARNINGS[self._when_full], self.name)
+            else:
+                self._on_slow(self.name)
 
     def _take_unreported(self) -> int:
         count, self._unreported = self._unreported, 0

@@ -165,6 +165,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     use_web_sockets: Annotated[bool, option("Sockets", "accept calls over WebSockets")] = True
     socket_path: Annotated[str, option("Sockets", "path of the WebSockets; by default ROOT/websocket")] = ""
+    socket_handlers: Annotated[
+        int, option("Sockets", "most event handlers that one socket may register", ge=1)
+    ] = 100
     socket_opened_method: Annotated[str, option("Sockets", "method to call when a socket is opened")] = ""
     socket_closed_method: Annotated[str, option("Sockets", "method to call when a socket is closed")] = ""
 

@@ -47,6 +47,8 @@ class SocketContext:
     sessions: Sessions
     events: EventManager | None
     stalled: StalledConnections
+    handlers: int
+    """The most event handlers of a socket."""
     debug: bool
 
 
@@ -66,7 +68,7 @@ class Socket:
         self.session = session
         self._by_cookie = session is not None and session.hides_id
         self.sender = FrameSender(request, response, context.stalled)
-        self.events = SocketEvents(context.events, self.sender)
+        self.events = SocketEvents(context.events, self.sender, context.handlers)
         self.watching: set[SocketReply] = set()
         """The replies to notify when the client disconnects."""
         self._response = response
@@ -110,9 +112,18 @@ class Socket:
             self.sender.close()
             self._closing.start(self.close(code, reason), "socket closing")
 
-    def session_ended(self) -> None:
-        """Close the socket, as its session has ended."""
-        self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
+    def sessions(self) -> list[UserSession]:
+        """The sessions that something of the socket depends on: its own, and those of handlers and calls."""
+        of_calls = (reply.session for reply in self.watching)
+        found = (self.session, *self.events.sessions(), *of_calls)
+        return list({each.record.key: each for each in found if each is not None}.values())
+
+    def session_ended(self, session: UserSession) -> None:
+        """Close the socket if its session has ended; end what another session has left on it."""
+        key = session.record.key
+        if self.session is not None and self.session.record.key == key:
+            self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
+        self._end_what_is_of(key)
 
     async def _first_frame(self, encoding: Format, data: bytes) -> bool:
         """Take the session that the first frame shows; False if the frame is a call."""
@@ -151,7 +162,7 @@ class Socket:
         session_id = None if before is None else before.session_id
         by_cookie = self._by_cookie
         caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
-        reply = SocketReply(self, encoding)
+        reply = SocketReply(self, encoding, caller, before)
         try:
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
@@ -183,9 +194,19 @@ class Socket:
         if session is not None:
             # Not a session that a parameter has loaded: it was shown for that call only, maybe unsigned.
             if session.is_new or (self.session is not None and session.session_id == self.session.session_id):
-                self.session = session
+                left, self.session = self.session, session
+                if left is not None and left.record.key != session.record.key:
+                    self._end_what_is_of(left.record.key)
         elif caller.logged_out and before is not None and before is self.session:
-            self.session_ended()
+            self.session_ended(before)
+
+    def _end_what_is_of(self, key: str) -> None:
+        """End the event handlers and the waiting calls of a session that the socket doesn't have any more."""
+        self.events.end_session(key)
+        for reply in tuple(self.watching):
+            if reply.session is not None and reply.session.record.key == key:
+                self.watching.discard(reply)
+                reply.disconnected()
 
     def _send_error(self, encoding: Format, exc: Exception, call: Call, call_id: Any) -> None:
         error = wire_error(exc, call, self.client.address, debug=self._context.debug).as_dict()

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from toto_aio.auth.caller import Caller
+from toto_aio.auth.sessions import UserSession
 from toto_aio.dispatch.handler import Handler
 from toto_aio.events.manager import Registration
 from toto_aio.exceptions import InvalidParameters
@@ -27,7 +29,10 @@ class ReplySocket(Protocol):
 
 
 class SocketReply:
-    """The reply of one call; ``format`` is that of the frame that the call came in."""
+    """The reply of one call; ``encoding`` is that of the frame that the call came in.
+
+    ``before`` is the session that the socket had when the call began.
+    """
 
     alone = False
     shared = False
@@ -37,9 +42,18 @@ class SocketReply:
     """Called when the client disconnects."""
     _content_type: str | None = None
 
-    def __init__(self, socket: ReplySocket, encoding: Format) -> None:
+    def __init__(
+        self, socket: ReplySocket, encoding: Format, caller: Caller, before: UserSession | None
+    ) -> None:
         self._socket = socket
         self._format = encoding
+        self._caller = caller
+        self._before = before
+
+    @property
+    def session(self) -> UserSession | None:
+        """The session of the call: what it registers and waits for ends with this session."""
+        return self._caller.session or self._before
 
     @property
     def request(self) -> web.Request:
@@ -90,4 +104,4 @@ class SocketReply:
     def listen(self, name: str, function: Callable[[Any], Any]) -> Registration:
         handler = getattr(function, "__self__", None)
         pushes = isinstance(handler, Handler) and handler.reply is self and function == handler.send_message
-        return self._socket.events.listen(name, function, self._format, pushes=pushes)
+        return self._socket.events.listen(name, function, self._format, self.session, pushes=pushes)

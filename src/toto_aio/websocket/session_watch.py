@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Collection
 
+from toto_aio.auth.sessions import UserSession
 from toto_aio.stores import SessionStore
 from toto_aio.websocket.connection import Socket
 
@@ -30,12 +31,11 @@ class SessionWatch:
     async def session_ended(self, end: dict[str, str]) -> None:
         """Close the sockets of the session ``key``, or of those of ``user_id`` except the one to ``keep``."""
         for socket in tuple(self._sockets):
-            session = socket.session
-            if session is None:
-                continue
-            key = session.record.key
-            if key == end.get("key") or (session.user_id == end.get("user_id") and key != end.get("keep")):
-                socket.session_ended()
+            for session in socket.sessions():
+                key = session.record.key
+                of_user = session.user_id == end.get("user_id") and key != end.get("keep")
+                if key == end.get("key") or of_user:
+                    socket.session_ended(session)
 
     async def run(self) -> None:
         """Close the sockets whose sessions have expired, or have ended without an announcement."""
@@ -48,22 +48,21 @@ class SessionWatch:
                 due = time.monotonic() + LOOKUP_INTERVAL
             now = time.time()
             lookups = [
-                self._look_up(socket, turn)
+                self._look_up(socket, session, turn)
                 for socket in tuple(self._sockets)
-                if socket.session is not None and (everyone or socket.session.expires <= now)
+                for session in socket.sessions()
+                if everyone or session.expires <= now
             ]
             await asyncio.gather(*lookups)
 
-    async def _look_up(self, socket: Socket, turn: asyncio.Semaphore) -> None:
-        session = socket.session
-        assert session is not None
+    async def _look_up(self, socket: Socket, session: UserSession, turn: asyncio.Semaphore) -> None:
         try:
             async with turn:
                 record = await self._store.get_session(session.record.key)
         except Exception:
             logger.debug("the session of a socket could not be looked up", exc_info=True)
             return
-        if record is None and socket.session is session:
-            socket.session_ended()
+        if record is None:
+            socket.session_ended(session)
         elif record is not None:
             session.record.expires = record.expires

@@ -1,0 +1,155 @@
+"""The event handlers of sockets: bounded, as fast as the client reads, and no longer than their session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.service import Serve, eventually
+from tests.websocket.test_websocket import ADA, METHODS, Socket, answer, ask, connect, ended_by
+from toto_aio import Handler
+from toto_aio.invocation import asynchronous, authenticated, authenticated_with_parameter
+from toto_aio.settings import SettingsError
+from toto_aio.settings.sources import read_settings
+from toto_aio.websocket import sender
+
+EVE = {"user_id": "eve", "password": "correct horse"}
+
+
+@asynchronous
+@authenticated
+async def wait(handler: Handler, parameters: Any) -> None:
+    """Respond with the next event."""
+    handler.register_event_handler("ada", handler.respond)
+
+
+@authenticated_with_parameter
+async def listen_as(handler: Handler, parameters: Any) -> None:
+    """Send each event, under the session of the parameter."""
+    handler.register_event_handler("ada", handler.send_message)
+
+
+async def message(socket: Socket) -> Any:
+    """The next frame, which a method has sent."""
+    return await answer(socket)
+
+
+SERVED = {**METHODS, "wait": wait, "listen_as": listen_as}
+
+
+async def test_another_login_on_the_socket(serve: Serve) -> None:
+    """What was registered under a session ends when the socket gets another session."""
+    service = await serve(SERVED)
+    ada = await service.create()
+    await service.create("eve")
+    socket = await connect(service, **{"x-toto-session-id": ada})
+    await ask(socket, "listen", {"name": "ada"})
+    await socket.send_json({"id": "waiting", "method": "wait"})
+    await ask(socket, "echo")
+    assert "result" in await ask(socket, "account.login", EVE)
+    await service.result("tell", {"name": "ada", "args": "secret"})
+    await ask(socket, "listen", {"name": "eve"})
+    await service.result("tell", {"name": "eve", "args": "hello"})
+    assert await message(socket) == "hello"
+
+
+async def test_a_login_of_an_anonymous_socket(serve: Serve) -> None:
+    """What was registered without a session stays."""
+    service = await serve(SERVED)
+    await service.create()
+    socket = await connect(service)
+    await ask(socket, "listen", {"name": "e"})
+    await ask(socket, "account.login", ADA)
+    await service.result("tell", {"name": "e", "args": 1})
+    assert await message(socket) == 1
+
+
+@pytest.mark.parametrize("way", ["account.logout", "account.update", "account.revoke_all", "account.revoke"])
+async def test_the_end_of_a_session_that_a_parameter_has_named(serve: Serve, way: str) -> None:
+    """Its handlers end with it; the socket and its other handlers stay."""
+    service = await serve(SERVED)
+    ada = await service.create()
+    eve = await service.create("eve")
+    socket = await connect(service, **{"x-toto-session-id": eve})
+    await ask(socket, "listen", {"name": "e"})
+    await ask(socket, "listen_as", {"session_id": ada})
+    await service.result("tell", {"name": "ada", "args": 1})
+    assert await message(socket) == 1
+    await ended_by(service, ada, way)
+    await service.result("tell", {"name": "ada", "args": 2})
+    await service.result("tell", {"name": "e", "args": 3})
+    assert await message(socket) == 3
+
+
+async def test_too_many_handlers(serve: Serve) -> None:
+    """A socket has at most ``socket_handlers``; when one is removed there is room for another."""
+
+    async def once(handler: Handler, parameters: Any) -> None:
+        handler.register_event_handler("e", handler.send_message, deregister_on_finish=True)
+
+    service = await serve({**METHODS, "once": once}, socket_handlers=3)
+    socket, other = await connect(service), await connect(service)
+    for number in range(3):
+        assert "result" in await ask(socket, "listen", {"name": f"e{number}"})
+    error = (await ask(socket, "listen", {"name": "more"}))["error"]
+    assert error == {"code": 1003, "value": "A socket has at most 3 event handlers (socket_handlers)."}
+    assert "result" in await ask(other, "listen", {"name": "more"})
+    for _ in range(20):
+        assert "result" in await ask(other, "once")
+        await asyncio.sleep(0.01)
+    assert (await ask(socket, "echo"))["result"] == {}
+
+
+async def test_a_client_that_stops_reading(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its handlers aren't called until there is room, and it causes one line in the log."""
+    monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
+    calls = 0
+
+    async def listen_loudly(handler: Handler, parameters: Any) -> None:
+        def send(args: Any) -> None:
+            nonlocal calls
+            calls += 1
+            handler.send_message(args)
+
+        for _ in range(parameters["count"]):
+            handler.register_event_handler("e", send)
+
+    service = await serve({**METHODS, "listen_loudly": listen_loudly}, socket_handlers=200)
+    slow, other = await connect(service), await connect(service)
+    await ask(slow, "listen_loudly", {"count": 200})
+    transport: Any = slow._response.connection.transport  # type: ignore[union-attr]
+    transport.pause_reading()
+    for number in range(1100):
+        await service.result("tell", {"name": "e", "args": [number, "x" * 5000]})
+    before = calls
+    for number in range(20):
+        await service.result("tell", {"name": "e", "args": [number, "x" * 5000]})
+    assert calls == before  # it gets no work done while it doesn't read
+    slow_lines = [record for record in caplog.records if "slow" in record.getMessage()]
+    assert [record.exc_info for record in slow_lines] == [None]
+    assert (await ask(other, "echo"))["result"] == {}
+    transport.resume_reading()
+    await eventually(lambda: calls > before)
+
+
+@pytest.mark.parametrize("name", ["toto_aio.session_ended", "toto_aio.", "toto_aio.anything"])
+async def test_the_services_own_events(serve: Serve, name: str) -> None:
+    """A client that may name events can neither send nor hear those of the service."""
+    service = await serve(METHODS)
+    session = await service.create()
+    socket = await connect(service, **{"x-toto-session-id": session})
+    for method in ("listen", "tell"):
+        answered = await ask(socket, method, {"name": name, "args": {"user_id": "ada"}})
+        assert answered["error"]["code"] == 1003, method
+    assert (await ask(socket, "echo"))["result"] == {}
+
+
+def test_the_option() -> None:
+    """It is at least one."""
+    assert read_settings({}).socket_handlers == 100
+    with pytest.raises(SettingsError, match="socket_handlers"):
+        read_settings({"socket_handlers": 0})
