@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 from yarl import URL
+
+from toto_aio.server.logs import FORMATS
 
 METHOD = "async def invoke(handler, parameters):\n    return parameters['a'] / parameters['b']\n"
 
@@ -92,6 +95,29 @@ async def test_text(tmp_path: Path) -> None:
     assert text.count("toto_aio.calls") == 2
 
 
+def test_a_forged_record() -> None:
+    """No text in a record, whether message, argument or exception, begins a line or controls a terminal."""
+    forged = "x\n2026-01-01 00:00:00,000 ERROR toto_aio.calls: forged\r\x1b[2J\u2028\u202e\x85\t"
+    try:
+        raise ValueError(forged)
+    except ValueError as exc:
+        exc_info = (type(exc), exc, exc.__traceback__)
+    record = logging.LogRecord("a", logging.ERROR, "", 1, "said %s", (forged,), exc_info)
+    first, *others = FORMATS["text"].format(record).split("\n")
+    assert first.endswith("ERROR a: said x")
+    assert len(others) > 4
+    for line in others:
+        assert line.startswith("    ")
+        assert line.isprintable()
+    assert any("forged\\r\\x1b[2J\\u2028\\u202e\\x85\\t" in line for line in others)
+
+
+def test_text_in_any_language() -> None:
+    """It is logged as it is."""
+    record = logging.LogRecord("a", logging.INFO, "", 1, "naïve 日本語 \U0001f600", (), None)
+    assert FORMATS["text"].format(record).endswith("INFO a: naïve 日本語 \U0001f600")
+
+
 async def test_json_lines(tmp_path: Path) -> None:
     """Each line is an object with the fields of the call, including a traceback."""
     async with served(tmp_path, "--log-format=json", "--access-log=true") as service:
@@ -122,12 +148,28 @@ async def test_access_log(tmp_path: Path, asked: bool) -> None:
     assert "secret" not in text
 
 
+async def ping_and_leave(service: Served) -> None:
+    """Open a socket, ping it, and break the connection before it has responded."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(
+        b"GET /service/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"\x89\x80\0\0\0\0" * 500)
+    writer.transport.abort()
+
+
 async def test_noise_has_no_traceback(tmp_path: Path) -> None:
     """A request that is not HTTP logs at most a line, at level INFO."""
     async with served(tmp_path) as service:
         for noise in (b"GET / HTTP/1.1\r\nHost: a\r\nb d: c\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET /\r\n\r\n"):
             await send(service, noise)
         await send(service, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 10_000 + b"\r\n\r\n")
+        head = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nContent-Encoding: "
+        for encoding in (b"gzip", b"deflate"):
+            await send(service, head + encoding + b"\r\n\r\n0123456789")
+        await ping_and_leave(service)
         await call(service, "divide", {"a": 1, "b": 2})
     text = service.text
     assert "Traceback" not in text

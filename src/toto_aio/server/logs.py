@@ -6,6 +6,7 @@ An application that embeds the service configures the loggers ``toto_aio`` and `
 from __future__ import annotations
 
 import logging
+import re
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -14,8 +15,27 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from pythonjsonlogger.msgspec import MsgspecFormatter
 
+
+class TextFormatter(logging.Formatter):
+    """Formats a record so that no text in it can pass for another record, or control a terminal.
+
+    Only the first line of a record begins at the margin, and control characters are escaped.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record).replace("\n", "\n    ")
+        return text if text.isprintable() else _CONTROLS.sub(_escaped, text)
+
+
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return ascii(match[0])[1:-1]
+
+
 FORMATS: dict[str, logging.Formatter] = {
-    "text": logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"),
+    "text": TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"),
     "json": MsgspecFormatter(
         "{asctime}{levelname}{name}{message}",
         style="{",
@@ -38,13 +58,17 @@ def configure_logs(log_format: str) -> None:
 
 
 def _shorten_bad_requests(record: logging.LogRecord) -> bool:
-    """Log a request that is not HTTP in one line without a traceback: anyone can send one."""
+    """Log what any client can cause in one line without a traceback: bad requests, connections that break."""
     exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
+    if isinstance(exc, CAUSED_BY_CLIENTS):
         record.levelno, record.levelname = logging.INFO, "INFO"
         record.msg, record.args = "%s: %s", (record.getMessage(), type(exc).__name__)
         record.exc_info = None
     return True
+
+
+CAUSED_BY_CLIENTS = (HttpProcessingError, web.RequestPayloadError, ConnectionResetError)
+"""What aiohttp's server logs when a client sends something that isn't HTTP, a broken body, or disconnects."""
 
 
 class AccessLog(AbstractAccessLogger):

@@ -75,7 +75,10 @@ class FrameReceiver:
             for _ in range(ROUND):
                 if len(self._calls) >= MAX_CALLS and not await self._has_turn():
                     return
-                kind, data, _ = await receive()
+                try:
+                    kind, data, _ = await receive()
+                except ConnectionError:  # of the answer to a ping of a client that has disconnected
+                    return
                 encoding = FORMATS.get(kind)
                 if encoding is None:
                     return
