@@ -316,6 +316,10 @@ def test_without_the_library() -> None:
         ({"trusted_proxies": ["127.0.0.1"]}, {}, 200),
         ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "203.0.113.9"}, 403),
         ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "nonsense"}, 403),
+        ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "127.0.0.1"}, 403),
+        ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "127.9.9.9"}, 403),
+        ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "::1"}, 403),
+        ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "unix"}, 403),
         ({"trusted_proxies": ["127.0.0.1"]}, {"X-Forwarded-For": "127.0.0.1, 203.0.113.9"}, 403),
         (
             {"trusted_proxies": ["127.0.0.1"], "metrics_clients": ["203.0.113.0/24"]},

@@ -42,6 +42,7 @@ class Metrics:
 
     def __init__(self, settings: Settings, proxies: TrustedProxies) -> None:
         self._proxies = proxies
+        self._this_machine = TrustedProxies(THIS_MACHINE)
         self._clients = TrustedProxies([*THIS_MACHINE, *settings.metrics_clients], "metrics_clients")
         self._book = open_book()
         self._measures = self._book.measures
@@ -105,10 +106,10 @@ class Metrics:
 
     async def _serve(self, request: web.Request) -> web.Response:
         address = self._proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
-        by_unknown_proxy = address == (request.remote or UNIX) and any(
-            name in request.headers for name in FORWARDED
-        )
-        if by_unknown_proxy or not self._clients.trusts(address):
+        # A forwarded request isn't this machine's, whatever address its headers name; anyone can write those.
+        is_forwarded = any(name in request.headers for name in FORWARDED)
+        is_local = address == (request.remote or UNIX) or self._this_machine.trusts(address)
+        if (is_forwarded and is_local) or not self._clients.trusts(address):
             raise web.HTTPForbidden(text="Only this machine and metrics_clients may read the metrics.\n")
         async with self._turn:
             self._sample()
