@@ -306,7 +306,8 @@ async def talk(port: int, pieces: list[bytes]) -> bytes:
         if reading.done():
             break  # the server accepts no more
         writer.write(piece)
-        await asyncio.sleep(0.001 if len(piece) == 1 else 0.01)
+        for _ in range(5):  # turns of the loop, in which the server may close the connection
+            await asyncio.sleep(0.0002 if len(piece) == 1 else 0.002)
     said = await asyncio.wait_for(reading, 20)
     writer.close()
     return said
