@@ -104,7 +104,7 @@ def serve(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> Serv
 
 @pytest.fixture(scope="session", autouse=True)
 def default_limits() -> Iterator[dict[str, dict[str, float]]]:
-    """The limits that a service has. The tests are given more time, except those of a limit itself."""
+    """The limits that a service has. Tests run with longer ones, except for the limit that they test."""
     with patience() as found:
         yield found
 

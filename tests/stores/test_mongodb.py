@@ -267,7 +267,7 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
 
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
-    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)  # the driver's, too, when the store is opened
+    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)  # which the driver gets when the store opens
     async with opened(url) as store:
         await once_available(lambda: store.add_session(make_session("kept", "eve")))
         own_server.freeze()

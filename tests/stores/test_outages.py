@@ -91,7 +91,7 @@ async def test_killed_under_load(
 async def test_frozen(serve: Serve, server: tuple[Any, Server], monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that need the database get 1011 in time, and others work as usual; then service resumes."""
     module, database = server
-    monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 5)  # of commands on the open connection
+    monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 5)  # for which the timer of a connection runs
     service = await serve(METHODS, database=module.fresh_url(database))
     session = await service.create()
     assert await service.result("count", session=session) == 1

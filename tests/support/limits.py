@@ -1,8 +1,8 @@
-"""Limits in time, in tests: no test asserts a duration, because on a busy machine everything takes longer.
+"""Time limits in tests. No test asserts a duration, because everything takes longer on a busy machine.
 
-A limit of ours is shown to end a wait by making it short, while everything else that could end the wait is
-patient. Then the test either ends long before the watchdog, or hangs and fails. How soon a limit ends a wait
-is measured by the drills in torture/.
+To show that a limit ends a wait, a test makes that limit short, while all others are longer than the test may
+take. The test then either passes long before the watchdog, or hangs and fails. The drills in torture/ measure
+how soon a limit ends a wait.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pytest
 from toto_aio.stores import STORES
 
 WATCHDOG = 20.0
-"""Seconds after which a test that waits has failed. What it waits for takes a moment."""
+"""Seconds after which a test that still waits has failed. What it waits for takes a fraction of a second."""
 PATIENCE = 60.0
-"""Seconds of a limit that no test reaches, busy as the machine may be. More than the watchdog has."""
+"""Seconds of a limit that no test reaches, however busy the machine: more than ``WATCHDOG``."""
 
 DEFAULTS: dict[str, dict[str, float]] = {
     "toto_aio.auth.sessions": {"SAVE_LIMIT": 5.0},
@@ -30,12 +30,12 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "toto_aio.stores.sql.pool": {"CONNECT_LIMIT": 2.0, "POOL_LIMIT": 1.0},
     "toto_aio.stores.sqlite": {"BUSY_TIMEOUT": 5.0},
 }
-"""The limits of what a test needs and does not test, with the values that a service has."""
+"""The limits, by module, that are longer in tests than in a service, with the values of a service."""
 
 
 @contextmanager
 def limits(module: Any, **seconds: float) -> Iterator[None]:
-    """Other limits of a module, while the block lasts: ``with limits(pool, OPERATION_LIMIT=0.3):``"""
+    """Set limits of a module for a block: ``with limits(pool, POOL_LIMIT=0.3):``"""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in seconds.items():
             patch.setattr(module, name, value)
@@ -44,7 +44,7 @@ def limits(module: Any, **seconds: float) -> Iterator[None]:
 
 @contextmanager
 def patience() -> Iterator[dict[str, dict[str, float]]]:
-    """Limits that no busy machine reaches; what they were before."""
+    """Set all ``DEFAULTS`` to ``PATIENCE`` for a block, and provide the values that they had before."""
     with ExitStack() as stack:
         found = {}
         for name, values in DEFAULTS.items():
@@ -55,7 +55,7 @@ def patience() -> Iterator[dict[str, dict[str, float]]]:
 
 
 def patience_of_a_process(url: str) -> str:
-    """The Python code by which another process, which uses the store at ``url``, gets the same limits."""
+    """Python code that does the same in another process, one that uses the store at ``url``."""
     return f"""
 import importlib, sys
 importlib.import_module({STORES[url.partition("://")[0]].partition(":")[0]!r})
