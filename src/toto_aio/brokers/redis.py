@@ -139,6 +139,8 @@ class RedisBroker:
         """Receive messages until cancelled; reconnect whenever the connection is lost."""
         while True:
             reason = await self._receive(self._listener, receiver)
+            if self._receiver is None:
+                return
             self._subscribed.clear()
             logger.warning("lost the connection to %s, reconnecting: %s", self._name, reason)
             await _disconnect(self._listener)
@@ -155,6 +157,10 @@ class RedisBroker:
                 message = await connection.read_response(timeout=HEARTBEAT, disconnect_on_error=False)
                 if message is None:
                     await connection.send_command("PING", check_health=False)
+                    # redis-py sends with asyncio.wait_for, which before Python 3.12 may swallow the
+                    # cancellation of ``close``: https://github.com/python/cpython/issues/86296
+                    if self._receiver is None:
+                        return ConnectionAbortedError("the broker is closed")
                     message = await connection.read_response(disconnect_on_error=False)
                 if message[0] == b"message":
                     self._handle(message[2], receiver)
