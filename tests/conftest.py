@@ -12,6 +12,7 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
+from tests.support import ROOT
 from tests.support.limits import patience
 from tests.support.servers import Server
 from tests.support.service import FastServer, PlainServer, Serve, Service
@@ -42,6 +43,44 @@ BOTH_PATHS = frozenset(
 """The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""
 
 
+SLOW_FIXTURES = frozenset(("servers", "own_server", "shared_url", "chromium", "deployment", "project"))
+"""What starts a server or a browser, or makes a project."""
+SLOW_FOLDERS = ("cli/test_new", "examples", "monitoring/test_m", "server", "torture", "test_benchmarks")
+"""Where the tests start programs, or wait for long."""
+SLOW_FILES = (
+    *(
+        "test_account",
+        "test_cost",
+        "test_docs",
+        "test_limits",
+        "test_mongodb",
+        "test_mysql",
+        "test_passwords",
+    ),
+    *("test_postgres", "test_processes", "test_sender", "test_startup", "test_testing", "test_throttle"),
+    *("test_time_limits", "test_websocket"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long, which ``make check`` leaves out."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        where = item.path.relative_to(ROOT / "tests").as_posix()
+        kind = getattr(item, "callspec", None)
+        is_slow = (
+            where.startswith(SLOW_FOLDERS)
+            or item.path.stem in SLOW_FILES
+            or not SLOW_FIXTURES.isdisjoint(item.fixturenames)
+            or any(
+                isinstance(value, str) and value in SERVER_KINDS
+                for value in (kind.params.values() if kind else ())
+            )
+        )
+        if is_slow:
+            item.add_marker("slow")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests in these modules that use ``serve`` twice."""
     if "serve" in metafunc.fixturenames and metafunc.module.__name__ in BOTH_PATHS:
@@ -69,6 +108,14 @@ def default_limits() -> Iterator[dict[str, dict[str, float]]]:
     """The limits that a service has. Tests run with longer ones, except for the limit that they test."""
     with patience() as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def coverage_of_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure child processes only where they are what is tested: it costs each of them a third more."""
+    if "server" not in request.path.relative_to(ROOT / "tests").parts:
+        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+            monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -316,7 +316,7 @@ def test_a_mapping_in_place_of_a_package(package: Package) -> None:
     assert list(methods) == ["plain", "a.b", "bound", "object", "partial"]
     assert methods["plain"].invoke is plain
     assert methods["a.b"].invoke.__module__ == "package_of_a_test.hello"
-    assert methods["bound"].documentation == "Of an object."
+    assert methods["bound"].documentation == "A bound method."
 
 
 async def test_names_that_are_no_methods(serve: Serve, package: Package) -> None:

@@ -61,7 +61,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [
         "METHOD        CALLER     BY    PARAMETERS                 WHAT IT DOES",
         "client_error  anyone     POST  client_error, client_type  Log client_error if client_type is "
-        "browser_js; answers whether it was logged.",
+        "browser_js; returns whether it was logged.",
         "hello         anyone     POST                             Greet.",
         "notes.add     logged in  POST  text, color='red'          Add a note of the user.",
     ]
@@ -136,7 +136,7 @@ def test_what_is_not_documented() -> None:
 
     assert listed({"z": bare, "a": limited, "b.c": invoke}) == [
         ["a", "anyone", "POST", "limit=10", ""],
-        ["b.c", "anyone", "POST", "", ""],
+        ["b.c", "anyone", "POST", "", "Do nothing."],
         ["z", "anyone", "GET, POST", "b, a", ""],
     ]
     assert listed({"a": limited}, get_methods="all")[0][2] == "GET, POST"

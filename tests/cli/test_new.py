@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 from packaging.requirements import Requirement
 
+import toto_aio
 from tests.conftest import server_module
 from tests.support import ROOT, programs
 from tests.support.servers import Server, free_port
@@ -116,7 +117,7 @@ def test_its_requirements(project: Path) -> None:
     for text in (*service, *(entry for entry in others if isinstance(entry, str))):
         requirement = Requirement(text)
         assert requirement.name == "toto-aio"
-        assert requirement.specifier.contains(ours["version"], prereleases=True)
+        assert requirement.specifier.contains(toto_aio.__version__, prereleases=True)
         assert requirement.extras <= set(ours["optional-dependencies"])
     assert {"include-group": "service"} in others
 

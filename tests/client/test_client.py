@@ -400,10 +400,10 @@ async def test_a_service_that_is_away_or_slow() -> None:
                 pass
     async with serving(METHODS) as service, Client(service.url, timeout=1) as client:
         with pytest.raises(TimeoutError):
-            await client.call("slow", {"seconds": 2})
+            await client.call("slow", {"seconds": 5})
         async with client.socket() as socket:
             with pytest.raises(TimeoutError):
-                await socket.call("slow", {"seconds": 2})
+                await socket.call("slow", {"seconds": 5})
             with pytest.raises(TimeoutError):
                 await socket.receive()
             assert await socket.call("echo") == {}

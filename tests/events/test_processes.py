@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import tests.support.servers.redis
-from tests.support.limits import WATCHDOG, limits
+from tests.support.limits import PATIENCE, WATCHDOG, limits
 from tests.support.servers import Server
 from tests.support.service import Serve, eventually
 from toto_aio.brokers import open_broker
@@ -143,7 +143,11 @@ say("done", *missed)
     async with processes(tmp_path, url, body) as started:
         for process in started:
             tell(process)
-        assert [await line(process) for process in started] == ["done"] * COUNT
+        async with asyncio.timeout(PATIENCE):
+            finished = [
+                (await process.stdout.readline()).decode().strip() for process in started if process.stdout
+            ]
+        assert finished == ["done"] * COUNT
 
 
 async def test_a_kill_of_redis(tmp_path: Path) -> None:

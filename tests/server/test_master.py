@@ -121,7 +121,7 @@ class Stable:
         self.judged += 1
         return self.judged == 1
 
-generation.STABLE = Stable()
+generation.STABLE_AFTER = Stable()
 """
 """The first process to end has lived for long, whenever that is, and no other has."""
 FATAL = """

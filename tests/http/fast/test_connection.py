@@ -7,10 +7,11 @@ import contextvars
 import gzip
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -300,15 +301,28 @@ async def running(
 
 async def talk(port: int, pieces: list[bytes]) -> bytes:
     """Everything that a server sends to a client that sends these pieces, with a pause between them."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    reading = asyncio.create_task(reader.read())
-    for piece in pieces:
-        if reading.done():
-            break  # the server accepts no more
-        writer.write(piece)
-        await asyncio.sleep(0.001 if len(piece) == 1 else 0.01)
-    said = await asyncio.wait_for(reading, 20)
-    writer.close()
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # so that each piece is sent by itself
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        reading = asyncio.create_task(read_to_the_end(client))
+        for piece in pieces:
+            if reading.done():
+                break  # the server accepts no more
+            with suppress(ConnectionError):
+                await loop.sock_sendall(client, piece)
+            for _ in range(5):  # turns of the loop, in which the server may close the connection
+                await asyncio.sleep(0.0002 if len(piece) == 1 else 0.002)
+        return await asyncio.wait_for(reading, WATCHDOG)
+
+
+async def read_to_the_end(client: socket.socket) -> bytes:
+    """What arrives until the connection ends, even by a reset, as after a request that was not read."""
+    said = b""
+    with suppress(ConnectionResetError):
+        while data := await asyncio.get_running_loop().sock_recv(client, 65536):
+            said += data
     return said
 
 

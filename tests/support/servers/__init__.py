@@ -77,6 +77,8 @@ class Server:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self.directory,
+                # One of the servers is in Python, and its coverage is nobody's concern.
+                env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
