@@ -16,7 +16,7 @@ from aiohttp import WSCloseCode, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
-from toto_aio.codecs import JSON
+from toto_aio.codecs import JSON, LARGE, LargeBodies
 from toto_aio.dispatch.answers import OWN_BYTES
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
@@ -26,6 +26,7 @@ from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
+from toto_aio.websocket.control import ControlFrames
 from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import TEXT, Format
 from toto_aio.websocket.receiver import Receiver
@@ -36,6 +37,10 @@ logger = logging.getLogger(__name__)
 
 CLOSE_LIMIT = 2.0
 """Seconds that a client has to take part in closing a socket."""
+MAX_UNREADABLE = 100
+"""Frames of a socket that may be unreadable: an error costs more than a call, and one fits into six bytes."""
+MAX_FIRST = 4096
+"""The most bytes of a frame that shows a session; a longer one is a call, and not decoded twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class SocketContext:
     authenticator: Authenticator
     events: EventManager | None
     stalled: StalledConnections
+    large_bodies: LargeBodies
     debug: bool
 
 
@@ -72,12 +78,16 @@ class Socket:
         self._dispatch = context.dispatch
         self._sessions = context.authenticator.sessions
         self._closing = Tasks()
+        self._control = ControlFrames(self.sender, self.close_soon)
+        self._unreadable = 0
 
     async def run(self) -> None:
         """Read frames until the socket is closed, and let the calls in progress finish."""
         if self._context.events is not None:
             current_manager.set(self._context.events)  # so that no call of this socket changes it
-        receiver = Receiver(self._response, self._answer, self._first_frame, self._is_over)
+        receiver = Receiver(
+            self._response, self._answer, self._first_frame, self._is_over, self._control.take
+        )
         try:
             await receiver.read()
             self._disconnected()
@@ -114,8 +124,10 @@ class Socket:
 
     async def _first_frame(self, encoding: Format, data: bytes) -> bool:
         """Take the session that the first frame shows; False if the frame is a call."""
+        if len(data) > MAX_FIRST:
+            return False
         try:
-            message = encoding.decode(data)
+            message = encoding.codec.decode(data)
         except InvalidParameters:
             return False
         if type(message) is not dict or "method" in message or self.session is not None:
@@ -136,7 +148,11 @@ class Socket:
     async def _answer(self, encoding: Format, data: bytes) -> None:
         """Run the call of a frame, and send its result if it has an ``id``."""
         try:
-            message = encoding.decode(data)
+            codec = encoding.codec
+            if len(data) <= LARGE:
+                message = codec.decode(data)
+            else:
+                message = await self._context.large_bodies.run(codec.steps(data))
             if type(message) is not dict:
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
@@ -168,7 +184,11 @@ class Socket:
                 self._follow(before, caller)
 
     def _refuse(self, encoding: Format, data: bytes, exc: Exception) -> None:
-        """Send the error of a frame that can't be read."""
+        """Send the error of a frame that can't be read, or close the socket after too many of them."""
+        self._unreadable += 1
+        if self._unreadable > MAX_UNREADABLE:
+            self.close_soon(WSCloseCode.POLICY_VIOLATION, "Too many frames that can't be read")
+            return
         self._send_error(encoding, exc, Call(), None)
         if encoding is TEXT and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
