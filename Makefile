@@ -35,6 +35,7 @@ torture: .venv/installed
 	$(BIN)/python -m torture.crashes
 	$(BIN)/python -m torture.pidfiles
 	$(BIN)/python -m torture.drain
+	$(BIN)/python -m torture.hostile
 	$(BIN)/python -m torture.soak
 
 .venv/installed: pyproject.toml
