@@ -32,7 +32,7 @@ BOTH_PATHS = frozenset(
         "http.test_cookies",
         "http.test_cors",
         "http.test_time_limits",
-        "test_codecs",
+        "codecs.test_codecs",
         "dispatch.test_handler",
         "dispatch.test_dispatcher",
         "methods.test_account",

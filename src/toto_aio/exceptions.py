@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from toto_aio.names import shortened
+
 __all__ = [
     "CodedException",
     "InternalError",
@@ -78,7 +80,7 @@ class MethodNotFound(CodedException):
     @classmethod
     def named(cls, name: object, *, status: int | None = None) -> MethodNotFound:
         """The error for the method with this ``name``."""
-        return cls(f"Cannot call '{name}'.", status=status)
+        return cls(f"Cannot call '{shortened(name)}'.", status=status)
 
 
 class MissingMethod(CodedException):

@@ -16,6 +16,7 @@ from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.brokers import open_broker
+from toto_aio.codecs.codec import LargeBodies
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
@@ -90,10 +91,11 @@ class Lifespan:
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
             dispatch = self._measured(dispatcher)
+            large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
-            app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context)
+            app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
             if ends is not None:
-                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends)
+                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
 
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
@@ -185,6 +187,7 @@ class Lifespan:
         dispatch: Dispatch,
         authenticator: Authenticator,
         ends: SessionEnds,
+        large_bodies: LargeBodies,
     ) -> Sockets:
         settings, context = self._settings, self._context
         sessions, events = self.runtime.connection.sessions, self.runtime.events
@@ -194,6 +197,7 @@ class Lifespan:
             sessions,
             events,
             context.stalled,
+            large_bodies,
             handlers=settings.socket_handlers,
             debug=settings.debug,
         )

@@ -30,7 +30,7 @@ from toto_aio.auth.accounts import normal_user_id
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.client import Client
-from toto_aio.codecs import JSON
+from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.method import compile_method

@@ -19,6 +19,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.codecs import encode_msgpack
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
 from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
@@ -778,6 +779,20 @@ async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any)
     with pytest.raises(TypeError):
         await session.update(lambda state: None)
     assert await stored(store) == before
+
+
+@pytest.mark.parametrize("key", [1, None, (1, 2)], ids=shown)
+async def test_nested_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any) -> None:
+    """They are refused when the state is saved, and a state that has them is not decoded."""
+    session = await sessions.create("ada")
+    before = await stored(store)
+    session["a"] = [{key: 1}]
+    with pytest.raises(TypeError, match="Keys must be strings"):
+        await session.save()
+    assert await stored(store) == before
+    session.record.state = encode_msgpack({"a": [{key: 1}]})
+    with pytest.raises(ValueError, match="Keys must be strings"):
+        session.reset(session.record)
 
 
 @pytest.mark.parametrize("value", [object(), 2**70, "lone \ud800 surrogate"], ids=shown)

@@ -377,7 +377,9 @@ async def test_each_receiver_gets_a_copy() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [object(), [object()], {"a": print}, 1j, lambda: None, 2**70, "\ud800", DEEP], ids=type
+    "args",
+    [object(), [object()], {"a": print}, 1j, lambda: None, 2**70, "\ud800", {1: 2}, [{(1, 2): 3}], DEEP],
+    ids=type,
 )
 async def test_what_is_no_data_cannot_be_sent(args: Any) -> None:
     """``send`` itself raises ``TypeError``, where its author sees it, and nothing arrives."""
@@ -635,6 +637,7 @@ async def test_what_is_no_event_is_logged_and_dropped(caplog: pytest.LogCaptureF
     """Others may write to the same channel; nothing stops because of it."""
     strange: list[Any] = [
         *([], 1, ["news", 1], [b"s", 1, 5, None], [b"s", -1.5, "news", None], ["s", 1, "news", None]),
+        [b"s", 1, "news", {(1, 2): 3}],
         {"news": 1},
     ]
     broker = MemoryBroker()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 import pytest
 
 from tests.support.service import Serve
+from toto_aio.codecs.codec import run
+from toto_aio.http import forms
 from toto_aio.invocation import raw_response
 
 
@@ -34,7 +37,9 @@ async def test_bad_forms(serve: Serve, body: bytes) -> None:
     service = await serve({"echo": echo})
     response = await service.post("/echo", data=body, headers=FORM)
     assert response.status == 400
-    assert (await response.json())["error"]["value"].startswith("Not a form: ")
+    value = (await response.json())["error"]["value"]
+    assert value.startswith("Not a form: ")
+    assert ("for JSON" in value) == body.startswith(b"{")
 
 
 async def test_multipart(serve: Serve) -> None:
@@ -91,6 +96,56 @@ async def test_bad_multipart(serve: Serve, content_type: str, body: bytes, caplo
     assert (await response.json())["error"]["code"] == 1003
     assert not caplog.records
     assert await service.result("echo", {"x": 1}) == {"x": 1}
+
+
+FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (FIELD + b"Content-Encoding: gzip\r\n\r\n1\r\n--x--\r\n", "compressed"),
+        (FIELD + b"a: b\r\n" * 50 + b"\r\n1\r\n--x--\r\n", "header count"),
+        (FIELD + b"a: " + b"b" * 9000 + b"\r\n\r\n1\r\n--x--\r\n", "header length"),
+        ((FIELD + b"\r\n1\r\n") * 1001 + b"--x--\r\n", "segment count"),
+    ],
+    ids=["compressed", "headers", "long header", "parts"],
+)
+async def test_limits_of_multipart(serve: Serve, body: bytes, reason: str) -> None:
+    """Parts and their headers are counted; the error is short and says which limit it was."""
+    service = await serve({"echo": echo})
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    response = await service.post("/echo", data=body, headers=headers)
+    assert response.status == 400
+    assert reason in (await response.json())["error"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [("base64", b"w6k="), ("quoted-printable", b"=C3=A9"), ("8bit", "\u00e9".encode())],
+)
+async def test_transfer_encodings(serve: Serve, encoding: str, content: bytes) -> None:
+    """Those of mail are read too, although RFC 7578 has deprecated them."""
+    service = await serve({"echo": echo})
+    body = FIELD + f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode() + content + b"\r\n--x--\r\n"
+    headers = {"content-type": 'multipart/form-data; boundary="x"'}
+    response = await service.post("/echo", data=body, headers=headers)
+    assert await response.json() == {"result": {"arguments": {"a": ["\u00e9"]}, "files": {}}}
+
+
+@pytest.mark.parametrize("size", [10, forms.STEP - 4, forms.STEP - 3, forms.STEP - 2, 3 * forms.STEP])
+def test_escapes_are_never_split(size: int) -> None:
+    """A long field is decoded in pieces, with the same outcome."""
+    quoted = b"a" * size + b"%C3%A9" * forms.STEP + b"%zz%"
+    steps = forms.read_urlencoded("", b"a=" + quoted)
+    assert run(steps) == {"a": [unquote(quoted.decode())]}
+
+
+async def test_long_fields_come_back_short(serve: Serve) -> None:
+    """An error has no field of the form in it."""
+    service = await serve({"echo": echo})
+    response = await service.post("/echo", data=b"a" * 100_000, headers=FORM)
+    assert (response.status, len(await response.read()) < 200) == (400, True)
 
 
 async def test_a_form_names_its_method_in_the_url(serve: Serve) -> None:

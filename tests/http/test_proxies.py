@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toto_aio.http.proxies import TrustedProxies
+from toto_aio.http.proxies import MAX_HOPS, TrustedProxies
 from toto_aio.settings import SettingsError
 
 PROXIES = ["10.0.0.0/8", "2001:db8::1", "unix"]
@@ -35,6 +35,14 @@ PROXIES = ["10.0.0.0/8", "2001:db8::1", "unix"]
 def test_clients(peer: str | None, forwarded: list[str], client: str) -> None:
     """It is the nearest address that is not a trusted proxy's, and never one that a client only claims."""
     assert TrustedProxies(PROXIES).client(peer, forwarded) == client
+
+
+def test_a_long_chain() -> None:
+    """Only the last entries are read, however many a client has sent."""
+    trusted = TrustedProxies(["::/0"])
+    chain = [f"::{number:x}" for number in range(5000)]
+    assert trusted.client("::1", [",".join(chain)]) == chain[-MAX_HOPS]
+    assert trusted.client("::1", [",".join(chain)] * 3) == chain[-MAX_HOPS]
 
 
 def test_without_proxies() -> None:

@@ -85,9 +85,9 @@ async def test_a_signed_call(
     assert decode(raw)["result"] == "ada"
     assert "key" not in decode(raw)["session"]
     signature = response.headers["x-toto-hmac"]
-    assert client.answer_is_genuine(session, key, headers["x-toto-nonce"], raw, signature)
-    assert not client.answer_is_genuine(session, key, "other", raw, signature)
-    assert not client.answer_is_genuine(session, key, headers["x-toto-nonce"], raw + b" ", signature)
+    assert client.response_is_genuine(session, key, headers["x-toto-nonce"], raw, signature)
+    assert not client.response_is_genuine(session, key, "other", raw, signature)
+    assert not client.response_is_genuine(session, key, headers["x-toto-nonce"], raw + b" ", signature)
     replayed = await post(service, headers, body)
     assert decode(await replayed.read()) == INVALID
     assert "x-toto-hmac" not in replayed.headers
@@ -165,7 +165,7 @@ async def test_get(serve: Serve) -> None:
     response = await service.client.get("/service/who?x=é", headers=headers)
     raw = await response.read()
     assert json.loads(raw)["result"] == "ada"
-    assert client.answer_is_genuine(
+    assert client.response_is_genuine(
         session, key, headers["x-toto-nonce"], raw, response.headers["x-toto-hmac"]
     )
 
@@ -196,7 +196,7 @@ async def test_a_batch(serve: Serve) -> None:
     raw = await response.read()
     made = json.loads(raw)["batch"]["a"]["result"]
     assert json.loads(raw)["batch"]["b"]["result"] == "ada"
-    assert client.answer_is_genuine(made["session_id"], made["key"], "", raw, response.headers["x-toto-hmac"])
+    assert client.response_is_genuine(made["session_id"], made["key"], "", raw, response.headers["x-toto-hmac"])
 
 
 async def test_anonymous_sessions(serve: Serve) -> None:
@@ -212,7 +212,7 @@ async def test_anonymous_sessions(serve: Serve) -> None:
     raw = await response.read()
     made = json.loads(raw)["session"]
     session, key = made["session_id"], made["key"]
-    assert client.answer_is_genuine(session, key, "", raw, response.headers["x-toto-hmac"])
+    assert client.response_is_genuine(session, key, "", raw, response.headers["x-toto-hmac"])
     body = b'{"method":"visit"}'
     headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
     answer = await (await post(service, headers, body)).json()

@@ -83,10 +83,10 @@ def test_a_place_that_cannot_be(address: BindAddress) -> None:
 
 
 def test_a_port_in_use() -> None:
-    """The error says so, and no socket stays open."""
+    """The error says what to do, and no socket stays open."""
     with closing(listen(BindAddress("", "127.0.0.1", 0))) as listener:
         address = listener.address._replace(port=listener.sockets[0].getsockname()[1])
-        with pytest.raises(SettingsError, match="in use"):
+        with pytest.raises(SettingsError, match="in use; stop the program"):
             listen(address)
 
 
@@ -113,10 +113,10 @@ def test_a_path_that_another_process_has_taken_over(tmp_path: Path) -> None:
 
 def test_a_path_in_use(tmp_path: Path) -> None:
     """It is not taken over; a file that is not a socket is not removed."""
-    with listening(tmp_path / "s"), pytest.raises(SettingsError, match="in use"):
+    with listening(tmp_path / "s"), pytest.raises(SettingsError, match="in use; stop the program"):
         listen(BindAddress(short(tmp_path / "s"), "", 0))
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(SettingsError, match="in use"):
+    with pytest.raises(SettingsError, match="in use; stop the program"):
         listen(BindAddress(short(tmp_path / "file"), "", 0))
     assert (tmp_path / "file").read_text() == "precious"
 

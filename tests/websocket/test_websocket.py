@@ -30,7 +30,7 @@ from toto_aio.invocation import (
     timeout,
 )
 from toto_aio.stores.memory import MemoryStore
-from toto_aio.websocket import receiver, sender, session_watch
+from toto_aio.websocket import connection, control, receiver, sender, session_watch
 
 ADA = {"user_id": "ada", "password": "correct horse"}
 Socket = aiohttp.ClientWebSocketResponse
@@ -217,6 +217,58 @@ async def test_frames_that_cannot_be_read(serve: Serve, frame: str) -> None:
     await socket.send_bytes(b"\xc1")
     assert msgpack.unpackb(await socket.receive_bytes(timeout=20))["error"]["code"] == 1003
     assert (await ask(socket, "echo"))["result"] == {}
+
+
+async def test_too_many_frames_that_cannot_be_read(serve: Serve) -> None:
+    """Each gets an error, until the socket is closed."""
+    socket = await connect(await serve(METHODS))
+    for _ in range(connection.MAX_UNREADABLE):
+        await socket.send_str("")
+        assert (await answer(socket))["error"]["code"] == 1003
+    assert await ask(socket, "echo") == {"id": 1, "result": {}}
+    await socket.send_str("")
+    assert await end(socket) == 1008
+
+
+def transport_of(socket: Socket) -> asyncio.Transport:
+    """The connection of a socket, to which frames can be written together."""
+    connected = socket._response.connection
+    assert connected is not None
+    assert connected.transport is not None
+    return connected.transport
+
+
+async def test_pings(serve: Serve) -> None:
+    """Each is answered; of those that arrive together the last."""
+    service = await serve(METHODS)
+    socket = await service.client.ws_connect("/service/websocket", autoping=False)
+    await socket.ping(b"one")
+    assert (await socket.receive())[:2] == (WSMsgType.PONG, b"one")
+    await socket.pong(b"nobody asked")
+    transport = transport_of(socket)
+    transport.write(b"".join(b"\x89\x81" + bytes(4) + b"%d" % digit for digit in range(10)))
+    assert (await socket.receive())[:2] == (WSMsgType.PONG, b"9")
+    assert await ask(socket, "echo") == {"id": 1, "result": {}}
+
+
+async def test_a_flood_of_pings(serve: Serve) -> None:
+    """The socket is closed."""
+    socket = await connect(await serve(METHODS))
+    transport = transport_of(socket)
+    transport.write((b"\x8a\x80" + bytes(4)) * (control.MAX_CONTROLS + 1))
+    assert await end(socket) == 1008
+
+
+async def test_a_large_frame(serve: Serve) -> None:
+    """It is decoded in steps, also as the first of a socket, and others are answered meanwhile."""
+    service = await serve(METHODS)
+    socket, other = await connect(service), await connect(service)
+    values = list(range(50_000))
+    await socket.send_json({"id": 1, "method": "echo", "parameters": {"a": values}})
+    assert await ask(other, "echo") == {"id": 1, "result": {}}
+    assert (await answer(socket))["result"]["a"] == values
+    await socket.send_json({"id": 2, "method": "echo", "parameters": {"a": [[]] * 40_000}})
+    assert "objects and arrays" in (await answer(socket))["error"]["value"]
 
 
 async def test_a_frame_that_is_too_large(serve: Serve) -> None:

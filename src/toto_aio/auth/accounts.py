@@ -8,10 +8,13 @@ from typing import Any
 from toto_aio.auth.passwords import MAX_BYTES, Passwords
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID
 from toto_aio.models import Account
+from toto_aio.names import shortened
 from toto_aio.stores import AccountStore
 
 __all__ = ["Accounts"]
 
+MAX_NAMED = 10
+"""Unknown fields that an error names."""
 MAX_USER_ID = 255
 """The most bytes of a user id in UTF-8."""
 
@@ -163,7 +166,9 @@ RESERVED = frozenset({"user_id", "password", "new_password", "session_id"})
 
 def normal_user_id(user_id: object) -> str:
     """A user id as it is stored, in lower case. Raises ``InvalidParameters`` for a wrong type or length."""
-    text = require_text("user_id", user_id).lower()
+    text = require_text("user_id", user_id)
+    if len(text) <= MAX_USER_ID:  # a longer text isn't worth the work of changing its case
+        text = text.lower()
     if len(text.encode()) > MAX_USER_ID:
         raise InvalidParameters(f"user_id must have at most {MAX_USER_ID} bytes.")
     return text
@@ -173,7 +178,9 @@ def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> di
     """The custom fields among parameters. Raises ``InvalidParameters`` that names those not ``allowed``."""
     values = {name: value for name, value in parameters.items() if name not in RESERVED}
     if unknown := values.keys() - allowed:
-        raise InvalidParameters(f"Unknown account fields: {', '.join(sorted(unknown))}")
+        names = [shortened(name) for name in sorted(unknown)[:MAX_NAMED]]
+        more = ", ..." if len(unknown) > MAX_NAMED else ""
+        raise InvalidParameters(f"Unknown account fields: {', '.join(names)}{more}")
     return values
 
 

@@ -22,7 +22,9 @@ from msgspec.structs import replace
 from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.codecs import encode_msgpack
-from toto_aio.exceptions import InvalidSessionID, Unavailable
+from toto_aio.codecs.codec import run
+from toto_aio.codecs.msgpack_scan import scan_msgpack
+from toto_aio.exceptions import InvalidParameters, InvalidSessionID, Unavailable
 from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
@@ -342,12 +344,19 @@ def _handle(key: str) -> str:
 
 
 def _pack(state: dict[str, Any]) -> bytes:
-    if not all(isinstance(name, str) for name in state):
-        raise TypeError("The keys of a session's state must be strings.")
-    return encode_msgpack(state)
+    packed = encode_msgpack(state)
+    try:
+        run(scan_msgpack(packed, bounded=False))
+    except InvalidParameters as exc:
+        raise TypeError(f"The state of a session can't be saved: {exc.value}") from exc
+    return packed
 
 
 def _unpack(state: bytes) -> dict[str, Any]:
+    try:
+        run(scan_msgpack(state, bounded=False))
+    except InvalidParameters as exc:
+        raise ValueError(f"The state of a session can't be read: {exc.value}") from exc
     return _decoder.decode(state)
 
 

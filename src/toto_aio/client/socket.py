@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 
 from toto_aio.client.protocol import Request, SessionCredentials, error_of, read_session
-from toto_aio.codecs import CODECS, JSON
+from toto_aio.codecs import CODECS
+from toto_aio.codecs.json_codec import JSON
 from toto_aio.tasks import Tasks
 
 MESSAGES = 1000

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toto_aio.codecs import JSON
+from toto_aio.codecs.json_codec import JSON
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.invocation import Rules
 

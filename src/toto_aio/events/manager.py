@@ -25,8 +25,11 @@ import msgspec
 
 from toto_aio.brokers import Broker, Receiver
 from toto_aio.codecs import encode_msgpack
+from toto_aio.codecs.codec import run
+from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.names import shortened
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -296,19 +299,22 @@ async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
 
 def _pack(event: list[Any]) -> bytes:
     if type(event[2]) is not str:
-        raise TypeError(f"The name of an event is a string, not {event[2]!r}.")
+        raise TypeError(f"The name of an event is a string, not {shortened(event[2])}.")
     try:
-        return encode_msgpack(event)
-    except (ValueError, OverflowError, RecursionError) as exc:
-        raise TypeError(f"The event {event[2]!r} cannot be sent: {exc}") from exc
+        packed = encode_msgpack(event)
+        run(scan_msgpack(packed, bounded=False))
+        return packed
+    except (ValueError, OverflowError, RecursionError, InvalidParameters) as exc:
+        raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {exc}") from exc
 
 
 def _unpack(payload: bytes) -> Event | None:
     """The parts of an event. Each receiver decodes the args again; here only their validity is checked."""
     try:
+        run(scan_msgpack(payload, bounded=False))
         event: Event = _envelope.decode(payload)
         _decoder.decode(event[3])
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, InvalidParameters):
         logger.error("an event that cannot be read was dropped: %.100r", payload)
         return None
     return event

@@ -53,7 +53,7 @@ class SessionCookie:
         trusted = self._origins.trusts(request)
         if trusted is None:
             trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
-        return request.cookies.get(self.name) if trusted else None
+        return _value(request.headers[hdrs.COOKIE], self.name) if trusted else None
 
     def is_for(self, request: HTTPRequest) -> bool:
         """Whether a request comes from a browser that may get the cookie; other clients get the session's id.
@@ -82,3 +82,12 @@ class SessionCookie:
             return self.name, "", {**self._attributes, "max_age": 0}
         left = max(0, math.ceil(session.expires - time.time()))
         return self.name, session.session_id, {**self._attributes, "max_age": left}
+
+
+def _value(header: str, name: str) -> str | None:
+    """The last value of a cookie. Parsing all cookies of a long header takes milliseconds."""
+    start = f"{name}="
+    if start not in header:
+        return None
+    values = [part.strip() for part in header.split(";")]
+    return next((value[len(start) :] for value in reversed(values) if value.startswith(start)), None)

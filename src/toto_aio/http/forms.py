@@ -2,81 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from binascii import a2b_base64, a2b_qp
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import unquote_to_bytes
 
-from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import hdrs
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from toto_aio.codecs.codec import Steps
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.body import essence
+from toto_aio.http.request import HTTPRequest
+from toto_aio.names import shortened
 
 MAX_FIELDS = 1000
 """The most fields of a form."""
+MAX_REASON = 200
+"""The most characters of the reason why a form can't be read."""
+STEP = 2**14
+"""Bytes that are read before the loop may have its turn: up to 7 ms, if all are percent-encoded."""
 
 
-async def read_form(request: web.Request, body: bytes) -> dict[str, Any]:
-    """The parameters in a form. Raises ``InvalidParameters``: 415 for another content type, 400 if broken."""
+def read_form(request: HTTPRequest, body: bytes) -> Steps:
+    """The parameters in a form, in steps.
+
+    Raises ``InvalidParameters``: 415 for another content type, 400 if the form is broken.
+    """
     content_type = essence(request)
     if content_type not in FORMS:
-        raise InvalidParameters(f"Cannot read {content_type!r}.", status=415)
-    return await FORMS[content_type](request, body)
-
-
-async def read_urlencoded(request: web.Request, body: bytes) -> dict[str, Any]:
-    """``application/x-www-form-urlencoded``: each name with the list of its values."""
+        raise InvalidParameters(f"Cannot read {shortened(content_type)!r}.", status=415)
     try:
-        return dict(
-            parse_qs(
-                body.decode(),
-                keep_blank_values=True,
-                errors="strict",
-                max_num_fields=MAX_FIELDS,
-                strict_parsing=bool(body),
-            )
-        )
-    except ValueError as exc:
-        raise InvalidParameters(f"Not a form: {exc}", status=400) from exc
+        return (yield from FORMS[content_type](request.headers[hdrs.CONTENT_TYPE], body))
+    except (ValueError, MultipartError) as exc:
+        hint = "; write 'content-type: application/json' for JSON" if body.startswith(b"{") else ""
+        reason = shortened(str(exc), MAX_REASON) + hint
+        raise InvalidParameters(f"Not a form: {reason}", status=400) from exc
 
 
-async def read_multipart(request: web.Request, body: bytes) -> dict[str, Any]:
+def read_urlencoded(content_type: str, body: bytes) -> Steps:
+    """``application/x-www-form-urlencoded``: each name with the list of its values."""
+    if body.count(b"&") >= MAX_FIELDS:
+        raise ValueError(f"it has more than {MAX_FIELDS} fields")
+    fields: dict[str, list[str]] = {}
+    for field in body.replace(b"+", b" ").split(b"&"):
+        name, equals, value = field.partition(b"=")
+        if not equals:
+            raise ValueError("a field has no '='")
+        decoded = yield from _unquoted(value)
+        fields.setdefault((yield from _unquoted(name)), []).append(decoded)
+    return fields
+
+
+def read_multipart(content_type: str, body: bytes) -> Steps:
     """``multipart/form-data`` (RFC 7578): ``{"arguments": {name: [text]}, "files": {name: [file]}}``.
 
     A file is ``{"filename", "content_type", "body"}``, its body bytes.
     """
     arguments: dict[str, list[str]] = {}
     files: dict[str, list[dict[str, Any]]] = {}
-    try:
-        reader = MultipartReader(request.headers, _stream(request, body))
-        count = 0
-        while (part := await reader.next()) is not None:
-            count += 1
-            if count > MAX_FIELDS:
-                raise InvalidParameters(f"A form has at most {MAX_FIELDS} fields.", status=400)
-            if not isinstance(part, BodyPartReader) or part.name is None:
-                raise ValueError("each part needs a name, and none may hold parts of its own")
-            content = bytes(await part.read(decode=True))
-            if part.filename is None:
-                arguments.setdefault(part.name, []).append(content.decode())
-            else:
-                content_type = part.headers.get(hdrs.CONTENT_TYPE, "application/octet-stream")
-                file = {"filename": part.filename, "content_type": content_type, "body": content}
-                files.setdefault(part.name, []).append(file)
-    except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as exc:
-        raise InvalidParameters(f"Not a form: {exc}", status=400) from exc
+    part: Any = None
+    content = bytearray()
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
+    with PushMultipartParser(boundary, max_segment_count=MAX_FIELDS) as parser:
+        for start in range(0, len(body), STEP):
+            for event in parser.parse(body[start : start + STEP]):
+                if isinstance(event, MultipartSegment):
+                    part, content = event, bytearray()
+                    if not part.name:
+                        raise ValueError("a part has no name")
+                elif event:
+                    content += event
+                elif part.filename is None:
+                    arguments.setdefault(part.name, []).append(_content(part, content).decode())
+                else:
+                    file_type = part.header(hdrs.CONTENT_TYPE, "application/octet-stream")
+                    file = {
+                        "filename": part.filename,
+                        "content_type": file_type,
+                        "body": _content(part, content),
+                    }
+                    files.setdefault(part.name, []).append(file)
+            yield
     return {"arguments": arguments, "files": files}
 
 
-FORMS: Mapping[str, Callable[[web.Request, bytes], Awaitable[dict[str, Any]]]] = {
+FORMS: Mapping[str, Callable[[str, bytes], Steps]] = {
     "application/x-www-form-urlencoded": read_urlencoded,
     "multipart/form-data": read_multipart,
 }
 
 
-def _stream(request: web.Request, body: bytes) -> StreamReader:
-    """The body, which was read whole for its signature, as the stream that aiohttp's reader takes."""
-    stream = StreamReader(request.protocol, limit=len(body) + 1)
-    stream.feed_data(body)
-    stream.feed_eof()
-    return stream
+def _unquoted(quoted: bytes) -> Steps:
+    """Percent-encoded text. Raises ``ValueError`` if it isn't UTF-8."""
+    start, decoded = 0, bytearray()
+    while len(quoted) - start > STEP:
+        end = start + STEP
+        escape = quoted.find(b"%", end - 2, end)
+        if escape >= 0:
+            end = escape  # not within it
+        decoded += unquote_to_bytes(quoted[start:end])
+        start = end
+        yield
+    return (decoded + unquote_to_bytes(quoted[start:])).decode()
+
+
+def _content(part: MultipartSegment, content: bytearray) -> bytes:
+    """The bytes of a part. Raises ``ValueError``."""
+    if part.header(hdrs.CONTENT_TYPE, "").lower().startswith("multipart/"):
+        raise ValueError("a part may not have parts of its own")
+    if part.header(hdrs.CONTENT_ENCODING) is not None:
+        raise ValueError("a part may not be compressed")
+    decode = _TRANSFER_ENCODINGS.get(part.header("Content-Transfer-Encoding", "binary").lower())
+    if decode is None:
+        raise ValueError("a part has an unknown Content-Transfer-Encoding")
+    return decode(content)
+
+
+_TRANSFER_ENCODINGS: Mapping[str, Callable[[bytearray], bytes]] = {
+    "7bit": bytes,
+    "8bit": bytes,
+    "binary": bytes,
+    "base64": a2b_base64,
+    "quoted-printable": a2b_qp,
+}

@@ -9,6 +9,8 @@ from toto_aio.settings import SettingsError
 
 UNIX = "unix"
 """The address of a peer that connects through a Unix socket."""
+MAX_HOPS = 32
+"""Entries of ``X-Forwarded-For`` that are read, from its end: a client may send thousands."""
 
 
 class TrustedProxies:
@@ -38,9 +40,9 @@ class TrustedProxies:
         of ``X-Forwarded-For``, to whose end each proxy appends the address that has connected to it.
         """
         address = peer or UNIX
-        chain = [part.strip() for value in forwarded for part in value.split(",")]
+        chain = ",".join(forwarded).rsplit(",", MAX_HOPS)[-MAX_HOPS:]
         while chain and self.trusts(address):
-            before = _plain(chain.pop())
+            before = _plain(chain.pop().strip())
             if before is None:
                 break
             address = before

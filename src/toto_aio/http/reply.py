@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.codecs import JSON
+from toto_aio.codecs.json_codec import JSON
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections, has_disconnected
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors

@@ -13,6 +13,7 @@ from toto_aio.http.clients import is_behind
 from toto_aio.http.cors import ALLOWED_METHODS
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 from toto_aio.http.service import SERVICE
+from toto_aio.names import shortened
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import root_path
 
@@ -67,7 +68,9 @@ def add_routes(
         return web.Response(status=204, headers={hdrs.ALLOW: ALLOWED_METHODS})
 
     async def other(request: web.Request) -> web.StreamResponse:
-        error = InvalidParameters(f"Cannot answer {request.method}: call methods by POST.", status=405)
+        error = InvalidParameters(
+            f"Cannot answer {shortened(request.method)}: call methods by POST.", status=405
+        )
         return app[SERVICE].refuse(request, None, error)
 
     handlers = {

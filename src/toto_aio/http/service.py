@@ -8,7 +8,10 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.codecs import CODECS, JSON, Codec
+from toto_aio.codecs import CODECS, Codec
+from toto_aio.codecs.codec import LargeBodies
+from toto_aio.codecs.json_codec import JSON
+from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, ScriptAnswer
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
@@ -32,7 +35,12 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, dispatch: Dispatch, authenticator: Authenticator, context: ReplyContext
+        self,
+        settings: Settings,
+        dispatch: Dispatch,
+        authenticator: Authenticator,
+        context: ReplyContext,
+        large_bodies: LargeBodies,
     ) -> None:
         enabled = {
             "application/json": True,
@@ -43,6 +51,7 @@ class Service:
         self.max_body_size = settings.max_body_size
         self._dispatch = dispatch
         self._authenticator = authenticator
+        self._large_bodies = large_bodies
         self._batches = Batches(settings, dispatch)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
         self._debug = settings.debug
@@ -59,11 +68,14 @@ class Service:
             if not body:
                 message = {}
             elif codec is not None:
-                message = codec.decode(body)
+                if len(body) <= LARGE:
+                    message = codec.decode(body)
+                else:
+                    message = await self._large_bodies.run(codec.steps(body))
                 if type(message) is not dict:
                     raise InvalidParameters("The body must be an object.", status=400)
             else:
-                message = {"parameters": await read_form(reply.request, body)}
+                message = {"parameters": await self._large_bodies.run(read_form(request, body))}
             codec = codec or JSON
             reply.content_type = codec.content_type
             if self._by_parameter and not path and "batch" in message:
@@ -76,8 +88,10 @@ class Service:
     async def get(self, request: web.Request, path: str | None) -> web.StreamResponse:
         """The response to a GET or HEAD of ``path`` below the root; its query has the parameters."""
         reply = HTTPReply(request, self.context)
-        query = request.query
-        parameters = {name: values[0] if len(values := query.getall(name)) == 1 else values for name in query}
+        repeated: dict[str, list[str]] = {}
+        for name, value in request.query.items():
+            repeated.setdefault(name, []).append(value)
+        parameters = {name: values[0] if len(values) == 1 else values for name, values in repeated.items()}
         call = make_call({"parameters": parameters}, path if self._by_url else None)
         call.by_get = True
         try:

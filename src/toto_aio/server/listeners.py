@@ -87,7 +87,10 @@ def listen(address: BindAddress) -> Listener:
                 sockets = _listen_on_port(stack, address)
                 listener = Listener(address, sockets)
         except (OSError, UnicodeError) as exc:
-            raise SettingsError(f"Cannot listen on {address}: {getattr(exc, 'strerror', '') or exc}") from exc
+            reason = getattr(exc, "strerror", "") or str(exc)
+            if getattr(exc, "errno", None) == errno.EADDRINUSE:
+                reason += "; stop the program that uses it, or choose another address"
+            raise SettingsError(f"Cannot listen on {address}: {reason}") from exc
         stack.pop_all()
     return listener
 

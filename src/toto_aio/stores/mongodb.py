@@ -14,12 +14,12 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import msgspec
 from bson import DatetimeMS
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from toto_aio.codecs import encode_json
+from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
@@ -131,7 +131,7 @@ class MongoDBStore:
         found = await self._accounts.find_one({"_id": _text(user_id)})
         if found is None:
             return None
-        return Account(user_id, found["password"], msgspec.json.decode(found["extra"]), found["version"])
+        return Account(user_id, found["password"], read_json(found["extra"]), found["version"])
 
     @bounded
     async def add_account(self, account: Account) -> None:

@@ -13,6 +13,7 @@ import struct
 import msgspec
 
 from toto_aio.codecs import encode_json
+from toto_aio.codecs.json_codec import read_json
 from toto_aio.models import Account, Session
 
 ACCOUNT, SESSION, INDEX, COUNTER = "toto:account:", "toto:session:", "toto:sessions:", "toto:counter:"
@@ -72,7 +73,7 @@ def pack_account(account: Account) -> bytes:
 
 def unpack_account(user_id: str, value: bytes) -> Account:
     """Decode an account."""
-    version, password, values = msgspec.json.decode(value)
+    version, password, values = read_json(value)
     return Account(user_id, password, values, version)
 
 

@@ -16,7 +16,9 @@ from aiohttp import WSCloseCode, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions, UserSession
-from toto_aio.codecs import JSON
+from toto_aio.codecs.codec import LargeBodies
+from toto_aio.codecs.json_codec import JSON
+from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
@@ -26,6 +28,7 @@ from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
+from toto_aio.websocket.control import ControlFrames
 from toto_aio.websocket.events import SocketEvents
 from toto_aio.websocket.frames import TEXT, Format
 from toto_aio.websocket.receiver import FrameReceiver
@@ -36,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 CLOSE_LIMIT = 2.0
 """Seconds that a client has to take part in closing a socket."""
+MAX_UNREADABLE = 100
+"""Frames of a socket that may be unreadable: an error costs more than a call, and one fits into six bytes."""
+MAX_FIRST = 4096
+"""The most bytes of a frame that shows a session; a longer one is a call, and not decoded twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class SocketContext:
     sessions: Sessions
     events: EventManager | None
     stalled: StalledConnections
+    large_bodies: LargeBodies
     handlers: int
     """The most event handlers of a socket."""
     debug: bool
@@ -76,12 +84,16 @@ class Socket:
         self._dispatch = context.dispatch
         self._sessions = context.sessions
         self._closing = Tasks()
+        self._control = ControlFrames(self.sender, self.close_soon)
+        self._unreadable = 0
 
     async def run(self) -> None:
         """Read frames until the socket is closed, and let the calls in progress finish."""
         if self._context.events is not None:
             current_manager.set(self._context.events)  # so that no call of this socket changes it
-        receiver = FrameReceiver(self._response, self._answer, self._first_frame, self._is_over)
+        receiver = FrameReceiver(
+            self._response, self._answer, self._first_frame, self._is_over, self._control.take
+        )
         try:
             await receiver.read()
             self._disconnected()
@@ -127,8 +139,10 @@ class Socket:
 
     async def _first_frame(self, encoding: Format, data: bytes) -> bool:
         """Take the session that the first frame shows; False if the frame is a call."""
+        if len(data) > MAX_FIRST:
+            return False
         try:
-            message = encoding.decode(data)
+            message = encoding.codec.decode(data)
         except InvalidParameters:
             return False
         if type(message) is not dict or "method" in message or self.session is not None:
@@ -149,7 +163,11 @@ class Socket:
     async def _answer(self, encoding: Format, data: bytes) -> None:
         """Run the call of a frame, and send its result if it has an ``id``."""
         try:
-            message = encoding.decode(data)
+            codec = encoding.codec
+            if len(data) <= LARGE:
+                message = codec.decode(data)
+            else:
+                message = await self._context.large_bodies.run(codec.steps(data))
             if type(message) is not dict:
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
@@ -183,7 +201,11 @@ class Socket:
                 self._follow(before, caller)
 
     def _refuse(self, encoding: Format, data: bytes, exc: Exception) -> None:
-        """Send the error of a frame that can't be read."""
+        """Send the error of a frame that can't be read, or close the socket after too many of them."""
+        self._unreadable += 1
+        if self._unreadable > MAX_UNREADABLE:
+            self.close_soon(WSCloseCode.POLICY_VIOLATION, "Too many frames that can't be read")
+            return
         self._send_error(encoding, exc, Call(), None)
         if encoding is TEXT and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1

@@ -49,6 +49,7 @@ class Sockets:
             heartbeat=HEARTBEAT,
             timeout=2.0,
             max_msg_size=self._settings.max_body_size,
+            autoping=False,  # a flood of pings would be answered in one turn of the loop
             compress=False,  # its state would be most of what an idle socket costs
             decode_text=False,  # codecs read bytes
         )

@@ -7,15 +7,16 @@ from typing import Any
 
 from aiohttp import WSMsgType
 
-from toto_aio.codecs import CODECS, JSON, Codec
+from toto_aio.codecs import CODECS, Codec
+from toto_aio.codecs.json_codec import JSON
 
 
 class Format:
     """A kind of frame: the codec of its payload, and its opcode."""
 
     def __init__(self, codec: Codec, opcode: WSMsgType) -> None:
+        self.codec = codec
         self.content_type = codec.content_type
-        self.decode = codec.decode
         self._encode = codec.encode
         self._first = 0x80 | opcode  # FIN: the message ends with this frame
 
@@ -28,6 +29,11 @@ class Format:
         if size < 65536:
             return _MEDIUM(self._first, 126, size) + body
         return _LONG(self._first, 127, size) + body
+
+
+def pong(data: bytes) -> bytes:
+    """The frame that answers a ping with these data (RFC 6455, 5.5.3)."""
+    return _SHORT(0x80 | WSMsgType.PONG, len(data)) + data
 
 
 _SHORT, _MEDIUM, _LONG = (Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))

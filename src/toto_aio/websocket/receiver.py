@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 from toto_aio.tasks import cancel
 from toto_aio.websocket.frames import FORMATS, Format
@@ -30,16 +30,23 @@ Take = Callable[[Format, bytes], Awaitable[Any]]
 class FrameReceiver:
     """The frames of one socket. ``answer`` gets each, except the first if ``first`` has taken it.
 
-    ``is_over`` returns whether the client has left, or the socket is being closed.
+    ``is_over`` returns whether the client has left, or the socket is being closed. ``control`` takes a
+    ping or a pong, and returns False for anything else.
     """
 
     def __init__(
-        self, response: web.WebSocketResponse[Any], answer: Take, first: Take, is_over: Callable[[], bool]
+        self,
+        response: web.WebSocketResponse[Any],
+        answer: Take,
+        first: Take,
+        is_over: Callable[[], bool],
+        control: Callable[[WSMsgType, bytes], bool],
     ) -> None:
         self._response = response
         self._answer = answer
         self._first: Take | None = first
         self._is_over = is_over
+        self._control = control
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._end: asyncio.Future[None] = self._loop.create_future()
@@ -81,7 +88,9 @@ class FrameReceiver:
                     return
                 encoding = FORMATS.get(kind)
                 if encoding is None:
-                    return
+                    if self._is_over() or not self._control(kind, data):
+                        return
+                    continue
                 if self._first is not None:
                     first, self._first = self._first, None
                     if await first(encoding, data):

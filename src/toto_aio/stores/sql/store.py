@@ -11,9 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from toto_aio.codecs import encode_json
+from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.stores.coalesce import Coalescer
@@ -150,7 +149,7 @@ class SQLStore:
 
 def _account(row: Row) -> Account:
     user_id, password, extra, version = row
-    return Account(user_id, password, msgspec.json.decode(extra), version)
+    return Account(user_id, password, read_json(extra), version)
 
 
 def _pack_values(values: Mapping[str, Any]) -> str:

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.service import shown
-from toto_aio.codecs import CODECS, MAX_DEPTH, Codec
+from toto_aio.codecs import CODECS, Codec
+from toto_aio.codecs.limits import MAX_DEPTH
 from toto_aio.exceptions import InvalidParameters
 
 JSON, BSON, MSGPACK = (CODECS[f"application/{name}"] for name in ("json", "bson", "msgpack"))

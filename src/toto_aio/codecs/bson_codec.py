@@ -1,0 +1,81 @@
+"""BSON (https://bsonspec.org)."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any
+
+import bson
+import msgspec
+from bson.codec_options import CodecOptions, TypeRegistry
+
+from toto_aio.codecs.bson_scan import scan_bson
+from toto_aio.codecs.builtin import to_builtin
+from toto_aio.codecs.codec import Codec, Steps, run
+from toto_aio.codecs.limits import LARGE, malformed
+from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
+
+
+def decode_bson(body: bytes) -> Any:
+    """The dict of a BSON document; dates are in UTC, with a time zone."""
+    if len(body) > LARGE:
+        return run(bson_steps(body))
+    value = _decode(body)
+    validate(value, _TYPES)
+    return value
+
+
+def bson_steps(body: bytes) -> Steps:
+    """The dict of a BSON document, in steps."""
+    yield from scan_bson(body)
+    yield
+    value = _decode(body)
+    yield
+    yield from validate_steps(value, _TYPES)
+    return value
+
+
+def encode_bson(value: Any) -> bytes:
+    """A BSON document; UUIDs are binary values of subtype 4."""
+    try:
+        return bson.encode(value, codec_options=_OPTIONS)
+    except (bson.errors.InvalidDocument, TypeError):
+        # pymongo cannot encode sets and dataclasses; msgspec converts them to types that it can.
+        plain = msgspec.to_builtins(value, builtin_types=_NATIVE, str_keys=True, enc_hook=to_builtin)
+        try:
+            return bson.encode(plain, codec_options=_OPTIONS)
+        except bson.errors.InvalidDocument as exc:
+            raise TypeError(str(exc)) from exc
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return bson.decode(body, _OPTIONS)
+    except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as exc:
+        raise malformed("BSON", exc) from exc
+
+
+def _to_bytes(value: Any) -> bytes:
+    """Convert a value of a type of bytes that pymongo cannot encode."""
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
+
+
+_TYPES: frozenset[type] = PLAIN_TYPES | {
+    datetime.datetime,
+    uuid.UUID,
+    bson.Binary,
+    bson.Decimal128,
+    bson.Int64,
+    bson.ObjectId,
+    bson.Timestamp,
+}
+_NATIVE = (bytearray, bytes, memoryview, *_TYPES)
+_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True,
+    uuid_representation=bson.UuidRepresentation.STANDARD,
+    type_registry=TypeRegistry(fallback_encoder=_to_bytes),
+)
+BSON = Codec("application/bson", decode_bson, encode_bson, bson_steps)

@@ -1,0 +1,50 @@
+"""MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from toto_aio.codecs.builtin import to_builtin
+from toto_aio.codecs.codec import Codec, Steps, run
+from toto_aio.codecs.limits import LARGE, UNSCANNED, malformed
+from toto_aio.codecs.msgpack_scan import scan_msgpack
+from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
+
+
+def decode_msgpack(body: bytes) -> Any:
+    """The value of a MessagePack object; extension types are refused."""
+    if len(body) > LARGE:
+        return run(msgpack_steps(body))
+    must_validate = len(body) <= UNSCANNED or run(scan_msgpack(body))
+    try:
+        value = _decode(body)
+    except (ValueError, RecursionError) as exc:
+        raise malformed("MessagePack", exc) from exc
+    if must_validate:
+        validate(value, PLAIN_TYPES)
+    return value
+
+
+def msgpack_steps(body: bytes) -> Steps:
+    """The value of a MessagePack object, in steps."""
+    must_validate = yield from scan_msgpack(body)
+    yield
+    try:
+        value = _decode(body)
+    except (ValueError, RecursionError) as exc:
+        raise malformed("MessagePack", exc) from exc
+    if must_validate:
+        yield from validate_steps(value, PLAIN_TYPES)
+    return value
+
+
+def encode_msgpack(value: Any) -> bytes:
+    """A MessagePack object; dates with a time zone become timestamps (extension -1)."""
+    return _msgpack_encoder.encode(value)
+
+
+_decode = msgspec.msgpack.Decoder().decode
+_msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=to_builtin)
+MSGPACK = Codec("application/msgpack", decode_msgpack, encode_msgpack, msgpack_steps)
