@@ -3,7 +3,7 @@ PYTHON ?= python3
 # One virtual environment for each Python: .venv, and .venv-3.13 with PYTHON=python3.13.
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(patsubst python%,%,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
-# More than there are cores: a quarter of the time the tests wait.
+# More than two cores are busy with: the tests often wait for a server or a timer.
 WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 

@@ -196,7 +196,9 @@ async def test_a_batch(serve: Serve) -> None:
     raw = await response.read()
     made = json.loads(raw)["batch"]["a"]["result"]
     assert json.loads(raw)["batch"]["b"]["result"] == "ada"
-    assert client.response_is_genuine(made["session_id"], made["key"], "", raw, response.headers["x-toto-hmac"])
+    assert client.response_is_genuine(
+        made["session_id"], made["key"], "", raw, response.headers["x-toto-hmac"]
+    )
 
 
 async def test_anonymous_sessions(serve: Serve) -> None:
