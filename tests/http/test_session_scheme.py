@@ -291,7 +291,7 @@ def test_no_two_requests_give_one_message(one: SignedRequest, other: SignedReque
 
 
 async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
-    """After an unsigned batch loads a session by parameter, its later calls with it are refused."""
+    """A session that a parameter loads is its call's alone; in an unsigned batch no other call has it."""
 
     async def fetch(handler: Handler, parameters: Parameters) -> Any:
         session = await handler.retrieve_session(parameters["id"])
@@ -307,7 +307,8 @@ async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
     }
     body = json.dumps({"batch": entries}).encode()
     batch = (await (await post(service, {"content-type": JSON}, body)).json())["batch"]
-    assert batch == {"a": {"result": "ada"}, "b": INVALID, "c": INVALID}
+    unauthorized = {"error": {"code": 1004, "value": "Not authorized"}}
+    assert batch == {"a": {"result": "ada"}, "b": unauthorized, "c": INVALID}
     assert await service.call("fetch", {"id": session}) == INVALID
     headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
     batch = (await (await post(service, headers, body)).json())["batch"]
