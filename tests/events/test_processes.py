@@ -86,7 +86,7 @@ async def processes(tmp_path: Path, url: str, body: str) -> AsyncIterator[list[P
 async def line(process: Process) -> str:
     """The next line that a process writes."""
     assert process.stdout is not None
-    async with asyncio.timeout(WATCHDOG):
+    async with asyncio.timeout(PATIENCE):  # two hundred rounds of four processes take seconds alone
         return (await process.stdout.readline()).decode().strip()
 
 
