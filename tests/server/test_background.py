@@ -86,6 +86,7 @@ async def test_the_life_cycle(shell: Shell) -> None:
     assert all(str(worker) in status.said for worker in workers)
     assert (shell.folder / "toto.pid").read_text() == f"{started.pid}\n"
     assert "Serving on " in (shell.folder / "toto.log").read_text()
+    assert {(shell.folder / name).stat().st_mode & 0o777 for name in ("toto.log", "toto.pid")} == {0o600}
     restarted = await shell.toto_aio("restart", *OPTIONS)
     assert restarted.status == 0
     assert f"Stopped process {started.pid}\nStarted process " in restarted.said

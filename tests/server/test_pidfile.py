@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from toto_aio.server import pidfile as pidfile_module
 from toto_aio.server.pidfile import AlreadyRunning, Pidfile, find_running
 from toto_aio.settings import SettingsError
 
@@ -24,6 +26,15 @@ pidfile.write_state({"processes": 2})
 print("held", flush=True)
 sys.stdin.read()
 pidfile.close()
+"""
+
+
+READ_LOCK = """
+import fcntl, sys
+with open(sys.argv[1]) as file:
+    fcntl.lockf(file, fcntl.LOCK_SH)
+    print("locked", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -123,6 +134,46 @@ def test_a_file_that_was_removed_by_hand(tmp_path: Path) -> None:
             first.communicate("")
             assert path.read_text() == f"{second.pid}\n"
             assert is_running(path)
+
+
+def test_the_files_are_their_owners(tmp_path: Path) -> None:
+    """Nobody else can read or lock them."""
+    with closing(Pidfile(tmp_path / "pid")) as pidfile:
+        pidfile.write_state({})
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """What somebody has put in the place of the files stays as it is."""
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    path = tmp_path / "toto.pid"
+    path.symlink_to(precious)
+    with pytest.raises(SettingsError, match=r"toto\.pid"):
+        Pidfile(path)
+    path.unlink()
+    (tmp_path / "toto.pid.new").symlink_to(precious)
+    with closing(Pidfile(path)) as pidfile:
+        pidfile.write_state({"processes": 2})
+        assert json.loads((tmp_path / "toto.pid.json").read_text()) == {"processes": 2}
+    assert precious.read_text() == "kept"
+
+
+def test_the_lock_of_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes nobody a service that could be stopped; a start says what to do."""
+    monkeypatch.setattr(pidfile_module, "LOCK_PAUSE", 0.0)
+    path = tmp_path / "toto.pid"
+    path.touch(0o644)
+    with subprocess.Popen(
+        [sys.executable, "-c", READ_LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        assert not is_running(path)
+        with pytest.raises(SettingsError, match="remove the file"):
+            Pidfile(path)
+        process.communicate("")
+    Pidfile(path).close()
 
 
 def test_a_state_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import sys
 import threading
@@ -77,6 +78,20 @@ def make_session(key: str) -> Session:
 
 
 # The file
+
+
+async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
+    """They have the keys of sessions. An existing file keeps its permissions."""
+    shared = tmp_path / "shared.db"
+    shared.touch(0o640)
+    async with opened(tmp_path / "toto.db"), opened(shared):
+        modes = {entry.name: entry.stat().st_mode & 0o777 for entry in os.scandir(tmp_path)}
+    assert modes.pop("shared.db") == 0o640
+    assert {name: mode for name, mode in modes.items() if name.startswith("toto")} == {
+        "toto.db": 0o600,
+        "toto.db-shm": 0o600,
+        "toto.db-wal": 0o600,
+    }
 
 
 async def test_the_file_has_a_write_ahead_log(tmp_path: Path) -> None:

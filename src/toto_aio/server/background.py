@@ -41,7 +41,7 @@ def start(settings: Settings) -> int:
             print(f"Already running: process {running.pid}", file=sys.stderr)
             return 1
     try:
-        log = open(settings.log_file, "ab")  # noqa: SIM115 # closed below, where other errors are other
+        log = open(settings.log_file, "ab", opener=_private)  # noqa: SIM115 # closed below
     except OSError as exc:
         raise SettingsError(f"log_file: {settings.log_file}: {exc.strerror}") from exc
     reading, writing = os.pipe()
@@ -153,3 +153,8 @@ def _children(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/task/{pid}/children").read_text().strip()
     return "unknown"
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file, which only its owner can read if it is new."""
+    return os.open(path, flags, 0o600)

@@ -2,6 +2,7 @@
 
 The file's content is for people. The service is the process that holds a lock on the file: the kernel names
 it (``F_GETLK`` in fcntl(2)) and releases the lock when the process ends, so a stale file blocks no start.
+Only a lock for writing counts, which others cannot have: the file is its owner's alone.
 Signals go through a pidfd, which refers to the same process even after its id is reused (pidfd_open(2)).
 """
 
@@ -13,6 +14,7 @@ import os
 import select
 import signal
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 FLOCK = "hhqqi4x"
 """The format of ``struct flock``: type, whence, start, length, process id."""
+OWNER_ONLY = 0o600
+LOCK_ATTEMPTS = 100
+LOCK_PAUSE = 0.02
+"""Seconds between two attempts to lock a file that its holder is leaving."""
 ELSEWHERE = "in another container or on another machine"
 """Where the process that holds the file runs if its id means nothing here."""
 
@@ -56,7 +62,9 @@ class Pidfile:
         """Write the service's state to the file next to the pidfile."""
         try:
             new = _state_path(self.path).with_suffix(".new")
-            new.write_text(json.dumps(state))
+            new.unlink(missing_ok=True)  # it may be a link that somebody has put there
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
+                json.dump(state, file)
             new.replace(_state_path(self.path))
         except OSError as exc:
             logger.warning("%s could not be written: %s", _state_path(self.path), exc.strerror)
@@ -122,8 +130,8 @@ def find_running(path: Path) -> Iterator[RunningProcess | None]:
 def _lock(path: Path) -> int:
     import fcntl  # not available on every platform, and only needed in the background
 
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for _ in range(LOCK_ATTEMPTS):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, OWNER_ONLY)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
@@ -133,17 +141,21 @@ def _lock(path: Path) -> int:
             if pid is not None:
                 os.close(descriptor)
                 raise AlreadyRunning(path, pid) from None
+            time.sleep(LOCK_PAUSE)
         except FileNotFoundError:  # its holder has ended in the meantime and removed it
             pass
         except OSError:
             os.close(descriptor)
             raise
         os.close(descriptor)
+    raise SettingsError(f"pidfile: {path}: a program that is no service locks it; remove the file")
 
 
 def _read_holder(path: Path) -> int | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe would wait for its writer
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+        )  # opening a pipe would wait for its writer
     except FileNotFoundError:
         return None
     try:
@@ -153,10 +165,10 @@ def _read_holder(path: Path) -> int | None:
 
 
 def _holder(descriptor: int) -> int | None:
-    """The id of the process that locks the file, None without one, 0 if it cannot be seen from here."""
+    """The id of the process with a lock for writing: None without one, 0 if it can't be seen from here."""
     import fcntl
 
-    query = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    query = struct.pack(FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, query))
     return None if kind == fcntl.F_UNLCK else max(int(pid), 0)
 

@@ -148,10 +148,20 @@ async def _open(path: str, busy_timeout: float) -> aiosqlite.Connection:
     try:
         # If aiosqlite cannot open a connection, it leaves a thread behind that may outlive the loop. So try
         # without aiosqlite first.
-        await asyncio.to_thread(lambda: sqlite3.connect(path).close())
+        await asyncio.to_thread(_create, path)
         return await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
     except sqlite3.Error as exc:
         raise Unavailable(f"Cannot open the database {path!r}: {exc}") from exc
+
+
+def _create(path: str) -> None:
+    """Create the database, if it is new, so that only its owner can read it: it has the sessions' keys.
+
+    SQLite gives its journal the same permissions.
+    """
+    with suppress(OSError):  # it exists, or SQLite says what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    sqlite3.connect(path).close()
 
 
 async def _configure(connection: aiosqlite.Connection) -> None:
