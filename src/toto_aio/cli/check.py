@@ -17,6 +17,10 @@ from toto_aio.settings.urls import scheme_of
 from toto_aio.stores import open_store
 
 Gravity = Literal["grave", "warning"]
+NARROWEST = {4: 8, 6: 16}
+"""The bits of the largest network that one operator of proxies has, by the version of IP."""
+LARGE_BODY = 100 * 2**20
+"""Bytes of a body, which a request may keep in memory."""
 
 
 async def check(settings: Settings) -> list[Finding]:
@@ -93,13 +97,26 @@ def _has_untrusted_proxy(facts: Facts) -> bool:
 
 
 def _trusts_everyone(proxies: TrustedProxies) -> bool:
-    # Addresses that are reserved for documentation (RFC 5737, RFC 3849): no client has them.
-    return any(map(proxies.trusts, ["203.0.113.1", "2001:db8::1"]))
+    return any(
+        not network.is_private and network.prefixlen < NARROWEST[network.version]
+        for network in proxies.networks
+    )
 
 
 def _has_public_metrics(facts: Facts) -> bool:
     clients = TrustedProxies(facts.settings.metrics_clients, "metrics_clients")
     return facts.settings.metrics and _trusts_everyone(clients)
+
+
+def _has_unencrypted_origin(facts: Facts) -> bool:
+    return facts.settings.use_cookies and any(
+        origin.startswith("http://") for origin in facts.settings.allow_origin
+    )
+
+
+def _has_shared_domain(facts: Facts) -> bool:
+    domain = facts.settings.cookie_domain.strip(".")
+    return facts.settings.use_cookies and bool(domain) and "." not in domain
 
 
 def _can_be_bypassed(facts: Facts) -> bool:
@@ -143,6 +160,13 @@ RULES: tuple[Rule, ...] = (
         lambda facts: facts.settings.use_cookies and not facts.settings.secure_cookies,
         "browsers also send the session unencrypted, where others on the network can read it",
         "leave it out, and serve through TLS",
+    ),
+    Rule(
+        "grave",
+        "cookie_domain",
+        _has_shared_domain,
+        "every site below this domain gets the session, unless the browser refuses the cookie",
+        "leave it out, or write a domain that is yours, such as notes.example",
     ),
     Rule(
         "grave",
@@ -227,6 +251,20 @@ RULES: tuple[Rule, ...] = (
         lambda facts: "*" in facts.settings.allow_origin,
         "any web page may call the service from the browsers of its visitors",
         "name the origins of your pages, such as allow_origin=https://app.example",
+    ),
+    Rule(
+        "warning",
+        "allow_origin",
+        _has_unencrypted_origin,
+        "a page that travels unencrypted can be changed on its way, and calls with the user's cookie",
+        "name origins with https://",
+    ),
+    Rule(
+        "warning",
+        "max_body_size",
+        lambda facts: facts.settings.max_body_size > LARGE_BODY,
+        "each request may take more than 100 MiB of memory, so a few fill the machine",
+        "leave it out: the default is 1 MiB",
     ),
     Rule(
         "warning",

@@ -21,13 +21,13 @@ class TrustedProxies:
 
     def __init__(self, proxies: Iterable[str], option: str = "trusted_proxies") -> None:
         self._unix = False
-        self._networks: list[IPv4Network | IPv6Network] = []
+        self.networks: list[IPv4Network | IPv6Network] = []
         for proxy in proxies:
             if proxy == UNIX:
                 self._unix = True
                 continue
             try:
-                self._networks.append(ip_network(proxy, strict=False))
+                self.networks.append(ip_network(proxy, strict=False))
             except ValueError as exc:
                 raise SettingsError(
                     f"{option}: write addresses such as 10.0.0.0/8, or unix, not {proxy!r}"
@@ -57,7 +57,7 @@ class TrustedProxies:
             ip = ip_address(address)
         except ValueError:
             return False
-        return any(ip in network for network in self._networks)
+        return any(ip in network for network in self.networks)
 
 
 def _plain(text: str) -> str | None:
