@@ -326,6 +326,12 @@ def test_without_the_library() -> None:
             {"X-Forwarded-For": "203.0.113.9"},
             200,
         ),
+        (
+            {"trusted_proxies": ["127.0.0.1"], "metrics_clients": ["127.0.0.9"]},
+            {"X-Forwarded-For": "127.0.0.9"},
+            200,
+        ),
+        ({"metrics_clients": ["127.0.0.1"]}, {"X-Forwarded-For": "203.0.113.9"}, 403),
     ],
     ids=str,
 )

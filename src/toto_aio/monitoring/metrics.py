@@ -42,8 +42,8 @@ class Metrics:
 
     def __init__(self, settings: Settings, proxies: TrustedProxies) -> None:
         self._proxies = proxies
-        self._this_machine = TrustedProxies(THIS_MACHINE)
-        self._clients = TrustedProxies([*THIS_MACHINE, *settings.metrics_clients], "metrics_clients")
+        self._named = TrustedProxies(settings.metrics_clients, "metrics_clients")
+        self._local = TrustedProxies([*THIS_MACHINE, *settings.metrics_clients])
         self._book = open_book()
         self._measures = self._book.measures
         self._turn = asyncio.Lock()
@@ -106,10 +106,12 @@ class Metrics:
 
     async def _serve(self, request: web.Request) -> web.Response:
         address = self._proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
-        # A forwarded request isn't this machine's, whatever address its headers name; anyone can write those.
-        is_forwarded = any(name in request.headers for name in FORWARDED)
-        is_local = address == (request.remote or UNIX) or self._this_machine.trusts(address)
-        if (is_forwarded and is_local) or not self._clients.trusts(address):
+        if any(name in request.headers for name in FORWARDED):
+            # It isn't this machine's, or its proxy's, whatever the headers say: anyone can write those.
+            may_read = address != (request.remote or UNIX) and self._named.trusts(address)
+        else:
+            may_read = self._local.trusts(address)
+        if not may_read:
             raise web.HTTPForbidden(text="Only this machine and metrics_clients may read the metrics.\n")
         async with self._turn:
             self._sample()
