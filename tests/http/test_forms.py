@@ -141,6 +141,12 @@ def test_escapes_are_never_split(size: int) -> None:
     assert run(steps) == {"a": [unquote(quoted.decode())]}
 
 
+def test_many_fields_take_steps() -> None:
+    """The loop has its turns, however the bytes are divided into fields."""
+    for body in (b"a=" + b"%41" * 40_000, b"&".join([b"a=" + b"%41" * 120] * 333)):
+        assert sum(1 for _ in forms.read_urlencoded("", body)) >= 7
+
+
 async def test_long_fields_come_back_short(serve: Serve) -> None:
     """An error has no field of the form in it."""
     service = await serve({"echo": echo})

@@ -88,4 +88,4 @@ def test_piped_requests_are_floods() -> None:
     """Their cost is that of their calls."""
     for make in inputs(SMALL).values():
         made = make()
-        assert not isinstance(made, Requests) or made.flood == made.piped
+        assert not isinstance(made, Requests) or made.flood or not made.piped

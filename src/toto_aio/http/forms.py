@@ -45,12 +45,17 @@ def read_urlencoded(content_type: str, body: bytes) -> Steps:
     if body.count(b"&") >= MAX_FIELDS:
         raise ValueError(f"it has more than {MAX_FIELDS} fields")
     fields: dict[str, list[str]] = {}
+    read = 0
     for field in body.replace(b"+", b" ").split(b"&"):
         name, equals, value = field.partition(b"=")
         if not equals:
             raise ValueError("a field has no '='")
         decoded = yield from _unquoted(value)
         fields.setdefault((yield from _unquoted(name)), []).append(decoded)
+        read += len(field)
+        if read > STEP:
+            read = 0
+            yield
     return fields
 
 
