@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.request import HTTPRequest
 
-PIECE = 2**13
+PIECE = 2**12
 """Bytes of a body that are read before the loop has its turn: each may be a chunk, which costs 3 us."""
 
 

@@ -160,6 +160,8 @@ def call(method: str, *lines: str, **parameters: Any) -> bytes:
 
 CALL = call("echo", a=1)
 LAST = call("echo", "Connection: close", a="last")
+
+
 FORM = "Content-Type: application/x-www-form-urlencoded"
 CASES: dict[str, list[bytes]] = {
     "one after the other": [CALL, CALL, CALL, call("echo", b=2), CALL],
@@ -664,3 +666,25 @@ async def test_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     assert [record.getMessage() for record in caplog.records if record.name == "toto_aio.http.fast"] == [
         "fast_path is off: it was never tested with aiohttp 4.0.0"
     ]
+
+
+async def test_requests_that_arrive_together_take_turns() -> None:
+    """Others are served between them, although none has to wait."""
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+
+    @safe
+    async def count(handler: Handler, parameters: Any) -> int:
+        asyncio.get_running_loop().call_soon(turn)
+        return turns
+
+    request = b"GET /service/count HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /service/count HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with running(fast=True, methods={"count": count}) as (_, port):
+        responses = await talk(port, [request * 49 + last])
+    counts = re.findall(rb'{"result":(\d+)}', responses)
+    assert len(counts) == 50
+    assert len(set(counts)) > 40
