@@ -12,6 +12,7 @@ from aiohttp import web
 
 from toto_aio.http.drain import DRAIN
 from toto_aio.http.fast import protocols
+from toto_aio.http.paths import bounded
 from toto_aio.server.acceptor import Acceptor
 from toto_aio.server.logs import AccessLog
 from toto_aio.server.shutdown import Shutdown
@@ -67,6 +68,7 @@ async def _serve(
     try:
         assert runner.server is not None
         fast = settings.fast_path and not settings.access_log
+        runner.server.request_factory = bounded(runner.server.request_factory)
         acceptor = Acceptor(sockets, protocols(app, runner.server, fast=fast))
         # Objects made at the start last as long as the process: the collector need not inspect them again.
         gc.collect()
