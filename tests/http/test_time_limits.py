@@ -269,9 +269,17 @@ async def test_idle_connections_and_partial_heads(tmp_path: Path) -> None:
         await call_until_warm(port)
         idle = [reader for number, (reader, _) in enumerate(connections) if number % 3 < 2]
         async with asyncio.timeout(20):
-            assert all([await reader.read() == b"" for reader in idle])
+            assert all([await has_ended(reader) for reader in idle])
         for _, writer in connections:
             writer.close()
+
+
+async def has_ended(reader: asyncio.StreamReader) -> bool:
+    """Wait for the end; one that ended before its half head was sent has been reset."""
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
 
 
 async def call_until_warm(port: int) -> None:

@@ -131,7 +131,7 @@ def _lock(path: Path) -> int:
     import fcntl  # not available on every platform, and only needed in the background
 
     for _ in range(LOCK_ATTEMPTS):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, OWNER_ONLY)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
@@ -153,9 +153,7 @@ def _lock(path: Path) -> int:
 
 def _read_holder(path: Path) -> int | None:
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-        )  # opening a pipe would wait for its writer
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe would wait for its writer
     except FileNotFoundError:
         return None
     try:
