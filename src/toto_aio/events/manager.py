@@ -154,7 +154,7 @@ class EventManager:
         ``on_slow`` is called with the name when events begin to be dropped, instead of a line in the log.
         """
         require_free_name(name)
-        return self._subscribe(name, size, when_full, on_lagged, take, on_slow)
+        return self._add(Subscription(name, size, when_full, on_lagged, self._forget, take, on_slow))
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function between two events, so that what a thread registers gets all later events."""
@@ -163,23 +163,15 @@ class EventManager:
         else:
             self._loop.call_soon_threadsafe(function, *args)
 
-    def _subscribe(
-        self,
-        name: str,
-        size: int = QUEUE_SIZE,
-        when_full: WhenFull = "drop-oldest",
-        on_lagged: Callable[[int], None] | None = None,
-        take: Callable[[Arrival], bool] | None = None,
-        on_slow: Callable[[str], None] | None = None,
-    ) -> Subscription:
-        subscription = Subscription(name, size, when_full, on_lagged, self._forget, take, on_slow)
-        self._subscriptions.setdefault(name, {})[subscription] = None
+    def _add(self, subscription: Subscription) -> Subscription:
+        self._subscriptions.setdefault(subscription.name, {})[subscription] = None
         return subscription
 
     def _register(self, registration: Registration, persist: bool) -> None:
         if persist:
-            registration.subscription = self._subscribe(registration.name)
-            self._start(_consume(registration.subscription, registration.function), registration.name)
+            subscription = Subscription(registration.name, QUEUE_SIZE, "drop-oldest", None, self._forget)
+            registration.subscription = self._add(subscription)
+            self._start(_consume(subscription, registration.function), registration.name)
         else:
             self._handlers.setdefault(registration.name, {})[registration] = None
 

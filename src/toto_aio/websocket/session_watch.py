@@ -64,5 +64,5 @@ class SessionWatch:
             return
         if record is None:
             socket.session_ended(session)
-        elif record is not None:
+        else:
             session.record.expires = record.expires
