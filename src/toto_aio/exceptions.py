@@ -144,7 +144,7 @@ class Unavailable(CodedException):
 
 
 class TooManyAttempts(CodedException):
-    """There were too many login attempts; ``retry_after`` is in seconds."""
+    """There were too many attempts to log in or create accounts; ``retry_after`` is in seconds."""
 
     CODE, VALUE = 1012, "Too many attempts"
 

@@ -164,7 +164,9 @@ class Lifespan:
             fields=settings.account_fields,
             password_min_length=settings.password_min_length,
         )
-        attempts: Attempts = Throttle(sessions_in, settings.login_attempts)
+        throttle = Throttle(sessions_in, settings.login_attempts, passwords.turns)
+        stack.push_async_callback(throttle.close)
+        attempts: Attempts = throttle
         if self._metrics is not None:
             attempts = self._metrics.count_attempts(attempts)
         scheme = self._context.scheme

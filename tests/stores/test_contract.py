@@ -541,6 +541,44 @@ async def test_a_counter(store: Store) -> None:
     assert await store.increment("a ", 60, by=5) == 5
 
 
+async def test_a_counter_is_never_negative(store: Store) -> None:
+    """What would make it negative changes nothing: not before it starts, nor below what it has."""
+    assert await store.increment("a", 60, by=-1) == 0
+    assert [await store.increment("a", 60, by=by) for by in (1, -2, 4, -5, -5, -4, 1)] == [
+        1,
+        1,
+        5,
+        0,
+        0,
+        0,
+        1,
+    ]
+    assert [await store.increment("b", 60, by=by) for by in (1 << 40, 1, -1 << 40)] == [
+        1 << 40,
+        (1 << 40) + 1,
+        1,
+    ]
+    assert await store.increment("c", 0.3, by=3) == 3
+    async with asyncio.timeout(WATCHDOG):
+        while await store.increment("c", 60, by=-2) != 0:
+            await store.increment("c", 60, by=2)
+            await asyncio.sleep(0.1)
+
+
+async def test_reading_a_counter(store: Store) -> None:
+    """Its count and the seconds until it starts again; reading starts nothing."""
+    assert await store.get_counter("a") == (0, 0.0)
+    assert await store.increment("a", 600, by=1 << 41) == 1 << 41
+    count, left = await store.get_counter("a")
+    assert (count, 0 < left <= 600) == (1 << 41, True)
+    assert await store.get_counter("A") == (0, 0.0)
+    await store.increment("b", 0.3)
+    async with asyncio.timeout(WATCHDOG):
+        while (await store.get_counter("b"))[0]:
+            await asyncio.sleep(0.1)
+    assert await store.get_counter("b") == (0, 0.0)
+
+
 async def test_concurrent_increments(store: Store) -> None:
     """Each of a hundred increments at the same time gets a different number."""
     counted = await asyncio.gather(*(store.increment("a", 60) for _ in range(100)))

@@ -52,6 +52,7 @@ def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
         "remove_session": lambda: store.remove_session("k"),
         "remove_sessions": lambda: store.remove_sessions("ada"),
         "increment": lambda: store.increment("a", 60),
+        "get_counter": lambda: store.get_counter("a"),
         "add_once": lambda: store.add_once("b", 60),
     }
 

@@ -83,7 +83,7 @@ class Caller:
             if user_id is None:
                 self.session = await self._sessions.create(client=client)
             elif verify_password:
-                self.session = await self._sessions.log_in(user_id, password, client)
+                self.session = await self._sessions.log_in(user_id, password, client, shown=self._session_id)
             else:
                 account = await self._sessions.accounts.get(user_id)
                 if account is None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,8 @@ from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
 import argon2
+
+from toto_aio.auth.turns import HASHING, Turns
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -26,12 +27,14 @@ class Passwords:
     """Hashes and verifies passwords in threads of its own, never on the event loop.
 
     The parameters of argon2id are OWASP's (19 MiB, two passes, one lane): 21 ms of one core. At most half of
-    the cores work on passwords, so that a burst of logins leaves the others to the calls.
+    the cores work on passwords, and who waits for one gets ``turns``: both methods raise ``TooManyAttempts``
+    if too many wait.
     """
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
         self._hasher = hasher or argon2.PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-        self._executor = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "toto-aio-passwords")
+        self._executor = ThreadPoolExecutor(HASHING, "toto-aio-passwords")
+        self.turns = Turns()
         self._decoy = self._hasher.hash(secrets.token_bytes(16))
 
     def close(self) -> None:
@@ -65,7 +68,8 @@ class Passwords:
         return known and (toto_right if toto else right)
 
     async def _run(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        async with self.turns.turn():
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
 
 TOTO_PREFIX = "$p5k2$"

@@ -74,9 +74,15 @@ class Sessions:
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def log_in(self, user_id: str, password: str | None, client: ClientInfo) -> UserSession:
-        """A new session, if the password is right. Raises ``InvalidCredentials``, ``TooManyAttempts``."""
-        async with self.attempts.attempt(normal_user_id(user_id), client.address):
+    async def log_in(
+        self, user_id: str, password: str | None, client: ClientInfo, *, shown: str | None = None
+    ) -> UserSession:
+        """A new session, if the password is right. Raises ``InvalidCredentials``, ``TooManyAttempts``.
+
+        ``shown`` is the id of the session that the client has until now.
+        """
+        session_key = "" if shown is None else _key(shown)
+        async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
             account = await self.accounts.verify(user_id, password)
         session = await self.create(account.user_id, client)
         if not await self.accounts.is_current(account):

@@ -1,74 +1,106 @@
-"""Login attempts: limited by account and address, and counted by all processes together."""
+"""Attempts to log in and to create accounts: limited by account and address, and counted by all processes."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from toto_aio.exceptions import InvalidCredentials, TooManyAttempts
+import msgspec
+
+from toto_aio.addresses import Network, networks_of
+from toto_aio.auth.tally import WINDOW, Limit, Tally
+from toto_aio.auth.turns import Turns
+from toto_aio.exceptions import InvalidCredentials, TooManyAttempts, UserIDExists
 from toto_aio.stores import SessionStore
 
-WINDOW = 900
-"""Seconds that an attempt counts for. No lock is permanent."""
+__all__ = ["WIDE", "WINDOW", "Attempts", "Throttle"]
+
 WIDE = 10
 """How many times the limit of one account from one address is the limit of an account from all addresses, and
 of an address on all accounts."""
+KNOWN = 90 * 86400.0
+"""Seconds for which an address is known from which somebody has logged in to an account."""
 
 
 class Attempts(Protocol):
-    """Limits attempts to log in."""
+    """Limits attempts. Both methods raise ``TooManyAttempts`` instead of entering."""
 
-    def attempt(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
-        """Surrounds the check of a password. Raises ``TooManyAttempts`` instead of entering."""
+    def attempt(self, user_id: str, address: str, session_key: str = "") -> AbstractAsyncContextManager[None]:
+        """Surrounds the check of a password. ``session_key`` is that of the session that the client shows."""
+
+    def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+        """Surrounds the creation of an account."""
 
 
 class Throttle:
-    """Reserves an attempt before the password is checked, and gives it back if the password was right.
+    """Reserves an attempt before it is made, and gives it back if the password was right.
 
     So guesses that are sent at the same time can't all be checked before the first has failed. ``limit``
     attempts count for an account from one address, so that guesses from elsewhere don't lock the owner out.
-    ``WIDE`` times as many count for the account from everywhere, and for the address on every account.
+    ``WIDE`` times as many count for the account from everywhere, and for the address on every account; the
+    larger networks of IPv6 have somewhat more. Strangers can't use up what two kinds of clients have: one
+    whose address has logged in to the account before has only the limit of both together, and one that
+    shows a session of the account has a limit of its own.
+
+    Creations of accounts count apart from logins, whether or not they succeed. All attempts take turns, as
+    hashing keeps a core busy.
     """
 
-    def __init__(self, counters: SessionStore, limit: int) -> None:
-        self._counters = counters
+    def __init__(self, store: SessionStore, limit: int, turns: Turns | None = None) -> None:
+        self._store = store
+        self._tally = Tally(store)
         self._limit = limit
+        self._turns = turns or Turns()
+
+    async def close(self) -> None:
+        """Wait until everything has been counted."""
+        await self._tally.close()
 
     @asynccontextmanager
-    async def attempt(self, user_id: str, address: str) -> AsyncIterator[None]:
-        network = network_of(address)
-        limits = {
-            f"login:{network}:{user_id}": self._limit,
-            f"login::{user_id}": self._limit * WIDE,
-            f"login:{network}:": self._limit * WIDE,
-        }
-        reserved: list[str] = []
-        for key, limit in limits.items():
-            reserved.append(key)
-            if await self._counters.increment(key, WINDOW) > limit:
-                await self._give_back(reserved)
-                raise TooManyAttempts(retry_after=WINDOW)
-        try:
-            yield
-        except (InvalidCredentials, asyncio.CancelledError):
-            raise
-        except BaseException:
-            await self._give_back(reserved)
-            raise
-        await self._give_back(reserved)
+    async def attempt(self, user_id: str, address: str, session_key: str = "") -> AsyncIterator[None]:
+        networks = networks_of(address)
+        known = _counter("known", networks[0].name, user_id)
+        async with self._turns.turn(networks[-1].name):
+            limits = await self._own_limit(user_id, session_key)
+            if not limits:
+                limits = self._limits("login", user_id, networks)
+                limits.append(Limit(_counter("account", user_id), self._limit * WIDE))
+            try:
+                await self._tally.reserve(limits)
+            except TooManyAttempts:
+                if not (await self._store.get_counter(known))[0]:
+                    raise
+                limits = limits[:1]
+                await self._tally.reserve(limits)
+            async with self._tally.decided(limits, wrong=InvalidCredentials):
+                yield
+            await self._store.increment(known, KNOWN)
 
-    async def _give_back(self, keys: list[str]) -> None:
-        for key in keys:
-            await self._counters.increment(key, WINDOW, by=-1)
+    @asynccontextmanager
+    async def creation(self, user_id: str, address: str) -> AsyncIterator[None]:
+        networks = networks_of(address)
+        async with self._turns.turn(networks[-1].name):
+            limits = self._limits("create", user_id, networks)
+            await self._tally.reserve(limits)
+            async with self._tally.decided(limits, wrong=UserIDExists, is_free=False):
+                yield
+
+    def _limits(self, kind: str, user_id: str, networks: Sequence[Network]) -> list[Limit]:
+        """The limits of a client's networks for this account, and for every account."""
+        one = [Limit(_counter(kind, name, user_id), self._limit * clients) for name, clients in networks]
+        every = [Limit(_counter(kind, name), self._limit * clients * WIDE) for name, clients in networks]
+        return one + every
+
+    async def _own_limit(self, user_id: str, session_key: str) -> list[Limit]:
+        """The limit of a client that shows a session of the account."""
+        session = await self._store.get_session(session_key) if session_key else None
+        if session is None or session.user_id != user_id:
+            return []
+        return [Limit(_counter("session", session_key), self._limit)]
 
 
-def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 network that a client of IPv6 has."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip) if ip.version == 4 else str(ip_network((ip, 64), strict=False))
+def _counter(*parts: str) -> str:
+    """The key of a counter: a hash, so that no user id makes the key of another one, or a long key."""
+    return "attempts:" + hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()

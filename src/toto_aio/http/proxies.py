@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
+from toto_aio.addresses import parse_address, parse_network
 from toto_aio.settings import SettingsError
 
 UNIX = "unix"
@@ -27,7 +28,7 @@ class TrustedProxies:
                 self._unix = True
                 continue
             try:
-                self.networks.append(ip_network(proxy, strict=False))
+                self.networks.append(parse_network(proxy))
             except ValueError as exc:
                 raise SettingsError(
                     f"{option}: write addresses such as 10.0.0.0/8, or unix, not {proxy!r}"
@@ -40,6 +41,8 @@ class TrustedProxies:
         of ``X-Forwarded-For``, to whose end each proxy appends the address that has connected to it.
         """
         address = peer or UNIX
+        if address.startswith("::ffff:"):  # from a socket for both versions of IP
+            address = _plain(address) or address
         chain = ",".join(forwarded).rsplit(",", MAX_HOPS)[-MAX_HOPS:]
         while chain and self.trusts(address):
             before = _plain(chain.pop().strip())
@@ -54,7 +57,7 @@ class TrustedProxies:
         if address == UNIX:
             return self._unix
         try:
-            ip = ip_address(address)
+            ip = parse_address(address)
         except ValueError:
             return False
         return any(ip in network for network in self.networks)
@@ -67,6 +70,6 @@ def _plain(text: str) -> str | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ip_address(text))
+        return str(parse_address(text))
     except ValueError:
         return None

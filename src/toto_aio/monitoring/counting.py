@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from aiohttp import web
@@ -125,9 +125,9 @@ class CountedAttempts:
         self._right, self._wrong, self._refused = map(measures.logins.labels, ("right", "wrong", "refused"))
 
     @asynccontextmanager
-    async def attempt(self, user_id: str, address: str) -> AsyncIterator[None]:
+    async def attempt(self, user_id: str, address: str, session_key: str = "") -> AsyncIterator[None]:
         try:
-            async with self._attempts.attempt(user_id, address):
+            async with self._attempts.attempt(user_id, address, session_key):
                 yield
         except InvalidCredentials:
             self._wrong.inc()
@@ -136,3 +136,6 @@ class CountedAttempts:
             self._refused.inc()
             raise
         self._right.inc()
+
+    def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+        return self._attempts.creation(user_id, address)

@@ -81,8 +81,12 @@ class SessionStore(Protocol):
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         """Add to a counter, atomically, and return the new count.
 
-        A counter starts at 0, and starts again ``ttl`` seconds later.
+        A counter starts at 0, and starts again ``ttl`` seconds later. What would make it negative changes
+        nothing: it is taken from what was added before the counter started again.
         """
+
+    async def get_counter(self, key: str) -> tuple[int, float]:
+        """Return a count and the seconds after which it starts again; (0, 0.0) if it has not started."""
 
     async def add_once(self, key: str, ttl: float) -> bool:
         """Add a key, and return whether no process has added it within the last ``ttl`` seconds."""

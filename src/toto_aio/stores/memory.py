@@ -98,8 +98,15 @@ class MemoryStore:
         count, expires = self._counters.get(key, (0, 0.0))
         if expires <= now:
             count, expires = 0, now + ttl
-        self._counters[key] = (count + by, expires)
-        return count + by
+        if count + by >= 0:
+            count += by
+        self._counters[key] = (count, expires)
+        return count
+
+    async def get_counter(self, key: str) -> tuple[int, float]:
+        count, expires = self._counters.get(key, (0, 0.0))
+        left = expires - time.time()
+        return (count, left) if left > 0 else (0, 0.0)
 
     async def add_once(self, key: str, ttl: float) -> bool:
         return await self.increment(key, ttl) == 1

@@ -209,10 +209,12 @@ class MongoDBStore:
     @bounded
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         now = time.time()
-        fresh = {"count": by, **_expiry(now + ttl)}
+        fresh = {"count": max(by, 0), **_expiry(now + ttl)}
         is_unexpired = {"$gt": ["$expires", now]}
         changes = {name: {"$cond": [is_unexpired, f"${name}", value]} for name, value in fresh.items()}
-        changes["count"] = {"$cond": [is_unexpired, {"$add": ["$count", by]}, by]}
+        added = {"$add": ["$count", by]}
+        kept = {"$cond": [{"$lt": [added, 0]}, "$count", added]}
+        changes["count"] = {"$cond": [is_unexpired, kept, fresh["count"]]}
         while True:
             counter = await self._counters.find_one_and_update(
                 {"_id": _text(key)}, [{"$set": changes}], return_document=ReturnDocument.AFTER
@@ -221,7 +223,13 @@ class MongoDBStore:
                 return int(counter["count"])
             with suppress(DuplicateKeyError):  # another process has started it in the meantime
                 await self._counters.insert_one({"_id": key, **fresh})
-                return by
+                return max(by, 0)
+
+    @bounded
+    async def get_counter(self, key: str) -> tuple[int, float]:
+        now = time.time()
+        counter = await self._counters.find_one({"_id": _text(key), "expires": {"$gt": now}})
+        return (0, 0.0) if counter is None else (int(counter["count"]), counter["expires"] - now)
 
     async def add_once(self, key: str, ttl: float) -> bool:
         return await self.increment(key, ttl) == 1

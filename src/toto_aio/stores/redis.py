@@ -183,6 +183,13 @@ class RedisStore:
         async with _limited():
             return int(await self._run(records.INCREMENT, COUNTER + key, by, milliseconds(ttl)))
 
+    async def get_counter(self, key: str) -> tuple[int, float]:
+        async with _limited():
+            count, left = await asyncio.gather(
+                self._connection.read("GET", COUNTER + key), self._connection.read("PTTL", COUNTER + key)
+            )
+        return (int(count), left / 1000) if count is not None and left > 0 else (0, 0.0)
+
     async def add_once(self, key: str, ttl: float) -> bool:
         async with _limited():
             if ttl <= 0:  # Redis does not set a key that has already expired

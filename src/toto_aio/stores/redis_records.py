@@ -60,7 +60,9 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KE
 return 1
 """)
 INCREMENT = Script("""-- a counter: the increment, the TTL (ms)
-local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+local count = tonumber(redis.call('GET', KEYS[1]) or 0)
+if count + tonumber(ARGV[1]) < 0 then return count end
+count = redis.call('INCRBY', KEYS[1], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return count
 """)

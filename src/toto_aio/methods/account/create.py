@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.auth.accounts import account_values, require_text
+from toto_aio.auth.accounts import account_values, normal_user_id, require_text
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import requires
 
@@ -15,6 +15,8 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     accounts = handler.connection.accounts
     values = account_values(parameters, accounts.fields)
     password = require_text("password", parameters["password"])
-    account = await accounts.create(parameters["user_id"], password, **values)
+    user_id = normal_user_id(parameters["user_id"])
+    async with handler.connection.sessions.attempts.creation(user_id, handler.address):
+        account = await accounts.create(user_id, password, **values)
     session = await handler.create_session(account.user_id, verify_password=False)
     return session.describe()

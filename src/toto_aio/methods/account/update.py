@@ -27,7 +27,7 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
         if "password" not in parameters:
             raise InvalidParameters("Missing parameters: password")
         sessions = handler.connection.sessions
-        async with sessions.attempts.attempt(session.user_id, handler.address):
+        async with sessions.attempts.attempt(session.user_id, handler.address, session.record.key):
             await accounts.change_password(
                 session.user_id, parameters["password"], parameters["new_password"]
             )

@@ -50,7 +50,8 @@ class Dialect:
     def increment(self) -> str:
         """Return the statement that adds to a counter, or starts it again, and returns the new count."""
         # The count comes first: where assignments are done in order, it must see the old time.
-        added = "? + CASE WHEN toto_counters.expires > ? THEN toto_counters.count ELSE 0 END"
+        added = """CASE WHEN toto_counters.expires <= ? THEN ? WHEN toto_counters.count + ? < 0
+            THEN toto_counters.count ELSE toto_counters.count + ? END"""
         return f"""INSERT INTO toto_counters (counter_key, count, expires)
             VALUES (?, {self.counted.format("?")}, ?) {self.on_conflict.format(key="counter_key")}
             count = {self.counted.format(added)},

@@ -35,6 +35,7 @@ SAVE_SESSION = """UPDATE toto_sessions SET state = ?, version = version + 1
 TOUCH_SESSION = "UPDATE toto_sessions SET expires = ?, seen = ? WHERE session_key = ? AND expires > ?"
 LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
 REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ? AND expires > ?"
+GET_COUNTER = "SELECT count, expires FROM toto_counters WHERE counter_key = ? AND expires > ?"
 REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ? AND expires > ?"
 
 
@@ -131,8 +132,16 @@ class SQLStore:
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         now = time.time()
         expires = now + ttl
-        rows = await self._driver.change(self._increment, key, by, expires, by, now, now, expires)
+        first = max(by, 0)
+        rows = await self._driver.change(
+            self._increment, key, first, expires, now, first, by, by, now, expires
+        )
         return int(rows[0][0])
+
+    async def get_counter(self, key: str) -> tuple[int, float]:
+        now = time.time()
+        rows = await self._driver.fetch(GET_COUNTER, key, now)
+        return (int(rows[0][0]), rows[0][1] - now) if rows else (0, 0.0)
 
     async def add_once(self, key: str, ttl: float) -> bool:
         return await self.increment(key, ttl) == 1
