@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from toto_aio.settings import SettingsError
 
@@ -61,12 +61,16 @@ class TrustedProxies:
 
 
 def _plain(text: str) -> str | None:
-    """The address in an entry, which may have a port; None if there isn't one."""
+    """The address in an entry, which may have a port; None if there isn't one.
+
+    The zone of an IPv6 address (``%eth0``, RFC 4007) means nothing here, and could be any text.
+    """
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return str(ip_address(text))
+        ip = ip_address(text)
     except ValueError:
         return None
+    return str(IPv6Address(int(ip))) if isinstance(ip, IPv6Address) else str(ip)
