@@ -24,6 +24,7 @@ BOTH_PATHS = frozenset(
     for name in [
         "http.test_service",
         "http.test_forms",
+        "http.test_odd_text",
         "http.test_limits",
         "http.test_reply",
         "http.test_signatures",
@@ -38,6 +39,7 @@ BOTH_PATHS = frozenset(
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",
+        "methods.test_password_change",
     ]
 )
 """The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""

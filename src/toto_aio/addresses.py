@@ -31,10 +31,11 @@ class Network(NamedTuple):
 def parse_address(text: str) -> IPv4Address | IPv6Address:
     """The address that ``text`` stands for: ``::ffff:192.0.2.1`` is 192.0.2.1. Raises ``ValueError``.
 
-    A socket that listens for both versions of IP sees all clients of IPv4 in this form (RFC 4291).
+    A socket that listens for both versions of IP sees all clients of IPv4 in this form (RFC 4291). The zone
+    of an address (``%eth0``, RFC 4007) means nothing here, and could be any text.
     """
     address = ip_address(text)
-    return (address.version == 6 and address.ipv4_mapped) or address
+    return address if address.version == 4 else address.ipv4_mapped or IPv6Address(int(address))
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:

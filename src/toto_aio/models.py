@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
+
+from toto_aio.names import readable
 
 __all__ = ["Account", "ClientInfo", "Session"]
 
@@ -46,7 +49,15 @@ class Session(Struct):
 
 
 class ClientInfo(Struct, frozen=True):
-    """The client that makes a request: its IP address, and the name that it gives itself (User-Agent)."""
+    """The client that makes a request: its IP address, and the name that it gives itself (User-Agent).
+
+    Both are made ``readable``, as they are stored and a header may have any bytes.
+    """
 
     address: str = ""
     agent: str = ""
+
+    def __post_init__(self) -> None:
+        """Make both readable."""
+        force_setattr(self, "address", readable(self.address))
+        force_setattr(self, "agent", readable(self.agent))

@@ -1,7 +1,12 @@
-"""Names that clients sent, as errors and logs show them."""
+"""Text of clients, as stores, errors and logs have it.
+
+aiohttp reads the bytes of a header or a path that aren't UTF-8 as surrogates (``surrogateescape``), which no
+database and no codec can write.
+"""
 
 from __future__ import annotations
 
+import re
 import reprlib
 
 MAX_SHOWN = 64
@@ -11,8 +16,20 @@ MAX_SHOWN = 64
 def shortened(name: object, most: int = MAX_SHOWN) -> str:
     """The name, cut if it is longer than ``most`` characters; what isn't text is shown in part."""
     text = name if isinstance(name, str) else _REPR.repr(name)
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    return without_surrogates(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
+def readable(text: str) -> str:
+    """The text, with U+FFFD for each surrogate and each control character, which PostgreSQL may refuse."""
+    return text if text.isprintable() else _UNREADABLE.sub("\ufffd", text)
+
+
+def without_surrogates(text: str) -> str:
+    """The text, with U+FFFD for each surrogate."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_UNREADABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = MAX_SHOWN

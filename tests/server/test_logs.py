@@ -112,6 +112,13 @@ def test_a_forged_record() -> None:
     assert any("forged\\r\\x1b[2J\\u2028\\u202e\\x85\\t" in line for line in others)
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_is_not_unicode(log_format: str) -> None:
+    """It is logged escaped, in a line that any stream can write, and doesn't cost the record."""
+    record = logging.LogRecord("a", logging.ERROR, "", 1, "said %s", ("na\udcefve",), None)
+    assert "said na\\udcefve" in FORMATS[log_format].format(record).encode().decode()
+
+
 def test_text_in_any_language() -> None:
     """It is logged as it is."""
     record = logging.LogRecord("a", logging.INFO, "", 1, "naïve 日本語 \U0001f600", (), None)

@@ -76,14 +76,25 @@ class Accounts:
         return now is not None and now.password == account.password
 
     async def change_password(self, user_id: str, password: str, new_password: str) -> Account:
-        """Set a new password. Raises ``InvalidCredentials`` if ``password`` isn't the current one."""
+        """Set a new password. Raises ``InvalidCredentials`` if ``password`` isn't the current one.
+
+        This ends no session; the method ``account.update`` does.
+        """
+        account, hashed = await self.prepare_change(user_id, password, new_password)
+        await self.replace_password(account, hashed)
+        return account
+
+    async def prepare_change(self, user_id: str, password: str, new_password: str) -> tuple[Account, str]:
+        """The account and the hash of its new password, which ``replace_password`` takes."""
         hashed = await self._hash("new_password", new_password)
-        account = await self.verify(user_id, password)
+        return await self.verify(user_id, password), hashed
+
+    async def replace_password(self, account: Account, hashed: str) -> None:
+        """Store the hash of a new password. Raises ``InvalidCredentials`` if another change came first."""
         assert account.password is not None
         if not await self._store.replace_password(account.user_id, account.password, hashed):
-            raise InvalidCredentials  # another change came first: ``password`` is no longer the current one
+            raise InvalidCredentials  # what was verified is no longer the current password
         account.password = hashed
-        return account
 
     async def _hash(self, name: str, password: str) -> str:
         require_text(name, password)

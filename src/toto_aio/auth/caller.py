@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from toto_aio.auth.password_change import change_password
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials
 from toto_aio.models import ClientInfo
@@ -29,6 +30,8 @@ class Caller:
     """Whether one of the calls has ended the session."""
     consulted = False
     """Whether a call has asked for the session, so that its response depends on who calls."""
+    on_renewal: Callable[[UserSession], None] | None = None
+    """Called with the new session after a password change, before the end of the old one is announced."""
     _verified = True
     _lock: asyncio.Lock | None = None
 
@@ -93,6 +96,14 @@ class Caller:
             self._verified = True
             return self.session
 
+    async def change_password(self, password: str, new_password: str, client: ClientInfo) -> UserSession:
+        """A new session after a change of the password, in place of all that the user had."""
+        async with self._turn():
+            assert self.session is not None
+            return await change_password(
+                self._sessions, self.session, password, new_password, client, self._take
+            )
+
     def apart(self) -> Caller:
         """A caller that shows nothing, for a call whose session is its own: a parameter names it."""
         return Caller(self._sessions, None, None)
@@ -109,6 +120,12 @@ class Caller:
         """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
         if self.by_cookie:
             self._session_id = None
+
+    def _take(self, session: UserSession) -> None:
+        session.hides_id = self.hides_id
+        self.session, self._verified = session, True
+        if self.on_renewal is not None:
+            self.on_renewal(session)
 
     async def _check(self, session: UserSession) -> None:
         if self._verify is not None and (rest := self._verify(session)) is not None:

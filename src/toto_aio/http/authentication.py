@@ -23,7 +23,7 @@ from toto_aio.http.signatures import (
     TIMESTAMP_HEADER,
     signed_request,
 )
-from toto_aio.signing import Scheme, SignedRequest
+from toto_aio.signing import MAX_NONCE, Scheme, SignedRequest
 
 
 class Authenticator:
@@ -97,6 +97,10 @@ class Authenticator:
         self._scheme.verify(request, session.signer)
         if not self._scheme.nonce_ttl:
             return None
+        if request.nonce is not None and not (
+            len(request.nonce) <= MAX_NONCE and request.nonce.isprintable()
+        ):
+            raise InvalidHMAC  # not every store could keep it
         key = f"nonce:{session.record.key}:{request.nonce}"
         return self._count_once(key, self._scheme.nonce_ttl)
 

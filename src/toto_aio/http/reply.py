@@ -19,6 +19,7 @@ from toto_aio.http.request import HTTPRequest, web_request
 from toto_aio.http.response import Cookie, is_observed, respond
 from toto_aio.http.signatures import HMAC_HEADER, sign_response
 from toto_aio.http.stream import Stream
+from toto_aio.names import readable
 from toto_aio.signing import Scheme
 
 VARY = "Cookie, Authorization, x-toto-session-id"
@@ -90,7 +91,7 @@ class HTTPReply:
 
     @property
     def agent(self) -> str:
-        return self.http_request.headers.get(hdrs.USER_AGENT, "")
+        return readable(self.http_request.headers.get(hdrs.USER_AGENT, ""))
 
     def set_status(self, status: int) -> None:
         self._require_head()

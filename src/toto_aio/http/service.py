@@ -25,6 +25,7 @@ from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
+from toto_aio.names import without_surrogates
 from toto_aio.settings import Settings
 
 
@@ -90,7 +91,8 @@ class Service:
         reply = HTTPReply(request, self.context)
         repeated: dict[str, list[str]] = {}
         for name, value in request.query.items():
-            repeated.setdefault(name, []).append(value)
+            # aiohttp's own parser, without its extension in C, lets any bytes through.
+            repeated.setdefault(without_surrogates(name), []).append(without_surrogates(value))
         parameters = {name: values[0] if len(values) == 1 else values for name, values in repeated.items()}
         call = make_call({"parameters": parameters}, path if self._by_url else None)
         call.by_get = True

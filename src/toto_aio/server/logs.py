@@ -5,8 +5,10 @@ An application that embeds the service configures the loggers ``toto_aio`` and `
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -14,6 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from pythonjsonlogger.msgspec import MsgspecFormatter
+
+from toto_aio.names import without_surrogates
 
 
 class TextFormatter(logging.Formatter):
@@ -27,16 +31,26 @@ class TextFormatter(logging.Formatter):
         return text if text.isprintable() else _CONTROLS.sub(_escaped, text)
 
 
-_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _escaped(match: re.Match[str]) -> str:
     return ascii(match[0])[1:-1]
 
 
+class JSONFormatter(MsgspecFormatter):
+    """Formats a record as a line of JSON; surrogates, which msgspec refuses, are escaped."""
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        try:
+            return super().jsonify_log_record(log_data)
+        except UnicodeEncodeError:
+            return json.dumps(log_data, default=str)
+
+
 FORMATS: dict[str, logging.Formatter] = {
     "text": TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"),
-    "json": MsgspecFormatter(
+    "json": JSONFormatter(
         "{asctime}{levelname}{name}{message}",
         style="{",
         rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "exception"},
@@ -90,6 +104,6 @@ class AccessLog(AbstractAccessLogger):
 
 def _path(request: BaseRequest) -> str:
     """The path without the session id that Toto's clients write into the path of a socket."""
-    path = request.rel_url.raw_path
+    path = without_surrogates(request.rel_url.raw_path)
     session_id = request.match_info.get("session_id") if isinstance(request, web.Request) else None
     return path.replace(session_id, "...") if session_id else path

@@ -180,6 +180,7 @@ class Socket:
         session_id = None if before is None else before.session_id
         by_cookie = self._by_cookie
         caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
+        caller.on_renewal = self._renewed
         reply = SocketReply(self, encoding, caller, before)
         try:
             result = await self._dispatch(call, caller, reply)
@@ -221,6 +222,12 @@ class Socket:
                     self._end_what_is_of(left.record.key)
         elif caller.logged_out and before is not None and before is self.session:
             self.session_ended(before)
+
+    def _renewed(self, session: UserSession) -> None:
+        """Take over the session of a password change, whose announcement would close the socket."""
+        left, self.session = self.session, session
+        if left is not None:
+            self._end_what_is_of(left.record.key)
 
     def _end_what_is_of(self, key: str) -> None:
         """End the event handlers and the waiting calls of a session that the socket doesn't have any more."""

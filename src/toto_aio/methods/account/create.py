@@ -6,6 +6,7 @@ from typing import Any
 
 from toto_aio.auth.accounts import account_values, normal_user_id, require_text
 from toto_aio.dispatch.handler import Handler
+from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import requires
 
 
@@ -18,5 +19,8 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     user_id = normal_user_id(parameters["user_id"])
     async with handler.connection.sessions.attempts.creation(user_id, handler.address):
         account = await accounts.create(user_id, password, **values)
-    session = await handler.create_session(account.user_id, verify_password=False)
+    try:
+        session = await handler.create_session(account.user_id, verify_password=False)
+    except Unavailable as exc:  # the client can't know: another attempt would be told that the id is in use
+        raise Unavailable("The account is created, but there is no session: log in to it.") from exc
     return session.describe()

@@ -8,6 +8,7 @@ from toto_aio.auth.accounts import account_values, normal_user_id
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
 from toto_aio.invocation import authenticated
+from toto_aio.models import ClientInfo
 
 
 @authenticated
@@ -26,13 +27,10 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     if "new_password" in parameters:
         if "password" not in parameters:
             raise InvalidParameters("Missing parameters: password")
-        sessions = handler.connection.sessions
-        async with sessions.attempts.attempt(session.user_id, handler.address, session.record.key):
-            await accounts.change_password(
-                session.user_id, parameters["password"], parameters["new_password"]
-            )
-        session = await handler.create_session(session.user_id, verify_password=False)
-        await sessions.end_others(session)
+        client = ClientInfo(handler.address, handler.reply.agent)
+        session = await handler.caller.change_password(
+            parameters["password"], parameters["new_password"], client
+        )
         result["updated_fields"].append("password")
         result.update(session.describe())
     if values:

@@ -1,0 +1,98 @@
+"""Changes a password, and ends the other sessions of its user, whatever fails in between.
+
+Accounts and sessions may be in two databases, so the change is first announced by a marker in the store of
+the sessions: a session of a user that cannot exist. Then the other sessions are ended, the password is
+replaced, all sessions are ended once more, and the marker is removed.
+
+Why no other session that is older than the password can be valid: those that were stored before the marker
+have been ended before the password was replaced, which wasn't done if that failed. Whoever stores one later
+looks for the marker afterwards and finds it, if the second ending didn't come: until then it is only removed
+if the password is certainly the old one. After the second ending, ``Sessions.log_in`` finds the new password
+when it compares once more, and other logins don't depend on the password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from toto_aio.exceptions import InvalidCredentials, Unavailable
+from toto_aio.models import ClientInfo, Session
+from toto_aio.stores import SessionStore
+
+if TYPE_CHECKING:
+    from toto_aio.auth.sessions import Sessions, UserSession
+
+MARKER_TTL = 60.0
+"""Seconds after which a marker that was left behind no longer holds up logins."""
+REPLACE_WITHIN = 20.0
+"""Seconds after the marker within which a password is replaced: an operation of a store takes 5 at most."""
+
+
+async def change_password(
+    sessions: Sessions,
+    session: UserSession,
+    password: str,
+    new_password: str,
+    client: ClientInfo,
+    take: Callable[[UserSession], None],
+) -> UserSession:
+    """Change the password of a session's user; a new session in place of all that the user had.
+
+    ``take`` gets the new session before the sockets of the others are closed. Raises ``InvalidCredentials``
+    if ``password`` isn't the current one, ``TooManyAttempts``, and ``Unavailable``. After each of them either
+    the old password is valid, or only the new one and no session except this one.
+    """
+    user_id, accounts, store = session.user_id, sessions.accounts, sessions.store
+    async with sessions.attempts.attempt(user_id, client.address, session.record.key):
+        account, hashed = await accounts.prepare_change(user_id, password, new_password)
+    began = time.monotonic()
+    marker = _marker(user_id)
+    try:
+        await store.add_session(marker)
+        if not await accounts.is_current(account):
+            raise InvalidCredentials  # another change came first, whose new session this one must not end
+        await sessions.end_others(session)
+        if time.monotonic() - began > REPLACE_WITHIN:
+            raise Unavailable  # the marker would expire too soon
+    except BaseException:
+        await _remove(store, marker)
+        raise
+    try:
+        await accounts.replace_password(account, hashed)
+    except InvalidCredentials:
+        await _remove(store, marker)
+        raise
+    # If that has failed otherwise, the password may yet be replaced, so the marker stays until it expires.
+    try:
+        renewed = await sessions.start_over(user_id, client, take)
+    except Unavailable as exc:
+        raise Unavailable("The password is changed, but there is no new session: log in with it.") from exc
+    await _remove(store, marker)
+    return renewed
+
+
+async def is_password_changing(store: SessionStore, user_id: str) -> bool:
+    """Whether a change of the user's password is under way, or was given up within the last minute."""
+    return bool(await store.list_sessions(_marked(user_id)))
+
+
+def _marker(user_id: str) -> Session:
+    """A marker of its own for each change. Its key is the hash of no session id."""
+    now = time.time()
+    key = f"password change {secrets.token_hex(16)}"
+    return Session(key, _marked(user_id), now, now + MARKER_TTL, b"", seen=now)
+
+
+def _marked(user_id: str) -> str:
+    """The user id of markers. It has upper case, so no account has it, and no user id can be another's."""
+    return f"Password change of {hashlib.sha256(user_id.encode()).hexdigest()}"
+
+
+async def _remove(store: SessionStore, marker: Session) -> None:
+    with suppress(Unavailable):  # it expires soon
+        await store.remove_session(marker.key)
