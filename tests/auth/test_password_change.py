@@ -167,7 +167,7 @@ async def test_any_operation_fails(store: Store, how: str, once: bool, fails: st
             assert isinstance(outcome, Unavailable | asyncio.CancelledError)
         if not failing.failed:
             break
-    assert number >= (3 if fails == "accounts" else 10)
+    assert number >= (3 if fails == "accounts" else 8)
     assert seen == {True, False}
 
 
