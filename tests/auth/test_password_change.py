@@ -316,8 +316,8 @@ async def test_the_operations(store: Store) -> None:
         "get_account",
         "remove_sessions",
         "replace_password",
-        "remove_sessions",
         "add_session",
+        "remove_sessions",
         "remove_session",  # the marker
     ]
     assert len(log) == OPERATIONS_OF_CHANGE

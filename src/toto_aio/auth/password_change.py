@@ -2,7 +2,7 @@
 
 Accounts and sessions may be in two databases, so the change is first announced by a marker in the store of
 the sessions: a session of a user that cannot exist. Then the other sessions are ended, the password is
-replaced, all sessions are ended once more, and the marker is removed.
+replaced, a new session is made, all except it are ended once more, and the marker is removed.
 
 Why no other session that is older than the password can be valid: those that were stored before the marker
 have been ended before the password was replaced, which wasn't done if that failed. Whoever stores one later
@@ -43,9 +43,9 @@ async def change_password(
 ) -> UserSession:
     """Change the password of a session's user; a new session in place of all that the user had.
 
-    ``take`` gets the new session before the sockets of the others are closed. Raises ``InvalidCredentials``
+    ``take`` gets the new session before the sockets of the old ones are closed. Raises ``InvalidCredentials``
     if ``password`` isn't the current one, ``TooManyAttempts``, and ``Unavailable``. After each of them either
-    the old password is valid, or only the new one and no session except this one.
+    the old password is valid, or only the new one, and no session except this one and the new one.
     """
     user_id, accounts, store = session.user_id, sessions.accounts, sessions.store
     async with sessions.attempts.attempt(user_id, client.address, session.record.key):
@@ -69,9 +69,11 @@ async def change_password(
         raise
     # If that has failed otherwise, the password may yet be replaced, so the marker stays until it expires.
     try:
-        renewed = await sessions.start_over(user_id, client, take)
+        renewed = await sessions.add(user_id, client)
+        take(renewed)
+        await sessions.end_others(renewed)
     except Unavailable as exc:
-        raise Unavailable("The password is changed, but there is no new session: log in with it.") from exc
+        raise Unavailable("The password is changed: log in with the new one.") from exc
     await _remove(store, marker)
     return renewed
 

@@ -101,28 +101,14 @@ class Sessions:
 
         Raises ``Unavailable`` while the user's password is being changed, which ends all sessions.
         """
-        session = self._new(user_id, client)
-        await self.store.add_session(session.record)
+        session = await self.add(user_id, client)
         if user_id and await is_password_changing(self.store, user_id):
             await self.store.remove_session(session.record.key)  # if that fails, nobody knows its id
             raise Unavailable("The user's password is being changed: try again in a minute.")
         return session
 
-    async def start_over(
-        self, user_id: str, client: ClientInfo, take: Callable[[UserSession], None]
-    ) -> UserSession:
-        """A new session in place of all that the user has; ``take`` gets it before their end is told."""
-        session = self._new(user_id, client)
-        await self.store.remove_sessions(user_id)
-        try:
-            await self.store.add_session(session.record)
-            take(session)
-        finally:
-            await self._tell({"user_id": user_id, "keep": session.record.key})
-        return session
-
-    def _new(self, user_id: str, client: ClientInfo) -> UserSession:
-        """A session that isn't stored yet."""
+    async def add(self, user_id: str, client: ClientInfo) -> UserSession:
+        """A new session, even while the user's password is being changed."""
         session_id = secrets.token_urlsafe(32)
         now = time.time()
         ttl, _ = self._lifetimes[not user_id]
@@ -139,6 +125,7 @@ class Sessions:
             address=client.address,
             agent=client.agent[:MAX_AGENT],
         )
+        await self.store.add_session(record)
         return UserSession(self, session_id, record, is_new=True)
 
     async def load(self, session_id: str) -> UserSession | None:
