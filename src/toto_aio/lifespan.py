@@ -99,7 +99,8 @@ class Lifespan:
 
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
-            self._own(stack, _sweep(sessions_in), "sweep")
+            for store in {id(store): store for store in (database, sessions_in)}.values():
+                self._own(stack, _sweep(store), "sweep")
             if self._metrics is not None:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
