@@ -23,7 +23,7 @@ from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
-from toto_aio.exceptions import Unavailable
+from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
 from toto_aio.http.reply import ReplyContext
@@ -229,7 +229,7 @@ async def _sweep(store: SessionStore) -> None:
                     dropped = await store.sweep()
                     await asyncio.sleep(SWEEP_PAUSE)
         except Unavailable as exc:
-            logger.warning("expired sessions could not be dropped: %s", exc.__cause__ or exc)
+            logger.warning("expired sessions could not be dropped: %s", described(exc.__cause__ or exc))
         except Exception:
             logger.exception("expired sessions could not be dropped; trying again in %d s", SWEEP_INTERVAL)
         await asyncio.sleep(SWEEP_INTERVAL)
