@@ -113,23 +113,6 @@ async def redis_replica(server: Server, is_read_only: bool) -> None:
         await (admin.replicaof("127.0.0.1", 1) if is_read_only else admin.replicaof("NO", "ONE"))
 
 
-async def redis_full_disk(server: Server, is_read_only: bool) -> None:
-    """Make the snapshots of Redis fail, so that it refuses writes, or succeed again."""
-    snapshot = server.directory / "dump.rdb"
-    async with Redis(port=server.port) as admin:
-        if is_read_only:
-            await admin.config_set("save", "3600 1000")
-            snapshot.mkdir()  # in place of the file
-        else:
-            snapshot.rmdir()
-        await admin.bgsave()
-        async with asyncio.timeout(WATCHDOG):
-            while (await admin.info("persistence"))["rdb_last_bgsave_status"] != (
-                "err" if is_read_only else "ok"
-            ):
-                await asyncio.sleep(0.01)
-
-
 async def read_only_postgresql(server: Server, is_read_only: bool) -> None:
     """Make transactions of PostgreSQL read-only, as those of a standby are, or not."""
     setting = f"default_transaction_read_only = {'on' if is_read_only else 'off'}"
@@ -147,7 +130,7 @@ async def read_only_mysql(server: Server, is_read_only: bool) -> None:
     ("kind", "make_read_only", "reason"),
     [
         ("redis", redis_replica, "READONLY"),
-        ("redis", redis_full_disk, "MISCONF"),
+        ("redis", tests.support.servers.redis.fail_to_save, "MISCONF"),
         ("postgresql", read_only_postgresql, "read-only transaction"),
         ("mysql", read_only_mysql, "read-only"),
     ],
