@@ -272,3 +272,19 @@ async def test_tls(tmp_path: Path) -> None:
             await store.add_session(make_session("k"))
             assert await store.get_session("k") == make_session("k")
             assert await store.db.exists("toto:session:k") == 1
+
+
+async def test_a_server_that_cannot_save() -> None:
+    """It refuses writes; what is read is still answered, on a new connection too."""
+    with tests.support.servers.redis.server(appendonly="no") as server:
+        async with opened(f"redis://127.0.0.1:{server.port}/0") as store:
+            await store.add_session(make_session("k"))
+            await tests.support.servers.redis.fail_to_save(server, True)
+            async with Redis(port=server.port, db=1) as admin:
+                await admin.client_kill_filter(_type="normal", skipme=True)
+            assert await store.get_session("k") == make_session("k")
+            with pytest.raises(Unavailable) as error:
+                await store.increment("n", 60)
+            assert "MISCONF" in str(error.value.__cause__)
+            await tests.support.servers.redis.fail_to_save(server, False)
+            assert await store.increment("n", 60) == 1

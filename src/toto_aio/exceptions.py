@@ -159,4 +159,12 @@ class TimedOut(CodedException):
     CODE, VALUE = 1013, "Timed out"
 
 
+def described(error: BaseException) -> str:
+    """An error and its text, for the log.
+
+    This is what ``repr`` shows of most exceptions. Those of redis-py only show ``server:ResponseError``.
+    """
+    return f"{type(error).__name__}({str(error)!r})" if str(error) else f"{type(error).__name__}()"
+
+
 STATUSES = {Unavailable.CODE: 503, TooManyAttempts.CODE: 429, TimedOut.CODE: 504}

@@ -23,7 +23,7 @@ from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
-from toto_aio.exceptions import Unavailable
+from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
 from toto_aio.http.reply import ReplyContext
@@ -99,7 +99,8 @@ class Lifespan:
 
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
-            self._own(stack, _sweep(sessions_in), "sweep")
+            for store in {id(store): store for store in (database, sessions_in)}.values():
+                self._own(stack, _sweep(store), "sweep")
             if self._metrics is not None:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
@@ -230,7 +231,7 @@ async def _sweep(store: SessionStore) -> None:
                     dropped = await store.sweep()
                     await asyncio.sleep(SWEEP_PAUSE)
         except Unavailable as exc:
-            logger.warning("expired sessions could not be dropped: %s", exc.__cause__ or exc)
+            logger.warning("expired sessions could not be dropped: %s", described(exc.__cause__ or exc))
         except Exception:
             logger.exception("expired sessions could not be dropped; trying again in %d s", SWEEP_INTERVAL)
         await asyncio.sleep(SWEEP_INTERVAL)

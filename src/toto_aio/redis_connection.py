@@ -188,9 +188,11 @@ async def _open(template: AbstractConnection) -> RedisProtocol:
         protocol = await _dial(template)
         try:
             await asyncio.gather(*map(protocol.send, await _greeting(template)))
-        except BaseException:
-            protocol.end(ConnectionAbortedError("Redis refused the connection"))
-            raise
+        except BaseException as exc:
+            # A Redis that cannot write to its disk refuses a PING like a write, and still answers reads.
+            if not (isinstance(exc, ResponseError) and str(exc).startswith("MISCONF")):
+                protocol.end(ConnectionAbortedError("Redis refused the connection"))
+                raise
         return protocol
 
 

@@ -60,7 +60,17 @@ REDIS: list[tuple[str, dict[str, str]]] = [
     ("drops accounts", {"maxmemory-policy": "allkeys-lru"}),
     ("only writes snapshots", {"appendonly": "no", "save": "3600 1"}),
     ("answers before", {"appendfsync": "everysec"}),
-    ("drops sessions", {"maxmemory-policy": "volatile-lru"}),
+    ("copied signed requests", {"maxmemory-policy": "volatile-lru"}),
+]
+EVICTION: list[tuple[str, str]] = [
+    ("database", "drops accounts"),
+    ("session_store", "copied signed requests"),
+    ("events", "drops events"),
+]
+UNKNOWN: list[tuple[str, str]] = [
+    ("database", "could not ask"),
+    ("session_store", "could not ask"),
+    ("events", "could not ask"),
 ]
 
 
@@ -91,8 +101,7 @@ async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, A
         {"secure_cookies": False},
         {"use_cookies": True, "allow_origin": ["https://app.example"]},
         {"processes": 4, "events": "off"},
-        {"processes": 4, "events": "redis://localhost/0"},
-        {"database": "postgresql://localhost/notes", "session_store": "redis://localhost/0"},
+        {"database": "postgresql://localhost/notes", "session_store": "mysql://localhost/notes"},
         {"metrics": True, "metrics_clients": ["10.0.0.0/8"]},
         {"login_attempts": 100, "password_min_length": 12},
     ],
@@ -112,7 +121,7 @@ async def test_what_the_start_would_refuse() -> None:
 def test_every_rule_has_a_case() -> None:
     """Every rule has a test above or below."""
     tested = {(setting, danger) for setting, danger, _ in UNSAFE}
-    tested |= {("database", danger) for danger, _ in REDIS} | {("database", "could not ask")}
+    tested |= {("database", danger) for danger, _ in REDIS} | {*EVICTION, *UNKNOWN}
     untested = {
         rule
         for rule in RULES
@@ -145,30 +154,59 @@ async def test_accounts_in_redis(server: Server, client: Redis, danger: str, opt
         await client.config_set(name, value)
     (finding,) = await found(database=redis_server.fresh_url(server))
     assert danger in finding.rule.danger
-    assert await found(session_store=redis_server.fresh_url(server)) == []
 
 
-async def test_accounts_in_a_redis_that_keeps_them(server: Server, client: Redis) -> None:
+@pytest.mark.parametrize("setting", ["database", "session_store", "events"])
+async def test_a_redis_that_keeps_everything(server: Server, client: Redis, setting: str) -> None:
     """Nothing is reported."""
-    assert await found(database=redis_server.fresh_url(server)) == []
+    assert await found(**{setting: redis_server.fresh_url(server)}) == []
 
 
-async def test_a_redis_without_permission(server: Server, client: Redis) -> None:
+@pytest.mark.parametrize("commands", [["+@all"], ["+@all", "-config"], ["+@all", "-info"]], ids=str)
+@pytest.mark.parametrize(("setting", "danger"), EVICTION, ids=str)
+async def test_a_redis_that_drops_keys(
+    server: Server, client: Redis, setting: str, danger: str, commands: list[str]
+) -> None:
+    """It is reported for each setting that names one, even if CONFIG or INFO is not permitted."""
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    await permit(client, commands)
+    url = f"redis://guest:secret@127.0.0.1:{server.port}/0"
+    (finding,) = [finding for finding in await found(**{setting: url}) if "could not" not in str(finding)]
+    assert (finding.rule.setting, danger in finding.rule.danger) == (setting, True)
+    assert "maxmemory-policy noeviction" in finding.rule.advice
+
+
+@pytest.mark.parametrize(("setting", "danger"), UNKNOWN, ids=str)
+async def test_a_redis_without_permission(server: Server, client: Redis, setting: str, danger: str) -> None:
     """Without permission to read its configuration, the finding says so, and what to check."""
-    await client.acl_setuser(
-        "guest", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@all", "-config"]
-    )
-    (finding,) = await found(database=f"redis://guest:secret@127.0.0.1:{server.port}/0")
-    assert "could not ask" in str(finding)
+    await permit(client, ["+@all", "-config", "-info"])
+    (finding,) = await found(**{setting: f"redis://guest:secret@127.0.0.1:{server.port}/0"})
+    assert (finding.rule.setting, danger in str(finding)) == (setting, True)
     assert "permission" in str(finding)
+    assert "maxmemory-policy noeviction" in finding.rule.advice
     assert finding.rule.gravity == "warning"
 
 
-async def test_a_redis_out_of_reach() -> None:
+async def test_info_is_enough(server: Server, client: Redis) -> None:
+    """Where CONFIG is refused, as by managed services, a safe policy is found all the same."""
+    await permit(client, ["+@all", "-config"])
+    url = f"redis://guest:secret@127.0.0.1:{server.port}/0"
+    assert await found(session_store=url, events=url) == []
+
+
+async def permit(client: Redis, commands: list[str]) -> None:
+    """Let the user ``guest`` use these commands."""
+    await client.acl_setuser(
+        "guest", enabled=True, reset=True, passwords=["+secret"], keys=["*"], commands=commands
+    )
+
+
+@pytest.mark.parametrize(("setting", "danger"), UNKNOWN, ids=str)
+async def test_a_redis_out_of_reach(setting: str, danger: str) -> None:
     """It is reported, without the password."""
-    (finding,) = await found(database=f"redis://guest:secret@127.0.0.1:{free_port()}/0")
-    assert "could not ask" in str(finding)
-    assert "Cannot open the database redis://***" in str(finding)
+    (finding,) = await found(**{setting: f"redis://guest:secret@127.0.0.1:{free_port()}/0"})
+    assert danger in str(finding)
+    assert "Cannot open redis://***" in str(finding)
     assert "secret" not in str(finding)
 
 

@@ -29,7 +29,9 @@ from toto_aio.settings import SettingsError, read_settings
 
 BIN = Path(sys.executable).parent
 NAME = "my-notes"
-DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer")
+DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer", "-restore.service")
+UNITS = (".service", "-backup.service", "-restore.service")
+"""The services of a project."""
 PLACEHOLDERS = "project_name|serve_command|develop_command|toto_aio_requirement|with_processes"
 SERVICE = {"simple": "/service", "chat": "/service", "embedded": "/api/service"}
 WHO = '''
@@ -202,7 +204,7 @@ def variables(lines: str, name: str) -> dict[str, str]:
 
 def placed(unit: str, project: Path, redis: str = "") -> str:
     """The unit of a project in another folder, with its own database, socket, environment and Redis."""
-    unit = unit.replace("redis://localhost/0", redis)
+    unit = unit.replace("redis://localhost/0", redis).replace("/usr/bin/python3", sys.executable)
     unit = unit.replace(f"/srv/{NAME}/.venv/bin", str(BIN)).replace(f"/srv/{NAME}", str(project))
     return unit.replace(f"/run/{NAME}", str(project.parent)).replace(f"/var/lib/{NAME}", str(project.parent))
 
@@ -211,12 +213,12 @@ async def test_the_unit(project: Path, template: str, servers: Callable[[str], S
     """systemd accepts it without a message, and its commands serve on the socket, behind a proxy."""
     redis = server_module("redis").fresh_url(servers("redis"))
     unit = placed((project / "deploy" / f"{NAME}.service").read_text(), project, redis)
-    for end in ("-backup.service", "-backup.timer"):
+    for end in ("-backup.service", "-backup.timer", "-restore.service"):
         text = (project / "deploy" / f"{NAME}{end}").read_text()
         (project.parent / f"{NAME}{end}").write_text(placed(text, project))
     (project.parent / f"{NAME}.service").write_text(unit)
     units = sorted(str(path) for path in project.parent.glob(f"{NAME}*.*"))
-    assert len(units) == 3
+    assert len(units) == 4
     verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units]
     assert await asyncio.to_thread(output, verify, project) == ""
     assert ("ExecReload=/bin/kill -HUP $MAINPID\n" in unit) == TEMPLATES[template].has_processes
@@ -238,6 +240,37 @@ async def test_the_unit(project: Path, template: str, servers: Callable[[str], S
         process.terminate()
         async with asyncio.timeout(LIMIT):
             assert await process.wait() == 0
+
+
+def test_nothing_runs_as_root(project: Path) -> None:
+    """Every unit has the service's own user, no way back to root, and writes only to its own folders."""
+    for end in UNITS:
+        unit = (project / "deploy" / f"{NAME}{end}").read_text()
+        settings = dict(re.findall(r"^([A-Z]\w+)=(.*)$", unit, re.MULTILINE))
+        expected = {
+            "DynamicUser": "yes",
+            "User": NAME,
+            "Group": "www-data",
+            "CapabilityBoundingSet": "",
+            "NoNewPrivileges": "yes",
+            "PrivateTmp": "yes",
+            "ProtectHome": "yes",
+            "ProtectSystem": "strict",
+            "RestrictSUIDSGID": "yes",
+            "StateDirectoryMode": "0700",
+        }
+        assert {name: settings.get(name) for name in expected} == expected, end
+        # A command with one of these in front would be root's.
+        assert not re.search(r"^Exec\w+=\S*[+!]", unit, re.MULTILINE), end
+
+
+def test_backups_run_only_programs_of_the_system(project: Path) -> None:
+    """What the user who deploys may change is run by the service alone."""
+    for end in ("-backup.service", "-restore.service"):
+        unit = (project / "deploy" / f"{NAME}{end}").read_text()
+        assert "=/srv" not in unit
+        assert set(re.findall(r"^Exec\w+=(\S+)", unit, re.MULTILINE)) <= {"/usr/bin/python3", "/usr/bin/find"}
+        assert "PrivateNetwork=yes" in unit
 
 
 async def test_the_image(project: Path, template: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from redis.exceptions import ResponseError
 
 from tests.support.service import ENCODINGS, Serve
 from toto_aio.exceptions import TimedOut, TotoException, Unavailable
@@ -295,6 +296,17 @@ async def test_the_cause_of_an_outage_is_logged(serve: Serve, caplog: pytest.Log
     assert (await service.call("read"))["error"] == {"code": 1011, "value": "Service unavailable"}
     assert "disk on fire" in caplog.text
     assert "call failed: read with 1011" in caplog.text
+
+
+async def test_the_cause_of_an_outage_of_redis(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The log also gives the reason of a driver whose errors do not show their text."""
+
+    async def write(handler: Any, parameters: dict[str, Any]) -> Any:
+        raise Unavailable from ResponseError("OOM command not allowed")
+
+    service = await serve({"write": write})
+    assert (await service.call("write"))["error"]["code"] == 1011
+    assert "ResponseError('OOM command not allowed')" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["bug", "unsendable"])

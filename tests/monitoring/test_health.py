@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
+from redis.asyncio import Redis
 
+import tests.support.servers.mysql
+import tests.support.servers.postgresql
 import tests.support.servers.redis
+from tests.conftest import server_module
 from tests.support.limits import PATIENCE, WATCHDOG
-from tests.support.programs import HELLO, serving, write
+from tests.support.programs import CALL, HELLO, serving, write
 from tests.support.servers import Server
 from tests.support.service import Client, Serve, Service
 from toto_aio import create_app, redis_connection
@@ -100,6 +105,127 @@ async def test_what_is_not_well(serve: Serve, redis: Server, caplog: pytest.LogC
     await until(client, 200, WELL)
     said = [record.getMessage() for record in caplog.records if record.name == "toto_aio.monitoring.health"]
     assert sorted(said[2:]) == ["the events can be reached again", "the sessions can be reached again"]
+
+
+async def redis_replica(server: Server, is_read_only: bool) -> None:
+    """Make Redis the replica of a server that does not exist, as after a failover, or a primary again."""
+    async with Redis(port=server.port) as admin:
+        await (admin.replicaof("127.0.0.1", 1) if is_read_only else admin.replicaof("NO", "ONE"))
+
+
+async def read_only_postgresql(server: Server, is_read_only: bool) -> None:
+    """Make transactions of PostgreSQL read-only, as those of a standby are, or not."""
+    setting = f"default_transaction_read_only = {'on' if is_read_only else 'off'}"
+    for statement in (f"ALTER SYSTEM SET {setting}", "SELECT pg_reload_conf()"):
+        await asyncio.to_thread(tests.support.servers.postgresql.sql, server, statement)
+
+
+async def read_only_mysql(server: Server, is_read_only: bool) -> None:
+    """Make MySQL read-only, as a replica is, or not."""
+    statement = f"SET GLOBAL read_only = {int(is_read_only)}"
+    await asyncio.to_thread(tests.support.servers.mysql.sql, server, statement)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make_read_only", "reason"),
+    [
+        ("redis", redis_replica, "READONLY"),
+        ("redis", tests.support.servers.redis.fail_to_save, "MISCONF"),
+        ("postgresql", read_only_postgresql, "read-only transaction"),
+        ("mysql", read_only_mysql, "read-only"),
+    ],
+)
+async def test_a_database_that_is_only_read(
+    serve: Serve,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    make_read_only: Callable[[Server, bool], Awaitable[None]],
+    reason: str,
+) -> None:
+    """It is not ready, the log says why, calls that write get 1011, and everything is well again later."""
+    monkeypatch.setattr(health, "REMEMBERED", 0)
+    monkeypatch.setattr(health, "WRITE_REMEMBERED", 0)
+    module = server_module(kind)
+    with module.server() as server:
+        service = await serve(session_store=module.fresh_url(server))
+        await service.create("ada")
+        await until(service.client, 200, WELL)
+        await make_read_only(server, True)
+        await until(service.client, 503, {**WELL, "status": "unavailable", "sessions": "unavailable"})
+        assert await ready(service.client, "/health/live") == (200, {"status": "ok"})
+        answer = await service.call("account.login", {"user_id": "ada", "password": "correct horse"})
+        assert answer["error"]["code"] == 1011
+        said = [record for record in caplog.records if reason in record.getMessage()]
+        assert {record.name for record in said} == {"toto_aio.monitoring.health", "toto_aio.calls"}
+        assert {record.levelno for record in said} == {logging.WARNING}
+        await make_read_only(server, False)
+        await until(service.client, 200, WELL)
+        answer = await service.call("account.login", {"user_id": "ada", "password": "correct horse"})
+        assert "error" not in answer
+
+
+async def test_a_full_disk(tmp_path: Path) -> None:
+    """A service on SQLite is not ready until there is room again; what only reads is served meanwhile."""
+    write(tmp_path, methods__hello=HELLO)
+    with (tmp_path / "methods" / "__init__.py").open("w") as package:
+        package.write("from toto_aio.methods import account\n")
+    account = {"method": "account.create", "parameters": {"user_id": "ada", "password": "correct horse"}}
+    async with serving(tmp_path) as server, aiohttp.ClientSession() as client:
+        url = server.address.removesuffix("/service")
+
+        async def state(page: str) -> tuple[int, dict[str, str]]:
+            async with client.get(f"{url}/health/{page}") as response:
+                return response.status, await response.json()
+
+        assert await state("ready") == (200, WELL)
+        unlimited = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        full = {**WELL, "status": "unavailable", "database": "unavailable", "sessions": "unavailable"}
+        async with asyncio.timeout(WATCHDOG):
+            while await state("ready") != (503, full):
+                await asyncio.sleep(0.1)
+        assert await state("live") == (200, {"status": "ok"})
+        assert (await server.call(account))["error"] == {"code": 1011, "value": "Service unavailable"}
+        assert (await server.call(CALL))["result"] == "Hello, Ada"
+        assert "OperationalError" in await server.wait_for("the database cannot be written")
+        assert "OperationalError" in await server.wait_for("account.create with 1011")
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        async with asyncio.timeout(WATCHDOG):
+            while await state("ready") != (200, WELL):
+                await asyncio.sleep(0.1)
+        assert "result" in await server.call(account)
+
+
+async def test_a_write_for_many_who_ask(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes write at most once in five seconds, and once for a store that has accounts and sessions."""
+    assert health.WRITE_REMEMBERED == 5
+    monkeypatch.setattr(health, "REMEMBERED", 0)
+    monkeypatch.setattr(health, "WRITE_REMEMBERED", PATIENCE)
+    store = Writes()
+    client = (await serve(database=store)).client
+    for _ in range(3):
+        assert {status for status, _ in await asyncio.gather(*(ready(client) for _ in range(50)))} == {200}
+    assert store.written == 1
+    monkeypatch.setattr(health, "WRITE_REMEMBERED", 0)
+    store.error = Unavailable()
+    assert (await ready(client))[0] == 503
+    assert store.written == 2
+
+
+class Writes(MemoryStore):
+    """Counts what the checks write, and may fail to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+        self.error: Exception | None = None
+
+    async def increment(self, key: str, ttl: float, by: int = 1) -> int:
+        self.written += key == health.COUNTER
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return await super().increment(key, ttl, by)
 
 
 async def test_frozen(serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPatch) -> None:

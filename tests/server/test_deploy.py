@@ -200,6 +200,10 @@ async def test_backups(deployment: Deployment) -> None:
         await visitor.create_account("eve", "battery staple")
         await asyncio.to_thread(deployment.follow, "Backups", slice(2, None))
         await answers(200, http)
+        folder = deployment.one.root / "var/lib"
+        copies = list((folder / "notes-backup").iterdir())
+        assert [copy.stat().st_mode & 0o777 for copy in (*copies, folder / "notes-backup")] == [0o600, 0o700]
+        assert (folder / "notes/toto.db").stat().st_mode & 0o777 == 0o600
         await visitor.login("bob", "battery staple")
         with pytest.raises(InvalidCredentials):
             await visitor.login("eve", "battery staple")
@@ -246,7 +250,9 @@ def test_the_page() -> None:
     made = "".join(
         (FOLDER / "common/deploy" / f"project_name.{kind}").read_text() for kind in ("service", "nginx")
     )
-    directive = r"`((?:TOTO_AIO_|Exec|Group|DynamicUser|EnvironmentFile|proxy_|keepalive|client_max_)[^`]*)`"
+    directive = (
+        r"`((?:TOTO_AIO_|Exec|Group|DynamicUser|EnvironmentFile|proxy_|keepalive|client_max_|limit_)[^`]*)`"
+    )
     named = re.findall(directive, PAGE.read_text().replace("\n", " "))
     assert len(named) > 10
     for text in named:

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import ssl
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -142,6 +143,8 @@ def other_words(tls: int, plain: int, redis: int, database: int) -> dict[str, st
         r"\b10\.0\.0\.(\d)\b": r"127.0.0.\1",
         r"\b8888\b": f"{free_port()}",
         r"keepalive_timeout 2s;": "keepalive_timeout 200ms;",  # so that a stop takes less time
+        r"rate=100r/s;": "rate=1000r/s;",  # for tests that call all the time
+        r"/usr/bin/python3": str(Path(sys.executable)),
     }
 
 

@@ -19,6 +19,7 @@ from tests.server.test_logs import served
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, Service, eventually, memory
 from toto_aio import Handler, TotoException
+from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
@@ -29,6 +30,7 @@ from toto_aio.invocation import (
     requires,
     timeout,
 )
+from toto_aio.models import Session
 from toto_aio.stores.memory import MemoryStore
 from toto_aio.websocket import connection, control, receiver, sender, session_watch
 
@@ -441,6 +443,20 @@ async def test_a_session_by_cookie(serve: Serve) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await connect(service, Cookie=cookie, Origin=origin)
         assert refused.value.status == 403
+
+
+async def test_a_session_that_cannot_be_loaded(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """No socket is opened while the database cannot be reached, and the log gives the reason."""
+
+    class Unreachable(MemoryStore):
+        async def get_session(self, key: str) -> Session | None:
+            raise Unavailable from OSError("disk on fire")
+
+    service = await serve(METHODS, session_store=Unreachable())
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await connect(service, **{"x-toto-session-id": "x"})
+    assert refused.value.status == 503
+    assert "a socket was not opened: OSError('disk on fire')" in caplog.text
 
 
 async def test_origins(serve: Serve) -> None:

@@ -23,6 +23,7 @@ from toto_aio import redis_connection
 from toto_aio.brokers import Receiver
 from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
+from toto_aio.redis_eviction import Evictions
 from toto_aio.redis_url import connection_pool, unopened_connection
 from toto_aio.settings.urls import without_password
 from toto_aio.tasks import Tasks
@@ -55,6 +56,8 @@ PUBLISH_WITH_CLAIM = (
 FOR_ALL, FOR_ONE = b"*", b"1"
 """The first byte of a message. After ``FOR_ONE`` come an id of 32 characters, and then the event."""
 ID_LENGTH = 32
+EVICTION_INTERVAL = 60.0
+"""Seconds between two looks for keys that Redis has dropped."""
 OVERHEAD = 1000
 """About how many bytes an event on its way takes in addition to its payload."""
 YIELD_EVERY = 100
@@ -86,6 +89,7 @@ class RedisBroker:
         self._receiver = receiver
         self._subscribed.set()
         self._tasks.start(self._listen(receiver), "events")
+        self._tasks.start(self._watch_evictions(), "events evictions")
 
     async def publish(self, payload: bytes, *, broadcast: bool) -> None:
         if self._receiver is None:
@@ -190,6 +194,22 @@ class RedisBroker:
             return
         if claimed:
             _deliver(payload, receiver)
+
+    async def _watch_evictions(self) -> None:
+        """Report, until cancelled, that Redis drops claims. A look that fails is made again later."""
+        evictions = Evictions(
+            self._sender,
+            "events",
+            kept="claims",
+            risk="an event that is sent to one process, with broadcast=False, may reach none",
+        )
+        look = evictions.begin
+        while True:
+            with suppress(*ERRORS):
+                async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
+                    await look()
+                look = evictions.look
+            await asyncio.sleep(EVICTION_INTERVAL)
 
     async def _subscribe(self) -> AbstractConnection:
         """Return a new connection that is subscribed to the channel, once the sending one is open, too."""

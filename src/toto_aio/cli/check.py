@@ -5,16 +5,19 @@ The rules are a table, which ``docs/check.md`` repeats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from toto_aio.exceptions import Unavailable
 from toto_aio.http.proxies import TrustedProxies
+from toto_aio.importer import load
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import scheme_of
-from toto_aio.stores import open_store
+from toto_aio.stores import DRIVERS
+
+if TYPE_CHECKING:
+    from toto_aio.cli.redis_facts import RedisFacts
 
 Gravity = Literal["grave", "warning"]
 NARROWEST = {4: 8, 6: 16}
@@ -26,7 +29,7 @@ LARGE_BODY = 100 * 2**20
 async def check(settings: Settings) -> list[Finding]:
     """The settings that are unsafe in production, the grave ones first. Raises ``SettingsError``.
 
-    If accounts are kept in Redis, its configuration is read; no other server is contacted.
+    The configuration of each Redis that the settings name is read; no other server is contacted.
     """
     facts = await _inspect(settings)
     return [Finding(rule, found) for rule in RULES if (found := rule.applies(facts))]
@@ -47,10 +50,20 @@ class Facts:
     """What the rules inspect."""
 
     settings: Settings
-    redis: Mapping[str, str] = field(default_factory=dict)
-    """The configuration of the Redis that keeps the accounts; empty without one, or if it cannot be read."""
-    refusal: str = ""
-    """Why that configuration cannot be read."""
+    redis: Mapping[str, RedisFacts] = field(default_factory=dict)
+    """What each Redis says, by the setting that names it."""
+
+    def redis_option(self, setting: str, option: str) -> str:
+        """An option of the Redis of a setting; "" without one, or if it cannot be read."""
+        return self.redis[setting].options.get(option, "") if setting in self.redis else ""
+
+    def refusal(self, setting: str) -> str:
+        """Why the options of the Redis of a setting cannot be read."""
+        return self.redis[setting].refusal if setting in self.redis else ""
+
+    def evicts(self, setting: str) -> bool:
+        """Whether the Redis of a setting drops keys that have not expired."""
+        return self.redis_option(setting, "maxmemory-policy") not in ("", "noeviction")
 
     @property
     def proxies(self) -> TrustedProxies:
@@ -125,6 +138,22 @@ def _can_be_bypassed(facts: Facts) -> bool:
     return listens_everywhere and bool(facts.settings.trusted_proxies)
 
 
+def _has_no_file(facts: Facts) -> bool:
+    return facts.redis_option("database", "appendonly") == "no"
+
+
+def _acknowledges_early(facts: Facts) -> bool:
+    return (
+        facts.redis_option("database", "appendonly") == "yes"
+        and facts.redis_option("database", "appendfsync") != "always"
+    )
+
+
+_FORGETS = (
+    "when its memory is full, which clients can bring about, this Redis drops sessions, counts of login "
+    "attempts and nonces: locked logins are open, and copied signed requests are accepted again"
+)
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "grave",
@@ -178,42 +207,49 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "grave",
         "database",
-        lambda facts: facts.redis.get("appendonly") == "no" and not facts.redis.get("save"),
+        lambda facts: _has_no_file(facts) and not facts.redis_option("database", "save"),
         "this Redis writes nothing to disk: accounts are lost when it restarts",
         "write appendonly yes and appendfsync always in its configuration",
     ),
     Rule(
         "grave",
         "database",
-        lambda facts: facts.redis.get("maxmemory-policy", "").startswith("allkeys"),
+        lambda facts: facts.redis_option("database", "maxmemory-policy").startswith("allkeys"),
         "this Redis drops accounts when its memory is full",
+        "write maxmemory-policy noeviction in its configuration",
+    ),
+    Rule(
+        "grave",
+        "database",
+        lambda facts: facts.redis_option("database", "maxmemory-policy").startswith("volatile"),
+        _FORGETS,
+        "write maxmemory-policy noeviction in its configuration",
+    ),
+    Rule(
+        "grave",
+        "session_store",
+        lambda facts: facts.evicts("session_store"),
+        _FORGETS,
         "write maxmemory-policy noeviction in its configuration",
     ),
     Rule(
         "warning",
         "database",
-        lambda facts: facts.redis.get("appendonly") == "no" and bool(facts.redis.get("save")),
+        lambda facts: _has_no_file(facts) and bool(facts.redis_option("database", "save")),
         "this Redis only writes snapshots: a crash loses the accounts made since the last one",
         "write appendonly yes and appendfsync always in its configuration",
     ),
     Rule(
         "warning",
         "database",
-        lambda facts: facts.redis.get("appendonly") == "yes" and facts.redis.get("appendfsync") != "always",
+        _acknowledges_early,
         "this Redis answers before an account is on disk: a crash loses the last second, or more",
         "write appendfsync always in its configuration",
     ),
     Rule(
         "warning",
         "database",
-        lambda facts: facts.redis.get("maxmemory-policy", "").startswith("volatile"),
-        "this Redis drops sessions and the counts of login attempts when its memory is full",
-        "write maxmemory-policy noeviction in its configuration",
-    ),
-    Rule(
-        "warning",
-        "database",
-        lambda facts: facts.refusal,
+        lambda facts: facts.refusal("database"),
         "could not ask this Redis whether it keeps accounts safely",
         "make sure its configuration has appendonly yes, appendfsync always and maxmemory-policy noeviction",
     ),
@@ -223,6 +259,15 @@ RULES: tuple[Rule, ...] = (
         lambda facts: scheme_of(facts.settings.session_store) == "memory",
         "users are logged out, and login attempts are forgotten, when the process ends",
         "leave it out, so that sessions are in the database, or write session_store=redis://host/0",
+    ),
+    Rule(
+        "warning",
+        "session_store",
+        lambda facts: (
+            not facts.redis_option("session_store", "maxmemory-policy") and facts.refusal("session_store")
+        ),
+        "could not ask this Redis whether it drops sessions and counts of login attempts",
+        "make sure its configuration has maxmemory-policy noeviction",
     ),
     Rule(
         "warning",
@@ -237,6 +282,20 @@ RULES: tuple[Rule, ...] = (
         lambda facts: scheme_of(facts.settings.events) == "memory" and facts.settings.processes != 1,
         "events stay in one of the processes, including the event that ends a session",
         "write events=redis://host/0, or events=off",
+    ),
+    Rule(
+        "warning",
+        "events",
+        lambda facts: facts.evicts("events"),
+        "when its memory is full, this Redis drops events that are sent to one process (broadcast=False)",
+        "write maxmemory-policy noeviction in its configuration",
+    ),
+    Rule(
+        "warning",
+        "events",
+        lambda facts: not facts.redis_option("events", "maxmemory-policy") and facts.refusal("events"),
+        "could not ask this Redis whether it drops events that are sent to one process",
+        "make sure its configuration has maxmemory-policy noeviction",
     ),
     Rule(
         "warning",
@@ -314,30 +373,11 @@ def _is(host: str, kind: str) -> bool:
 
 
 async def _inspect(settings: Settings) -> Facts:
-    """The facts of these settings; only accounts in Redis take more than the settings."""
-    if scheme_of(settings.database) not in ("redis", "rediss"):
-        return Facts(settings)
-    try:
-        store = await open_store(settings.database)
-    except Unavailable as exc:
-        return Facts(settings, refusal=str(exc.value))
-    from redis.exceptions import RedisError  # the store is open, so redis is installed
-
-    try:
-        options = dict(_decoded(await store.db.config_get(*REDIS_OPTIONS)))
-    except RedisError as exc:
-        return Facts(settings, refusal=str(exc))
-    finally:
-        await store.close()
-    hidden = [name for name in REDIS_OPTIONS if name not in options]
-    return Facts(settings, options, f"it does not show {', '.join(hidden)}" if hidden else "")
-
-
-REDIS_OPTIONS = ("appendonly", "appendfsync", "save", "maxmemory-policy")
-"""The options of Redis that decide whether accounts are kept safely."""
-
-
-def _decoded(options: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    for pair in options.items():
-        name, value = (text.decode() if isinstance(text, bytes) else str(text) for text in pair)
-        yield name, value
+    """The facts of these settings; only a Redis takes more than the settings."""
+    found: dict[str, RedisFacts] = {}
+    for setting in ("database", "session_store", "events"):
+        url = getattr(settings, setting)
+        if scheme_of(url) in ("redis", "rediss", "unix"):
+            ask = load("toto_aio.cli.redis_facts:ask", DRIVERS["toto_aio.stores.redis"])
+            found[setting] = await ask(setting, url)
+    return Facts(settings, found)

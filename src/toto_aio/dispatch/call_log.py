@@ -10,7 +10,7 @@ import logging
 import time
 
 from toto_aio.dispatch.call import Call
-from toto_aio.exceptions import InternalError, TimedOut, TotoException, Unavailable
+from toto_aio.exceptions import InternalError, TimedOut, TotoException, Unavailable, described
 
 logger = logging.getLogger("toto_aio.calls")
 
@@ -26,7 +26,7 @@ def log_failure(exc: Exception, call: Call, address: str) -> None:
         fields["code"] = exc.code
         if exc.__cause__ is not None and exc.code in LEVELS:  # the client doesn't receive it
             text += ": %(cause)s"
-            fields["cause"] = repr(exc.__cause__)
+            fields["cause"] = described(exc.__cause__)
         logger.log(LEVELS.get(exc.code, logging.INFO), text, fields, extra=fields)
     else:
         fields["code"] = InternalError.CODE

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from toto_aio.events.manager import EventManager
-from toto_aio.exceptions import Unavailable
+from toto_aio.exceptions import Unavailable, described
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class SessionEnds:
         try:
             await self._events.send_own(SESSION_ENDED, end)
         except Unavailable as exc:
-            logger.warning("sockets of other processes learn late that their session has ended: %s", exc)
+            reason = described(exc.__cause__ or exc)
+            logger.warning("sockets of other processes learn late that their session has ended: %s", reason)
             await self._hear(end)
 
     async def _hear(self, end: End) -> None:

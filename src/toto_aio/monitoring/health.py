@@ -1,27 +1,35 @@
 """Whether the service is healthy, for whatever restarts it or routes to it: ``/health/live``, ``/ready``.
 
-A process is alive while its event loop turns. It is ready while its databases and its broker respond, until
-its shutdown begins.
+A process is alive while its event loop turns. It is ready while its databases and its broker respond, and its
+databases take writes, until its shutdown begins. A full disk, a replica that nobody has promoted yet and a
+read-only transaction all answer reads, so only a write finds them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 
 from toto_aio.brokers import Broker
-from toto_aio.exceptions import Unavailable
+from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.drain import Drain
 from toto_aio.stores import Store
 from toto_aio.tasks import cancel
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 REMEMBERED = 1.0
 """Seconds that the result of a check is valid for: many requests don't cause many queries."""
+WRITE_REMEMBERED = 5.0
+"""Seconds that the result of a write is valid for, as a write costs a database more than a read."""
+COUNTER, COUNTER_TTL = "health", 60.0
+"""The counter that is written, and the seconds after which it starts again."""
 LIMIT = 6.0
 """Seconds that a part has to respond; toto_aio's own stores and brokers give up earlier."""
 MISSING_ID = ""
@@ -36,13 +44,17 @@ class Health:
         self._sessions = sessions
         self._broker = broker
         self._drain = drain
-        self._check: asyncio.Task[dict[str, str]] | None = None
-        self._checked = 0.0
-        self._failing: set[str] = set()
+        self._check = Shared(self._check_parts)
+        self._database_write = Shared(lambda: _write(database))
+        self._sessions_write = (
+            self._database_write if sessions is database else Shared(lambda: _write(sessions))
+        )
+        self._failing: dict[str, str] = {}
+        """For each part that is not well what cannot be done with it."""
 
     async def ready(self) -> web.Response:
         """The response to ``/ready``."""
-        parts = {} if self._drain.begun else await self._parts()
+        parts = {} if self._drain.begun else await self._check.result(REMEMBERED)
         if self._drain.begun:  # it may have begun during the check
             return _response({"status": "draining"}, 503)
         if all(state == "ok" for state in parts.values()):
@@ -51,41 +63,75 @@ class Health:
 
     async def close(self) -> None:
         """Stop checking."""
-        await cancel(self._check)
-
-    async def _parts(self) -> dict[str, str]:
-        """The state of each part, from a check that all requests share while it lasts and shortly after."""
-        now = asyncio.get_running_loop().time()
-        if self._check is None or (self._check.done() and now > self._checked + REMEMBERED):
-            self._check = asyncio.create_task(self._check_parts(), name="toto-aio health")
-        return await asyncio.shield(self._check)
+        for check in (self._check, self._database_write, self._sessions_write):
+            await check.close()
 
     async def _check_parts(self) -> dict[str, str]:
-        checks: dict[str, Awaitable[object]] = {
-            "database": self._database.get_account(MISSING_ID),
-            "sessions": self._sessions.get_session(MISSING_ID),
+        checks: dict[str, Awaitable[str]] = {
+            "database": self._state("database", self._database.get_account(MISSING_ID), self._database_write),
+            "sessions": self._state("sessions", self._sessions.get_session(MISSING_ID), self._sessions_write),
         }
         if self._broker is not None:
-            checks["events"] = self._broker.check()
-        states = await asyncio.gather(*(self._state(part, check) for part, check in checks.items()))
-        self._checked = asyncio.get_running_loop().time()
-        return dict(zip(checks, states, strict=True))
+            checks["events"] = self._state("events", self._broker.check())
+        return dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
 
-    async def _state(self, part: str, check: Awaitable[object]) -> str:
+    async def _state(
+        self, part: str, read: Awaitable[object], write: Shared[Exception | None] | None = None
+    ) -> str:
         """``ok`` or ``unavailable``. The reason is logged, once, and not shown to strangers."""
+        verb, error = "reached", None
         try:
             async with asyncio.timeout(LIMIT):
-                await check
+                await read
+                if write is not None:
+                    verb = "written"
+                    error = await write.result(WRITE_REMEMBERED)
         except Exception as exc:
-            if part not in self._failing:
-                self._failing.add(part)
-                cause = exc.__cause__ if isinstance(exc, Unavailable) and exc.__cause__ else exc
-                logger.warning("not ready: the %s cannot be reached: %r", part, cause)
+            error = exc
+        if error is not None:
+            if self._failing.get(part) != verb:
+                self._failing[part] = verb
+                cause = error.__cause__ if isinstance(error, Unavailable) and error.__cause__ else error
+                logger.warning("not ready: the %s cannot be %s: %s", part, verb, described(cause))
             return "unavailable"
         if part in self._failing:
-            self._failing.discard(part)
-            logger.warning("the %s can be reached again", part)
+            logger.warning("the %s can be %s again", part, self._failing.pop(part))
         return "ok"
+
+
+class Shared(Generic[T]):
+    """A check that everyone who asks shares, while it lasts and for some time after."""
+
+    def __init__(self, check: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._run = check
+        self._task: asyncio.Task[T] | None = None
+        self._completed = 0.0
+
+    async def result(self, remembered: float) -> T:
+        """Return what the check returns, or what it has returned within the last ``remembered`` seconds."""
+        now = asyncio.get_running_loop().time()
+        if self._task is None or (self._task.done() and now > self._completed + remembered):
+            self._task = asyncio.create_task(self._check(), name="toto-aio health")
+        return await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Stop checking."""
+        await cancel(self._task)
+
+    async def _check(self) -> T:
+        result = await self._run()
+        self._completed = asyncio.get_running_loop().time()
+        return result
+
+
+async def _write(store: Store) -> Exception | None:
+    """Write a counter, and return what is wrong."""
+    try:
+        async with asyncio.timeout(LIMIT):
+            await store.increment(COUNTER, COUNTER_TTL)
+    except Exception as exc:
+        return exc
+    return None
 
 
 HEALTH = web.AppKey("toto_aio_health", Health)

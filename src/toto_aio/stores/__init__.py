@@ -94,7 +94,8 @@ class SessionStore(Protocol):
     async def sweep(self) -> int:
         """Drop a bounded number of expired entries that the database does not drop by itself.
 
-        Returns how many it dropped.
+        Returns how many it dropped. It is called once a minute, by one of the processes, so a store may also
+        look after itself here.
         """
 
 

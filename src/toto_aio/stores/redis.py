@@ -23,6 +23,7 @@ from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
+from toto_aio.redis_eviction import Evictions
 from toto_aio.redis_url import connection_pool, unopened_connection
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
@@ -33,12 +34,8 @@ logger = logging.getLogger(__name__)
 
 INDEX_MARGIN = 60.0
 """Seconds for which an account's index outlives its last session, as the index is written first."""
-DURABLE_CONFIGURATION = {
-    "appendonly": (b"yes", "appendonly yes and appendfsync always"),
-    "appendfsync": (b"always", "appendonly yes and appendfsync always"),
-    "maxmemory-policy": (b"noeviction", "maxmemory-policy noeviction"),
-}
-"""How Redis must be configured to lose no account: for each option its value, and what to write otherwise."""
+DURABLE_CONFIGURATION = {"appendonly": b"yes", "appendfsync": b"always"}
+"""How Redis must be configured to lose no account."""
 
 
 async def from_url(url: str) -> RedisStore:
@@ -69,14 +66,21 @@ class RedisStore:
         self.db = db
         self._connection = connection
         self._owns_db = owns_db
-        self._risks: list[str] = []
+        self._account_risk = ""
+        self._evictions = Evictions(
+            connection,
+            "store",
+            kept="sessions, counts of login attempts and nonces, and with an allkeys policy accounts",
+            risk="users are logged out, locked logins are open, copied signed requests are accepted again",
+        )
 
     async def prepare(self, name: str) -> None:
         """Check that the database ``name`` can be reached, and how it can lose data; else close the store."""
         try:
             async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
                 await self._connection.read("PING")
-                self._risks = await self._find_risks()
+                self._account_risk = await self._find_account_risk()
+                await self._evictions.begin()
         except ERRORS as exc:
             await self.close()
             raise Unavailable(f"Cannot open the database {name}: {str(exc) or 'no answer'}") from exc
@@ -96,7 +100,7 @@ class RedisStore:
             return None if value is None else records.unpack_account(user_id, value)
 
     async def add_account(self, account: Account) -> None:
-        self._warn_of_risks()
+        self._warn_of_account_risk()
         value = records.pack_account(account)
         async with _limited():
             if not await self._connection.call("SET", ACCOUNT + account.user_id, value, "NX"):
@@ -197,10 +201,13 @@ class RedisStore:
             return bool(await self._connection.call("SET", COUNTER + key, 1, "NX", "PX", milliseconds(ttl)))
 
     async def sweep(self) -> int:
-        return 0  # Redis drops what has expired
+        """Redis drops what has expired. See whether it has dropped more than that."""
+        async with _limited():
+            await self._evictions.look()
+        return 0
 
     async def _read_account(self, user_id: str) -> bytes | None:
-        self._warn_of_risks()
+        self._warn_of_account_risk()
         value: bytes | None = await self._connection.read("GET", ACCOUNT + user_id)
         return value
 
@@ -238,22 +245,22 @@ class RedisStore:
                 raise
         return await self._connection.call("EVAL", script.text, 1, key, *arguments)
 
-    async def _find_risks(self) -> list[str]:
+    async def _find_account_risk(self) -> str:
         try:
             found = [await self._connection.read("CONFIG", "GET", option) for option in DURABLE_CONFIGURATION]
         except ResponseError:
-            return []  # the user may not read the configuration
-        advice = (
-            text
-            for (value, text), pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
-            if pair and pair[1] != value
+            return "can be lost unless its configuration, which this user may not read, has"
+        is_durable = all(
+            not pair or pair[1] == value
+            for value, pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
         )
-        return list(dict.fromkeys(advice))
+        return "" if is_durable else "can be lost: write in its configuration"
 
-    def _warn_of_risks(self) -> None:
+    def _warn_of_account_risk(self) -> None:
         """Warn once how this Redis can lose accounts, when it turns out to hold any."""
-        while self._risks:
-            logger.warning("accounts in Redis can be lost: add %s to its configuration", self._risks.pop(0))
+        if self._account_risk:
+            logger.warning("accounts in Redis %s appendonly yes and appendfsync always", self._account_risk)
+            self._account_risk = ""
 
 
 @asynccontextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import WSCloseCode, hdrs, web
 
 from toto_aio.auth.sessions import UserSession
-from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable
+from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable, described
 from toto_aio.http.drain import Drain
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
@@ -17,6 +18,8 @@ from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket, SocketContext
+
+logger = logging.getLogger(__name__)
 
 HEARTBEAT = 30.0
 """Seconds between two pings; a client that doesn't answer one within half of that has gone."""
@@ -90,6 +93,7 @@ class Sockets:
         except InvalidParameters as exc:
             raise web.HTTPBadRequest(text=str(exc.value)) from exc
         except Unavailable as exc:
+            logger.warning("a socket was not opened: %s", described(exc.__cause__ or exc))
             raise web.HTTPServiceUnavailable(text=str(exc.value)) from exc
 
     async def _load_session(self, request: web.Request) -> UserSession | None:

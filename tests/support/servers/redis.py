@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from redis.asyncio import Redis
+
+from tests.support.limits import WATCHDOG
 from tests.support.servers import Server
 
 DATABASES = 1000
@@ -21,6 +25,21 @@ def server(**options: str) -> Server:
 def fresh_url(server: Server) -> str:
     """The URL of an empty database."""
     return f"redis://127.0.0.1:{server.port}/{next(_numbers)}"
+
+
+async def fail_to_save(server: Server, fails: bool) -> None:
+    """Make the snapshots of a server fail, as on a full disk, so that it refuses writes; or succeed again."""
+    snapshot = server.directory / "dump.rdb"
+    async with Redis(port=server.port) as admin:
+        if fails:
+            await admin.config_set("save", "3600 1000")
+            snapshot.mkdir()  # in place of the file
+        else:
+            snapshot.rmdir()
+        await admin.bgsave()
+        async with asyncio.timeout(WATCHDOG):
+            while (await admin.info("persistence"))["rdb_last_bgsave_status"] != ("err" if fails else "ok"):
+                await asyncio.sleep(0.01)
 
 
 def _command(directory: Path, port: int, others: Mapping[str, str]) -> Sequence[str]:

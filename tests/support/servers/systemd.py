@@ -96,7 +96,7 @@ class Systemd:
         if group and os.getuid() == 0:
             options["group"] = grp.getgrnam(group).gr_gid
         for kind, place in (("Runtime", "run"), ("State", "var/lib")):
-            if name := unit.get(f"{kind}Directory"):
+            for name in unit.get(f"{kind}Directory").split():
                 folder = self._root / place / name
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(int(unit.get(f"{kind}DirectoryMode") or "0755", 8))
