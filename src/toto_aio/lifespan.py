@@ -35,6 +35,7 @@ from toto_aio.stores import SessionStore, Store, open_store
 from toto_aio.tasks import cancel
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
+from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class Lifespan:
             events,
             context.stalled,
             large_bodies,
-            handlers=settings.socket_handlers,
+            HandlerLimits(settings.socket_handlers, settings.session_handlers),
             debug=settings.debug,
         )
         sockets = Sockets(settings, shared, self._origins, context.proxies, context.drain)
