@@ -162,6 +162,16 @@ CALL = call("echo", a=1)
 LAST = call("echo", "Connection: close", a="last")
 
 
+CALL_AT = CALL.index(b"{")
+SPACED_BODY = b'{"method":"echo"}\r\n\r\n'
+SPACED = post(SPACED_BODY)
+
+
+def cut(at: int, request: bytes, more: int) -> list[bytes]:
+    """A request in two pieces, the second with the first bytes of a call."""
+    return [CALL, request[:at], request[at:] + CALL[:more]]
+
+
 FORM = "Content-Type: application/x-www-form-urlencoded"
 CASES: dict[str, list[bytes]] = {
     "one after the other": [CALL, CALL, CALL, call("echo", b=2), CALL],
@@ -203,6 +213,15 @@ CASES: dict[str, list[bytes]] = {
         CALL,
         CALL,
     ],
+    # The rest of the next call arrives in a piece of its own, and alone it is none.
+    "half of the next, after the last byte of a head": [*cut(CALL_AT - 1, CALL, 2), CALL[2:], CALL[2:]],
+    "half of the next, after half of an empty line": [*cut(CALL_AT - 2, CALL, 1), CALL[1:], CALL[1:]],
+    "half of the next, after a body that looks like a head's end": [
+        *cut(SPACED.index(b"{") - 1, SPACED, len(SPACED_BODY)),
+        CALL[len(SPACED_BODY) :],
+        CALL[len(SPACED_BODY) :],
+    ],
+    "a call whose body has an empty line": [SPACED, SPACED, CALL, CALL],
     "after empty lines": [b"\r\n\r\n" + CALL, CALL, b"\r\n" + CALL],
     "garbage": [b"\x16\x03\x01\x00garbage\r\n\r\n"],
     "a call, then garbage": [CALL, CALL, b"garbage\r\n\r\n"],

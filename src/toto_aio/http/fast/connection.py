@@ -160,8 +160,12 @@ class FastConnection(RequestHandler):
         self._messages.clear()
         self._parser.message_consumed()
         request.body = body
-        at = data.find(b"\r\n\r\n") + 4
-        self._is_between = at + len(body) == len(data)
+        end = data.find(b"\r\n\r\n")
+        at = end + 4
+        # Data that begin with a line break may have only the last bytes of the empty line: what was found may
+        # lie in the body, and what follows the body may be the beginning of the next request.
+        ends_here = end > 0 and data[0] not in b"\r\n"
+        self._is_between = ends_here and at + len(body) == len(data)
         if was_between and self._is_between:
             request.head, request.body_at, request.length = data[:at], at, len(data)
             self._request = request
