@@ -27,6 +27,7 @@ from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import TotoException
 from toto_aio.http.drain import DRAIN
 from toto_aio.http.fast import FastConnection, protocols
+from toto_aio.http.head_limit import LimitedConnection
 from toto_aio.http.service import SERVICE
 from toto_aio.invocation import asynchronous, cancellable, raw_response, safe
 
@@ -675,15 +676,15 @@ async def test_left_to_aiohttp(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         await runner.setup()
         server = runner.server
         assert server is not None
-        assert (protocols(app, server, fast=True) is not server) == is_fast
-        assert protocols(app, server, fast=False) is server
+        assert type(protocols(app, server, fast=True)()) is (FastConnection if is_fast else LimitedConnection)
+        assert type(protocols(app, server, fast=False)()) is LimitedConnection
         if is_fast:
             monkeypatch.setattr(aiohttp, "__version__", "4.0.0")
             assert protocols(app, server, fast=True) is server
             monkeypatch.undo()
         await runner.cleanup()
     assert [record.getMessage() for record in caplog.records if record.name == "toto_aio.http.fast"] == [
-        "fast_path is off: it was never tested with aiohttp 4.0.0"
+        "fast_path and the limit of a head are off: they were never tested with aiohttp 4.0.0"
     ]
 
 

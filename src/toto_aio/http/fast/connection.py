@@ -8,18 +8,18 @@ from typing import Any, cast
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_writer import StreamWriter
-from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
 from toto_aio.http.clients import MAX_UNREAD
 from toto_aio.http.fast.request import FastRequest
 from toto_aio.http.fast.served import Served
+from toto_aio.http.head_limit import LimitedConnection
 from toto_aio.http.response import WholeResponse
 
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
-class FastConnection(RequestHandler):
+class FastConnection(LimitedConnection):
     """A connection. While a call runs, it is busy for aiohttp too, which queues what arrives meanwhile."""
 
     __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")
