@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from tests.support import ROOT
 from tests.support.service import ENCODINGS, Serve, Service
 from toto_aio import Handler, TotoException
+from toto_aio.clock import Clock
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import (
     anonymous_session,
@@ -28,7 +29,7 @@ from toto_aio.invocation import (
     raw_response,
     safe,
 )
-from toto_aio.signing import SignedRequest, message, request_message
+from toto_aio.signing import SessionScheme, SignedRequest, message, request_message
 from toto_aio.stores.memory import MemoryStore
 
 Parameters = dict[str, Any]
@@ -162,6 +163,31 @@ async def test_clock_skew(serve: Serve, monkeypatch: pytest.MonkeyPatch, skew: i
         headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
     answer = await (await post(service, headers, BODY)).json()
     assert ("result" in answer) is accepted
+
+
+async def test_a_clock_that_was_ahead(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was signed before it was set back is refused, as its nonce may have been dropped."""
+    store, ahead = MemoryStore(), 0.0
+    clock = Clock(lambda: time.time() + ahead)
+    service = await serve({"who": who}, signing=SessionScheme(clock), database=store)
+    session, key = await log_in(service)
+
+    def headers(skew: int) -> dict[str, str]:
+        now = time.time() + skew
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now)
+            return dict(client.signed_headers(session, key, "POST", "/service", JSON, BODY))
+
+    copied = headers(0)
+    assert (await (await post(service, copied, BODY)).json())["result"] == "ada"
+    ahead = 3600.0
+    assert await (await post(service, headers(0), BODY)).json() == INVALID
+    assert await store.sweep() == 0
+    store._counters.clear()  # as a sweep by the wrong clock
+    ahead = 0.0
+    assert await (await post(service, copied, BODY)).json() == INVALID
+    assert await (await post(service, headers(-20), BODY)).json() == INVALID
+    assert (await (await post(service, headers(2), BODY)).json())["result"] == "ada"
 
 
 async def test_get(serve: Serve) -> None:
