@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.support.service import Serve, eventually
-from toto_aio import Handler, Settings, create_app
+from toto_aio import Handler, Settings, create_app, lifespan
+from toto_aio.clock import Clock
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
+from toto_aio.signing import SessionScheme
 from toto_aio.stores.memory import MemoryStore
 
 Parameters = dict[str, Any]
@@ -285,6 +288,27 @@ async def test_one_process_sweeps(serve: Serve) -> None:
     await eventually(lambda: store.sweeps >= 1)
     await asyncio.sleep(0.01)
     assert store.sweeps == 1
+
+
+async def test_no_sweep_while_the_clock_may_be_wrong(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the clock was set forward nothing is dropped: it may be set right again."""
+    monkeypatch.setattr(lifespan, "SWEEP_INTERVAL", 0.001)
+    monkeypatch.setattr(lifespan, "SWEEP_PAUSE", 0.0)
+    store, ahead, looks = Counting(), 0.0, 0
+
+    def wall() -> float:
+        nonlocal looks
+        looks += 1
+        return time.time() + ahead
+
+    await serve({"echo": echo}, database=store, signing=SessionScheme(Clock(wall)))
+    await eventually(lambda: store.sweeps >= 1)
+    ahead = 3600.0
+    clock_seen = looks
+    await eventually(lambda: looks > clock_seen + 2)
+    sweeps, clock_seen = store.sweeps, looks
+    await eventually(lambda: looks > clock_seen + 20)
+    assert store.sweeps == sweeps
 
 
 async def test_a_package(

@@ -38,6 +38,9 @@ class TotoException(Exception):
     """
 
     status: int = 200
+    unsigned: bool = False
+    """Whether the Python client has received it in a response that the service could not sign, so that anyone
+    on the way may have sent it: the call may have been carried out, and the session may be valid."""
 
     def __init__(self, code: int, value: Any, *, status: int | None = None) -> None:
         super().__init__(code, value)

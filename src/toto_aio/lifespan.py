@@ -16,6 +16,7 @@ from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.brokers import open_broker
+from toto_aio.clock import Clock
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
@@ -31,10 +32,12 @@ from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import load_function
 from toto_aio.monitoring.health import HEALTH, Health
 from toto_aio.settings import Settings, SettingsError
+from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
 from toto_aio.tasks import cancel
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
+from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL = 60.0
 """Seconds between two sweeps of expired sessions."""
+SWEEP_REST = 900.0
+"""Seconds without a sweep after the clock was set forward, maybe by mistake; a nonce is kept less long."""
 SWEEP_PAUSE = 0.05
 """Seconds between two portions of a sweep, which belong to other work."""
 
@@ -99,8 +104,9 @@ class Lifespan:
 
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
+            clock = self._watch_clock(stack)
             for store in {id(store): store for store in (database, sessions_in)}.values():
-                self._own(stack, _sweep(store), "sweep")
+                self._own(stack, _sweep(store, clock), "sweep")
             if self._metrics is not None:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
@@ -201,7 +207,7 @@ class Lifespan:
             events,
             context.stalled,
             large_bodies,
-            handlers=settings.socket_handlers,
+            HandlerLimits(settings.socket_handlers, settings.session_handlers),
             debug=settings.debug,
         )
         sockets = Sockets(settings, shared, self._origins, context.proxies, context.drain)
@@ -212,6 +218,14 @@ class Lifespan:
             self._metrics.watch_sockets(sockets)
         return sockets
 
+    def _watch_clock(self, stack: AsyncExitStack) -> Clock:
+        """The clock, watched for the signatures that depend on it."""
+        scheme = self._context.scheme
+        if not isinstance(scheme, SessionScheme):
+            return Clock()
+        self._own(stack, scheme.clock.watch(), "clock")
+        return scheme.clock
+
     def _own(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run a task until the app ends."""
         stack.push_async_callback(cancel, asyncio.create_task(work, name=f"toto-aio {name}"))
@@ -221,13 +235,13 @@ LIFESPAN = web.AppKey("toto_aio_lifespan", Lifespan)
 """The key of an app for its lifespan."""
 
 
-async def _sweep(store: SessionStore) -> None:
+async def _sweep(store: SessionStore, clock: Clock) -> None:
     """Drop expired sessions periodically, in one of the processes that share the store."""
     while True:
         try:
-            if await store.add_once("sweep", SWEEP_INTERVAL / 2):
+            if not clock.was_set_forward(SWEEP_REST) and await store.add_once("sweep", SWEEP_INTERVAL / 2):
                 dropped = 1
-                while dropped:
+                while dropped and not clock.was_set_forward(SWEEP_REST):
                     dropped = await store.sweep()
                     await asyncio.sleep(SWEEP_PAUSE)
         except Unavailable as exc:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import time
 from typing import Protocol
 
 from msgspec import Struct
 
+from toto_aio.clock import STEP, Clock
 from toto_aio.exceptions import InvalidHMAC
 
 __all__ = ["Scheme", "SessionScheme", "SignedRequest", "Signer", "UserIDScheme", "message", "request_message"]
@@ -101,16 +101,25 @@ class SessionScheme:
     """Every request that loads a session, even an anonymous one, is signed with its key and counts once."""
 
     keyed = True
-    nonce_ttl = 2.0 * TOLERANCE
+    nonce_ttl = 2.0 * TOLERANCE + STEP
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
 
     def verify(self, request: SignedRequest, signer: Signer) -> None:
-        """Raise ``InvalidHMAC`` unless the signature is present, right, and at most five minutes old."""
+        """Raise ``InvalidHMAC`` unless the signature is present, right, and at most five minutes old.
+
+        It must be newer than the moment to which the clock was last set back, as older nonces may be lost.
+        """
         nonce, timestamp = request.nonce, request.timestamp
         if request.signature is None or not signer.key or not timestamp or not nonce:
             raise InvalidHMAC
         if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
             raise InvalidHMAC
-        if abs(time.time() - int(timestamp)) > TOLERANCE or len(nonce) > MAX_NONCE or not nonce.isascii():
+        signed_at = int(timestamp)
+        if abs(self.clock.now() - signed_at) > TOLERANCE or signed_at <= self.clock.set_back:
+            raise InvalidHMAC
+        if len(nonce) > MAX_NONCE or not nonce.isascii():
             raise InvalidHMAC
         given = request.signature.encode(errors="surrogatepass")
         if not hmac.compare_digest(given, hmac_sha256(signer.key, request_message(request))):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import base64
+import hashlib
+import hmac
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,10 +25,12 @@ from toto_aio.client import Client, SessionCredentials, UnreadableResponseError
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidHMAC,
+    InvalidParameters,
     InvalidResponseHMAC,
     MethodNotFound,
     NotAuthorized,
     TooManyAttempts,
+    Unavailable,
 )
 from toto_aio.invocation import (
     anonymous_session,
@@ -37,6 +43,7 @@ from toto_aio.registry import find_methods
 from toto_aio.testing import serving
 
 Parameters = dict[str, Any]
+JSON = "application/json"
 PASSWORD = "correct horse"
 SCHEMES = ["user_id", "session", "off"]
 
@@ -81,6 +88,12 @@ async def elsewhere(handler: Handler, parameters: Parameters) -> Any:
     handler.redirect("http://other.example/")
 
 
+async def pieces(handler: Handler, parameters: Parameters) -> Any:
+    """Send a stream."""
+    handler.respond_raw("one", "text/plain", finish=False)
+    handler.respond_raw("two", "text/plain")
+
+
 async def refuse(handler: Handler, parameters: Parameters) -> Any:
     """Fail with its own error."""
     raise TotoException(2001, {"why": "é"})
@@ -103,7 +116,7 @@ METHODS: dict[str, Any] = {
     **{name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()},
     **{
         function.__name__: function
-        for function in (echo, who, visit, by_parameter, picture, elsewhere, refuse, slow, push)
+        for function in (echo, who, visit, by_parameter, picture, elsewhere, pieces, refuse, slow, push)
     },
 }
 
@@ -240,8 +253,14 @@ async def test_bytes_of_a_method_s_own(signing: str) -> None:
         assert (answer.status, answer.content_type, answer.body) == (200, "image/png", b"\x89PNG")
         with pytest.raises(UnreadableResponseError, match="fetch"):
             await client.call("picture")
-        away = await client.fetch("elsewhere")
+        away = await client.fetch("elsewhere", unsigned=True)
         assert (away.status, away.headers["Location"]) == (302, "http://other.example/")
+        pieces = await client.fetch("pieces", unsigned=True)
+        assert (pieces.content_type, pieces.body) == ("text/plain", b"onetwo")
+        if signing == "session":
+            for method in ("elsewhere", "pieces"):
+                with pytest.raises(InvalidResponseHMAC, match="unsigned=True"):
+                    await client.fetch(method)
 
 
 @pytest.mark.parametrize("options", [{"method_select": "url"}, {"method_select": "parameter"}, {"root": "/"}])
@@ -318,8 +337,158 @@ async def test_a_changed_answer(signing: str, change: Change) -> None:
         with pytest.raises(InvalidResponseHMAC):
             await client.batch({"a": {"method": "who"}})
         assert client.session == before
-        if change is not garble:  # this call loads no session, so the response is not signed
+        if signing == "session" and change is not cut:  # a call that asks for no session is signed as well
+            with pytest.raises(InvalidResponseHMAC):
+                await client.call("echo")
+        elif change is not garble:
             assert await client.call("echo") == {}
+
+
+Attack = Callable[[web.Request, web.Response], Any]
+
+
+def without_anything(request: web.Request, response: web.Response) -> Any:
+    """A result without a signature and a session."""
+    strip(request, response)
+    return {"result": "forged"}
+
+
+def with_another_session(request: web.Request, response: web.Response) -> Any:
+    """A result that is signed by a session of the attacker, which is to become the client's."""
+    key, session = base64.b64encode(bytes(32)).decode(), {"session_id": "x" * 43, "user_id": "eve"}
+    message = {"result": "forged", "batch": {"a": {"result": "forged"}}, "session": {**session, "key": key}}
+    nonce = request.headers.get("x-toto-nonce", "")
+    digest = hashlib.sha256(json.dumps(message).encode()).hexdigest()
+    parts = "".join(f"{len(part)}:{part}" for part in (nonce, session["session_id"], digest)).encode()
+    signature = base64.b64encode(hmac.digest(bytes(32), parts, "sha256")).decode()
+    response.headers["x-toto-hmac"] = signature
+    return message
+
+
+def with_an_error_too(request: web.Request, response: web.Response) -> Any:
+    """A result beside an error that is accepted without a signature."""
+    strip(request, response)
+    return {"result": "forged", "batch": {"a": {"result": "forged"}}, "error": {"code": 1004, "value": ""}}
+
+
+@pytest.mark.parametrize("attack", [without_anything, with_another_session, with_an_error_too])
+async def test_a_forged_answer(attack: Attack) -> None:
+    """Whatever a signed call was, no result is accepted that its session has not signed, nor a session."""
+    attacks: list[Attack] = []
+
+    def forge(request: web.Request, response: web.Response) -> None:
+        for attack in attacks:
+            response.body = json.dumps(attack(request, response)).encode()
+            response.headers["Content-Type"] = "application/json"
+
+    async with dishonest(forge, signing="session") as client:
+        await client.create_account("ada", PASSWORD)
+        kept = session_of(client)
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            lambda: client.call("who"),
+            lambda: client.call("echo"),
+            lambda: client.get("who"),
+            lambda: client.batch({"a": {"method": "echo"}}),
+            lambda: client.fetch("picture"),
+            lambda: client.fetch("picture", unsigned=True),
+            lambda: client.call("by_parameter", {"session_id": kept.session_id}),
+            client.logout,
+        ]
+        for call in calls:
+            attacks.append(attack)
+            with pytest.raises(InvalidResponseHMAC):
+                await call()
+            attacks.clear()
+            assert client.session == kept
+        attacks.append(without_anything)
+        with pytest.raises(InvalidResponseHMAC):
+            await client.login("bob", PASSWORD)
+        client.session = None
+        with pytest.raises(UnreadableResponseError, match="without a session"):
+            await client.login("bob", PASSWORD)
+
+
+UNSIGNED_ERRORS: list[Any] = [
+    (200, 1004, NotAuthorized),
+    (200, 1008, InvalidHMAC),
+    (503, 1011, Unavailable),
+    (413, 1003, InvalidParameters),
+    (408, 1003, InvalidParameters),
+    (400, 1003, InvalidParameters),
+    (200, 1003, None),
+    (200, 1000, None),
+    (200, 1001, None),
+    (200, 1005, None),
+    (200, 1007, None),
+    (429, 1012, None),
+    (504, 1013, None),
+    (200, 2001, None),
+    (200, None, UnreadableResponseError),
+    (502, "a page", UnreadableResponseError),
+    (302, "a page", InvalidResponseHMAC),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "expected"), UNSIGNED_ERRORS)
+async def test_an_error_without_a_signature(status: int, code: Any, expected: type[Exception] | None) -> None:
+    """It is raised, and marked, if a service cannot sign it; the session is kept. Others are refused."""
+    changes: list[Change] = []
+
+    def forge(request: web.Request, response: web.Response) -> None:
+        for _ in changes:
+            strip(request, response)
+            error = {"code": code, "value": "forged"}
+            session = {"session_id": "x" * 43, "expires": 1.0, "user_id": "eve"}
+            page = b"<h1>" if code == "a page" else json.dumps({"error": error, "session": session}).encode()
+            response.set_status(status)
+            response.body, response.content_type = page, "text/html" if code == "a page" else JSON
+
+    async with dishonest(forge, signing="session") as client:
+        await client.create_account("ada", PASSWORD)
+        kept = client.session
+        changes.append(strip)
+        with pytest.raises(expected or InvalidResponseHMAC) as refused:
+            await client.call("echo")
+        if expected is None:
+            assert isinstance(refused.value.__cause__, TotoException)
+            assert refused.value.__cause__.code == code
+            assert f"error {code}" in str(refused.value)
+        elif issubclass(expected, TotoException) and expected is not InvalidResponseHMAC:
+            assert isinstance(refused.value, TotoException)
+            assert (refused.value.unsigned, refused.value.value) == (True, "forged")
+        assert client.session == kept
+        if expected is None:
+            with pytest.raises(TotoException, match=str(code)) as login:
+                await client.login("bob", PASSWORD)
+            assert login.value.unsigned
+
+
+async def test_an_ended_session() -> None:
+    """Its errors are not signed, its results are refused, and it can be left by a login."""
+    async with serving(METHODS, signing="session") as client:
+        await client.create_account("ada", PASSWORD)
+        with pytest.raises(TotoException, match="2001") as signed:
+            await client.call("refuse")
+        assert not signed.value.unsigned
+        other = client.another()
+        await other.login("ada", PASSWORD)
+        await other.call("account.update", {"password": PASSWORD, "new_password": "battery staple"})
+        ended = session_of(client)
+        with pytest.raises(NotAuthorized) as unsigned:
+            await client.call("who")
+        assert unsigned.value.unsigned
+        for call in (client.call("echo"), client.logout()):
+            with pytest.raises(InvalidResponseHMAC, match=r"client\.login"):
+                await call
+        with pytest.raises(InvalidCredentials) as wrong:
+            await client.login("ada", PASSWORD)
+        assert wrong.value.unsigned
+        assert client.session == ended
+        await client.login("ada", "battery staple")
+        assert await client.call("who") == ["ada", {}]
+        await client.login("ada", "battery staple")
+        await client.call("account.login", {"user_id": "ada", "password": "battery staple"})
+        assert await client.call("who") == ["ada", {}]
 
 
 async def test_an_answer_to_another_request() -> None:
@@ -502,6 +671,10 @@ async def test_a_login_over_a_socket(signing: str) -> None:
         now = client.session
         assert await socket.call("who") == ["ada", {}]
         assert client.session == now
+        await socket.call("account.login", {"user_id": "bob", "password": PASSWORD})
+        assert await socket.call("who") == ["bob", {}]
+        kept = signing == "session"  # frames are not signed, and replace no session that is
+        assert await client.call("who") == ["ada" if kept else "bob", {}]
         assert socket.close_code is None
 
 

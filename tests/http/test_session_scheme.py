@@ -19,9 +19,18 @@ from hypothesis import strategies as st
 
 from tests.support import ROOT
 from tests.support.service import ENCODINGS, Serve, Service
-from toto_aio import Handler
-from toto_aio.invocation import anonymous_session, authenticated, authenticated_with_parameter, safe
-from toto_aio.signing import SignedRequest, message, request_message
+from toto_aio import Handler, TotoException
+from toto_aio.clock import Clock
+from toto_aio.exceptions import Unavailable
+from toto_aio.invocation import (
+    anonymous_session,
+    authenticated,
+    authenticated_with_parameter,
+    raw_response,
+    safe,
+)
+from toto_aio.signing import SessionScheme, SignedRequest, message, request_message
+from toto_aio.stores.memory import MemoryStore
 
 Parameters = dict[str, Any]
 JSON = "application/json"
@@ -156,6 +165,31 @@ async def test_clock_skew(serve: Serve, monkeypatch: pytest.MonkeyPatch, skew: i
     assert ("result" in answer) is accepted
 
 
+async def test_a_clock_that_was_ahead(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was signed before it was set back is refused, as its nonce may have been dropped."""
+    store, ahead = MemoryStore(), 0.0
+    clock = Clock(lambda: time.time() + ahead)
+    service = await serve({"who": who}, signing=SessionScheme(clock), database=store)
+    session, key = await log_in(service)
+
+    def headers(skew: int) -> dict[str, str]:
+        now = time.time() + skew
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now)
+            return dict(client.signed_headers(session, key, "POST", "/service", JSON, BODY))
+
+    copied = headers(0)
+    assert (await (await post(service, copied, BODY)).json())["result"] == "ada"
+    ahead = 3600.0
+    assert await (await post(service, headers(0), BODY)).json() == INVALID
+    assert await store.sweep() == 0
+    store._counters.clear()  # as a sweep by the wrong clock
+    ahead = 0.0
+    assert await (await post(service, copied, BODY)).json() == INVALID
+    assert await (await post(service, headers(-20), BODY)).json() == INVALID
+    assert (await (await post(service, headers(2), BODY)).json())["result"] == "ada"
+
+
 async def test_get(serve: Serve) -> None:
     """A GET is signed as well, with its query."""
     service = await serve({"who": who}, signing="session")
@@ -240,15 +274,162 @@ async def test_a_new_password_gives_a_new_key(serve: Serve) -> None:
 
 async def test_what_is_not_signed(serve: Serve) -> None:
     """A method that takes the session's id as a parameter, and calls without a session."""
-    service = await serve(
-        {"by_parameter": authenticated_with_parameter(lambda handler, parameters: handler.session.user_id)},
-        signing="session",
-    )
+    service = await serve({"by_parameter": by_parameter}, signing="session")
     session, _ = await log_in(service)
     response = await service.post("/by_parameter", json={"session_id": session})
     assert (await response.json())["result"] == "ada"
     assert "x-toto-hmac" not in response.headers
     assert (await service.call("nothing"))["error"]["code"] == 1001
+
+
+@safe
+async def seen(handler: Handler, parameters: Parameters) -> Any:
+    """Ask for nothing, and return the user of the session, if there is one nevertheless."""
+    return None if handler.session is None else handler.session.user_id
+
+
+@raw_response
+async def raw(handler: Handler, parameters: Parameters) -> bytes:
+    """Return bytes."""
+    return b"bytes"
+
+
+async def refuse(handler: Handler, parameters: Parameters) -> None:
+    """Fail with an error of its own."""
+    raise TotoException(2001, "no", status=418)
+
+
+by_parameter = authenticated_with_parameter(lambda handler, parameters: handler.session.user_id)
+UNGUARDED = {"seen": seen, "raw": raw, "refuse": refuse, "by_parameter": by_parameter}
+LOGIN = {"user_id": "bob", "password": PASSWORD}
+NEW = {"password": PASSWORD, "new_password": "battery staple"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "expected"),
+    [
+        (b'{"method":"seen"}', 200, b'{"result":null}'),
+        (b'{"method":"raw"}', 200, b"bytes"),
+        (b'{"method":"refuse"}', 418, b'"code":2001'),
+        (b'{"method":"nothing"}', 200, b'"code":1001'),
+        (b"{}", 200, b'"code":1002'),
+        (b"", 200, b'"code":1002'),
+        (b"{", 400, b'"code":1003'),
+        (b"[]", 400, b'"code":1003'),
+        (b'{"batch":[]}', 400, b'"code":1003'),
+        (b'{"batch":{"a":{"method":"seen"},"b":{"method":"nothing"}}}', 200, b'{"a":{"result":null}'),
+        (b'{"method":"by_parameter","parameters":{"session_id":"OTHER"}}', 200, b'{"result":"bob"'),
+        (json.dumps({"method": "account.login", "parameters": LOGIN}).encode(), 200, b'"user_id":"bob"'),
+        (b'{"method":"account.login","parameters":{"user_id":"bob","password":"no"}}', 200, b'"code":1005'),
+        (b'{"method":"account.logout"}', 200, b'{"authenticated":false}'),
+        (json.dumps({"method": "account.update", "parameters": NEW}).encode(), 200, b'["password"]'),
+    ],
+    ids=lambda value: value.decode()[:50] if isinstance(value, bytes) else None,
+)
+async def test_the_session_of_the_request_signs(
+    serve: Serve, body: bytes, status: int, expected: bytes
+) -> None:
+    """Whatever becomes of a signed request, its own session signs the response, not one that it creates."""
+    service = await serve(UNGUARDED, signing="session")
+    session, key = await log_in(service)
+    other, _ = await log_in(service, "bob")
+    body = body.replace(b"OTHER", other.encode())
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    response = await post(service, headers, body)
+    answer = await response.read()
+    assert (response.status, expected in answer) == (status, True), answer
+    nonce, signature = headers["x-toto-nonce"], response.headers["x-toto-hmac"]
+    assert client.response_is_genuine(session, key, nonce, answer, signature)
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_the_session_of_a_get_signs(serve: Serve) -> None:
+    """Also if the method asks for no session, or cannot be called by GET; HEAD is not signed."""
+    service = await serve(UNGUARDED, signing="session")
+    session, key = await log_in(service)
+    for path, status in (("/service/seen", 200), ("/service/raw", 405), ("/service/nothing", 200)):
+        headers = client.signed_headers(session, key, "GET", path, JSON, b"")
+        response = await service.client.get(path, headers=headers)
+        answer, signature = await response.read(), response.headers["x-toto-hmac"]
+        assert response.status == status
+        assert client.response_is_genuine(session, key, headers["x-toto-nonce"], answer, signature)
+    headers = client.signed_headers(session, key, "HEAD", "/service/seen", JSON, b"")
+    response = await service.client.head("/service/seen", headers=headers)
+    assert (response.status, "x-toto-hmac" in response.headers) == (200, False)
+
+
+async def test_a_signature_is_verified_whatever_is_called(serve: Serve) -> None:
+    """A wrong or repeated one calls nothing; an unknown session, or no signature, is the call of nobody."""
+    called = []
+
+    async def run(handler: Handler, parameters: Parameters) -> str:
+        called.append(handler.session)
+        return "ran"
+
+    service = await serve({"run": run}, signing="session")
+    session, key = await log_in(service)
+    body = b'{"method":"run"}'
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    for wrong in ({"x-toto-hmac": "x"}, {"x-toto-nonce": "other"}, {"x-toto-timestamp": "0"}):
+        assert await (await post(service, {**headers, **wrong}, body)).json() == INVALID
+    assert not called
+    headers = client.signed_headers("A" * 43, key, "POST", "/service", JSON, body)
+    for shown in (headers, {"content-type": JSON, "x-toto-session-id": session}):
+        response = await post(service, shown, body)
+        assert await response.json() == {"result": "ran"}
+        assert "x-toto-hmac" not in response.headers
+    assert called == [None, None]
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    assert await (await post(service, headers, body)).json() == {"result": "ran"}
+    assert await (await post(service, headers, body)).json() == INVALID
+    assert len(called) == 3
+
+
+async def test_a_login_that_fails_in_a_batch(serve: Serve) -> None:
+    """The calls behind it still have the session of the request, which a nonce counts for once."""
+    service = await serve({"who": who, "seen": seen}, signing="session")
+    session, key = await log_in(service)
+    entries = {
+        "a": {"method": "seen"},
+        "b": {"method": "account.login", "parameters": {**LOGIN, "password": "wrong"}},
+        "c": {"method": "who"},
+        "d": {"method": "seen"},
+        "e": {"method": "account.logout"},
+        "f": {"method": "who"},
+    }
+    body = json.dumps({"batch": entries}).encode()
+    headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+    response = await post(service, headers, body)
+    raw = await response.read()
+    batch = json.loads(raw)["batch"]
+    outcomes = [entry.get("result", entry.get("error", {}).get("code")) for entry in batch.values()]
+    assert outcomes == [None, 1005, "ada", "ada", {"authenticated": False}, 1004]
+    signature = response.headers["x-toto-hmac"]
+    assert client.response_is_genuine(session, key, headers["x-toto-nonce"], raw, signature)
+
+
+async def test_a_store_that_fails_before_a_call(serve: Serve, errors: Callable[[], list[str]]) -> None:
+    """Without the session of a signed request nothing is called, and the error is not signed."""
+
+    raised: list[Exception] = []
+
+    class Broken(MemoryStore):
+        async def get_session(self, key: str) -> Any:
+            raise raised[-1]
+
+    service = await serve(UNGUARDED, signing="session", database=Broken())
+    session, key = await log_in(service)
+    for exc, status, code in ((Unavailable(), 503, 1011), (OSError(), 200, 1000)):
+        raised.append(exc)
+        headers = client.signed_headers(session, key, "GET", "/service/seen", JSON, b"")
+        response = await service.client.get("/service/seen", headers=headers)
+        assert (response.status, (await response.json())["error"]["code"]) == (status, code)
+        body = b'{"method":"seen"}'
+        headers = client.signed_headers(session, key, "POST", "/service", JSON, body)
+        response = await post(service, headers, body)
+        assert (response.status, (await response.json())["error"]["code"]) == (status, code)
+        assert "x-toto-hmac" not in response.headers
+    assert len(errors()) == 2
 
 
 async def test_sessions_from_before(serve: Serve, tmp_path: Path) -> None:
@@ -297,7 +478,6 @@ async def test_an_unsigned_session_serves_no_signed_call(serve: Serve) -> None:
         session = await handler.retrieve_session(parameters["id"])
         return None if session is None else session.user_id
 
-    by_parameter = authenticated_with_parameter(lambda handler, parameters: handler.session.user_id)
     service = await serve({"by_parameter": by_parameter, "fetch": fetch, "who": who}, signing="session")
     session, key = await log_in(service)
     entries = {

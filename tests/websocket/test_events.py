@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
+from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, eventually
 from tests.websocket.test_websocket import ADA, METHODS, Socket, answer, ask, connect, ended_by
 from toto_aio import Handler
-from toto_aio.invocation import asynchronous, authenticated, authenticated_with_parameter
+from toto_aio.invocation import asynchronous, authenticated, authenticated_with_parameter, timeout
 from toto_aio.settings import SettingsError
 from toto_aio.settings.sources import read_settings
 from toto_aio.websocket import sender
+from toto_aio.websocket.endpoint import SOCKETS
 
 EVE = {"user_id": "eve", "password": "correct horse"}
 
@@ -102,6 +105,118 @@ async def test_too_many_handlers(serve: Serve) -> None:
     assert (await ask(socket, "echo"))["result"] == {}
 
 
+FULL = {"code": 1003, "value": "The sockets of a session have at most 3 event handlers (session_handlers)."}
+
+
+async def register(socket: Socket, count: int, method: str = "listen") -> Any:
+    """Register handlers; the last result or error."""
+    for number in range(count):
+        last = await ask(socket, method, {"name": f"e{number}"})
+    return last.get("error", "registered")
+
+
+async def is_free(socket: Socket) -> None:
+    """Wait until there is room for one handler again, which is taken."""
+    async with asyncio.timeout(WATCHDOG):
+        while await register(socket, 1) == FULL:
+            await asyncio.sleep(0.01)
+
+
+async def test_too_many_handlers_of_a_session(serve: Serve) -> None:
+    """Its sockets have at most ``session_handlers`` together; those of others have their own."""
+    service = await serve(SERVED, session_handlers=3)
+    ada, eve = await service.create(), await service.create("eve")
+    sockets = [await connect(service, **{"x-toto-session-id": ada}) for _ in range(3)]
+    for socket in sockets:
+        assert await register(socket, 1) == "registered"
+    for socket in sockets:
+        assert await register(socket, 1) == FULL
+    as_ada = await ask(await connect(service), "listen_as", {"session_id": ada})
+    assert as_ada["error"] == FULL
+    assert await register(await connect(service, **{"x-toto-session-id": eve}), 3) == "registered"
+    for _ in range(2):
+        assert await register(await connect(service), 4) == "registered"
+
+
+async def test_the_handlers_of_a_session_are_counted_exactly(serve: Serve) -> None:
+    """Whichever way a handler ends, there is room for one more, and no more than that."""
+    kept: list[Any] = []
+
+    async def keep(handler: Handler, parameters: Any) -> None:
+        kept.append(handler.register_event_handler("e", handler.send_message))
+
+    async def drop(handler: Handler, parameters: Any) -> None:
+        for registration in (kept[-1], kept[-1]):
+            handler.deregister_event_handler(registration)
+
+    async def once(handler: Handler, parameters: Any) -> None:
+        handler.register_event_handler("e", handler.send_message, deregister_on_finish=True)
+
+    def in_thread(handler: Handler, parameters: Any) -> None:
+        handler.register_event_handler("e", handler.send_message)
+
+    methods = {"keep": authenticated(keep), "drop": drop, "once": authenticated(once)}
+    service = await serve({**SERVED, **methods, "in_thread": authenticated(in_thread)}, session_handlers=3)
+    ada = await service.create()
+    await service.create("eve")
+
+    async def opened() -> Socket:
+        return await connect(service, **{"x-toto-session-id": ada})
+
+    stays = await opened()
+    assert await register(stays, 2) == "registered"
+    for method in ("listen", "once", "in_thread", "keep"):
+        socket = await opened()
+        assert await register(socket, 1, method) == "registered"
+        await socket.close()
+        await is_free(last := await opened())
+        assert await register(stays, 1) == FULL
+        await last.close()
+    await is_free(last := await opened())
+    assert "result" in await ask(last, "account.login", EVE)
+    await is_free(last := await opened())
+    await last.close()
+    await is_free(last := await opened())
+    await last.close()
+    for _ in range(3):
+        async with asyncio.timeout(WATCHDOG):
+            while await register(stays, 1, "keep") == FULL:
+                await asyncio.sleep(0.01)
+        assert await register(stays, 1) == FULL
+        await ask(stays, "drop")
+    await is_free(stays)
+    assert await register(stays, 1) == FULL
+
+
+async def test_a_thread_that_registers_after_the_socket_has_closed(serve: Serve) -> None:
+    """It takes no room, and gets no events."""
+    begun, goes_on = threading.Event(), threading.Event()
+    outcomes: list[Any] = []
+
+    def late(handler: Handler, parameters: Any) -> None:
+        begun.set()
+        goes_on.wait(WATCHDOG)
+        try:
+            handler.register_event_handler("e", outcomes.append)
+        finally:
+            outcomes.append("done")
+
+    service = await serve({**SERVED, "late": timeout(0.05)(authenticated(late))}, session_handlers=1)
+    ada = await service.create()
+    socket = await connect(service, **{"x-toto-session-id": ada})
+    await socket.send_json({"method": "late"})
+    await eventually(begun.is_set)
+    await socket.close()
+    app = service.client.app
+    assert app is not None
+    await eventually(lambda: not app[SOCKETS].open)
+    goes_on.set()
+    await eventually(lambda: "done" in outcomes)
+    await is_free(await connect(service, **{"x-toto-session-id": ada}))
+    await service.result("tell", {"name": "e", "args": 1})
+    assert outcomes == ["done"]
+
+
 async def test_a_client_that_stops_reading(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -151,5 +266,7 @@ async def test_the_services_own_events(serve: Serve, name: str) -> None:
 def test_the_option() -> None:
     """It is at least one."""
     assert read_settings({}).socket_handlers == 100
-    with pytest.raises(SettingsError, match="socket_handlers"):
-        read_settings({"socket_handlers": 0})
+    assert read_settings({}).session_handlers == 1000
+    for name in ("socket_handlers", "session_handlers"):
+        with pytest.raises(SettingsError, match=name):
+            read_settings({name: 0})

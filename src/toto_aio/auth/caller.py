@@ -26,6 +26,10 @@ class Caller:
     """Whether the session signs the response."""
     signed: SignedRequest | None = None
     """What a signature scheme may inspect of the request, if it was collected before the call."""
+    must_verify = False
+    """Whether ``verify`` has to be awaited before the calls, as they may not ask for the session."""
+    signer: UserSession | None = None
+    """The session that has signed the request, and signs its response, whatever becomes of it meanwhile."""
     logged_out = False
     """Whether one of the calls has ended the session."""
     consulted = False
@@ -33,6 +37,7 @@ class Caller:
     on_renewal: Callable[[UserSession], None] | None = None
     """Called with the new session after a password change, before the end of the old one is announced."""
     _verified = True
+    _loaded: UserSession | None = None
     _lock: asyncio.Lock | None = None
 
     def __init__(
@@ -51,6 +56,21 @@ class Caller:
         self._session_id = session_id
         self._verify = verify
 
+    async def verify(self) -> None:
+        """Load the session that has signed the request, so that it can sign the response.
+
+        Calls get the session only if they ask for it. Raises ``InvalidHMAC`` for a wrong signature.
+        """
+        self.consulted = True
+        if self._session_id is None:
+            return
+        session = await self._sessions.load(self._session_id)
+        if session is None:
+            self._session_id = None
+            return
+        await self._check(session)
+        self.signer = self._loaded = session
+
     async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
         """The session of ``session_id``, by default of the id that the request showed; loaded once.
 
@@ -67,7 +87,9 @@ class Caller:
             wanted = self._session_id if session_id is None else session_id
             if wanted is None:
                 return None
-            session = await self._sessions.load(wanted)
+            session, self._loaded = self._loaded, None
+            if session is None or wanted != session.session_id:
+                session = await self._sessions.load(wanted)
             if session is not None:
                 session.hides_id = self.by_cookie and session_id is None
                 if signed:
@@ -83,6 +105,7 @@ class Caller:
         """A new session: anonymous without a user id, else after the password was checked, if it is to be."""
         self.consulted = True
         async with self._turn():
+            self._loaded = None
             if user_id is None:
                 self.session = await self._sessions.create(client=client)
             elif verify_password:
@@ -128,6 +151,8 @@ class Caller:
             self.on_renewal(session)
 
     async def _check(self, session: UserSession) -> None:
+        if self.signer is not None and session.session_id == self.signer.session_id:
+            return  # verified already, and a nonce counts once
         if self._verify is not None and (rest := self._verify(session)) is not None:
             await rest
 

@@ -106,11 +106,18 @@ class Client:
         """Call a method marked ``@safe`` by GET. Its parameters arrive as strings, or lists of strings."""
         return _result(await self._exchange(hdrs.METH_GET, method_url(self.url, method, parameters)))
 
-    async def fetch(self, method: str, parameters: Mapping[str, Any] | None = None) -> Response:
-        """Call a method and return the response as received, such as a raw response; follows no redirect."""
+    async def fetch(
+        self, method: str, parameters: Mapping[str, Any] | None = None, *, unsigned: bool = False
+    ) -> Response:
+        """Call a method and return the response as received, such as a raw response; follows no redirect.
+
+        With ``signing=session``, a stream or a redirect needs ``unsigned=True``: a service signs neither, so
+        that nobody knows who has sent it.
+        """
         given = dict(parameters or {})
         message = {"method": method, "parameters": given}
-        return await self._post(method_url(self.url, method), message, [given.get("session_id")])
+        url, named = method_url(self.url, method), [given.get("session_id")]
+        return await self._post(url, message, named, unsigned=unsigned)
 
     async def batch(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Make many calls in one request: ``{id: {"method": ..., "parameters": {...}}}``, by order of id.
@@ -125,11 +132,11 @@ class Client:
 
     async def create_account(self, user_id: str, password: str, **values: Any) -> None:
         """Create an account and log in to it; ``values`` are custom fields that ``account_fields`` allows."""
-        await self.call("account.create", {"user_id": user_id, "password": password, **values})
+        await self._log_in("account.create", {"user_id": user_id, "password": password, **values})
 
     async def login(self, user_id: str, password: str) -> None:
         """Log in; the following calls use the new session."""
-        await self.call("account.login", {"user_id": user_id, "password": password})
+        await self._log_in("account.login", {"user_id": user_id, "password": password})
 
     async def logout(self) -> None:
         """End the session."""
@@ -145,6 +152,9 @@ class Client:
 
         def adopt(session: SessionCredentials, named: Collection[Any]) -> None:
             nonlocal current
+            kept = self.session
+            if self._signing == "session" and kept is not None and kept.session_id != session.session_id:
+                return  # frames are not signed: none replaces a session that is
             current = self._adopt(session, current, named)
 
         packed = self._encoding == "msgpack"
@@ -153,23 +163,36 @@ class Client:
         ) as socket:
             yield socket
 
-    async def _post(self, url: URL, message: dict[str, Any], named: Collection[Any]) -> Response:
-        return await self._exchange(hdrs.METH_POST, url, self._codec.encode(message), named)
+    async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> None:
+        message = {"method": method, "parameters": parameters}
+        response = await self._post(method_url(self.url, method), message, (), logs_in=True)
+        if response.session is None:
+            raise UnreadableResponseError("The service responds to the login without a session")
+
+    async def _post(
+        self, url: URL, message: dict[str, Any], named: Collection[Any], **accepted: bool
+    ) -> Response:
+        return await self._exchange(hdrs.METH_POST, url, self._codec.encode(message), named, **accepted)
 
     async def _exchange(
-        self, method: str, url: URL, body: bytes = b"", named: Collection[Any] = ()
+        self, method: str, url: URL, body: bytes = b"", named: Collection[Any] = (), **accepted: bool
     ) -> Response:
-        """Send a request, verify the response, and adopt its session. Raises the error in the response."""
+        """Send a request, verify the response, and adopt its session. Raises the error in the response.
+
+        ``accepted`` are arguments of ``verify``.
+        """
         content_type = self._codec.content_type if body else ""
         request = compose(
             method, url, signing=self._signing, session=self.session, content_type=content_type, body=body
         )
         response = await self._send(request)
-        verify(request, response, named)
-        if response.session is not None:
+        is_signed = verify(request, response, named, **accepted)
+        if is_signed and response.session is not None:
             self._adopt(response.session, request.session, named)
         if response.message is not None and "error" in response.message:
-            raise error_of(response.message["error"], response.headers)
+            error = error_of(response.message["error"], response.headers)
+            error.unsigned = not is_signed
+            raise error
         return response
 
     async def _send(self, request: Request) -> Response:

@@ -58,6 +58,7 @@ class Authenticator:
         verify = partial(self._verify, signed)
         caller = Caller(self._sessions, session_id, verify, by_cookie=by_cookie, hides_id=hides_id)
         caller.signed = signed
+        caller.must_verify = self.keyed and session_id is not None and signed.signature is not None
         return caller
 
     def caller_of_url(self, session_id: str) -> Caller:

@@ -70,7 +70,7 @@ class SessionCookie:
 
         A page of a foreign origin can't log a user in: it could make them act as somebody else.
         """
-        session = caller.session
+        session = caller.session or (None if caller.logged_out else caller.signer)
         if session is None:
             changed = caller.logged_out and caller.by_cookie
         else:

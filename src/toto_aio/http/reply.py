@@ -139,7 +139,7 @@ class HTTPReply:
         A status that the method has set counts instead of 200. ``enveloped`` bodies may contain the session.
         """
         context, caller = self._context, self.caller
-        if caller is not None and caller.session is not None and context.scheme is not None:
+        if caller is not None and context.scheme is not None and (caller.session or caller.signer):
             self._sign(context.scheme, caller, body)
         if self._status is not None and status == 200:
             status = self._status
@@ -208,7 +208,7 @@ class HTTPReply:
         given = {name.lower() for name in self._headers or ()}
         if "vary" not in given:
             self.set_header(hdrs.VARY, VARY)
-        if "cache-control" not in given and (caller.session is not None or caller.logged_out):
+        if "cache-control" not in given and (caller.session or caller.signer or caller.logged_out):
             self.set_header(hdrs.CACHE_CONTROL, "no-store")
 
     def _set_session_cookie(self, cookie: SessionCookie, *, enveloped: bool) -> None:

@@ -66,6 +66,8 @@ class Service:
         reply = HTTPReply(request, self.context)
         try:
             caller = reply.caller = self._authenticator.caller(request, body)
+            if caller.must_verify:
+                await caller.verify()
             if not body:
                 message = {}
             elif codec is not None:
@@ -81,7 +83,7 @@ class Service:
             reply.content_type = codec.content_type
             if self._by_parameter and not path and "batch" in message:
                 return await self._batch(codec, message["batch"], caller, reply)
-        except TotoException as exc:
+        except Exception as exc:
             return self._failure(codec or JSON, exc, Call(), reply)
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
         return await self._respond(codec, call, caller, reply)
@@ -98,7 +100,9 @@ class Service:
         call.by_get = True
         try:
             caller = reply.caller = self._authenticator.caller(request, b"")
-        except InvalidParameters as exc:
+            if caller.must_verify:
+                await caller.verify()
+        except Exception as exc:
             return self._failure(JSON, exc, call, reply)
         return await self._respond(JSON, call, caller, reply)
 

@@ -32,7 +32,11 @@ def signed_request(request: HTTPRequest, body: bytes) -> SignedRequest:
 
 
 def sign_response(scheme: Scheme, request: HTTPRequest, caller: Caller, body: bytes) -> str | None:
-    """The signature of the final bytes of a response; None if no session signs it."""
-    if caller.session is None or not caller.signs or request.method == hdrs.METH_HEAD:
+    """The signature of the final bytes of a response; None if no session signs it.
+
+    The session that has signed the request comes first: only its key can show that the response is genuine.
+    """
+    session = caller.signer or (caller.session if caller.signs else None)
+    if session is None or request.method == hdrs.METH_HEAD:
         return None
-    return scheme.sign(caller.signed or signed_request(request, b""), caller.session.signer, body)
+    return scheme.sign(caller.signed or signed_request(request, b""), session.signer, body)

@@ -168,6 +168,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket_handlers: Annotated[
         int, option("Sockets", "most event handlers that one socket may register", ge=1)
     ] = 100
+    session_handlers: Annotated[
+        int,
+        option(
+            "Sockets",
+            "most event handlers that all sockets of one session may register, in each process",
+            ge=1,
+        ),
+    ] = 1000
     socket_opened_method: Annotated[str, option("Sockets", "method to call when a socket is opened")] = ""
     socket_closed_method: Annotated[str, option("Sockets", "method to call when a socket is closed")] = ""
 

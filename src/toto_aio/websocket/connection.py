@@ -29,7 +29,7 @@ from toto_aio.http.clients import StalledConnections
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.control import ControlFrames
-from toto_aio.websocket.events import SocketEvents
+from toto_aio.websocket.events import HandlerLimits, SocketEvents
 from toto_aio.websocket.frames import TEXT, Format
 from toto_aio.websocket.receiver import FrameReceiver
 from toto_aio.websocket.reply import SocketReply
@@ -55,8 +55,7 @@ class SocketContext:
     events: EventManager | None
     stalled: StalledConnections
     large_bodies: LargeBodies
-    handlers: int
-    """The most event handlers of a socket."""
+    handlers: HandlerLimits
     debug: bool
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -19,19 +20,60 @@ from toto_aio.websocket.sender import FrameSender
 logger = logging.getLogger(__name__)
 
 
+class HandlerLimits:
+    """The most event handlers of a socket, and of the sockets of one session in this process together.
+
+    Threads register handlers too, so the counts have a lock.
+    """
+
+    def __init__(self, of_socket: int, of_session: int) -> None:
+        self._of_socket = of_socket
+        self._of_session = of_session
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, session: UserSession | None, socket_has: int) -> None:
+        """Count another handler of a socket. Raises ``InvalidParameters`` if there are too many."""
+        if socket_has >= self._of_socket:
+            raise InvalidParameters(
+                f"A socket has at most {self._of_socket} event handlers (socket_handlers)."
+            )
+        if session is None:
+            return
+        key = session.record.key
+        with self._lock:
+            count = self._counts.get(key, 0)
+            if count >= self._of_session:
+                raise InvalidParameters(
+                    f"The sockets of a session have at most {self._of_session} event handlers "
+                    "(session_handlers)."
+                )
+            self._counts[key] = count + 1
+
+    def remove(self, session: UserSession | None) -> None:
+        """Count a handler no longer."""
+        if session is None:
+            return
+        key = session.record.key
+        with self._lock:
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
+
+
 class SocketEvents:
-    """The handlers that the calls of one socket have registered, at most ``limit`` of them.
+    """The handlers that the calls of one socket have registered, within ``limits``.
 
     A handler lasts until the socket closes, or the session that it was registered under ends.
     """
 
-    def __init__(self, events: EventManager | None, sender: FrameSender, limit: int) -> None:
+    def __init__(self, events: EventManager | None, sender: FrameSender, limits: HandlerLimits) -> None:
         self._events = events
         self._sender = sender
-        self._limit = limit
+        self._limits = limits
         self._registrations: dict[Registration, UserSession | None] = {}
         self._tasks = Tasks()
-        self._warned = False
+        self._warned = self._closed = False
 
     def listen(
         self,
@@ -45,12 +87,11 @@ class SocketEvents:
         """Call ``function`` with each event until the socket closes or the ``session`` ends.
 
         ``pushes``: all that the function does is send the event in this format. Raises ``InvalidParameters``
-        if the socket has too many handlers.
+        if the socket, or its session, has too many handlers.
         """
         assert self._events is not None
         require_free_name(name)
-        if len(self._registrations) >= self._limit:
-            raise InvalidParameters(f"A socket has at most {self._limit} event handlers (socket_handlers).")
+        self._limits.add(session, len(self._registrations))
         registration = Registration(name, function)
         self._registrations[registration] = session
         self._events.on_loop(self._listen, registration, encoding, pushes)
@@ -68,16 +109,25 @@ class SocketEvents:
 
     async def close(self) -> None:
         """Remove all handlers."""
+        self._closed = True
         await self._tasks.cancel()
-        self._registrations.clear()
+        for registration in tuple(self._registrations):
+            self._remove(registration)
 
     def _remove(self, registration: Registration) -> None:
         assert self._events is not None
-        self._registrations.pop(registration, None)
+        self._forget(registration)
         self._events.remove_handler(registration)
+
+    def _forget(self, registration: Registration) -> None:
+        """Count a handler no longer, unless that was done before."""
+        if registration in self._registrations:
+            self._limits.remove(self._registrations.pop(registration))
 
     def _listen(self, registration: Registration, encoding: Format, pushes: bool) -> None:
         assert self._events is not None
+        if self._closed:
+            self._forget(registration)  # a thread has registered it after the socket was closed
         if registration not in self._registrations:
             return  # its session has ended before the loop came to it
         name = registration.name
@@ -114,7 +164,7 @@ class SocketEvents:
         except BufferError:  # of the report of lost events
             self._warn(registration.name)
         finally:
-            self._registrations.pop(registration, None)
+            self._forget(registration)
 
     async def _call(self, registration: Registration, args: Any) -> None:
         try:

@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from toto_aio.http.fast.connection import FastConnection
 from toto_aio.http.fast.served import Served, plain_path
+from toto_aio.http.head_limit import LimitedConnection
 from toto_aio.http.routes import ROUTES
 from toto_aio.http.service import SERVICE
 
@@ -28,15 +29,21 @@ KNOWN = ("3.14.",)
 
 
 def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callable[[], RequestHandler]:
-    """The factory of the protocols of connections to a running app: aiohttp's own unless ``fast``."""
+    """The factory of the protocols of connections to a running app: without the fast path unless ``fast``.
+
+    With other versions of aiohttp they are its own.
+    """
+    if not aiohttp.__version__.startswith(KNOWN):
+        logger.warning(
+            "fast_path and the limit of a head are off: they were never tested with aiohttp %s",
+            aiohttp.__version__,
+        )
+        return server
     service, routes = app[SERVICE], app[ROUTES]
     posts = {route for route in app.router.routes() if route.method in (hdrs.METH_POST, hdrs.METH_ANY)}
     # What inspects requests and responses gets aiohttp's, and a path of somebody else's stays theirs.
     others = app.middlewares or set(app.on_response_prepare) - service.context.signals or posts - routes.every
     if not fast or others:
-        return server
-    if not aiohttp.__version__.startswith(KNOWN):
-        logger.warning("fast_path is off: it was never tested with aiohttp %s", aiohttp.__version__)
-        return server
+        return lambda: LimitedConnection(server, loop=server._loop, **server._kwargs)
     served = Served(app, server, service, routes, plain_path(routes.path))
     return lambda: FastConnection(served, server, loop=server._loop, **server._kwargs)

@@ -8,18 +8,18 @@ from typing import Any, cast
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_writer import StreamWriter
-from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
 from toto_aio.http.clients import MAX_UNREAD
 from toto_aio.http.fast.request import FastRequest
 from toto_aio.http.fast.served import Served
+from toto_aio.http.head_limit import LimitedConnection
 from toto_aio.http.response import WholeResponse
 
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
-class FastConnection(RequestHandler):
+class FastConnection(LimitedConnection):
     """A connection. While a call runs, it is busy for aiohttp too, which queues what arrives meanwhile."""
 
     __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")
@@ -160,8 +160,12 @@ class FastConnection(RequestHandler):
         self._messages.clear()
         self._parser.message_consumed()
         request.body = body
-        at = data.find(b"\r\n\r\n") + 4
-        self._is_between = at + len(body) == len(data)
+        end = data.find(b"\r\n\r\n")
+        at = end + 4
+        # Data that begin with a line break may have only the last bytes of the empty line: what was found may
+        # lie in the body, and what follows the body may be the beginning of the next request.
+        ends_here = end > 0 and data[0] not in b"\r\n"
+        self._is_between = ends_here and at + len(body) == len(data)
         if was_between and self._is_between:
             request.head, request.body_at, request.length = data[:at], at, len(data)
             self._request = request
