@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 SWEEP_INTERVAL = 60.0
 """Seconds between two sweeps of expired sessions."""
 SWEEP_REST = 900.0
-"""Seconds without a sweep after the clock was set forward, perhaps by mistake; longer than a nonce is kept."""
+"""Seconds without a sweep after the clock was set forward, maybe by mistake; a nonce is kept less long."""
 SWEEP_PAUSE = 0.05
 """Seconds between two portions of a sweep, which belong to other work."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import time
 from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.support.service import Serve, Service
 from toto_aio import create_app
 from toto_aio.invocation import anonymous_session, authenticated, jsonp, optionally_authenticated, safe
 from toto_aio.settings import SettingsError
+from toto_aio.signing import SignedRequest, hmac_sha256, request_message
 
 ADA = {"user_id": "ada", "password": "correct horse"}
 FOREIGN = "https://evil.example"
@@ -221,6 +224,25 @@ async def test_a_renewed_session_renews_its_cookie(serve: Serve) -> None:
     assert browser.cookie is not None
     assert browser.cookie is not login
     assert browser.cookie.value == session
+
+
+async def test_a_signature_renews_the_cookie(serve: Serve) -> None:
+    """Under ``signing=session`` a signed request renews its session and cookie, whatever it calls."""
+    browser = await open_browser(serve, session_ttl=1000, session_renew=999.9, signing="session")
+    answer = await browser.call("account.login", ADA)
+    login = browser.cookie
+    await asyncio.sleep(0.2)
+    body = json.dumps({"method": "nothing", "parameters": {}}).encode()
+    now = str(int(time.time()))
+    sent = SignedRequest(body, None, "POST", "/service", "application/json", "", now, "once")
+    signature = hmac_sha256(base64.b64decode(answer["result"]["key"]), request_message(sent)).decode()
+    headers = {"x-toto-timestamp": now, "x-toto-nonce": "once", "x-toto-hmac": signature}
+    answer = await browser.call("nothing", **headers)
+    assert answer["error"]["code"] == 1001
+    assert login is not None
+    assert browser.cookie is not None
+    assert browser.cookie is not login
+    assert browser.cookie.value == login.value
 
 
 async def test_a_password_change_brings_a_new_cookie(serve: Serve) -> None:
