@@ -233,9 +233,8 @@ async def test_a_signature_renews_the_cookie(serve: Serve) -> None:
     login = browser.cookie
     await asyncio.sleep(0.2)
     body = json.dumps({"method": "nothing", "parameters": {}}).encode()
-    sent = SignedRequest(
-        body, None, "POST", "/service", "application/json", "", str(int(time.time())), "once"
-    )
+    now = str(int(time.time()))
+    sent = SignedRequest(body, None, "POST", "/service", "application/json", "", now, "once")
     signature = hmac_sha256(base64.b64decode(answer["result"]["key"]), request_message(sent)).decode()
     headers = {"x-toto-timestamp": now, "x-toto-nonce": "once", "x-toto-hmac": signature}
     answer = await browser.call("nothing", **headers)

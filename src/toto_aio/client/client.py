@@ -43,8 +43,8 @@ class Client:
     ``signing`` is the service's option of that name; ``encoding`` is ``json``, ``msgpack`` or ``bson``; a
     call may take ``timeout`` seconds. ``http`` is an aiohttp session to use, which stays open. A call raises
     the ``TotoException`` that the service responds with, ``InvalidResponseHMAC`` if the signature of the
-    response is wrong, aiohttp's ``ClientError`` if there is no response or it is not one of a service, and
-    ``TimeoutError``.
+    response is wrong or missing, aiohttp's ``ClientError`` if there is no response or it is not one of a
+    service, and ``TimeoutError``.
     """
 
     session: SessionCredentials | None

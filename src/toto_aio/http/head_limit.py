@@ -69,6 +69,8 @@ class LimitedParser:
 class LimitedConnection(RequestHandler):
     """aiohttp's connection with that limit."""
 
+    __slots__ = ()
+
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._parser: Any = LimitedParser(self._parser)
