@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CALLS_SHARE, HAND_BACK_SHARE = 0.8, 0.1
+"""The shares of ``shutdown_timeout`` for what is in progress, and to hand events back to other processes."""
 SWEEP_INTERVAL = 60.0
 """Seconds between two sweeps of expired sessions."""
 SWEEP_PAUSE = 0.05
@@ -104,14 +106,23 @@ class Lifespan:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
             stack.push_async_callback(health.close)
+            if events is not None:
+                stack.push_async_callback(self._finish_events, events)
             yield
 
     async def stop(self, app: web.Application) -> None:
         """End calls that wait and close sockets, before the server waits for its connections."""
         self._context.drain.begin()
+        if self.runtime.events is not None:
+            await self.runtime.events.drain(HAND_BACK_SHARE * self._settings.shutdown_timeout)
         await self._dispatcher.close()
         if SOCKETS in app:
             await app[SOCKETS].close()
+
+    async def _finish_events(self, events: EventManager) -> None:
+        """Give handlers of events for one process as long as calls, while everything is still open."""
+        share = CALLS_SHARE - HAND_BACK_SHARE
+        await events.finish(self._context.drain.left_of(share * self._settings.shutdown_timeout))
 
     def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
         """Runs methods in the runtime of the app, as the service runs its own."""
