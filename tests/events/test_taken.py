@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 import tests.support.servers.redis
-from tests.support.limits import WATCHDOG
+from tests.support.limits import PATIENCE, WATCHDOG, limits
 from tests.support.servers import Server
 from tests.support.service import Serve, eventually
 from toto_aio.brokers import open_broker
-from toto_aio.events import manager
+from toto_aio.brokers import redis as redis_broker
+from toto_aio.events import manager, taken
 from toto_aio.events.manager import EventManager
 
 NUMBERS = list(range(30))
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """Other processes take what they are offered, however busy the machine."""
+    with limits(taken, HAND_BACK_LIMIT=PATIENCE), limits(redis_broker, OFFER_LIMIT=PATIENCE):
+        yield
 
 
 @pytest.fixture
@@ -116,8 +124,9 @@ async def test_others_have_no_room(url: str, monkeypatch: pytest.MonkeyPatch) ->
         busy, full = await backlog(one), Worker()
         monkeypatch.setattr(manager, "QUEUE_SIZE", 5)
         other.register_handler("job", full, persist=True)
+        await one.drain(5)
         busy.may.set()
-        await drain(one, offer=0.3)
+        await one.finish(WATCHDOG)
         full.may.set()
         await eventually(lambda: len(busy.done + full.done) == len(NUMBERS))
         assert sorted(busy.done + full.done) == NUMBERS
@@ -133,7 +142,8 @@ async def test_what_is_sent_while_a_process_ends(url: str) -> None:
         elsewhere.may.set()
         one.register_handler("job", worker, persist=True)
         await one.drain(WATCHDOG)
-        await one.send("job", 1, broadcast=False)
+        with limits(redis_broker, OFFER_LIMIT=0.1):
+            await one.send("job", 1, broadcast=False)
         await eventually(lambda: worker.done == [1])
         other.register_handler("job", elsewhere, persist=True)
         for number in NUMBERS:
@@ -216,7 +226,8 @@ async def test_an_app_that_shuts_down(serve: Serve, url: str) -> None:
         def init(events: EventManager) -> None:
             events.register_handler("job", worker, persist=True)
 
-        return {"methods": {"send": send}, "events": url, "event_init_module": init}
+        options = {"events": url, "event_init_module": init, "shutdown_timeout": 20 * PATIENCE}
+        return {"methods": {"send": send}, **options}
 
     one = await serve(**app())
     await one.result("send")

@@ -58,6 +58,7 @@ class TakenEvents:
         self._draining = False
         self._closed = False
         self._lost = 0
+        self._offered = 0
 
     def add(self, payload: bytes) -> Taken:
         """An event that was taken."""
@@ -87,7 +88,7 @@ class TakenEvents:
     async def close(self) -> None:
         """Log how many are not handled: those that wait, those in progress, and those that nobody took."""
         self._closed = True
-        lost = self._lost + len(self._events) + len(self._returned)
+        lost = self._lost + len(self._events) + len(self._returned) + self._offered
         await self._handing_back.cancel()
         if lost:
             logger.error("%d events for one process were not handled before the shutdown, and are lost", lost)
@@ -105,11 +106,13 @@ class TakenEvents:
     async def _hand_back(self) -> None:
         while self._returned:
             left, self._returned = self._returned, []
+            self._offered = len(left)
             try:
                 if isinstance(self._broker, Handover):
                     left = list(await self._broker.hand_back(left, self._limit))
             except Exception:
                 logger.exception("%d events for one process could not be handed back", len(left))
+            self._offered = 0
             for payload in left:
                 if not self._deliver(payload) and self._draining:
                     self._lost += 1
