@@ -34,7 +34,7 @@ from toto_aio.monitoring.health import HEALTH, Health
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
-from toto_aio.tasks import cancel
+from toto_aio.tasks import Tasks, cancel
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HANDLERS_SHARE, HAND_BACK_SHARE = 0.8, 0.05
+"""The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take events."""
 SWEEP_INTERVAL = 60.0
 """Seconds between two sweeps of expired sessions."""
 SWEEP_REST = 900.0
@@ -77,6 +79,7 @@ class Lifespan:
         self._startup = load_function("startup_function", settings.startup_function)
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
         self._broker = open_broker(settings.events)
+        self._leaving = Tasks()
 
     async def run(self, app: web.Application) -> AsyncIterator[None]:
         """Open everything before the app serves, and close it after: for ``Application.cleanup_ctx``."""
@@ -111,14 +114,24 @@ class Lifespan:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
             stack.push_async_callback(health.close)
+            if events is not None:
+                stack.push_async_callback(self._finish_events, events)
             yield
 
     async def stop(self, app: web.Application) -> None:
         """End calls that wait and close sockets, before the server waits for its connections."""
         self._context.drain.begin()
+        if self.runtime.events is not None:  # meanwhile, as calls have no less time for that
+            limit = HAND_BACK_SHARE * self._settings.shutdown_timeout
+            self._leaving.start(self.runtime.events.drain(limit), "events left to others")
         await self._dispatcher.close()
         if SOCKETS in app:
             await app[SOCKETS].close()
+
+    async def _finish_events(self, events: EventManager) -> None:
+        """Give handlers of events for one process as long as calls, while everything is still open."""
+        await self._leaving.finish()
+        await events.finish(self._context.drain.left_of(HANDLERS_SHARE * self._settings.shutdown_timeout))
 
     def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
         """Runs methods in the runtime of the app, as the service runs its own."""

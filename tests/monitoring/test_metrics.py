@@ -429,6 +429,13 @@ import os
 async def invoke(handler, parameters):
     return os.getpid()
 """
+HELD = """
+import asyncio, os, sys
+async def invoke(handler, parameters):
+    print("begun", os.getpid(), file=sys.stderr, flush=True)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+"""
 OWN = """
 from prometheus_client import Counter
 written = Counter("notes_written", "Notes that were written")
@@ -472,6 +479,11 @@ def folder_of(pid: int) -> Path:
     return Path(values["PROMETHEUS_MULTIPROC_DIR"])
 
 
+def parent_of(pid: int) -> int:
+    """The process that has started another one, or has adopted it."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 async def test_two_processes(tmp_path: Path) -> None:
     """Each reports the counts of all, including ended ones, but not the sockets of those."""
     write(tmp_path, methods__who=WHO, methods__own=OWN)
@@ -498,6 +510,33 @@ async def test_two_processes(tmp_path: Path) -> None:
         assert cpu > 0.2
         assert await server.end() == 0
         assert not folder.exists()
+
+
+async def test_a_master_that_was_killed(tmp_path: Path) -> None:
+    """The next start removes its folder, but not while its workers run, and no folder of anybody else."""
+    write(tmp_path, methods__who=WHO, methods__held=HELD)
+    folders = tmp_path / "folders"
+    strangers = folders / "toto-aio-metrics-of-a-stranger"
+    strangers.mkdir(parents=True)
+    command, environment = (*TWO, "--shutdown-timeout=300"), {"TMPDIR": str(folders)}
+    async with serving(tmp_path, *command, **environment) as server:
+        call = asyncio.create_task(server.call({"method": "held"}))
+        worker = int((await server.wait_for("begun")).split()[1])
+        folder = folder_of(worker)
+        server.process.kill()  # ``wait`` would wait for its workers, too
+        await eventually(lambda: parent_of(worker) != server.process.pid)
+        async with serving(tmp_path, *command, **environment) as second:
+            assert folder.exists()
+            (tmp_path / "go").touch()
+            assert await call == {"result": None}
+            await server.process.communicate()  # its workers have ended
+            async with serving(tmp_path, *command, **environment) as third:
+                assert any(f"removed {folder}" in line for line in third.lines)
+                assert not folder.exists()
+                assert (await samples(second))["toto_processes"] == 2
+                assert await third.end() == 0
+            assert await second.end() == 0
+    assert os.listdir(folders) == [strangers.name]
 
 
 async def test_counts_never_go_back(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ A new broker is a module here and a row in ``BROKERS``; ``tests/brokers`` runs t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from toto_aio.importer import Extra, load
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 
-__all__ = ["Broker", "Receiver", "open_broker"]
+__all__ = ["Broker", "Handover", "Receiver", "open_broker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Receiver:
     """Called when an unknown number of events may have been missed."""
     wanted: Callable[[bytes], bool] = lambda payload: True
     """Whether this process waits for an event that is sent to one process. If not, another can take it."""
+    room: Callable[[bytes], int] = lambda payload: 1
+    """How many such events this process can take now without dropping any."""
 
 
 class Broker(Protocol):
@@ -48,6 +50,23 @@ class Broker(Protocol):
 
     async def close(self) -> None:
         """Stop delivering, and release what ``start`` opened. Without a ``start`` this does nothing."""
+
+
+@runtime_checkable
+class Handover(Protocol):
+    """What a broker has, besides the methods of ``Broker``, if a process can leave events to the others.
+
+    Without it, a process that shuts down can only handle the events for one process that it has taken.
+    """
+
+    async def stop_taking(self) -> None:
+        """Take no more events for one process; return when those being taken have been delivered."""
+
+    async def hand_back(self, payloads: Sequence[bytes], limit: float) -> Sequence[bytes]:
+        """Offer events for one process to the other processes, in order; return those that none has taken.
+
+        They have ``limit`` seconds. What it returns is this process's alone again.
+        """
 
 
 BROKERS = {

@@ -14,7 +14,9 @@ import asyncio
 import logging
 import random
 import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -53,8 +55,17 @@ PUBLISH_WITH_CLAIM = (
 )
 """The script that sends an event for one process."""
 
-FOR_ALL, FOR_ONE = b"*", b"1"
-"""The first byte of a message. After ``FOR_ONE`` come an id of 32 characters, and then the event."""
+FOR_ALL, FOR_ONE, HANDED_BACK = b"*", b"1", b"2"
+"""The first byte of a message. Without ``FOR_ALL``, an id of 32 characters comes next, and then the event.
+
+An event that is ``HANDED_BACK`` is not for a process that would have to drop another one for it.
+"""
+OFFER_LIMIT = 1.0
+"""Seconds in which others can take an event for one process that is sent by a process that takes none."""
+HAND_BACK_PORTION = 100
+"""Events that are handed back in one write."""
+MIN_POLL, MAX_POLL = 0.01, 0.2
+"""Seconds between two checks of whether other processes have taken what was handed back."""
 ID_LENGTH = 32
 EVICTION_INTERVAL = 60.0
 """Seconds between two looks for keys that Redis has dropped."""
@@ -75,6 +86,8 @@ class RedisBroker:
         self._subscribed = asyncio.Event()
         self._pending = 0
         self._tasks = Tasks()
+        self._claims = Tasks()
+        self._is_taking = True
 
     async def start(self, receiver: Receiver) -> None:
         self._sender = RedisConnection(_new_connection(self._pool))
@@ -96,6 +109,9 @@ class RedisBroker:
             raise Unavailable("Events are not running.")
         if self._pending > MAX_PENDING:
             raise Unavailable("Too many events are waiting to be sent.")
+        if not broadcast and not self._is_taking:
+            await self._publish_to_others(payload, self._receiver)
+            return
         weight = len(payload) + OVERHEAD
         self._pending += weight
         try:
@@ -120,24 +136,81 @@ class RedisBroker:
         if self._receiver is None:
             return
         self._receiver = None
+        await self._claims.cancel()
         await self._tasks.cancel()
         await _disconnect(self._listener)
         await self._sender.close()
         self._subscribed.set()  # callers of ``publish`` that wait for it find the connection closed
 
+    async def stop_taking(self) -> None:
+        self._is_taking = False
+        await self._claims.finish()
+
+    async def hand_back(self, payloads: Sequence[bytes], limit: float) -> Sequence[bytes]:
+        left, unknown = await self._offer(payloads, limit)
+        if unknown:
+            logger.warning("%d events for one process may be lost, as Redis did not answer", unknown)
+        return left
+
+    async def _publish_to_others(self, payload: bytes, receiver: Receiver) -> None:
+        """Send an event for one process, which this one takes only if no other does."""
+        left, unknown = await self._offer([payload], OFFER_LIMIT)
+        if unknown:
+            raise Unavailable
+        if left and receiver.wanted(payload):
+            _deliver(payload, receiver)
+
+    async def _offer(self, payloads: Sequence[bytes], limit: float) -> tuple[list[bytes], int]:
+        """Offer events to the others: those that none has taken, and how many of which that is unknown."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit
+        try:
+            await self._sender.read("PING")
+        except ERRORS:
+            return list(payloads), 0  # nothing was sent yet
+        offers = {_new_claim(): payload for payload in payloads}
+        unknown = 0
+        for portion in _portions(list(offers)):
+            commands = (self._command_for_one(HANDED_BACK, claim, offers[claim]) for claim in portion)
+            replies = await self._call_all(commands)
+            for claim, reply in zip(portion, replies, strict=True):
+                if isinstance(reply, BaseException):
+                    del offers[claim]
+                    unknown += 1
+        pause = MIN_POLL
+        while offers and loop.time() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_POLL)
+            offers, failed = await self._still(offers, "EXISTS")
+            unknown += failed
+        offers, failed = await self._still(offers, "DEL")
+        return list(offers.values()), unknown + failed
+
+    async def _still(self, offers: dict[bytes, bytes], command: str) -> tuple[dict[bytes, bytes], int]:
+        """The offers whose claims are still there when asked by a command, and the number of errors."""
+        found: dict[bytes, bytes] = {}
+        failed = 0
+        for portion in _portions(list(offers)):
+            replies = await self._call_all((command, CLAIM + claim) for claim in portion)
+            found.update(
+                {claim: offers[claim] for claim, reply in zip(portion, replies, strict=True) if reply == 1}
+            )
+            failed += sum(isinstance(reply, BaseException) for reply in replies)
+        return found, failed
+
+    async def _call_all(self, commands: Iterable[tuple[Argument, ...]]) -> list[Any]:
+        return await asyncio.gather(
+            *(self._sender.call(*command) for command in commands), return_exceptions=True
+        )
+
     def _command(self, payload: bytes, broadcast: bool) -> tuple[Argument, ...]:
         if broadcast:
             return "PUBLISH", self._channel, FOR_ALL + payload
-        claim = uuid.uuid4().hex.encode()
-        return (
-            "EVAL",
-            PUBLISH_WITH_CLAIM,
-            1,
-            CLAIM + claim,
-            CLAIM_TTL,
-            self._channel,
-            FOR_ONE + claim + payload,
-        )
+        return self._command_for_one(FOR_ONE, _new_claim(), payload)
+
+    def _command_for_one(self, kind: bytes, claim: bytes, payload: bytes) -> tuple[Argument, ...]:
+        message = kind + claim + payload
+        return "EVAL", PUBLISH_WITH_CLAIM, 1, CLAIM + claim, CLAIM_TTL, self._channel, message
 
     async def _listen(self, receiver: Receiver) -> None:
         """Receive messages until cancelled; reconnect whenever the connection is lost."""
@@ -177,10 +250,12 @@ class RedisBroker:
     def _handle(self, message: bytes, receiver: Receiver) -> None:
         if message.startswith(FOR_ALL):
             _deliver(message[1:], receiver)
-        elif message.startswith(FOR_ONE):
+        elif message.startswith((FOR_ONE, HANDED_BACK)):
             claim, payload = message[1 : 1 + ID_LENGTH], message[1 + ID_LENGTH :]
-            if receiver.wanted(payload):
-                self._tasks.start(self._claim(claim, payload, receiver), "event claim")
+            if not self._is_taking or not receiver.wanted(payload):
+                return
+            if message.startswith(FOR_ONE) or receiver.room(payload) > len(self._claims):
+                self._claims.start(self._claim(claim, payload, receiver), "event claim")
         else:
             logger.error("dropped an event that cannot be read: %.100r", message)
 
@@ -242,6 +317,14 @@ def _new_connection(pool: ConnectionPool) -> AbstractConnection:
     # With version 3 of the protocol redis-py formats each message for its debug log.
     connection.protocol = 2
     return connection
+
+
+def _new_claim() -> bytes:
+    return uuid.uuid4().hex.encode()
+
+
+def _portions(claims: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (claims[start : start + HAND_BACK_PORTION] for start in range(0, len(claims), HAND_BACK_PORTION))
 
 
 def _deliver(payload: bytes, receiver: Receiver) -> None:

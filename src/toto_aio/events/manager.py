@@ -28,6 +28,7 @@ from toto_aio.codecs import encode_msgpack
 from toto_aio.codecs.codec import run
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
+from toto_aio.events.taken import TakenEvents
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
 from toto_aio.tasks import Tasks
@@ -58,6 +59,7 @@ class EventManager:
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
         self._tasks = Tasks()
+        self._taken = TakenEvents(broker, self._deliver_again)
         self._counts = EventCounts()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -84,12 +86,31 @@ class EventManager:
     async def start(self) -> None:
         """Begin to receive. Raises ``Unavailable``."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted))
+        await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
         running.add(self)
+
+    async def drain(self, limit: float) -> None:
+        """Leave events for one process to others: all further ones, and those that nobody has seen here.
+
+        What no other process takes within ``limit`` seconds is handled here.
+        """
+        await self._taken.drain(limit)
+        await self._leave_to_others()
+
+    async def finish(self, limit: float) -> None:
+        """Wait for the handlers of events for one process, and offer others what is left after that time."""
+        await self._taken.finish(limit)
+        await self._leave_to_others()
+
+    async def _leave_to_others(self) -> None:
+        for subscription in self._all_subscriptions():
+            subscription.withdraw()
+        await self._taken.handed_back()
 
     async def close(self) -> None:
         """Stop receiving; subscriptions end, and handlers in progress are cancelled."""
         running.discard(self)
+        await self._taken.close()
         await self._broker.close()
         for subscription in self._all_subscriptions():
             subscription.close()
@@ -199,6 +220,17 @@ class EventManager:
         event = _unpack(payload)
         return event is not None and (event[2] in self._handlers or event[2] in self._subscriptions)
 
+    def _room(self, payload: bytes) -> int:
+        event = _unpack(payload)
+        subscriptions = () if event is None else self._subscriptions.get(event[2], ())
+        return min((subscription.room for subscription in subscriptions), default=1)
+
+    def _deliver_again(self, payload: bytes) -> bool:
+        if not self._is_wanted(payload):
+            return False
+        self._deliver(payload)
+        return True
+
     def _deliver(self, payload: bytes) -> None:
         self._counts.received += 1
         event = _unpack(payload)
@@ -207,11 +239,19 @@ class EventManager:
         sender, number, name, args = event
         if number:
             self._notice_gap(sender, number)
-        arrival = Arrival(args)
+        taken = None if number else self._taken.add(payload)
+        if taken is not None:
+            taken.hold()
+        arrival = Arrival(args, taken)
         for subscription in tuple(self._subscriptions.get(name, ())):
             subscription.put(arrival)
         for registration in self._handlers.pop(name, ()):
-            self._start(_call(registration.function, arrival.args(), name), name)
+            if taken is not None:
+                taken.hold()
+                taken.begun = True
+            self._start(_call_once(registration.function, arrival, name), name)
+        if taken is not None:
+            taken.release()
 
     def _notice_gap(self, sender: bytes, number: int) -> None:
         last = self._heard.pop(sender, number)
@@ -273,6 +313,12 @@ def require_free_name(name: str) -> None:
 async def _consume(subscription: Subscription, function: Callable[[Any], Any]) -> None:
     async for args in subscription:
         await _call(function, args, subscription.name)
+
+
+async def _call_once(function: Callable[[Any], Any], arrival: Arrival, name: str) -> None:
+    await _call(function, arrival.args(), name)
+    if arrival.taken is not None:
+        arrival.taken.release()
 
 
 async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:

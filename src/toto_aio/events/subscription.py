@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from toto_aio.events.taken import Taken
+
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1000
@@ -39,9 +41,11 @@ class Lagged(Exception):  # named after what happened, as Toto's exceptions are
 class Arrival:
     """An event's arguments as they arrived: each receiver decodes a copy of its own."""
 
-    __slots__ = ("_encoded", "_packed")
+    __slots__ = ("_encoded", "_packed", "taken")
 
-    def __init__(self, packed: msgspec.Raw) -> None:
+    def __init__(self, packed: msgspec.Raw, taken: Taken | None = None) -> None:
+        self.taken = taken
+        """The event if it is for one process; each receiver holds it until it has handled it."""
         self._packed = packed
         self._encoded: dict[Callable[[Any], bytes], bytes] = {}
 
@@ -87,6 +91,7 @@ class Subscription:
         self._take = take
         self._on_slow = on_slow
         self._queue: deque[Arrival] = deque()
+        self._in_progress: Taken | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._unreported = 0
         self._is_slow = False
@@ -98,18 +103,30 @@ class Subscription:
         """How many events wait to be read."""
         return len(self._queue)
 
+    @property
+    def room(self) -> int:
+        """How many more can wait before one is dropped."""
+        return self._size - len(self._queue)
+
     def put(self, event: Arrival) -> None:
         """Add an event; when the queue is full, ``when_full`` decides what is dropped."""
         if self._take is not None and not self._queue and not self._unreported and self._take(event):
+            if event.taken is not None:
+                event.taken.begun = True
             return
         if len(self._queue) >= self._size:
             if self._when_full == "disconnect":
                 self._drop(len(self._queue) + 1)
+                _give_up(event, *self._queue)
                 self._overflowed = True
                 self.close()
                 return
-            self._queue.popleft()
+            oldest = self._queue.popleft()
+            _give_up(oldest)
+            _release(oldest)
             self._drop(1)
+        if event.taken is not None:
+            event.taken.hold()
         self._queue.append(event)
         self._wake()
 
@@ -122,9 +139,21 @@ class Subscription:
     def close(self) -> None:
         """Stop receiving; the iteration ends."""
         self._closed = True
-        self._queue.clear()
         self._forget(self)
+        self._end_progress()
+        left = tuple(self._queue)
+        self._queue.clear()
+        _release(*left)
         self._wake()
+
+    def withdraw(self) -> None:
+        """Release the events for one process that wait here and that no receiver has seen."""
+        queued, self._queue = self._queue, deque()
+        for event in queued:
+            if event.taken is None or event.taken.begun:
+                self._queue.append(event)
+            else:
+                event.taken.release()
 
     async def __aenter__(self) -> Subscription:
         return self
@@ -138,6 +167,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Any:
+        self._end_progress()  # whoever asks for the next event has handled the one before
         while True:
             if self._overflowed:
                 self._overflowed = False
@@ -148,11 +178,19 @@ class Subscription:
                 self._on_lagged(self._take_unreported())
             elif self._queue:
                 event = self._queue.popleft()
+                if event.taken is not None:
+                    event.taken.begun = True
+                    self._in_progress = event.taken
                 self._is_slow = self._is_slow and bool(self._queue)
                 return event.args()
             else:
                 self._waiter = asyncio.get_running_loop().create_future()
                 await self._waiter
+
+    def _end_progress(self) -> None:
+        if self._in_progress is not None:
+            taken, self._in_progress = self._in_progress, None
+            taken.release()
 
     def _drop(self, count: int) -> None:
         self.dropped += count
@@ -171,6 +209,19 @@ class Subscription:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _give_up(*events: Arrival) -> None:
+    """Regard events as seen: a queue that is full is no reason to send them around."""
+    for event in events:
+        if event.taken is not None:
+            event.taken.begun = True
+
+
+def _release(*events: Arrival) -> None:
+    for event in events:
+        if event.taken is not None:
+            event.taken.release()
 
 
 _decoder = msgspec.msgpack.Decoder()

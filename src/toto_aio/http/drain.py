@@ -25,10 +25,17 @@ class Drain:
 
     def __init__(self) -> None:
         self._lasting = 0
+        self._begun_at = 0.0
 
     def begin(self) -> None:
         """Have each further response close its connection."""
-        self.begun = True
+        if not self.begun:
+            self.begun = True
+            self._begun_at = asyncio.get_running_loop().time()
+
+    def left_of(self, limit: float) -> float:
+        """The seconds that are left of ``limit`` seconds since the drain has begun."""
+        return max(0.0, self._begun_at + limit - asyncio.get_running_loop().time())
 
     @contextmanager
     def lasting(self) -> Iterator[None]:

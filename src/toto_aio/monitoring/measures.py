@@ -25,7 +25,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from toto_aio.monitoring.multiprocess import FOLDER_VARIABLE, locked
+from toto_aio.monitoring.multiprocess import FOLDER_VARIABLE, keep_folder, locked
 from toto_aio.settings import SettingsError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30)
@@ -141,6 +141,7 @@ def _shared_book() -> Book:
         raise SettingsError(
             f"metrics: {FOLDER_VARIABLE} names {folder!r}, which is not a folder: create it, or unset it"
         )
+    keep_folder(folder)
     return Book(Measures(None), lambda: _read(folder), ProcessMeasures().sample, is_shared=True)
 
 

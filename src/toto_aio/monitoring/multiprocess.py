@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,11 @@ CUMULATIVE = ("counter", "histogram", "summary")
 """The kinds of files whose values are kept after their process has ended."""
 ENDED = "ended"
 """Replaces the process id in the names of the files that hold the values of processes that have ended."""
+PREFIX = "toto-aio-metrics-"
+"""The beginning of the names of folders in ``TMPDIR``."""
+IN_USE = "toto-aio.in-use"
+"""The file that the master and its workers lock for as long as they run, so that nobody removes the folder.
+A process id would not do, as another process may have got it since."""
 LOCK = "toto-aio.lock"
 """The file that is locked while the others are read or merged."""
 RETRY_INTERVAL = 0.05
@@ -36,13 +42,16 @@ class MetricsFolder:
 
     def __init__(self) -> None:
         self._folder: TemporaryDirectory[str] | None = None
+        self._in_use = -1
         self._dead: list[int] = []
         self._retry: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Make the folder, so that the processes started from now on use it."""
+        """Make the folder, so that the processes started from now on use it, and remove abandoned ones."""
         if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="toto-aio-metrics-", ignore_cleanup_errors=True)
+            _remove_abandoned(Path(gettempdir()))
+            self._folder = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+            self._in_use = _mark_in_use(Path(self._folder.name))
             os.environ[FOLDER_VARIABLE] = self._folder.name
 
     def mark_process_dead(self, pid: int) -> None:
@@ -61,6 +70,7 @@ class MetricsFolder:
             os.environ.pop(FOLDER_VARIABLE, None)
             self._folder.cleanup()
             self._folder = None
+            os.close(self._in_use)
 
     def _merge_dead(self) -> None:
         assert self._folder is not None
@@ -72,6 +82,46 @@ class MetricsFolder:
                 _merge_process(Path(self._folder.name), self._dead.pop())
         if self._dead:  # a worker is reading; trying again later means that a frozen one blocks nothing
             self._retry = asyncio.get_running_loop().call_later(RETRY_INTERVAL, self._merge_dead)
+
+
+def keep_folder(folder: str) -> None:
+    """Have the folder kept until this process ends, even if its master is killed before."""
+    import fcntl
+
+    with suppress(OSError):  # it is no folder of a master, or being removed
+        in_use = os.open(os.path.join(folder, IN_USE), os.O_RDWR)
+        fcntl.flock(in_use, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until the end of the process: never closed
+
+
+def _mark_in_use(folder: Path) -> int:
+    import fcntl
+
+    new = folder / f"{IN_USE}.new"
+    in_use = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    fcntl.flock(in_use, fcntl.LOCK_SH)
+    new.rename(folder / IN_USE)  # there was no moment at which it was not locked
+    return in_use
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove this user's folders whose master and workers have all ended without doing so."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, another master's, or another master removes it, too
+            if os.lstat(folder).st_uid == os.geteuid() and _is_abandoned(folder):
+                shutil.rmtree(folder)
+                logger.info("removed %s, which a master that was killed has left", folder)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether no process uses a folder any more. Raises ``OSError`` if it was never in use."""
+    import fcntl
+
+    with open(os.open(folder / IN_USE, os.O_RDWR | os.O_NOFOLLOW), "rb") as in_use:
+        try:
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 @contextmanager

@@ -8,13 +8,16 @@ from collections.abc import Callable, Sequence
 
 from toto_aio.server.listeners import Listener
 from toto_aio.server.worker import StartError, Worker, describe_exit
-from toto_aio.tasks import Tasks
+from toto_aio.settings import Settings
+from toto_aio.tasks import Tasks, cancel
 
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 30.0
 """Seconds until a worker that exits soon after its start is replaced: the first and the longest delay."""
+PINGS = 10
+"""How often in ``stuck_after`` seconds a worker is asked to show that its event loop turns."""
 STABLE_AFTER = 1.0
 """Seconds after which a worker counts as stable, so that it is replaced immediately when it exits."""
 
@@ -22,10 +25,16 @@ STABLE_AFTER = 1.0
 class Generation:
     """One worker for each entry of ``listeners``; a listener may occur more than once.
 
-    ``on_exit`` is called with the id of each process that has exited.
+    A worker whose event loop does not turn for ``stuck_after`` seconds is killed and replaced; with 0 none
+    is. While it drains, it has ``shutdown_timeout`` seconds more. ``on_exit`` is called with the id of each
+    process that has exited.
     """
 
-    def __init__(self, listeners: Sequence[Listener], cwd: str, on_exit: Callable[[int], None]) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener], cwd: str, settings: Settings, on_exit: Callable[[int], None]
+    ) -> None:
+        self._stuck_after = settings.stuck_after
+        self._shutdown_timeout = settings.shutdown_timeout
         self._listeners = listeners
         self._cwd = cwd
         self._on_exit = on_exit
@@ -77,7 +86,9 @@ class Generation:
         started = loop.time()
         while True:
             worker = self.workers[number]
+            watching = asyncio.create_task(self._watch(worker), name=f"toto-aio watch {worker.pid}")
             status = await worker.wait()
+            await cancel(watching)
             if self._stopping.is_set():
                 return
             is_stable = loop.time() - started > STABLE_AFTER
@@ -100,6 +111,37 @@ class Generation:
                     logger.error("a process that ended could not be replaced: %s", exc)
                 self.workers[number].kill()
             started = loop.time()
+
+    async def _watch(self, worker: Worker) -> None:
+        """Kill a worker when it is stuck.
+
+        Time is counted in pings of this process, and not read from a clock: if the machine or only the master
+        stands still, no worker looks stuck afterwards.
+        """
+        interval = self._stuck_after / PINGS
+        was_stopped = False
+        while interval and not await self._is_stopping_within(interval):
+            is_stopped = worker.is_stopped
+            if is_stopped and not was_stopped:
+                logger.warning("process %d is stopped by a signal or a debugger, not stuck", worker.pid)
+            was_stopped = is_stopped
+            if is_stopped:
+                worker.unanswered = 0
+            elif worker.unanswered * interval >= self._limit(worker):
+                silence = worker.unanswered * interval
+                logger.error(
+                    "process %d has been stuck for %g s and is killed. Its threads:\n%s",
+                    worker.pid,
+                    silence,
+                    await worker.stacks(),
+                )
+                worker.kill()
+                return
+            if worker.is_ready:
+                worker.ping()
+
+    def _limit(self, worker: Worker) -> float:
+        return self._stuck_after + (self._shutdown_timeout if worker.is_draining else 0)
 
     async def _is_stopping_within(self, seconds: float) -> bool:
         """Wait for that long, or until the workers are to stop; whether they are."""

@@ -23,6 +23,7 @@ from toto_aio.server.channel import WorkerChannel, inherited_channel
 from toto_aio.server.listeners import bind_addresses, listen
 from toto_aio.server.logs import configure_logs
 from toto_aio.server.master import Master
+from toto_aio.server.orphans import end_with_master
 from toto_aio.server.pidfile import AlreadyRunning, Pidfile
 from toto_aio.server.program import require_pidfd
 from toto_aio.server.serve import serve_until_shutdown
@@ -72,11 +73,12 @@ def _serve_in_this_process(settings: Settings) -> None:
 
 def _serve_as_worker(settings: Settings, channel: WorkerChannel) -> None:
     """Serve on the master's sockets; the master shows why a worker does not start."""
+    end_with_master()
     _prepare(settings)
     try:
         app = create_app(settings)
         serve_until_shutdown(
-            settings, app, channel.sockets, channel.report_ready, channel.report_draining, channel.socket
+            settings, app, channel.sockets, channel.report_ready, channel.report_draining, channel
         )
     except (SettingsError, Unavailable) as exc:
         channel.report_failure(str(exc.value if isinstance(exc, Unavailable) else exc))

@@ -106,7 +106,10 @@ class Master:
                     opened[address] = listen(address)
             listeners = {**self._listeners, **opened}
             generation = Generation(
-                [listeners[address] for address in addresses], self._cwd, self._metrics.mark_process_dead
+                [listeners[address] for address in addresses],
+                self._cwd,
+                settings,
+                self._metrics.mark_process_dead,
             )
             await generation.start()
         except BaseException:

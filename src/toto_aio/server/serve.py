@@ -14,8 +14,10 @@ from toto_aio.http.drain import DRAIN
 from toto_aio.http.fast import protocols
 from toto_aio.http.paths import bounded
 from toto_aio.server.acceptor import Acceptor
+from toto_aio.server.channel import WorkerChannel
 from toto_aio.server.logs import AccessLog
 from toto_aio.server.shutdown import Shutdown
+from toto_aio.server.watchdog import Watchdog
 from toto_aio.settings import Settings
 
 KEEP_ALIVE = 75.0
@@ -32,7 +34,7 @@ def serve_until_shutdown(
     sockets: Sequence[socket.socket],
     on_ready: Callable[[], None],
     on_draining: Callable[[], None] = lambda: None,
-    channel: socket.socket | None = None,
+    channel: WorkerChannel | None = None,
 ) -> None:
     """Serve until TERM, INT, or the end of the master at the other end of ``channel``.
 
@@ -48,14 +50,16 @@ async def _serve(
     sockets: Sequence[socket.socket],
     on_ready: Callable[[], None],
     on_draining: Callable[[], None],
-    channel: socket.socket | None,
+    channel: WorkerChannel | None,
 ) -> None:
     limit = settings.shutdown_timeout
     # During development nobody wants further responses from the code before a change.
     drain_limit = 0 if settings.autoreload else min(DRAIN_LIMIT, 0.3 * limit)
     shutdown = Shutdown(0.9 * limit)
     if channel is not None:
-        shutdown.follow(channel)
+        shutdown.follow(channel.socket)
+        channel.answer_pings()
+    watchdog = Watchdog(settings.stuck_after if channel is None else 0)
     runner = web.AppRunner(
         app,
         access_log=logging.getLogger("toto_aio.access") if settings.access_log else None,
@@ -81,6 +85,7 @@ async def _serve(
         await app[DRAIN].wait(runner.server, 0 if shutdown.is_fast else drain_limit)
     finally:
         await runner.cleanup()
+        watchdog.close()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

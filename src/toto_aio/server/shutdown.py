@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import signal
 import socket
 import threading
 from contextlib import suppress
 from types import FrameType
+
+from toto_aio.server.orphans import survive_master
+from toto_aio.server.stacks import own_stacks
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +33,17 @@ class Shutdown:
             signal.signal(number, self._handle_signal)
 
     def follow(self, channel: socket.socket) -> None:
-        """Shut down as well when the master at the other end of ``channel`` ends."""
-        self._loop.add_reader(channel, self._read_channel, channel)
+        """Shut down when the master at the other end of ``channel`` ends, even if the loop is stuck."""
+        waiting = threading.Thread(
+            target=self._wait_for_end, args=[channel], name="toto-aio master", daemon=True
+        )
+        waiting.start()
 
-    def _read_channel(self, channel: socket.socket) -> None:
-        with suppress(ConnectionError):
-            if channel.recv(1):
-                return
-        self._loop.remove_reader(channel)
+    def _wait_for_end(self, channel: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(channel, select.POLLRDHUP)
+        poll.poll()
+        survive_master()
         self._request()
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
@@ -50,9 +57,14 @@ class Shutdown:
             self._watchdog = threading.Timer(self._limit, _cut_off, [self._limit])
             self._watchdog.daemon = True
             self._watchdog.start()
-        self._loop.call_soon_threadsafe(self.requested.set)
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.requested.set)
 
 
 def _cut_off(limit: float) -> None:
-    logger.error("the process was still busy %g s after its shutdown began, and is cut off", limit)
+    logger.error(
+        "the process was still busy %g s after its shutdown began, and is cut off. Its threads:\n%s",
+        limit,
+        own_stacks(),
+    )
     os._exit(1)

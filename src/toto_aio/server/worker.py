@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from toto_aio.server import program
-from toto_aio.server.channel import worker_environment
+from toto_aio.server.channel import PING, worker_environment
+from toto_aio.server.stacks import StackFile
+
+logger = logging.getLogger(__name__)
 
 START_LIMIT = 60.0
 """Seconds within which a worker must be ready."""
@@ -34,19 +39,24 @@ class Worker:
         channel, inherited = socket.socketpair()
         with inherited, ExitStack() as stack:
             stack.callback(channel.close)
+            stacks = StackFile()
+            stack.callback(stacks.close)
             numbers = [listener.fileno() for listener in listening]
             self.process = subprocess.Popen(  # noqa: S603 # it is this program
                 program.command(),
                 stdin=subprocess.DEVNULL,
                 cwd=cwd,
-                env=worker_environment(numbers, inherited.fileno()),
-                pass_fds=(*numbers, inherited.fileno()),
+                env=worker_environment(numbers, inherited.fileno(), stacks.descriptor),
+                pass_fds=(*numbers, inherited.fileno(), stacks.descriptor),
                 process_group=0,  # Ctrl-C in a terminal is for the master, which stops its workers
             )
             stack.pop_all()
         channel.setblocking(False)
         loop = asyncio.get_running_loop()
+        self.unanswered = 0
+        """Pings since it has last responded."""
         self._channel = channel
+        self._stacks = stacks
         self._on_exit = on_exit
         self._received = b""
         self._pidfd = os.pidfd_open(self.process.pid)
@@ -67,7 +77,8 @@ class Worker:
             async with asyncio.timeout(START_LIMIT):
                 failure = await asyncio.shield(self._ready)
         except TimeoutError:
-            failure = StartError(f"it was not ready within {START_LIMIT:g} s")
+            stacks = await self.stacks()
+            failure = StartError(f"it was not ready within {START_LIMIT:g} s. Its threads:\n{stacks}")
         if failure is not None:
             raise failure
 
@@ -88,6 +99,9 @@ class Worker:
             async with asyncio.timeout(limit):
                 await self.wait()
         except TimeoutError:
+            if limit:
+                stacks = await self.stacks()
+                logger.error("process %d does not end and is killed. Its threads:\n%s", self.pid, stacks)
             self.kill()
             await self.wait()
 
@@ -95,7 +109,34 @@ class Worker:
         """Kill it immediately."""
         self._send_signal(signal.SIGKILL)
 
-    def _send_signal(self, number: signal.Signals) -> None:
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves, or did before it began to drain."""
+        return self._ready.done() and self._ready.result() is None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it accepts no more connections."""
+        return self._draining.done()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal or a debugger has stopped it, and not its own code."""
+        with suppress(OSError):
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+        return False
+
+    def ping(self) -> None:
+        """Ask it to show that its event loop turns, which resets ``unanswered``."""
+        self.unanswered += 1
+        with suppress(OSError):  # it has ended, or has not even read the earlier ones
+            self._channel.send(PING)
+
+    async def stacks(self) -> str:
+        """What its threads are doing, for the log."""
+        return await self._stacks.take(self._send_signal)
+
+    def _send_signal(self, number: int) -> None:
         if not self._exited.done():
             signal.pidfd_send_signal(self._pidfd, number)
 
@@ -110,7 +151,9 @@ class Worker:
             asyncio.get_running_loop().remove_reader(self._channel)
         *lines, self._received = (self._received + received).split(b"\n")
         for message in map(json.loads, lines):
-            if "draining" in message:
+            if "alive" in message:
+                self.unanswered = 0
+            elif "draining" in message:
                 self._draining.set_result(None)
             elif not self._ready.done():
                 self._ready.set_result(StartError(message["failed"]) if "failed" in message else None)
@@ -121,6 +164,7 @@ class Worker:
         self._receive()  # its last messages
         loop.remove_reader(self._channel)
         self._channel.close()
+        self._stacks.close()
         status = self.process.wait()
         os.close(self._pidfd)
         if not self._ready.done():

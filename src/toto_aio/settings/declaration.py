@@ -197,6 +197,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             gt=0,
         ),
     ] = 10.0
+    stuck_after: Annotated[
+        Seconds,
+        option(
+            "Processes",
+            "seconds without a turn of its event loop after which a process is killed and replaced; 0: never",
+            ge=0,
+        ),
+    ] = 30.0
     pidfile: Annotated[
         str, option("Processes", "file that start writes, by which stop finds the service")
     ] = "toto.pid"
