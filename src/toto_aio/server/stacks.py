@@ -20,7 +20,7 @@ DUMP_LIMIT = 1.0
 """Seconds that a worker has to write its stacks."""
 POLL_INTERVAL = 0.05
 """Seconds in which a dump that is not complete grows."""
-MAX_SIZE = 2**16
+MAX_SIZE = 2**20
 """Bytes of a dump that are read: faulthandler shows up to 100 threads with 100 frames each."""
 UNKNOWN = "they are unknown"
 
