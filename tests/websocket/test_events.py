@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, eventually
 from tests.websocket.test_websocket import ADA, METHODS, Socket, answer, ask, connect, ended_by
 from toto_aio import Handler
+from toto_aio.http import clients
 from toto_aio.invocation import asynchronous, authenticated, authenticated_with_parameter, timeout
 from toto_aio.settings import SettingsError
 from toto_aio.settings.sources import read_settings
@@ -222,6 +224,7 @@ async def test_a_client_that_stops_reading(
 ) -> None:
     """Its handlers aren't called until there is room, and it causes one line in the log."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 100_000)
+    monkeypatch.setattr(clients, "STALL_LIMIT", math.inf)
     calls = 0
 
     async def listen_loudly(handler: Handler, parameters: Any) -> None:
@@ -233,12 +236,12 @@ async def test_a_client_that_stops_reading(
         for _ in range(parameters["count"]):
             handler.register_event_handler("e", send)
 
-    service = await serve({**METHODS, "listen_loudly": listen_loudly}, socket_handlers=200)
+    service = await serve({**METHODS, "listen_loudly": listen_loudly})
     slow, other = await connect(service), await connect(service)
-    await ask(slow, "listen_loudly", {"count": 200})
+    await ask(slow, "listen_loudly", {"count": 20})
     transport: Any = slow._response.connection.transport  # type: ignore[union-attr]
     transport.pause_reading()
-    for number in range(1100):
+    for number in range(1300):  # 1,000 wait, and the buffers of the connection have some
         await service.result("tell", {"name": "e", "args": [number, "x" * 5000]})
     before = calls
     for number in range(20):
