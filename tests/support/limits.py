@@ -23,6 +23,7 @@ PATIENCE = 60.0
 
 DEFAULTS: dict[str, dict[str, float]] = {
     "toto_aio.auth.sessions": {"SAVE_LIMIT": 5.0},
+    "toto_aio.auth.tally": {"PATIENCE": 5.0},
     "toto_aio.redis_connection": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0},
     "toto_aio.brokers.redis": {"PUBLISH_LIMIT": 5.0},
     "toto_aio.stores.mongodb": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0, "POOL_LIMIT": 1.0},
