@@ -51,7 +51,7 @@ class Instant(Passwords):
 class Unlimited:
     """Attempts that aren't counted."""
 
-    def attempt(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+    def attempt(self, user_id: str, address: str, session_key: str = "") -> AbstractAsyncContextManager[None]:
         """Enter."""
         return self._attempt()
 

@@ -70,7 +70,7 @@ async def test_redis_stops_at_any_step(
         service = await serve(
             database=f"sqlite:///{tmp_path}/toto.db", session_store=around, login_attempts=1000
         )
-        for step in itertools.count(1):  # after the session was loaded
+        for step in itertools.count(2):  # after the session was loaded, by the call and to count its attempt
             user_id = f"ada{step}"
             own = await service.create(user_id)
             others = [await log_in(service, user_id, OLD) for _ in range(2)]

@@ -198,7 +198,7 @@ async def test_both_drivers(any_url: str) -> None:
         assert await store.get_session(every.key) == replace(every, state=b"", version=2)
         assert await store.touch_session(every.key, NOW + 9e4 + 0.1, NOW + 0.7) is True
         assert await store.touch_session(every.key, NOW + 9e4 + 0.1, NOW + 0.7) is True
-        assert [await store.increment("a", 60, by) for by in (2, -2, -1, 2**40)] == [2, 0, -1, 2**40 - 1]
+        assert [await store.increment("a", 60, by) for by in (2, -2, -1, 2**40)] == [2, 0, 0, 2**40]
         assert await store.sweep() == 0
         assert await store.remove_sessions("ada") == 1
 
