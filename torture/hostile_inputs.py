@@ -341,9 +341,13 @@ OTHERS: dict[str, Callable[[int], Input]] = {
     "X-Forwarded-For": lambda size: _many(
         lambda _: request(
             "POST /service",
-            [_JSON, *["X-Forwarded-For: " + "::1," * (HEAD // 4) + "::1"] * HEADERS],
+            [_JSON, *["X-Forwarded-For: " + "::1," * (HEAD // 4) + "::1"] * 3],
             b'{"method":"address"}',
         ),
+        size,
+    ),
+    "a head that is too large": lambda size: _many(
+        lambda _: request("POST /service", [_JSON, *["X-Forwarded-For: " + "::1," * (HEAD // 4)] * HEADERS]),
         size,
     ),
     "cookies": lambda size: _many(

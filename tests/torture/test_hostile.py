@@ -18,6 +18,7 @@ REFUSED = {
     "multipart: parts": "200",
     "query: one name many times": "200",
     "X-Forwarded-For": "200",
+    "a head that is too large": "400",
     "cookies": "200",
     "chunks of one byte": "200",
     "gzip of zeros": "413",
