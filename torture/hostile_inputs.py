@@ -90,11 +90,11 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
 
 def colliding(size: int) -> Iterator[tuple[int, int]]:
     """Pairs of integers whose tuples all have the same hash (CPython's is xxHash without a secret)."""
-    target = 1
+    wanted = _rotated(pow(_PRIME_1, -1, 2**64), 33)
+    inverse = pow(_PRIME_2, -1, 2**64)
     for first in count(1):
         before = _rotated((_PRIME_5 + first * _PRIME_2) & _MASK, 31) * _PRIME_1 & _MASK
-        wanted = _rotated(target * pow(_PRIME_1, -1, 2**64) & _MASK, 33)
-        second = (wanted - before) * pow(_PRIME_2, -1, 2**64) & _MASK
+        second = (wanted - before) * inverse & _MASK
         if second < 2**61 - 1:  # the hash of a larger integer is another
             yield first, second
 
