@@ -40,7 +40,7 @@ async def test_the_commands(tmp_path: Path) -> None:
     environment = {**ENVIRONMENT, "PATH": path, "TOTO_AIO_PORT": str(port), "TOTO_AIO_EVENTS": "off"}
     for command in "\n".join(others).splitlines():
         process = await asyncio.create_subprocess_shell(command, cwd=tmp_path, env=environment)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await process.wait() == 0, command
     assert not (tmp_path / "toto.pid").exists()
 
