@@ -14,9 +14,10 @@ import argon2
 import pytest
 
 from tests.support.limits import WATCHDOG
-from toto_aio.auth import password_change
+from toto_aio.auth import change_marker, password_change
 from toto_aio.auth.accounts import Accounts
-from toto_aio.auth.password_change import change_password, is_password_changing
+from toto_aio.auth.change_marker import is_password_changing, new_marker
+from toto_aio.auth.password_change import change_password
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials, TotoException, Unavailable
@@ -369,14 +370,14 @@ async def test_the_second_of_two_changes_ends_nothing(store: Store) -> None:
 
 async def test_a_marker_holds_up_one_user_for_a_minute(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else's logins, not even of ids that look like the marker's; it is no session of anyone."""
-    monkeypatch.setattr(password_change, "MARKER_TTL", 1.0)
+    monkeypatch.setattr(change_marker, "MARKER_TTL", 1.0)
     sessions = sessions_in(store)
     await sessions.accounts.create("ada", OLD)
     own = await sessions.create("ada", CLIENT)
 
     async def run(name: str, operation: Callable[[], Any]) -> Any:
         if name == "replace_password":
-            await store.add_session(password_change._marker("bob"))
+            await store.add_session(new_marker("bob"))
         result = await operation()
         if name == "replace_password":
             raise Unavailable  # the connection was lost after the commit

@@ -18,7 +18,7 @@ from tests.support.servers import Server
 from tests.support.service import Serve, Service
 from tests.support.stores import once_available, opened
 from toto_aio import redis_connection
-from toto_aio.auth import password_change
+from toto_aio.auth import change_marker
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores import Store
 from toto_aio.stores.memory import MemoryStore
@@ -53,7 +53,7 @@ async def test_redis_stops_at_any_step(
     serve: Serve, own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """When it is back, either the old password is right, or the new one and every other session is ended."""
-    monkeypatch.setattr(password_change, "MARKER_TTL", 1.0)
+    monkeypatch.setattr(change_marker, "MARKER_TTL", 1.0)
     url = server_module(KIND).fresh_url(own_server)
     stops_at, seen = -1, set()
 

@@ -1,8 +1,8 @@
 """Changes a password, and ends the other sessions of its user, whatever fails in between.
 
 Accounts and sessions may be in two databases, so the change is first announced by a marker in the store of
-the sessions: a session of a user that cannot exist. Then the other sessions are ended, the password is
-replaced, a new session is made, all except it are ended once more, and the marker is removed.
+the sessions (``change_marker.py``). Then the other sessions are ended, the password is replaced, a new
+session is made, all except it are ended once more, and the marker is removed.
 
 Why no other session that is older than the password can be valid: those that were stored before the marker
 have been ended before the password was replaced, which wasn't done if that failed. Whoever stores one later
@@ -13,22 +13,14 @@ when it compares once more, and other logins don't depend on the password.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from toto_aio.auth.change_marker import new_marker, remove_marker
+from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials, Unavailable
-from toto_aio.models import ClientInfo, Session
-from toto_aio.stores import SessionStore
+from toto_aio.models import ClientInfo
 
-if TYPE_CHECKING:
-    from toto_aio.auth.sessions import Sessions, UserSession
-
-MARKER_TTL = 60.0
-"""Seconds after which a marker that was left behind no longer holds up logins."""
 REPLACE_WITHIN = 20.0
 """Seconds after the marker within which a password is replaced: an operation of a store takes 5 at most."""
 
@@ -51,7 +43,7 @@ async def change_password(
     async with sessions.attempts.attempt(user_id, client.address, session.record.key):
         account, hashed = await accounts.prepare_change(user_id, password, new_password)
     began = time.monotonic()
-    marker = _marker(user_id)
+    marker = new_marker(user_id)
     try:
         await store.add_session(marker)
         if not await accounts.is_current(account):
@@ -60,12 +52,12 @@ async def change_password(
         if time.monotonic() - began > REPLACE_WITHIN:
             raise Unavailable  # the marker would expire too soon
     except BaseException:
-        await _remove(store, marker)
+        await remove_marker(store, marker)
         raise
     try:
         await accounts.replace_password(account, hashed)
     except InvalidCredentials:
-        await _remove(store, marker)
+        await remove_marker(store, marker)
         raise
     # If that has failed otherwise, the password may yet be replaced, so the marker stays until it expires.
     try:
@@ -74,27 +66,5 @@ async def change_password(
         await sessions.end_others(renewed)
     except Unavailable as exc:
         raise Unavailable("The password is changed: log in with the new one.") from exc
-    await _remove(store, marker)
+    await remove_marker(store, marker)
     return renewed
-
-
-async def is_password_changing(store: SessionStore, user_id: str) -> bool:
-    """Whether a change of the user's password is under way, or was given up within the last minute."""
-    return bool(await store.list_sessions(_marked(user_id)))
-
-
-def _marker(user_id: str) -> Session:
-    """A marker of its own for each change. Its key is the hash of no session id."""
-    now = time.time()
-    key = f"password change {secrets.token_hex(16)}"
-    return Session(key, _marked(user_id), now, now + MARKER_TTL, b"", seen=now)
-
-
-def _marked(user_id: str) -> str:
-    """The user id of markers. It has upper case, so no account has it, and no user id can be another's."""
-    return f"Password change of {hashlib.sha256(user_id.encode()).hexdigest()}"
-
-
-async def _remove(store: SessionStore, marker: Session) -> None:
-    with suppress(Unavailable):  # it expires soon
-        await store.remove_session(marker.key)

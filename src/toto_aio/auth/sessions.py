@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
-from toto_aio.auth.password_change import is_password_changing
+from toto_aio.auth.change_marker import is_password_changing
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.codecs import encode_msgpack
 from toto_aio.codecs.codec import run
