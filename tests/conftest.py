@@ -39,7 +39,6 @@ BOTH_PATHS = frozenset(
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",
-        "methods.test_password_change",
     ]
 )
 """The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""

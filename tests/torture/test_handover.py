@@ -36,7 +36,7 @@ def test_verdict_on_what_was_not_done() -> None:
 
 def test_a_short_run() -> None:
     """No event is lost or handled twice. Whether the control loses one of so few is chance."""
-    runs = measure(events=800, restarts=1, processes=2)
+    runs = measure(events=400, restarts=1, processes=2)
     passed, said = verdict([runs[0], run(KILLED, lost=1)])
     assert passed, f"{said}\n{table(runs)}"
     assert len({line.count("|") for line in table(runs).splitlines()}) == 1
