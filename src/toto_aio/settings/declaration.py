@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -293,15 +292,16 @@ def unknown_option(place: str, name: str) -> str:
     """The error for an option that does not exist: its new name, or a suggestion."""
     if name in RENAMED:
         return f"{place}: {RENAMED[name]}"
+    import difflib  # here, as no start needs what takes a hundredth of a second
+
+    def similarity(other: str) -> float:
+        return difflib.SequenceMatcher(None, other, name).ratio()
+
     matches = difflib.get_close_matches(name, OPTIONS, 3)
-    similar = [other for other in matches if _similarity(name, other) == _similarity(name, matches[0])]
+    similar = [other for other in matches if similarity(other) == similarity(matches[0])]
     return f"{place}: no such option" + (
         f"; did you mean {' or '.join(similar)}?" if similar else "; see --help"
     )
-
-
-def _similarity(name: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, other, name).ratio()
 
 
 def _declared(name: str) -> Option:
