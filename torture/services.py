@@ -87,8 +87,8 @@ def serving(
 
 
 def environment() -> dict[str, str]:
-    """The environment without the caller's options, which would change the service, or slow it down."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("TOTO_AIO_", "COVERAGE_"))}
+    """The environment without the caller's options, which would change the service."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("TOTO_AIO_")}
 
 
 def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
