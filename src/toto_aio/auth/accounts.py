@@ -93,7 +93,7 @@ class Accounts:
         """Store the hash of a new password. Raises ``InvalidCredentials`` if another change came first."""
         assert account.password is not None
         if not await self._store.replace_password(account.user_id, account.password, hashed):
-            raise InvalidCredentials  # what was verified is no longer the current password
+            raise InvalidCredentials  # the password that was verified is no longer the current one
         account.password = hashed
 
     async def _hash(self, name: str, password: str) -> str:

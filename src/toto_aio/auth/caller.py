@@ -33,7 +33,7 @@ class Caller:
     logged_out = False
     """Whether one of the calls has ended the session."""
     consulted = False
-    """Whether a call has asked for the session, so that its response depends on who calls."""
+    """Whether a call has asked for the session, so that the response depends on it."""
     on_renewal: Callable[[UserSession], None] | None = None
     """Called with the new session after a password change, before the end of the old one is announced."""
     _verified = True
