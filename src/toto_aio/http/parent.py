@@ -16,7 +16,7 @@ _MARK = "__toto_aio_transparent__"
 
 
 def transparent(middleware: M) -> M:
-    """Mark a middleware of the parent's that leaves the requests to a service alone, so that calls stay fast."""
+    """Mark a middleware that leaves the requests to a service alone, so that its calls stay fast."""
     setattr(middleware, _MARK, True)
     return middleware
 
