@@ -12,6 +12,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
+from toto_aio.stores.transactions import Transaction, Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Connection:
     db: Any
     accounts: Accounts
     sessions: Sessions
+    transactions: Transactions
+
+    def transaction(self) -> Transaction:
+        """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""
+        return Transaction(self.transactions)
 
 
 @dataclass(frozen=True, slots=True)
