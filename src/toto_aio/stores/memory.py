@@ -24,7 +24,7 @@ class MemoryStore:
 
     db = None
     transactions = NoTransactions(
-        "memory:// has no tables and no transactions: write database=sqlite:///toto.db"
+        "This database keeps no tables and has no transactions: write database=sqlite:///toto.db"
     )
 
     def __init__(self) -> None:
