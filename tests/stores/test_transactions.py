@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import aiomysql
+import aiomysql  # type: ignore[import-untyped]
 import aiosqlite
 import asyncmy
 import asyncpg  # type: ignore[import-untyped]
