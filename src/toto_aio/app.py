@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from toto_aio.agreement import require_agreement
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     """
     settings = override(settings, options)
     methods = find_methods(settings.method_module, settings.method_timeout)
+    require_agreement(settings, methods)
     app = web.Application()
     app[DRAIN] = drain = Drain()
     proxies = TrustedProxies(settings.trusted_proxies)

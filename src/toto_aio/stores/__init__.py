@@ -114,6 +114,7 @@ class Store(AccountStore, SessionStore, Protocol):
 
 STORES = {
     "memory": "toto_aio.stores.memory:from_url",
+    "none": "toto_aio.stores.none:from_url",
     "sqlite": "toto_aio.stores.sqlite:from_url",
     "postgresql": "toto_aio.stores.postgres:from_url",
     "postgres": "toto_aio.stores.postgres:from_url",
