@@ -107,13 +107,14 @@ async def test_a_manager_is_started_once() -> None:
 
 async def test_what_cannot_be_opened() -> None:
     """A wrong URL, ``off``, and a server that is away."""
-    for wrong, expected in (
-        ("off", "write memory:// or redis://host/0"),
-        ("x://", "write one of"),
-        (5, "expected"),
-    ):
+    wrong: dict[Any, str] = {
+        "off": "write memory:// or redis://",
+        "x://": "write one of",
+        5: "expected a URL",
+    }
+    for given, expected in wrong.items():
         with pytest.raises(SettingsError, match=f"events: .*{expected}"):
-            EventManager(wrong)
+            EventManager(given)
     with pytest.raises(Unavailable, match="Cannot open the events"):
         async with EventManager(f"redis://127.0.0.1:{free_port()}/0"):
             pass
