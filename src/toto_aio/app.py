@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiohttp import web
 
 from toto_aio.agreement import require_agreement
@@ -36,8 +35,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     the command line. The methods are imported here: a module that can't be imported raises what its import
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
-    given = {} if settings is None else msgspec.structs.asdict(settings)
-    settings = read_settings({**given, **options})
+    settings = read_settings(options, base=settings)
     methods = find_methods(settings.method_module, settings.method_timeout)
     require_agreement(settings, methods)
     app = web.Application()

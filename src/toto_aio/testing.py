@@ -21,7 +21,6 @@ from copy import deepcopy
 from types import ModuleType
 from typing import Any, cast
 
-import msgspec
 from aiohttp import web
 
 import toto_aio.methods
@@ -185,10 +184,10 @@ def _settings(
     methods: Methods | None, file: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> Settings:
     """The options of a test, which touches nothing that the service of the file uses."""
-    given = {} if file is None else msgspec.structs.asdict(read_settings({}, file))
+    given = None if file is None else read_settings({}, file)
     alone = {"database": "memory://", "session_store": None, "events": "memory://"}
     named = {} if methods is None else {"method_module": methods}
-    settings = read_settings({**given, **alone, **options, **named})
+    settings = read_settings({**alone, **options, **named}, base=given)
     if settings.method_module == DEFAULT_PACKAGE and importlib.util.find_spec(DEFAULT_PACKAGE) is None:
         raise SettingsError(
             f"method_module: there is no package {DEFAULT_PACKAGE!r} on the import path; for pytest, write "
