@@ -27,6 +27,7 @@ from toto_aio.events.session_ends import SessionEnds
 from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
+from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import load_function
@@ -107,6 +108,7 @@ class Lifespan:
             app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
+            share(app, self.runtime)
 
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))
