@@ -20,7 +20,8 @@ from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
 from toto_aio.registry import find_methods
-from toto_aio.settings import Settings, SettingsError, read_settings
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.sources import override
 from toto_aio.signing import SCHEMES, Scheme
 from toto_aio.websocket import endpoint
 
@@ -35,7 +36,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     the command line. The methods are imported here: a module that can't be imported raises what its import
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
-    settings = read_settings(options, base=settings)
+    settings = override(settings, options)
     methods = find_methods(settings.method_module, settings.method_timeout)
     require_agreement(settings, methods)
     app = web.Application()

@@ -63,6 +63,8 @@ class Lifespan:
 
     runtime: Runtime
     """What the calls share, while the app runs."""
+    dispatch: Dispatch
+    """What every transport calls, while the app runs."""
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class Lifespan:
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
-            dispatch = self._measured(dispatcher)
+            self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
             app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)

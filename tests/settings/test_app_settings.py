@@ -10,6 +10,7 @@ import pytest
 from toto_aio import create_app
 from toto_aio.settings import Settings, SettingsError, read_settings
 from toto_aio.settings.command_line import Parser, add_options, parse
+from toto_aio.settings.sources import override
 
 TOML = """
 port = 9000
@@ -75,9 +76,10 @@ def test_each_source_overrides_the_last_by_name(tmp_path: Path) -> None:
 def test_settings_over_settings() -> None:
     """Those of ``create_app`` override those of ``Settings`` name by name; other options stay."""
     base = Settings(app={"a": 1, "b": [2]}, port=9)
-    settings = read_settings({"app": {"a": 3}}, base=base)
+    settings = override(base, {"app": {"a": 3}})
     assert (dict(settings.app), settings.port) == ({"a": 3, "b": (2,)}, 9)
-    assert read_settings({}, base=settings) == settings
+    assert override(settings, {}) == settings
+    assert dict(override(None, {"app": {"a": 3}}).app) == {"a": 3}
 
 
 def test_no_settings() -> None:

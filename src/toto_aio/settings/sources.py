@@ -29,16 +29,14 @@ def read_settings(
     file: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
     arguments: Mapping[str, str] | None = None,
-    *,
-    base: Settings | None = None,
 ) -> Settings:
     """The settings from keyword ``options``, a file, the environment and the command line's ``arguments``.
 
-    Each source overrides the one before, and all of them those of ``base``. Raises ``SettingsError`` with one
-    line that says which source has the wrong option, and what to write instead.
+    Each source overrides the one before. Raises ``SettingsError`` with one line that says which source has
+    the wrong option, and what to write instead.
     """
-    values = {} if base is None else msgspec.structs.asdict(base)
-    app: Mapping[str, Any] = values.pop("app", app_settings.NONE)
+    values: dict[str, Any] = {}
+    app = app_settings.NONE
     for name, value in options.items():
         if name == "app":
             app = app_settings.with_all(app, name, value)
@@ -58,6 +56,16 @@ def read_settings(
         else:
             values |= _read(place, name, text, text=True)
     return Settings(**values, app=app_settings.frozen(app))
+
+
+def override(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
+    """The settings with ``options``, which override them. Raises ``SettingsError``."""
+    if settings is None:
+        return read_settings(options)
+    if "app" in options:
+        app = app_settings.with_all(app_settings.NONE, "app", settings.app)
+        options = {**options, "app": app_settings.with_all(app, "app", options["app"])}
+    return read_settings({**msgspec.structs.asdict(settings), **options})
 
 
 @dataclass(frozen=True, slots=True)
