@@ -50,6 +50,7 @@ class Service:
         }
         self.context = context
         self.max_body_size = settings.max_body_size
+        self.fast_path = settings.fast_path
         self._dispatch = dispatch
         self._authenticator = authenticator
         self._large_bodies = large_bodies

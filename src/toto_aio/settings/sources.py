@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,39 @@ def read_settings(
     file: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
     arguments: Mapping[str, str] | None = None,
+    *,
+    within: str | None = None,
 ) -> Settings:
     """The settings from keyword ``options``, a file, the environment and the command line's ``arguments``.
 
     Each source overrides the one before. Raises ``SettingsError`` with one line that says which source has
-    the wrong option, and what to write instead.
+    the wrong option, and what to write instead. If the services are those ``within`` a module, an option of
+    a service is wrong.
     """
-    values = {name: _convert(name, name, value) for name, value in options.items()}
-    if file is not None:
-        for name, value in read_file(file).items():
-            values[name] = _convert(f"{file}: {name}", name, value)
-    for variable, text in (environ or {}).items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            values[name] = _convert(variable, name, text, text=True)
-    for name, text in (arguments or {}).items():
-        values[name] = _convert(f"--{name}", name, text, text=True)
+    values = {}
+    for place, name, value, is_text in _given(options, file, environ or {}, arguments or {}):
+        values[name] = _convert(place, name, value, text=is_text)
+        if within is not None and not OPTIONS[name].by_server:
+            raise SettingsError(f"{place}: write it in {within}, as create_app({name}=...)")
     return Settings(**values)
+
+
+def _given(
+    options: Mapping[str, Any],
+    file: str | os.PathLike[str] | None,
+    environ: Mapping[str, str],
+    arguments: Mapping[str, str],
+) -> Iterator[tuple[str, str, Any, bool]]:
+    """Each value with the place where it stands, the name of its option, and whether it has to be text."""
+    for name, value in options.items():
+        yield name, name, value, False
+    for name, value in ({} if file is None else read_file(file)).items():
+        yield f"{file}: {name}", name, value, False
+    for variable, text in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            yield variable, variable.removeprefix(ENVIRONMENT_PREFIX).lower(), text, True
+    for name, text in arguments.items():
+        yield f"--{name}", name, text, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +67,17 @@ class Sources:
     options: Mapping[str, Any]
     file: str | os.PathLike[str] | None
     arguments: Mapping[str, str]
+    application: str | None = None
+    """The application to serve, as ``package.module:attribute``. Its services have options of their own."""
+
+    @property
+    def module(self) -> str | None:
+        """The module of the application."""
+        return None if self.application is None else self.application.partition(":")[0]
 
     def read(self) -> Settings:
         """The current settings. Raises ``SettingsError``."""
-        return read_settings(self.options, self.file, os.environ, self.arguments)
+        return read_settings(self.options, self.file, os.environ, self.arguments, within=self.module)
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
