@@ -278,6 +278,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "warning",
+        "signing",
+        lambda facts: facts.settings.signing == "toto1",
+        "whoever reads a signed request can send it again, for as long as its session lives",
+        "write signing=session once no client needs the signatures of Toto 1.0",
+    ),
+    Rule(
+        "warning",
         "events",
         lambda facts: scheme_of(facts.settings.events) == "memory" and facts.settings.processes != 1,
         "events stay in one of the processes, including the event that ends a session",

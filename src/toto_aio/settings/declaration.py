@@ -166,7 +166,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signing: Annotated[
         Any,
         option(
-            "Sessions", "signature scheme of requests and responses: user_id (as in Toto), session or off"
+            "Sessions",
+            "signature scheme of requests and responses: user_id (as in Toto), toto1 (as in Toto 1.0), "
+            "session or off",
         ),
     ] = "user_id"
 
