@@ -164,7 +164,8 @@ async def test_rolling_restart(tmp_path: Path) -> None:
         old = await everybody(address)
         assert '"status": "ok"' in await fetch(f"{server.address}api/health/ready")
         write(tmp_path, site_of_test=SITE.replace("VERSION = 1", "VERSION = 2  # changed"))
-        stop, failures = asyncio.Event(), []
+        stop = asyncio.Event()
+        failures: list[object] = []
         clients = [asyncio.create_task(ask(server, address, stop, failures)) for _ in range(4)]
         server.process.send_signal(signal.SIGHUP)
         await server.wait_for("Serving on ")
