@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from toto_aio.settings.declaration import FIELDS, OPTIONS, Settings, SettingsError, unknown_option
+from toto_aio.settings.old_options import old_value
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
 
@@ -34,11 +35,12 @@ def read_settings(
     the wrong option, and what to write instead. If the services are those ``within`` a module, an option of
     a service is wrong.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for place, name, value, is_text in _given(options, file, environ or {}, arguments or {}):
-        values[name] = _convert(place, name, value, text=is_text)
-        if within is not None and not OPTIONS[name].by_server:
+        read = _read(place, name, value, text=is_text)
+        if within is not None and not all(OPTIONS[each].by_server for each in read):
             raise SettingsError(f"{place}: write it in {within}, as create_app({name}=...)")
+        values |= read
     return Settings(**values)
 
 
@@ -108,8 +110,19 @@ def _read_literals(text: str) -> dict[str, Any]:
     return values
 
 
+def _read(place: str, name: str, value: Any, *, text: bool = False) -> dict[str, Any]:
+    """The option of a name and a value, or those that are taken for one of Toto's.
+
+    The value is converted from text if ``text`` is set; ``place`` names it in an error.
+    """
+    old = old_value(name, value, text=text)
+    if isinstance(old, str):
+        raise SettingsError(f"{place}: {old}")
+    return {name: _convert(place, name, value, text=text)} if old is None else old
+
+
 def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
-    """The value of an option, converted from text if ``text`` is set; ``place`` names it in an error."""
+    """The value of an option, converted to its type."""
     option = OPTIONS.get(name)
     if option is None:
         raise SettingsError(unknown_option(place, name))
