@@ -22,6 +22,7 @@ PUBLIC = (
     "toto_aio.events",
     "toto_aio.exceptions",
     "toto_aio.invocation",
+    "toto_aio.middleware",
     "toto_aio.models",
     "toto_aio.settings",
     "toto_aio.signing",
@@ -71,12 +72,14 @@ def test_the_root() -> None:
     assert toto_aio.__all__ == [
         "Connection",
         "Handler",
+        "OpenService",
         "Settings",
         "TotoException",
         "TotoServer",
         "UserAccount",
         "UserSession",
         "create_app",
+        "open_service",
     ]
 
 

@@ -27,6 +27,7 @@ from toto_aio.events.session_ends import SessionEnds
 from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
+from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import load_function
@@ -62,6 +63,8 @@ class Lifespan:
 
     runtime: Runtime
     """What the calls share, while the app runs."""
+    dispatch: Dispatch
+    """What every transport calls, while the app runs."""
 
     def __init__(
         self,
@@ -103,12 +106,13 @@ class Lifespan:
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
-            dispatch = self._measured(dispatcher)
+            self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
             app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
+            share(app, self.runtime)
 
             if self._startup is not None:
                 await finish(self._startup(connection=connection, application=app))

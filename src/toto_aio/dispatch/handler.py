@@ -58,9 +58,7 @@ class Handler:
     @property
     def events(self) -> EventManager:
         """The events of the service. Raises ``RuntimeError`` if they are off."""
-        if self._runtime.events is None:
-            raise RuntimeError("Events are off: start the service with events=memory://")
-        return self._runtime.events
+        return self._runtime.needed_events()
 
     @property
     def request(self) -> web.Request:

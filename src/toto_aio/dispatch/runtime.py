@@ -33,3 +33,9 @@ class Runtime:
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
+
+    def needed_events(self) -> EventManager:
+        """The events. Raises ``RuntimeError`` if they are off."""
+        if self.events is None:
+            raise RuntimeError("Events are off: start the service with events=memory://")
+        return self.events

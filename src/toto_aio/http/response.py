@@ -72,7 +72,7 @@ def respond(
 
 
 def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool:
-    """Whether a middleware or signal of an app, except our ``own`` signals, sees the responses.
+    """Whether a middleware or signal of an app, except our ``own`` and transparent ones, sees the responses.
 
     It is the same for all requests of a service, as aiohttp freezes apps when they start.
     """

@@ -62,6 +62,12 @@ def _given(
         yield f"--{name}", name, text, True
 
 
+def override(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
+    """The settings with ``options``, which override them. Raises ``SettingsError``."""
+    given = {} if settings is None else msgspec.structs.asdict(settings)
+    return read_settings({**given, **options})
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """The sources of a program's settings, which can be read repeatedly."""
