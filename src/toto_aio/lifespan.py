@@ -220,7 +220,7 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=None if ends is None else ends.announce,
         )
-        return Connection(database.db, accounts, sessions)
+        return Connection(database.db, accounts, sessions, settings.app)
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)

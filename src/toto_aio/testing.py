@@ -20,7 +20,6 @@ from contextlib import asynccontextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 import toto_aio.methods
@@ -36,6 +35,7 @@ from toto_aio.in_process import InProcessReply, UserSessions, call_in_process, r
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.registry import DEFAULT_PACKAGE
 from toto_aio.settings import Settings, SettingsError, read_settings
+from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
 
 __all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
@@ -143,10 +143,10 @@ def _settings(
     methods: Methods | None, file: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> Settings:
     """The options of a test, which touches nothing that the service of the file uses."""
-    given = {} if file is None else msgspec.structs.asdict(read_settings({}, file))
+    given = None if file is None else read_settings({}, file)
     alone = {"database": "memory://", "session_store": None, "events": "memory://"}
     named = {} if methods is None else {"method_module": methods}
-    settings = read_settings({**given, **alone, **options, **named})
+    settings = override(given, {**alone, **options, **named})
     if settings.method_module == DEFAULT_PACKAGE and importlib.util.find_spec(DEFAULT_PACKAGE) is None:
         raise SettingsError(
             f"method_module: there is no package {DEFAULT_PACKAGE!r} on the import path; for pytest, write "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toto_aio.auth.caller import Caller
@@ -54,6 +54,11 @@ class Handler:
     def connection(self) -> Connection:
         """``connection.db`` is the database driver's client or pool, which the service itself doesn't use."""
         return self._runtime.connection
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The author's own settings: ``[app]`` of the file, or ``app={...}``. They cannot be changed."""
+        return self._runtime.connection.settings
 
     @property
     def events(self) -> EventManager:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,16 @@ from toto_aio.events.manager import EventManager
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``handler.connection``: the database driver's own client or pool, the accounts and the sessions."""
+    """``handler.connection``: the database driver's own client or pool, the accounts and the sessions.
+
+    ``settings`` are the author's own, of ``app``: ``handler.settings`` in a method, and for
+    ``startup_function`` here.
+    """
 
     db: Any
     accounts: Accounts
     sessions: Sessions
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,20 @@ from __future__ import annotations
 import ast
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from toto_aio.settings import app_settings
 from toto_aio.settings.declaration import FIELDS, OPTIONS, Settings, SettingsError, unknown_option
 from toto_aio.settings.old_options import old_value
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
+APP_PREFIXES = ("app_", "app.")
+"""What the names of the author's own settings begin with, in the environment and on the command line."""
 
 
 def read_settings(
@@ -36,12 +39,26 @@ def read_settings(
     a service is wrong.
     """
     values: dict[str, Any] = {}
+    app = app_settings.NONE
     for place, name, value, is_text in _given(options, file, environ or {}, arguments or {}):
-        read = _read(place, name, value, text=is_text)
-        if within is not None and not all(OPTIONS[each].by_server for each in read):
+        read = {"app": None}
+        if name == "app":
+            app = app_settings.with_all(app, place, value)
+        elif is_text and name.startswith(APP_PREFIXES):
+            app = app_settings.with_text(app, place, name[len("app.") :], value)
+        else:
+            read = _read(place, name, value, text=is_text)
+            values |= read
+        if within is not None:
+            _require_server(place, read, within)
+    return Settings(**values, app=app_settings.frozen(app))
+
+
+def _require_server(place: str, names: Iterable[str], within: str) -> None:
+    """Raise ``SettingsError`` for an option of a service, which belongs into the code of a module."""
+    for name in names:
+        if not OPTIONS[name].by_server:
             raise SettingsError(f"{place}: write it in {within}, as create_app({name}=...)")
-        values |= read
-    return Settings(**values)
 
 
 def _given(
@@ -64,8 +81,12 @@ def _given(
 
 def override(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
     """The settings with ``options``, which override them. Raises ``SettingsError``."""
-    given = {} if settings is None else msgspec.structs.asdict(settings)
-    return read_settings({**given, **options})
+    if settings is None:
+        return read_settings(options)
+    if "app" in options:
+        app = app_settings.with_all(app_settings.NONE, "app", settings.app)
+        options = {**options, "app": app_settings.with_all(app, "app", options["app"])}
+    return read_settings({**msgspec.structs.asdict(settings), **options})
 
 
 @dataclass(frozen=True, slots=True)
