@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from toto_aio.settings import SettingsError
@@ -50,6 +51,21 @@ def load_function(option: str, value: Any, attribute: str | None = None) -> Call
     if not callable(value):
         raise SettingsError(f"{option}: expected {attribute or 'a function'}, found {value!r}")
     return value  # type: ignore[no-any-return]
+
+
+def load_encoders(value: Any) -> Mapping[type, Callable[[Any], Any]]:
+    """The functions of the option ``encoders``: a mapping of types, or its name as ``module.name``."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        module, _, name = value.rpartition(".")
+        value = getattr(import_named("encoders", module, "module.name"), name, value)
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"encoders: write {{Type: function}}, or the module.name of that, not {value!r}")
+    for kind, function in value.items():
+        if not isinstance(kind, type) or not callable(function) or inspect.iscoroutinefunction(function):
+            raise SettingsError(f"encoders: write {{Type: function}}, not {{{kind!r}: {function!r}}}")
+    return value
 
 
 def import_named(option: str, name: str, expected: str) -> Any:

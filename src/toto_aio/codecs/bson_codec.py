@@ -39,10 +39,10 @@ def bson_steps(body: bytes) -> Steps:
 
 def encode_bson(value: Any) -> bytes:
     """A BSON document; UUIDs are binary values of subtype 4."""
-    return BSON.encode_once(value)
+    return BSON.encode_again(value)
 
 
-def bson_codec(encoders: Encoders) -> Codec:
+def bson_with(encoders: Encoders) -> Codec:
     """BSON with an application's encoders."""
     encoding = Encoding(_make, encoders, wrap=lambda value: {"": value})
     return Codec(
@@ -50,7 +50,7 @@ def bson_codec(encoders: Encoders) -> Codec:
         decode_bson,
         encoder(encoding.at_once, encoding.converted),
         bson_steps,
-        encoder(encoding.at_once, encoding.converted_once),
+        encoder(encoding.at_once, encoding.converted_again),
         encoding.plain,
     )
 
@@ -96,4 +96,4 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=bson.UuidRepresentation.STANDARD,
     type_registry=TypeRegistry(fallback_encoder=_to_bytes),
 )
-BSON = bson_codec({})
+BSON = bson_with({})

@@ -1,4 +1,4 @@
-"""What an encoder does with a value that it cannot encode at once: make plain data of it, or say where it cannot.
+"""What becomes of a value that an encoder cannot take: plain data, or an error that names the place.
 
 This is never reached for ordinary results, which an encoder in C takes as they are.
 """
@@ -33,8 +33,8 @@ class EncodingError(TypeError, ValueError):
 class Converter:
     """Makes plain data of one value.
 
-    ``encode`` is the encoder, which says what is plain, and ``hook`` converts what is not. ``encoders`` convert
-    what an encoder would also take as it is. Without ``reads_iterators`` an iterator is an error.
+    ``encode`` is the encoder, which says what is plain, and ``hook`` converts what is not. ``encoders``
+    convert what an encoder would also take. Without ``reads_iterators`` an iterator is an error.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Converter:
             raise self._error(
                 f"cannot encode {type(iterator)!r} here, as it can be read only once: write list(...)"
             )
-        items = []
+        items: list[Any] = []
         try:
             for item in iterator:
                 self._left -= 1

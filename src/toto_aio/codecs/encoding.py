@@ -67,7 +67,7 @@ class Encoding:
         """A value that was not encoded at once."""
         return self._encode(self.plain(value))
 
-    def converted_once(self, value: Any) -> bytes:
+    def converted_again(self, value: Any) -> bytes:
         """The same without reading an iterator."""
         return self._encode(self.plain(value, reads_iterators=False))
 

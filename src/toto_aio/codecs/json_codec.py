@@ -93,10 +93,10 @@ def encode_json(value: Any) -> bytes:
 
     Bytes become base64, dates become ISO 8601, and floats that JSON lacks (NaN, infinities) become null.
     """
-    return JSON.encode_once(value)
+    return JSON.encode_again(value)
 
 
-def json_codec(encoders: Encoders) -> Codec:
+def json_with(encoders: Encoders) -> Codec:
     """JSON with an application's encoders."""
     encoding = Encoding(lambda hook: msgspec.json.Encoder(enc_hook=hook).encode, encoders)
     return Codec(
@@ -104,7 +104,7 @@ def json_codec(encoders: Encoders) -> Codec:
         decode_json,
         _encoder(encoding.at_once, encoding.converted),
         json_steps,
-        _encoder(encoding.at_once, encoding.converted_once),
+        _encoder(encoding.at_once, encoding.converted_again),
         encoding.plain,
     )
 
@@ -186,4 +186,4 @@ _LONG_INTEGER = re.compile(rb"[\[,:\s]-?0{20,}(?=[,\]}\s])")
 _decode = msgspec.json.Decoder().decode
 _decode_exponents = msgspec.json.Decoder(float_hook=_finite).decode
 _read = msgspec.json.Decoder(float_hook=float).decode
-JSON = json_codec({})
+JSON = json_with({})

@@ -43,10 +43,10 @@ def msgpack_steps(body: bytes) -> Steps:
 
 def encode_msgpack(value: Any) -> bytes:
     """A MessagePack object; dates with a time zone become timestamps (extension -1)."""
-    return MSGPACK.encode_once(value)
+    return MSGPACK.encode_again(value)
 
 
-def msgpack_codec(encoders: Encoders) -> Codec:
+def msgpack_with(encoders: Encoders) -> Codec:
     """MessagePack with an application's encoders."""
     encoding = Encoding(lambda hook: msgspec.msgpack.Encoder(enc_hook=hook).encode, encoders)
     return Codec(
@@ -54,10 +54,10 @@ def msgpack_codec(encoders: Encoders) -> Codec:
         decode_msgpack,
         encoder(encoding.at_once, encoding.converted),
         msgpack_steps,
-        encoder(encoding.at_once, encoding.converted_once),
+        encoder(encoding.at_once, encoding.converted_again),
         encoding.plain,
     )
 
 
 _decode = msgspec.msgpack.Decoder().decode
-MSGPACK = msgpack_codec({})
+MSGPACK = msgpack_with({})
