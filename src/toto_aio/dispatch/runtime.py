@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +11,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
+from toto_aio.threads import Threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Runtime:
 
     connection: Connection
     events: EventManager | None
-    threads: ThreadPoolExecutor
+    threads: Threads
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
