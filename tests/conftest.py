@@ -29,6 +29,7 @@ BOTH_PATHS = frozenset(
         "http.test_reply",
         "http.test_signatures",
         "http.test_session_scheme",
+        "http.test_toto1_scheme",
         "http.test_caching",
         "http.test_cookies",
         "http.test_cors",

@@ -166,7 +166,7 @@ def test_wrong_options() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"databse": 1}, "did you mean database?"),
         ({"port": "x"}, "port: expected int"),
-        ({"signing": "md5"}, "user_id, session, off"),
+        ({"signing": "md5"}, "user_id, toto1, session, off"),
         ({"signing": object()}, "verify and sign"),
         ({"events": "carrier-pigeon://"}, "memory://"),
         ({"events": 5}, "events"),

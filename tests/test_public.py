@@ -22,6 +22,7 @@ PUBLIC = (
     "toto_aio.events",
     "toto_aio.exceptions",
     "toto_aio.invocation",
+    "toto_aio.middleware",
     "toto_aio.models",
     "toto_aio.settings",
     "toto_aio.signing",

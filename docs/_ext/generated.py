@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toto_aio.settings import Option, describe_options
-from toto_aio.settings.declaration import RENAMED
+from toto_aio.settings.old_options import RENAMED
 
 DOCS = Path(__file__).parent.parent
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
+from toto_aio.agreement import require_agreement
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     given = {} if settings is None else msgspec.structs.asdict(settings)
     settings = read_settings({**given, **options})
     methods = find_methods(settings.method_module, settings.method_timeout)
+    require_agreement(settings, methods)
     app = web.Application()
     app[DRAIN] = drain = Drain()
     proxies = TrustedProxies(settings.trusted_proxies)

@@ -27,11 +27,14 @@ from toto_aio.events.session_ends import SessionEnds
 from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
+from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import accepted, load_function
 from toto_aio.monitoring.health import HEALTH, Health
+from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
 from toto_aio.tasks import Tasks, cancel
@@ -79,14 +82,15 @@ class Lifespan:
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
-        self._broker = open_broker(settings.events)
+        self._broker = None if is_deferred(settings.events) else open_broker(settings.events)
         self._leaving = Tasks()
+        self._opened = AsyncExitStack()
 
     async def run(self, app: web.Application) -> AsyncIterator[None]:
         """Open everything before the app serves, and close it after: for ``Application.cleanup_ctx``."""
-        async with AsyncExitStack() as stack:
-            database, sessions_in = await self._open_stores(stack)
-            events = await self._open_events(stack)
+        async with self._opened as stack:
+            database, sessions_in = await self._open_stores(stack, app)
+            events = await self._open_events(stack, app)
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
             connection = self._connect(stack, database, sessions_in, ends)
             threads = Threads(self._settings.threads)
@@ -109,6 +113,7 @@ class Lifespan:
             app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
+            share(app, self.runtime)
 
             if self._startup is not None:
                 parts = {"connection": connection, "db_connection": connection, "application": app}
@@ -134,6 +139,13 @@ class Lifespan:
         if SOCKETS in app:
             await app[SOCKETS].close()
 
+    async def close(self, app: web.Application) -> None:
+        """Close everything now, while what the application around the service owns is still open.
+
+        aiohttp cleans up an application before the ones in it.
+        """
+        await self._opened.aclose()
+
     async def _finish_events(self, events: EventManager) -> None:
         """Give handlers of events for one process as long as calls, while everything is still open."""
         await self._leaving.finish()
@@ -150,20 +162,26 @@ class Lifespan:
             after=self._after,
         )
 
-    async def _open_stores(self, stack: AsyncExitStack) -> tuple[Store, Store]:
+    async def _open_stores(self, stack: AsyncExitStack, app: web.Application) -> tuple[Store, Store]:
         """The database, and where sessions are: the same unless ``session_store`` says otherwise."""
-        database = sessions_in = await self._open_store(stack, self._settings.database, "database")
+        database = sessions_in = await self._open_store(stack, app, "database", "database")
         if self._settings.session_store is not None:
-            sessions_in = await self._open_store(stack, self._settings.session_store, "sessions")
+            sessions_in = await self._open_store(stack, app, "session_store", "sessions")
         return database, sessions_in
 
-    async def _open_store(self, stack: AsyncExitStack, url: Any, name: str) -> Store:
-        store = await open_store(url)
-        if store is not url:  # a store that was handed in belongs to whoever opened it
+    async def _open_store(self, stack: AsyncExitStack, app: web.Application, option: str, name: str) -> Store:
+        given = getattr(self._settings, option)
+        found = await resolve(option, given, app, stack)
+        if found is not given and self._settings.processes != 1:
+            require_shared(option, found)
+        store = await open_store(found, option)
+        if store is not found:  # a store that was handed in belongs to whoever opened it
             stack.push_async_callback(store.close)
         return store if self._metrics is None else self._metrics.count_store(store, name)
 
-    async def _open_events(self, stack: AsyncExitStack) -> EventManager | None:
+    async def _open_events(self, stack: AsyncExitStack, app: web.Application) -> EventManager | None:
+        if is_deferred(self._settings.events):
+            self._broker = open_broker(await resolve("events", self._settings.events, app, stack))
         if self._broker is None:
             if self._init_events is not None:
                 raise SettingsError("event_init_module: write events=memory://, they are off")

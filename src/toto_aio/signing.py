@@ -3,6 +3,9 @@
 ``user_id`` is Toto's: the base64 of an HMAC-SHA1 over the body, keyed with the session's user id. It shows
 that a body arrived unchanged. As a user id is not a secret, it does not prove anyone's identity.
 
+``toto1`` is that of Toto 1.0: the base64 of an HMAC-SHA1 over the method, the target and the body, keyed with
+a secret from the login. A copied request is valid for as long as its session.
+
 ``session`` is for production: the base64 of an HMAC-SHA256 over everything that matters in a request, keyed
 with a secret from the login. ``docs/signatures.md`` specifies it, and shows a client in ten lines.
 """
@@ -19,7 +22,16 @@ from msgspec import Struct
 from toto_aio.clock import STEP, Clock
 from toto_aio.exceptions import InvalidHMAC
 
-__all__ = ["Scheme", "SessionScheme", "SignedRequest", "Signer", "UserIDScheme", "message", "request_message"]
+__all__ = [
+    "Scheme",
+    "SessionScheme",
+    "SignedRequest",
+    "Signer",
+    "Toto1Scheme",
+    "UserIDScheme",
+    "message",
+    "request_message",
+]
 
 TOLERANCE = 300
 """Seconds by which a request's timestamp may differ from the service's clock."""
@@ -49,6 +61,11 @@ class Signer(Struct, frozen=True):
     session_id: str
     user_id: str
     key: bytes
+
+    @property
+    def key_text(self) -> str:
+        """The key as clients receive it, in base64."""
+        return base64.b64encode(self.key).decode()
 
 
 class Scheme(Protocol):
@@ -97,6 +114,30 @@ class UserIDScheme:
         return hmac_sha1(signer.user_id.encode(), body).decode() if signer.user_id else None
 
 
+class Toto1Scheme:
+    """That of Toto 1.0 with ``hmac_enabled``: every request that loads a session is signed with its key.
+
+    A copied request is accepted again, as nothing in it counts or expires.
+    """
+
+    keyed = True
+    nonce_ttl = 0.0
+
+    def verify(self, request: SignedRequest, signer: Signer) -> None:
+        """Raise ``InvalidHMAC`` unless the signature is present and right."""
+        if request.signature is None or not signer.key:
+            raise InvalidHMAC
+        given = request.signature.encode(errors="surrogatepass")
+        if not hmac.compare_digest(given, toto1_signature(request, signer)):
+            raise InvalidHMAC
+
+    def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
+        """The HMAC over the session id and ``body``; None without a key."""
+        if not signer.key:
+            return None
+        return hmac_sha1(signer.key_text.encode(), signer.session_id.encode() + body).decode()
+
+
 class SessionScheme:
     """Every request that loads a session, even an anonymous one, is signed with its key and counts once."""
 
@@ -134,7 +175,18 @@ class SessionScheme:
         ).decode()
 
 
-SCHEMES: dict[str, Scheme | None] = {"user_id": UserIDScheme(), "session": SessionScheme(), "off": None}
+SCHEMES: dict[str, Scheme | None] = {
+    "user_id": UserIDScheme(),
+    "toto1": Toto1Scheme(),
+    "session": SessionScheme(),
+    "off": None,
+}
+
+
+def toto1_signature(request: SignedRequest, signer: Signer) -> bytes:
+    """The signature of a request in the scheme ``toto1``, whose key is the text that clients receive."""
+    target = f"{request.method}{request.target}".encode(errors="surrogateescape")
+    return hmac_sha1(signer.key_text.encode(), target + request.body)
 
 
 def request_message(request: SignedRequest) -> bytes:

@@ -514,10 +514,21 @@ def test_short_urls(url: str) -> None:
     assert isinstance(open_broker(url), RedisBroker)
 
 
-def test_a_client_is_not_a_broker() -> None:
-    """A client of redis-py is refused, although it has a method ``publish``."""
-    with pytest.raises(SettingsError, match="expected a URL or a broker, got Redis"):
-        open_broker(redis.asyncio.Redis())
+async def test_a_ready_client(own_url: str) -> None:
+    """The broker listens on the channel of the client's database, and leaves the client open."""
+    async with redis.asyncio.Redis.from_url(own_url, decode_responses=True) as client:
+        broker, other = open_broker(client), open_broker(own_url)
+        assert broker is not None
+        assert other is not None
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        await broker.start(Receiver(arrived.put_nowait))
+        await other.start(Receiver(lambda payload: None))
+        for sender in (broker, other):
+            await sender.publish(b"\xff payload", broadcast=True)
+            assert await asyncio.wait_for(arrived.get(), WATCHDOG) == b"\xff payload"
+        await broker.close()
+        await other.close()
+        assert await client.ping()
 
 
 def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("database", "lost when the process ends", {"database": "memory"}),
     ("session_store", "logged out", {"session_store": "memory://"}),
     ("signing", "not a secret", {"signing": "user_id"}),
+    ("signing", "send it again", {"signing": "toto1"}),
     ("events", "one of the processes", {"processes": 2}),
     ("events", "one of the processes", {"processes": 0, "events": "memory"}),
     ("host", "all addresses", {**PORT, "host": "0.0.0.0"}),  # noqa: S104

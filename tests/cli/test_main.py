@@ -13,7 +13,7 @@ import pytest
 from toto_aio import TotoServer
 from toto_aio.cli.main import main
 from toto_aio.settings import describe_options
-from toto_aio.settings.declaration import RENAMED
+from toto_aio.settings.old_options import RENAMED
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
 

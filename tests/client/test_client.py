@@ -112,6 +112,8 @@ async def push(handler: Handler, parameters: Parameters) -> Any:
     return "pushed"
 
 
+KEYED = ("toto1", "session")
+"""The schemes in which each session has a key."""
 METHODS: dict[str, Any] = {
     **{name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()},
     **{
@@ -138,7 +140,7 @@ async def test_a_user(signing: str, encoding: str) -> None:
         await client.create_account("Ädä", PASSWORD)
         first = session_of(client)
         assert first.user_id == "ädä"
-        assert bool(first.key) == (signing == "session")
+        assert bool(first.key) == (signing in KEYED)
         assert await client.call("who", {"x": "é"}) == ["ädä", {"x": "é"}]
         assert await client.get("who", {"x": "é &", "y": [1, 2]}) == ["ädä", {"x": "é &", "y": ["1", "2"]}]
         await client.logout()
@@ -317,7 +319,7 @@ def garble(request: web.Request, response: web.Response) -> None:
     response.headers["x-toto-hmac"] = "ö"
 
 
-@pytest.mark.parametrize("signing", ["user_id", "session"])
+@pytest.mark.parametrize("signing", ["user_id", "toto1", "session"])
 @pytest.mark.parametrize("change", [cut, strip, garble])
 async def test_a_changed_answer(signing: str, change: Change) -> None:
     """It is refused, if a session has signed it."""
@@ -337,7 +339,7 @@ async def test_a_changed_answer(signing: str, change: Change) -> None:
         with pytest.raises(InvalidResponseHMAC):
             await client.batch({"a": {"method": "who"}})
         assert client.session == before
-        if signing == "session" and change is not cut:  # a call that asks for no session is signed as well
+        if signing in KEYED and change is not cut:  # a call that asks for no session is signed as well
             with pytest.raises(InvalidResponseHMAC):
                 await client.call("echo")
         elif change is not garble:
@@ -583,7 +585,7 @@ async def test_a_client_that_is_not_open() -> None:
     client = Client("http://127.0.0.1:1/service")
     with pytest.raises(RuntimeError, match="async with Client"):
         await client.call("hello")
-    with pytest.raises(ValueError, match="one of user_id, session, off"):
+    with pytest.raises(ValueError, match="one of user_id, toto1, session, off"):
         Client("http://127.0.0.1:1", signing="hmac")
     with pytest.raises(ValueError, match="json, msgpack or bson"):
         Client("http://127.0.0.1:1", encoding="xml")
@@ -673,7 +675,7 @@ async def test_a_login_over_a_socket(signing: str) -> None:
         assert client.session == now
         await socket.call("account.login", {"user_id": "bob", "password": PASSWORD})
         assert await socket.call("who") == ["bob", {}]
-        kept = signing == "session"  # frames are not signed, and replace no session that is
+        kept = signing in KEYED  # frames are not signed, and replace no session that is
         assert await client.call("who") == ["ada" if kept else "bob", {}]
         assert socket.close_code is None
 

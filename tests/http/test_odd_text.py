@@ -169,7 +169,7 @@ async def test_forwarded_addresses(
     assert [each["address"] for each in listed["sessions"]] == [address]
 
 
-@pytest.mark.parametrize("signing", ["user_id", "session", "off"])
+@pytest.mark.parametrize("signing", ["user_id", "toto1", "session", "off"])
 async def test_odd_credentials(serve: Serve, store_url: str, signing: str) -> None:
     """Session ids, signatures, timestamps, nonces and cookies of any bytes are nobody's."""
     service = await serve(METHODS, database=store_url, signing=signing, use_cookies=True)

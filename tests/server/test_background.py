@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.test_master import WHO, everybody, is_alive, until_gone, version_of, who
-from tests.support.programs import ENVIRONMENT, write
+from tests.support.programs import ENVIRONMENT, serving, write
 
 TOTO_AIO = ("-m", "toto_aio")
 OPTIONS = ("--port=0", "--processes=2", "--events=off")
@@ -117,6 +117,18 @@ async def test_the_flags_of_toto(shell: Shell) -> None:
     assert (await shell.run("run.py", "--restart")).status == 0
     assert (await shell.run("run.py", "--stop")).status == 0
     assert (await shell.run("run.py", "--status")).status == 3
+
+
+async def test_a_file_of_toto(shell: Shell) -> None:
+    """With ``daemon='start'`` in its file, a script starts in the background, unless told otherwise."""
+    (shell.folder / "toto.conf").write_text("daemon='start'\nport=0\ndatabase='none'\nevent_mode='off'\n")
+    write(shell.folder, run="from toto_aio import TotoServer\nTotoServer('toto.conf').run()")
+    started = await shell.run("run.py")
+    assert (started.status, started.said.partition(" process")[0]) == (0, "Started")
+    assert await who(started.address) > 0
+    assert await shell.run("run.py", "--stop") == Done(0, f"Stopped process {started.pid}\n")
+    async with serving(shell.folder, "run.py", "--nodaemon") as server:
+        assert await server.call({"method": "who"}) == {"result": server.process.pid}
 
 
 async def test_two_starts(shell: Shell) -> None:

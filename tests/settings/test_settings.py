@@ -16,7 +16,7 @@ from toto_aio.settings import (
     describe_options,
     read_settings,
 )
-from toto_aio.settings.declaration import RENAMED
+from toto_aio.settings.old_options import RENAMED
 
 
 def complaint(
@@ -338,6 +338,86 @@ def test_options_of_toto_that_have_another_name(tmp_path: Path, name: str) -> No
     for place, line in lines.items():
         assert line == f"{place}: {RENAMED[name]}"
         assert "write" in line or "leave it out" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("daemon", "", {"daemon": "serve"}),
+        ("daemon", "restart", {"daemon": "restart"}),
+        ("nodaemon", True, {"nodaemon": True}),
+        ("start", True, {"daemon": "start"}),
+        ("stop", True, {"daemon": "stop"}),
+        ("restart", False, {"daemon": "serve"}),
+        ("processes", -1, {"processes": 0}),
+        ("processes", 4, {"processes": 4}),
+        ("event_mode", "off", {"events": "off"}),
+        ("hmac_enabled", False, {"signing": "off"}),
+        ("database", "none", {"database": "none"}),
+        ("database", "postgres", {"database": "postgres"}),
+    ],
+)
+def test_values_of_toto_that_are_taken(tmp_path: Path, name: str, value: Any, taken: dict[str, Any]) -> None:
+    """They are taken from every source."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    for settings in (
+        read_settings({name: value}),
+        read_settings({}, write(tmp_path, f"{name}={value!r}")),
+        read_settings({}, environ={f"TOTO_AIO_{name.upper()}": text}),
+        read_settings({}, arguments={name: text}),
+    ):
+        assert {option: getattr(settings, option) for option in taken} == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("daemon", "yes", "serve, start, stop, restart"),
+        ("start", "yes", "no such option"),
+        ("processes", -2, ">= 0"),
+        ("database", "json", "write database=sqlite:///toto.db"),
+        ("database", "file", "write database=sqlite:///toto.db"),
+        ("event_mode", "on", "events=redis://host/0"),
+        ("event_mode", "only", "leave this server out"),
+        ("hmac_enabled", True, "signing=toto1"),
+    ],
+)
+def test_values_of_toto_that_are_not(tmp_path: Path, name: str, value: Any, expected: str) -> None:
+    """They stop the start, from every source."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    assert expected in complaint({name: value})
+    assert expected in complaint(file=write(tmp_path, f"{name}={value!r}"))
+    assert expected in complaint(environ={f"TOTO_AIO_{name.upper()}": text})
+    assert expected in complaint(arguments={name: text})
+
+
+TOTO_1 = """
+    allow_origin anon_session_renew anon_session_ttl autoreload bson_enabled client_side_worker_path command
+    compression_module control_socket_address cookie_domain cookie_secret daemon database db_host db_port
+    debug event_init_module event_mode event_port hmac_enabled method_module method_select mongodb_database
+    msgpack_enabled mysql_database mysql_password mysql_user mysql_uuid_account_id nodaemon pidfile port
+    postgres_database postgres_max_connections postgres_min_connections postgres_password postgres_user
+    processes redis_database remote_event_receivers restart root secure_cookies serialization_module
+    session_renew session_ttl socket_closed_method socket_method_module socket_opened_method socket_path
+    start startup_function stop use_cookies use_web_sockets worker_address worker_auto_retry
+    worker_bind_address worker_compression_module worker_retry_count worker_serialization_mime
+    worker_serialization_module worker_socket_address worker_timeout worker_transport
+    logging log_file_prefix log_file_max_size log_file_num_backups log_to_stderr
+"""
+"""All options of Toto 1.0, and those that Tornado gave it."""
+
+
+@pytest.mark.parametrize("name", TOTO_1.split())
+def test_every_option_of_toto_is_known(name: str) -> None:
+    """It still is an option, or a line says what to write: none is merely unknown."""
+    if name in {option.name for option in describe_options()}:
+        return
+    if name in ("start", "stop", "restart"):
+        assert read_settings({name: True}).daemon == name
+        return
+    said = complaint({name: "x"})
+    assert said == f"{name}: {RENAMED[name]}"
+    assert "did you mean" not in said
 
 
 @pytest.mark.parametrize(

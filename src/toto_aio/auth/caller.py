@@ -119,6 +119,20 @@ class Caller:
             self._verified = True
             return self.session
 
+    async def replace(
+        self, user_id: str, password: str | None, client: ClientInfo, *, verify_password: bool
+    ) -> UserSession:
+        """A new session of a user in place of the one that the request shows, which ends."""
+        before = await self.retrieve()
+        session = await self.create(user_id, password, client, verify_password=verify_password)
+        if before is not None:
+            try:
+                await self._sessions.end(before)
+            except BaseException:
+                self.session = None  # nobody gets to know its id
+                raise
+        return session
+
     async def change_password(self, password: str, new_password: str, client: ClientInfo) -> UserSession:
         """A new session after a change of the password, in place of all that the user had."""
         async with self._turn():

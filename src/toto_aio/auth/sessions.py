@@ -7,7 +7,6 @@ reads the database can take over a session.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import random
 import secrets
@@ -315,7 +314,7 @@ class UserSession:
         if self.hides_id:
             del described["session_id"]
         if self.is_new and self.record.signing_key:
-            described["key"] = base64.b64encode(self.record.signing_key).decode()
+            described["key"] = self.signer.key_text
         return described
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
 from toto_aio.importer import Extra, load
+from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 
@@ -77,6 +78,14 @@ BROKERS = {
 }
 """For each scheme of a URL, the class that is called with the URL."""
 
+READY = {"redis.asyncio.client:Redis": "toto_aio.brokers.redis:RedisBroker"}
+"""For each type of a ready client, the class that is called with the client, and leaves it open."""
+
+INSTEAD = {
+    "redis": "a redis.asyncio.Redis of one server, such as redis.asyncio.from_url('redis://host/0')",
+}
+"""What to write instead of other objects of a library."""
+
 DRIVERS = {"toto_aio.brokers.redis": Extra("Redis needs a driver", "'toto-aio[redis]'")}
 """For each module of a broker that imports an optional driver, how to install it."""
 
@@ -84,17 +93,23 @@ DRIVERS = {"toto_aio.brokers.redis": Extra("Redis needs a driver", "'toto-aio[re
 def open_broker(events: Any) -> Broker | None:
     """Return the broker for a URL such as ``redis://host/0``, not yet started, or None for ``off``.
 
-    A ready broker is returned as it is. Raises ``SettingsError`` for anything else.
+    With a ready ``redis.asyncio.Redis`` the broker opens connections of its own to the same server, and the
+    client is left open; a ready broker is returned as it is. Raises ``SettingsError`` for anything else.
     """
     if not isinstance(events, str):
-        if all(hasattr(events, name) for name in ("start", "publish", "check", "close")):
-            return cast(Broker, events)
-        raise SettingsError(f"events: expected a URL or a broker, got {type(events).__name__}")
+        if path := find_ready(events, READY):
+            return _open(path, events)
+        if isinstance(events, type) or lacking(events, ("start", "publish", "check", "close")):
+            raise refusal("events", events, "a URL, a redis.asyncio.Redis or a broker", INSTEAD)
+        return cast(Broker, events)
     if events == "off":
         return None
     scheme = events.partition("://")[0]
     if scheme not in BROKERS:
         known = ", ".join(f"{name}://" for name in BROKERS)
         raise SettingsError(f"events: cannot open {without_password(events)!r}; write one of {known} or off")
-    path = BROKERS[scheme]
+    return _open(BROKERS[scheme], events)
+
+
+def _open(path: str, events: Any) -> Broker:
     return cast(Broker, load(path, DRIVERS.get(path.partition(":")[0]))(events))

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 
 from toto_aio import redis_connection
@@ -26,7 +26,7 @@ from toto_aio.brokers import Receiver
 from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
 from toto_aio.redis_eviction import Evictions
-from toto_aio.redis_url import connection_pool, unopened_connection
+from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
 from toto_aio.settings.urls import without_password
 from toto_aio.tasks import Tasks
 
@@ -76,11 +76,13 @@ YIELD_EVERY = 100
 
 
 class RedisBroker:
-    """Events over one Redis server."""
+    """Events over one Redis server: that of a URL or of a ready client, which is left open."""
 
-    def __init__(self, url: str) -> None:
-        self._pool = connection_pool(url, "events")
-        self._name = without_password(url)
+    def __init__(self, server: str | Redis) -> None:
+        if isinstance(server, str):
+            self._pool, self._name = connection_pool(server, "events"), without_password(server)
+        else:
+            self._pool, self._name = pool_like(server, "events"), "Redis of the client"
         self._channel = f"{CHANNEL}{self._pool.connection_kwargs.get('db') or 0}"
         self._receiver: Receiver | None = None
         self._subscribed = asyncio.Event()

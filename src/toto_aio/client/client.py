@@ -111,8 +111,8 @@ class Client:
     ) -> Response:
         """Call a method and return the response as received, such as a raw response; follows no redirect.
 
-        With ``signing=session``, a stream or a redirect needs ``unsigned=True``: a service signs neither, so
-        that nobody knows who has sent it.
+        With ``signing=session`` or ``toto1``, a stream or a redirect needs ``unsigned=True``: a service signs
+        neither, so that nobody knows who has sent it.
         """
         given = dict(parameters or {})
         message = {"method": method, "parameters": given}
@@ -153,7 +153,8 @@ class Client:
         def adopt(session: SessionCredentials, named: Collection[Any]) -> None:
             nonlocal current
             kept = self.session
-            if self._signing == "session" and kept is not None and kept.session_id != session.session_id:
+            keyed = self._signing in ("toto1", "session")
+            if keyed and kept is not None and kept.session_id != session.session_id:
                 return  # frames are not signed: none replaces a session that is
             current = self._adopt(session, current, named)
 

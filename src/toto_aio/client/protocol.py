@@ -31,7 +31,15 @@ from toto_aio.exceptions import (
     TotoException,
     Unavailable,
 )
-from toto_aio.signing import SCHEMES, SignedRequest, Signer, hmac_sha1, hmac_sha256, request_message
+from toto_aio.signing import (
+    SCHEMES,
+    SignedRequest,
+    Signer,
+    hmac_sha1,
+    hmac_sha256,
+    request_message,
+    toto1_signature,
+)
 
 HMAC_HEADER = "x-toto-hmac"
 UNREAD = frozenset({400, 408, 413})
@@ -57,7 +65,7 @@ class SessionCredentials:
     user_id: str = ""
     expires: float = 0.0
     key: str = field(default="", repr=False)
-    """The signing key in base64, with ``signing=session``."""
+    """The signing key in base64, with ``signing=session`` or ``toto1``."""
 
     @property
     def signer(self) -> Signer:
@@ -166,7 +174,7 @@ def verify(
     If the request was signed with a key, the response must be signed with the same key. Without a signature,
     errors are accepted that a service cannot sign, and with ``unsigned`` bytes of a method's own. If the call
     ``logs_in``, the session before may have ended: the new one may sign instead, and no error has to be
-    signed.
+    signed. With ``toto1`` a new session always signs the response that it comes with.
 
     ``named`` are the session ids in the parameters: a response to a method that takes its session from a
     parameter is not signed with it. Raises ``InvalidResponseHMAC``, and ``UnreadableResponseError`` for what
@@ -182,7 +190,7 @@ def verify(
     if given is not None and _equal(given, expected):
         return True
     if given is not None:
-        if not logs_in:
+        if not (logs_in or request.signing == "toto1"):
             raise InvalidResponseHMAC
         _verify_shown(request, response, named)
         return True
@@ -279,8 +287,13 @@ def _sign_request(request: SignedRequest, signer: Signer) -> bytes | None:
     return hmac_sha256(signer.key, request_message(request)) if signer.key else None
 
 
+def _sign_as_toto1(request: SignedRequest, signer: Signer) -> bytes | None:
+    return toto1_signature(request, signer) if signer.key else None
+
+
 _SIGN: dict[str, Callable[[SignedRequest, Signer], bytes | None]] = {
     "user_id": _sign_body,
+    "toto1": _sign_as_toto1,
     "session": _sign_request,
     "off": lambda request, signer: None,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.request import HTTPRequest
@@ -38,6 +38,17 @@ async def read_body(request: web.Request, begun: bytes, limit: int, seconds: flo
             return await _read_within(request, begun, limit)
     except TimeoutError as exc:
         raise BrokenBodyError(f"The body must come within {seconds:g} seconds.", status=408) from exc
+
+
+def put_back(request: web.Request, body: bytes) -> None:
+    """Let the body that was read of a request be read again, in whichever way a handler reads it.
+
+    aiohttp has nothing public for this. Setting what ``read`` returns would not serve multipart forms.
+    """
+    again = StreamReader(request.protocol, len(body) + 1, loop=asyncio.get_running_loop())
+    again.feed_data(body)
+    again.feed_eof()
+    request._payload = again
 
 
 async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:

@@ -63,6 +63,10 @@ class SessionCookie:
         trusted = self._origins.trusts(request)
         return bool(trusted) or (trusted is None and FETCH_SITE in request.headers)
 
+    def is_foreign(self, request: HTTPRequest) -> bool:
+        """Whether a page of a foreign origin has sent a request."""
+        return self._origins.trusts(request) is False
+
     def write(self, request: HTTPRequest, caller: Caller, *, enveloped: bool) -> Cookie | None:
         """The cookie to set if the calls have changed the caller's session, else None.
 
@@ -76,7 +80,7 @@ class SessionCookie:
         else:
             renewed = session.renewed and session.session_id == self.read(request)
             changed = session.is_new or renewed
-        if not changed or (enveloped and not caller.hides_id) or self._origins.trusts(request) is False:
+        if not changed or (enveloped and not caller.hides_id) or self.is_foreign(request):
             return None
         if session is None:
             return self.name, "", {**self._attributes, "max_age": 0}

@@ -14,6 +14,7 @@ from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
+from toto_aio.http.parent import is_transparent
 from toto_aio.http.request import HTTPRequest
 
 LARGE = 64 * 1024
@@ -70,11 +71,14 @@ def respond(
 
 
 def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool:
-    """Whether a middleware or signal of an app, except our ``own`` signals, sees the responses.
+    """Whether a middleware or signal of an app, except our ``own`` and transparent ones, sees the responses.
 
     It is the same for all requests of a service, as aiohttp freezes apps when they start.
     """
-    return any(set(app.on_response_prepare) - own or app.middlewares for app in request.match_info.apps)
+    found: set[Any] = set()
+    for app in request.match_info.apps:
+        found.update(app.on_response_prepare, app.middlewares)
+    return not all(is_transparent(function) for function in found - own)
 
 
 class WholeResponse(web.StreamResponse):

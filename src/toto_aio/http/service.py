@@ -49,9 +49,10 @@ class Service:
             "application/msgpack": settings.msgpack_enabled,
         }
         self.context = context
+        self.authenticator = authenticator
         self.max_body_size = settings.max_body_size
+        self.body_timeout = settings.body_timeout
         self._dispatch = dispatch
-        self._authenticator = authenticator
         self._large_bodies = large_bodies
         self._batches = Batches(settings, dispatch)
         self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
@@ -65,7 +66,7 @@ class Service:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
         reply = HTTPReply(request, self.context)
         try:
-            caller = reply.caller = self._authenticator.caller(request, body)
+            caller = reply.caller = self.authenticator.caller(request, body)
             if caller.must_verify:
                 await caller.verify()
             if not body:
@@ -99,7 +100,7 @@ class Service:
         call = make_call({"parameters": parameters}, path if self._by_url else None)
         call.by_get = True
         try:
-            caller = reply.caller = self._authenticator.caller(request, b"")
+            caller = reply.caller = self.authenticator.caller(request, b"")
             if caller.must_verify:
                 await caller.verify()
         except Exception as exc:

@@ -7,7 +7,7 @@ from multidict import istr
 
 from toto_aio.auth.caller import Caller
 from toto_aio.http.request import HTTPRequest
-from toto_aio.signing import Scheme, SignedRequest
+from toto_aio.signing import Scheme, SignedRequest, Toto1Scheme
 
 # An istr is looked up without being case-folded each time.
 SESSION_HEADER = istr("x-toto-session-id")
@@ -35,8 +35,10 @@ def sign_response(scheme: Scheme, request: HTTPRequest, caller: Caller, body: by
     """The signature of the final bytes of a response; None if no session signs it.
 
     The session that has signed the request comes first: only its key can show that the response is genuine.
+    Clients of Toto 1.0 expect the session that the response shows, though it may be a new one.
     """
-    session = caller.signer or (caller.session if caller.signs else None)
+    shown = caller.session if caller.signs else None
+    session = shown or caller.signer if isinstance(scheme, Toto1Scheme) else caller.signer or shown
     if session is None or request.method == hdrs.METH_HEAD:
         return None
     return scheme.sign(caller.signed or signed_request(request, b""), session.signer, body)

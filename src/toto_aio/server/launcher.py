@@ -38,6 +38,8 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
     If the start fails, the process ends with one line, or with the traceback of the module that could not be
     imported.
     """
+    if command == "serve" and not settings.nodaemon:
+        command = settings.daemon
     try:
         if (channel := inherited_channel()) is not None:
             _serve_as_worker(settings, channel)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from toto_aio.settings import Settings, SettingsError
-from toto_aio.settings.urls import scheme_of
+from toto_aio.settings import Settings
+from toto_aio.settings.urls import require_shared, scheme_of
 
 
 def count_processes(settings: Settings) -> int:
@@ -16,10 +16,7 @@ def count_processes(settings: Settings) -> int:
 def require_shared_stores(settings: Settings) -> None:
     """Raise ``SettingsError`` for a database that the processes would not share."""
     for name in ("database", "session_store"):
-        if scheme_of(getattr(settings, name)) == "memory":
-            raise SettingsError(
-                f"{name}: each process would have a memory:// of its own: write sqlite:///toto.db"
-            )
+        require_shared(name, getattr(settings, name))
 
 
 def has_local_events(settings: Settings) -> bool:

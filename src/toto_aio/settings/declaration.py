@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from toto_aio.settings.old_options import RENAMED
+
 
 class SettingsError(ValueError):
     """An option does not exist or has a wrong value; the message says what to write instead."""
@@ -99,7 +101,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Any,
         option(
             "Database",
-            "URL of the database of accounts and sessions: sqlite, postgresql, mysql, mongodb or redis",
+            "URL of the database of accounts and sessions: sqlite, postgresql, mysql, mongodb or redis; "
+            "none: a service without accounts",
         ),
     ] = "sqlite:///toto.db"
     session_store: Annotated[
@@ -158,7 +161,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signing: Annotated[
         Any,
         option(
-            "Sessions", "signature scheme of requests and responses: user_id (as in Toto), session or off"
+            "Sessions",
+            "signature scheme of requests and responses: user_id (as in Toto), toto1 (as in Toto 1.0), "
+            "session or off",
         ),
     ] = "user_id"
 
@@ -181,6 +186,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     processes: Annotated[
         int, option("Processes", "number of processes that serve; 0: one for each CPU", ge=0, le=1024)
     ] = 1
+    daemon: Annotated[
+        Literal["serve", "start", "stop", "restart"],
+        option(
+            "Processes", "what serve and TotoServer do, as in files of Toto: start serves in the background"
+        ),
+    ] = "serve"
+    nodaemon: Annotated[bool, option("Processes", "serve in the foreground, whatever daemon says")] = False
     ports: Annotated[
         Literal["shared", "sequential"],
         option("Processes", "one port shared by all processes, or one for each, counting up from port"),
@@ -238,28 +250,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Events", "module whose invoke(event_manager) registers event handlers before the service starts"
         ),
     ] = None
-
-
-RENAMED = {
-    "hmac_enabled": "write signing=user_id or signing=off",
-    "event_mode": "write events=memory://, events=redis://host/0 or events=off",
-    "db_host": "write the host in the URL of database",
-    "db_port": "write the port in the URL of database",
-    "mongodb_host": "write the host in the URL of database",
-    "mongodb_port": "write the port in the URL of database",
-    "mongodb_database": "write database=mongodb://host/name",
-    "mysql_host": "write the host in the URL of database",
-    "mysql_database": "write database=mysql://user:password@host/name",
-    "mysql_user": "write the user in the URL of database",
-    "mysql_password": "write the password in the URL of database",
-    "postgres_database": "write database=postgresql://user:password@host/name",
-    "postgres_user": "write the user in the URL of database",
-    "postgres_password": "write the password in the URL of database",
-    "redis_database": "write database=redis://host/number",
-    "password_salt": "leave it out: every password has its own salt",
-    "client_max_size": "write max_body_size",
-}
-"""Options of Toto that have a different name now, and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from toto_aio.settings.declaration import FIELDS, OPTIONS, Settings, SettingsError, unknown_option
+from toto_aio.settings.old_options import old_value
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
 
@@ -31,16 +32,17 @@ def read_settings(
     Each source overrides the one before. Raises ``SettingsError`` with one line that says which source has
     the wrong option, and what to write instead.
     """
-    values = {name: _convert(name, name, value) for name, value in options.items()}
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        values |= _read(name, name, value)
     if file is not None:
         for name, value in read_file(file).items():
-            values[name] = _convert(f"{file}: {name}", name, value)
+            values |= _read(f"{file}: {name}", name, value)
     for variable, text in (environ or {}).items():
         if variable.startswith(ENVIRONMENT_PREFIX):
-            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-            values[name] = _convert(variable, name, text, text=True)
+            values |= _read(variable, variable.removeprefix(ENVIRONMENT_PREFIX).lower(), text, text=True)
     for name, text in (arguments or {}).items():
-        values[name] = _convert(f"--{name}", name, text, text=True)
+        values |= _read(f"--{name}", name, text, text=True)
     return Settings(**values)
 
 
@@ -85,8 +87,19 @@ def _read_literals(text: str) -> dict[str, Any]:
     return values
 
 
+def _read(place: str, name: str, value: Any, *, text: bool = False) -> dict[str, Any]:
+    """The option of a name and a value, or those that are taken for one of Toto's.
+
+    The value is converted from text if ``text`` is set; ``place`` names it in an error.
+    """
+    old = old_value(name, value, text=text)
+    if isinstance(old, str):
+        raise SettingsError(f"{place}: {old}")
+    return {name: _convert(place, name, value, text=text)} if old is None else old
+
+
 def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
-    """The value of an option, converted from text if ``text`` is set; ``place`` names it in an error."""
+    """The value of an option, converted to its type."""
     option = OPTIONS.get(name)
     if option is None:
         raise SettingsError(unknown_option(place, name))

@@ -12,6 +12,14 @@ def scheme_of(url: Any) -> str:
     return url.partition("://")[0] if isinstance(url, str) else ""
 
 
+def require_shared(option: str, url: Any) -> None:
+    """Raise ``SettingsError`` for a database that several processes would not share."""
+    if scheme_of(url) == "memory":
+        raise SettingsError(
+            f"{option}: each process would have a memory:// of its own: write sqlite:///toto.db"
+        )
+
+
 def without_password(url: str) -> str:
     """The part of a URL that can be shown without revealing a password."""
     if not set(url) & set("@?"):

@@ -8,10 +8,12 @@ rows in the tables below; ``tests/stores`` runs the contract over it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import isroutine
 from typing import Any, Protocol, cast
 
 from toto_aio.importer import Extra, load
 from toto_aio.models import Account, Session
+from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 
@@ -112,6 +114,7 @@ class Store(AccountStore, SessionStore, Protocol):
 
 STORES = {
     "memory": "toto_aio.stores.memory:from_url",
+    "none": "toto_aio.stores.none:from_url",
     "sqlite": "toto_aio.stores.sqlite:from_url",
     "postgresql": "toto_aio.stores.postgres:from_url",
     "postgres": "toto_aio.stores.postgres:from_url",
@@ -142,24 +145,61 @@ DRIVERS = {
 """For each module of a store that imports an optional driver, how to install it."""
 
 
-async def open_store(database: Any) -> Store:
+INSTEAD = {
+    **dict.fromkeys(
+        ("pymongo", "motor"),
+        "the client, a pymongo.AsyncMongoClient('mongodb://host/name'), whose URL names the database",
+    ),
+    "redis": "a redis.asyncio.Redis of one server, such as redis.asyncio.from_url('redis://host/0')",
+    **dict.fromkeys(
+        ("asyncpg", "psycopg", "psycopg_pool", "psycopg2"),
+        "an asyncpg.Pool, which asyncpg.create_pool makes, or postgresql://user:password@host/name",
+    ),
+    **dict.fromkeys(
+        ("asyncmy", "aiomysql", "pymysql", "MySQLdb", "mysql"),
+        "a pool of asyncmy or aiomysql, which create_pool makes, or mysql://user:password@host/name",
+    ),
+    **dict.fromkeys(
+        ("sqlite3", "aiosqlite", "pathlib"),
+        "the URL of the file: sqlite:///toto.db (relative) or sqlite:////var/toto.db (absolute)",
+    ),
+    "sqlalchemy": "the URL of the database, such as postgresql://user:password@host/name",
+}
+"""What to write instead of other objects of a library."""
+
+
+async def open_store(database: Any, option: str = "database") -> Store:
     """Return the store for a URL such as ``sqlite:///toto.db``, or for a bare name such as ``memory``.
 
     A ready client or pool, such as an ``asyncpg.Pool``, is used and left open; a ready store is returned as
-    it is. Raises ``SettingsError`` for anything else, and ``Unavailable`` if the database is unreachable.
+    it is. Errors name the ``option``; for ``session_store``, a ready ``SessionStore`` is enough. Raises
+    ``SettingsError`` for anything else, and ``Unavailable`` if the database is unreachable.
     """
     if not isinstance(database, str):
-        for kind in type(database).__mro__:
-            if path := READY.get(f"{kind.__module__}:{kind.__qualname__}"):
-                return await _open(path, database)
-        if hasattr(database, "get_session"):
-            return cast(Store, database)
-        raise SettingsError(f"database: expected a URL or a store, got {type(database).__name__}")
+        if path := find_ready(database, READY):
+            return await _open(path, database)
+        return _ready_store(database, option)
     scheme = database.partition("://")[0]
     if scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
-        raise SettingsError(f"database: cannot open {without_password(database)!r}; write one of {known}")
+        raise SettingsError(f"{option}: cannot open {without_password(database)!r}; write one of {known}")
     return await _open(STORES[scheme], database)
+
+
+def _ready_store(store: Any, option: str) -> Store:
+    needed = [*_methods(SessionStore), *(_methods(AccountStore) if option == "database" else ())]
+    missing = lacking(store, needed)
+    if isinstance(store, type) or "get_session" in missing:
+        raise refusal(option, store, "a URL, a client, a pool or a store", INSTEAD)
+    if option == "database" and not hasattr(store, "db"):
+        missing.append("db")
+    if missing:
+        raise SettingsError(f"{option}: {type(store).__name__} is not a store: it lacks {', '.join(missing)}")
+    return cast(Store, store)
+
+
+def _methods(protocol: type) -> list[str]:
+    return [name for name, value in vars(protocol).items() if isroutine(value) and name[0] != "_"]
 
 
 async def _open(path: str, database: Any) -> Store:

@@ -15,8 +15,6 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, UnixDomainSocketConnection
-from redis.asyncio.sentinel import SentinelManagedConnection
 from redis.exceptions import ResponseError
 
 from toto_aio import redis_connection
@@ -24,8 +22,7 @@ from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
 from toto_aio.redis_eviction import Evictions
-from toto_aio.redis_url import connection_pool, unopened_connection
-from toto_aio.settings import SettingsError
+from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
 from toto_aio.settings.urls import without_password
 from toto_aio.stores import redis_records as records
 from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
@@ -48,13 +45,8 @@ async def from_url(url: str) -> RedisStore:
 
 async def from_client(client: Redis) -> RedisStore:
     """Return the store on the server of a ready client, which stays open and becomes ``db``."""
-    template = unopened_connection(client.connection_pool)
-    is_one_server = isinstance(template, Connection | UnixDomainSocketConnection)
-    if not is_one_server or isinstance(template, SentinelManagedConnection):
-        raise SettingsError(
-            f"database: cannot use a {type(template).__name__}; give a redis.asyncio.Redis of one server"
-        )
-    store = RedisStore(RedisConnection(template), client, owns_db=False)
+    connection = RedisConnection(unopened_connection(pool_like(client, "database")))
+    store = RedisStore(connection, client, owns_db=False)
     await store.prepare("of the client")
     return store
 

@@ -15,7 +15,7 @@ from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER, SESSION_HEADER
 from toto_aio.models import ClientInfo
-from toto_aio.settings import Settings
+from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket, SocketContext
 
@@ -132,7 +132,10 @@ def add_route(app: web.Application, settings: Settings) -> None:
 
     A session id may follow, with or without a slash, as Toto's clients write it. Raises ``SettingsError``.
     """
-    path = settings.socket_path or f"{root_path(settings)}/websocket"
+    root = root_path(settings)
+    path = settings.socket_path or f"{root}/websocket"
+    if not path.startswith("/"):
+        raise SettingsError(f"socket_path: write {root}/{path} (below the root, as in Toto), or /{path}")
     path = normal_path("socket_path", path, "/service/websocket") or "/"
 
     async def serve(request: web.Request) -> Any:

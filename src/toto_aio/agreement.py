@@ -1,0 +1,37 @@
+"""Whether the settings and the methods of a service agree, which a start checks before it opens anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from toto_aio.dispatch.method import BUILT_IN_ACCOUNTS, Method
+from toto_aio.invocation import Guard
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.urls import scheme_of
+
+
+def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None:
+    """Raise ``SettingsError`` for an option that names no method, or a method that lacks what it needs."""
+    for option in ("socket_opened_method", "socket_closed_method"):
+        name = getattr(settings, option)
+        if name and name not in methods:
+            raise SettingsError(
+                f"{option}: there is no method {name!r}: write the name of one, such as socket.opened for "
+                "socket/opened.py in method_module; what was a function in Toto is its invoke"
+            )
+    if scheme_of(settings.database) == "none":
+        for method in methods.values():
+            what = _lacks(method, has_sessions=settings.session_store is not None)
+            if what is not None:
+                raise SettingsError(
+                    f"database: {method.name!r} needs {what}, which 'none' does not have: "
+                    "write database=sqlite:///toto.db"
+                )
+
+
+def _lacks(method: Method, *, has_sessions: bool) -> str | None:
+    """What a method needs, and a service without accounts does not have."""
+    guard = method.rules.guard
+    if guard >= Guard.AUTHENTICATED or getattr(method.invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS):
+        return "accounts"
+    return "sessions" if guard == Guard.ANONYMOUS and not has_sessions else None

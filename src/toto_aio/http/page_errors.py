@@ -1,0 +1,91 @@
+"""Errors of a service as aiohttp's HTTP errors, for the routes of the application around it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidHMAC,
+    InvalidParameters,
+    InvalidSessionID,
+    InvalidUserID,
+    NotAuthorized,
+    TimedOut,
+    TooManyAttempts,
+    TotoException,
+    Unavailable,
+    UserIDExists,
+    described,
+)
+from toto_aio.http.body import BrokenBodyError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def http_errors(*others: type[TotoException]) -> Iterator[None]:
+    """Turn the service's errors into aiohttp's, except ``others`` and codes of an author's own."""
+    try:
+        yield
+    except others:
+        raise
+    except TotoException as exc:
+        error = http_error(exc)
+        if error is None:
+            raise
+        if isinstance(exc, Unavailable):
+            logger.warning("a page has no session: %s", described(exc.__cause__ or exc))
+        raise error from exc
+
+
+def http_error(exc: TotoException) -> web.HTTPException | None:
+    """The HTTP error that says the same; None for a code that isn't the service's."""
+    status = STATUSES.get(exc.code)
+    if status is None:
+        return None
+    if status == 400 and exc.status in ERRORS:
+        status = exc.status
+    error: web.HTTPException = ERRORS[status](text=str(exc.value))
+    if isinstance(exc, TooManyAttempts):
+        error.headers[hdrs.RETRY_AFTER] = str(exc.retry_after)
+    if isinstance(exc, BrokenBodyError):
+        error.force_close()  # the next request can't be found
+    return error
+
+
+STATUSES = {
+    InvalidParameters.CODE: 400,
+    NotAuthorized.CODE: 401,
+    InvalidCredentials.CODE: 401,
+    UserIDExists.CODE: 409,
+    InvalidSessionID.CODE: 401,
+    InvalidHMAC.CODE: 401,
+    InvalidUserID.CODE: 400,
+    Unavailable.CODE: 503,
+    TooManyAttempts.CODE: 429,
+    TimedOut.CODE: 504,
+}
+"""The statuses of errors on a page, where a client reads the status and not the code."""
+
+
+def _too_large(*, text: str) -> web.HTTPException:
+    return web.HTTPRequestEntityTooLarge(0, text=text)
+
+
+ERRORS: dict[int, Callable[..., Any]] = {
+    400: web.HTTPBadRequest,
+    401: web.HTTPUnauthorized,
+    408: web.HTTPRequestTimeout,
+    409: web.HTTPConflict,
+    413: _too_large,
+    415: web.HTTPUnsupportedMediaType,
+    429: web.HTTPTooManyRequests,
+    503: web.HTTPServiceUnavailable,
+    504: web.HTTPGatewayTimeout,
+}

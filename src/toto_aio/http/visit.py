@@ -1,0 +1,146 @@
+"""The session of a request to the application around a service, by the rules of the service."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from yarl import URL
+
+from toto_aio.auth.accounts import UserAccount, require_text
+from toto_aio.auth.caller import Caller
+from toto_aio.auth.sessions import UserSession
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, TooManyAttempts
+from toto_aio.http.body import body_at_hand, put_back, read_body
+from toto_aio.http.page_errors import http_errors
+from toto_aio.http.reply import VARY, HTTPReply
+from toto_aio.http.response import EMPTY
+from toto_aio.http.service import Service
+from toto_aio.http.signatures import HMAC_HEADER, sign_response
+from toto_aio.models import ClientInfo
+
+FORM_ERRORS = InvalidCredentials, InvalidParameters, TooManyAttempts
+"""What a login form may have to show. Other errors are HTTP errors."""
+
+
+class Visit:
+    """One request to a page: what it shows is read, and its session loaded, when a handler asks.
+
+    It doesn't hold the request, which holds it. Except those of ``log_in``, errors are aiohttp's.
+    """
+
+    _caller: Caller | None = None
+    _account: tuple[UserSession, UserAccount | None] | None = None
+
+    def __init__(self, service: Service, login_url: str | None) -> None:
+        self._service = service
+        self._login_url = login_url
+
+    async def verify(self, request: web.Request) -> None:
+        """Read the body of a signed request, and verify what is signed with a session's key."""
+        service = self._service
+        if service.context.scheme is None:
+            return
+        body = body_at_hand(request)
+        if not body or len(body) > service.max_body_size:
+            body = await read_body(request, body, service.max_body_size, service.body_timeout)
+        put_back(request, body)
+        self._caller = caller = service.authenticator.caller(request, body)
+        if caller.must_verify:
+            await caller.verify()
+
+    async def session(self, request: web.Request) -> UserSession | None:
+        """The session that the request shows, or that a login has brought; None if there is none."""
+        with http_errors():
+            caller = self._shown(request)
+            if self._cannot_sign(request, caller):
+                caller.consulted = True
+                return caller.session  # that of a login
+            return await caller.retrieve()
+
+    async def account(self, request: web.Request) -> UserAccount | None:
+        """The account of the session's user, loaded once."""
+        session = await self.session(request)
+        if session is None:
+            return None
+        if self._account is None or self._account[0] is not session:
+            with http_errors():
+                self._account = session, await session.get_account()
+        return self._account[1]
+
+    async def log_in(
+        self, request: web.Request, user_id: str, password: str | None, *, verify_password: bool
+    ) -> UserSession:
+        """A new session in place of the one that the request shows. Raises ``FORM_ERRORS``."""
+        self._refuse_foreign(request)
+        with http_errors(*FORM_ERRORS):
+            user_id = require_text("user_id", user_id)  # None would ask for an anonymous session
+            caller = self._shown(request)
+            log_in = caller.create if self._cannot_sign(request, caller) else caller.replace
+            reply = HTTPReply(request, self._service.context)
+            client = ClientInfo(reply.address, reply.agent)
+            return await log_in(user_id, password, client, verify_password=verify_password)
+
+    async def log_out(self, request: web.Request) -> None:
+        """End the session, if there is one."""
+        with http_errors():
+            caller = self._shown(request)
+            if self._cannot_sign(request, caller):
+                caller.ignore_cookie()
+            await caller.log_out()
+
+    async def require(self, request: web.Request) -> UserSession:
+        """The session of a user. Raises the HTTP error, or redirection, of a request without one."""
+        session = await self.session(request)
+        if session is not None and session.user_id:
+            return session
+        self._refuse_foreign(request)
+        if self._login_url is None or "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
+            raise web.HTTPUnauthorized(text="Log in first.")
+        url = URL(self._login_url)
+        if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
+            url = url.update_query(next=request.path_qs)
+        raise web.HTTPSeeOther(url)
+
+    def finish(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Give a response that depends on the session its signature, its cookie, and what caches need."""
+        caller, context = self._caller, self._service.context
+        if caller is None:
+            return
+        if context.scheme is not None and (body := _signed_bytes(response)) is not None:
+            signature = sign_response(context.scheme, request, caller, body)
+            if signature is not None:
+                response.headers[HMAC_HEADER] = signature
+        if context.cookie is not None:
+            written = context.cookie.write(request, caller, enveloped=False)
+            if written is not None:
+                response.set_cookie(written[0], written[1], **written[2])
+                # aiohttp has made headers of the cookies already, when it sends ``on_response_prepare``.
+                response.headers.add(hdrs.SET_COOKIE, response.cookies[written[0]].OutputString())
+        if caller.consulted:
+            response.headers.add(hdrs.VARY, VARY)
+            if caller.session or caller.signer or caller.logged_out:
+                response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+
+    def _shown(self, request: web.Request) -> Caller:
+        if self._caller is None:
+            self._caller = self._service.authenticator.caller(request, b"")
+        return self._caller
+
+    def _cannot_sign(self, request: web.Request, caller: Caller) -> bool:
+        """Whether a browser has sent a cookie where only signed requests may load a session."""
+        return self._service.authenticator.keyed and caller.by_cookie and HMAC_HEADER not in request.headers
+
+    def _refuse_foreign(self, request: web.Request) -> None:
+        """Refuse a request of a foreign page, where a browser keeps the session in a cookie."""
+        cookie = self._service.context.cookie
+        if cookie is not None and cookie.is_foreign(request):
+            raise web.HTTPForbidden(text="Pages of this origin may not make this request.")
+
+
+def _signed_bytes(response: web.StreamResponse) -> bytes | None:
+    """The body of a response, if it is known before the headers go out; None for what goes unsigned."""
+    if not isinstance(response, web.Response) or response.status in EMPTY or 300 <= response.status < 400:
+        return None
+    body = response.body
+    if body is None:
+        return b""
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None

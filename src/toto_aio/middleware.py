@@ -1,0 +1,203 @@
+"""The logins of a service in the aiohttp application around it: its pages, forms and middlewares.
+
+    service = create_app(use_cookies=True, ...)
+    toto_aio.middleware.setup(application, service, login_url="/login")
+    application.add_subapp("/api", service)
+
+A handler of the application then asks for the session that the service has of a request:
+
+    async def page(request):
+        session = await require(request)
+        return web.Response(text=f"Hello {session.user_id}")
+
+One login holds for pages, methods and sockets. The rules of the service hold for pages too: the session is
+in the header or in the cookie, which counts only for its own pages and those of an allowed origin, and a
+signature must be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from toto_aio.auth.accounts import UserAccount
+from toto_aio.auth.sessions import UserSession
+from toto_aio.http.page_errors import http_errors
+from toto_aio.http.parent import CONNECTION, EVENTS, PARENT, transparent
+from toto_aio.http.routes import ROUTES
+from toto_aio.http.service import SERVICE
+from toto_aio.http.signatures import HMAC_HEADER
+from toto_aio.http.visit import Visit
+from toto_aio.settings import SettingsError
+
+__all__ = [
+    "CONNECTION",
+    "EVENTS",
+    "get_account",
+    "get_session",
+    "is_page",
+    "log_in",
+    "log_in_with_password",
+    "log_out",
+    "next_page",
+    "require",
+    "setup",
+]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def setup(application: web.Application, service: web.Application, *, login_url: str | None = None) -> None:
+    """Let the handlers of an application use the logins of a service that is, or will be, added to it.
+
+    Its middleware comes before all others, so that they may use the session too. ``login_url`` is the page
+    to which ``require`` sends browsers without a login. Responses whose handler has asked for the session
+    get its signature, its cookie, and ``Vary`` and ``Cache-Control`` as the service's own. Requests to the
+    service pass untouched. Raises ``SettingsError`` if it is called twice, or with something else.
+    """
+    _refuse_wrong_use(application, service)
+    service[PARENT] = application
+
+    @transparent
+    async def give_session(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if service in request.match_info.apps:
+            return await handler(request)
+        request[VISIT] = visit = Visit(service[SERVICE], login_url)
+        with http_errors():
+            if HMAC_HEADER in request.headers:
+                await visit.verify(request)
+            return await handler(request)
+
+    @transparent
+    async def finish(request: web.Request, response: web.StreamResponse) -> None:
+        # Streams and sockets are prepared by their handlers, so this can't wait until one has returned.
+        if VISIT in request and service not in request.match_info.apps:
+            request[VISIT].finish(request, response)
+
+    async def require_service(application: web.Application) -> None:
+        if not _contains(application, service):
+            raise SettingsError(
+                "toto_aio.middleware: the service is not part of the application; write "
+                'application.add_subapp("/api", service)'
+            )
+
+    application[_IS_SET_UP] = True
+    application.middlewares.insert(0, web.middleware(give_session))
+    application.on_response_prepare.append(finish)
+    application.on_startup.append(require_service)
+
+
+async def get_session(request: web.Request) -> UserSession | None:
+    """The session of a request: anonymous, or a user's; None if there is none. It is loaded once.
+
+    Raises aiohttp's errors: ``HTTPUnauthorized`` for a wrong signature, ``HTTPServiceUnavailable`` if the
+    database is out of reach, ``HTTPBadRequest`` for a repeated header.
+    """
+    return await _visit(request).session(request)
+
+
+async def get_account(request: web.Request) -> UserAccount | None:
+    """The account of the user who is logged in, or None. It is loaded once. Raises as ``get_session``."""
+    return await _visit(request).account(request)
+
+
+async def require(request: web.Request) -> UserSession:
+    """The session of the user who is logged in.
+
+    Without one it redirects browsers to ``login_url``, with the page to come back to as ``next``, and
+    otherwise raises ``HTTPUnauthorized``; a page of a foreign origin gets ``HTTPForbidden``. Raises as
+    ``get_session``.
+    """
+    return await _visit(request).require(request)
+
+
+async def log_in(request: web.Request, user_id: str) -> UserSession:
+    """Log a user in whom the application itself has checked; the session that the request showed ends.
+
+    The response sets the cookie, if the service has ``use_cookies``; otherwise give the client what
+    ``session.describe()`` returns. Raises ``InvalidCredentials`` if the service has no such account, and
+    ``HTTPForbidden`` for a page of a foreign origin, which could log a user in as somebody else.
+    """
+    return await _visit(request).log_in(request, user_id, None, verify_password=False)
+
+
+async def log_in_with_password(request: web.Request, user_id: Any, password: Any) -> UserSession:
+    """Log a user in by the account's password: ``log_in`` for a form, whose fields may be missing or files.
+
+    Attempts count together with those of ``account.login``. Raises ``InvalidCredentials``,
+    ``TooManyAttempts``, and ``InvalidParameters`` for what is not text.
+    """
+    return await _visit(request).log_in(request, user_id, password, verify_password=True)
+
+
+def is_page(request: web.Request) -> bool:
+    """Whether a request is for the application itself; one for the service has its session in the methods.
+
+    A middleware of the application sees both, and asks for the session of its own only.
+    """
+    return VISIT in request
+
+
+async def log_out(request: web.Request) -> None:
+    """End the session of a request, if it has one, close its sockets, and remove its cookie."""
+    await _visit(request).log_out(request)
+
+
+def next_page(request: web.Request, default: str = "/") -> str:
+    """The page of this application that ``require`` wants to come back to after the login.
+
+    It is ``default`` for anything else: a link to the login must not lead to a page of a stranger.
+    """
+    page = request.query.get("next", "")
+    is_own = page[:1] == "/" and page[1:2] not in ("/", "\\") and page.isprintable() and " " not in page
+    return page if is_own else default
+
+
+VISIT = web.RequestKey("toto_aio_visit", Visit)
+"""The key of a request for what it shows of its session."""
+
+_IS_SET_UP = web.AppKey("toto_aio_is_set_up", bool)
+
+
+def _visit(request: web.Request) -> Visit:
+    if VISIT in request:
+        return request[VISIT]
+    if any(ROUTES in app for app in request.match_info.apps):
+        raise RuntimeError(
+            "This request is the service's: write handler.session in a method, and let a middleware pass it "
+            "on unless toto_aio.middleware.is_page(request)"
+        )
+    raise RuntimeError(
+        "The application does not know the service's sessions: write toto_aio.middleware.setup(application, "
+        "service) where the application is made"
+    )
+
+
+def _refuse_wrong_use(application: web.Application, service: web.Application) -> None:
+    """Raise ``SettingsError`` for what ``setup`` cannot use."""
+    if not isinstance(service, web.Application) or ROUTES not in service:
+        raise SettingsError(
+            "toto_aio.middleware: write setup(application, service) with service = create_app(...)"
+        )
+    if not isinstance(application, web.Application) or ROUTES in application:
+        raise SettingsError(
+            "toto_aio.middleware: write setup(application, service), application is the one around"
+        )
+    if PARENT in service or _IS_SET_UP in application:
+        raise SettingsError(
+            "toto_aio.middleware: write setup once for an application and its service; put the pages of "
+            "another service into a sub-application of their own, and set that up"
+        )
+    if application.pre_frozen:
+        raise SettingsError(
+            "toto_aio.middleware: write setup before the application is started or added to another one"
+        )
+
+
+def _contains(application: web.Application, service: web.Application) -> bool:
+    """Whether a service is a sub-application of an application, or of one of its own."""
+    infos = (resource.get_info() for resource in application.router.resources())
+    parts = [info["app"] for info in infos if "app" in info]
+    return any(part is service or _contains(part, service) for part in parts)

@@ -1,0 +1,168 @@
+"""Setting up the middleware, and what goes wrong when it is not, or twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpClient
+
+from tests.support.service import Client, PlainServer
+from tests.support.site import OpenSite, Site, make_site, who
+from toto_aio import create_app
+from toto_aio.events import EventManager
+from toto_aio.http.response import is_observed
+from toto_aio.middleware import CONNECTION, EVENTS, get_session, is_page, setup
+from toto_aio.settings import SettingsError
+
+
+async def nothing(handler: Any, parameters: Any) -> None:
+    """Do nothing."""
+
+
+def service() -> web.Application:
+    """A new service."""
+    return create_app(method_module={"nothing": nothing}, database="memory://")
+
+
+async def test_before_or_after_it_is_added(aiohttp_client: AiohttpClient) -> None:
+    """The order of the two lines does not matter."""
+    for first in (True, False):
+        application, part = web.Application(), service()
+        application.router.add_get("/who", who)
+        if first:
+            setup(application, part)
+        application.add_subapp("/api", part)
+        if not first:
+            setup(application, part)
+        assert await Site(await aiohttp_client(PlainServer(application))).user() == "nobody"
+
+
+async def test_what_is_refused() -> None:
+    """Arguments in the wrong order, other applications, and a second call; the error says what to write."""
+    application, part = web.Application(), service()
+    for arguments in ((part, application), (application, web.Application()), (part, service())):
+        with pytest.raises(SettingsError, match=r"write setup\(application, service\)"):
+            setup(*arguments)
+    setup(application, part)
+    for again in ((application, part), (application, service()), (web.Application(), part)):
+        with pytest.raises(SettingsError, match="write setup once"):
+            setup(*again)
+    late = web.Application()
+    web.Application().add_subapp("/late", late)
+    with pytest.raises(SettingsError, match="before the application is started or added"):
+        setup(late, service())
+
+
+async def test_a_service_that_was_not_added() -> None:
+    """The start says which line is missing, also if it was added to another application."""
+    for other in (None, web.Application()):
+        application, part = web.Application(), service()
+        setup(application, part)
+        if other is not None:
+            other.add_subapp("/api", part)
+        with pytest.raises(SettingsError, match=r'application\.add_subapp\("/api", service\)'):
+            await web.AppRunner(application).setup()
+
+
+async def test_setup_was_forgotten(aiohttp_client: AiohttpClient, errors: Any) -> None:
+    """A page that asks for the session says what to write, and in a method it is another name."""
+
+    async def method(handler: Any, parameters: Any) -> str:
+        with pytest.raises(RuntimeError, match=r"write handler\.session in a method"):
+            await get_session(handler.request)
+        return "right"
+
+    application = web.Application()
+    application.router.add_get("/who", who)
+    application.add_subapp("/api", create_app(method_module={"method": method}, database="memory://"))
+    site = Site(await aiohttp_client(PlainServer(application)))
+    assert (await site.get("/who")).status == 500
+    assert "Error handling request" in errors()[0]
+    assert await site.service.result("method") == "right"
+
+
+async def test_what_the_application_may_use(site: OpenSite) -> None:
+    """Accounts, sessions, database and events of the service are in the application, under its keys."""
+    found: list[Any] = []
+
+    async def page(request: web.Request) -> web.Response:
+        account = await request.app[CONNECTION].accounts.get("ada")
+        found.append(account)
+        assert isinstance(request.app[EVENTS], EventManager)
+        return web.Response()
+
+    assert (await (await site({"/page": page})).get("/page")).status == 200
+    assert found[0]["user_id"] == "ada"
+
+
+async def test_without_events(aiohttp_client: AiohttpClient) -> None:
+    """The key of events is missing if they are off."""
+    application, _ = make_site(events="off")
+    await aiohttp_client(PlainServer(application))
+    assert EVENTS not in application
+    assert CONNECTION in application
+
+
+async def test_pages_of_another_sub_application(aiohttp_client: AiohttpClient) -> None:
+    """They have the session too, and a service may be deeper within the application."""
+    application, inner, part = web.Application(), web.Application(), service()
+    setup(application, part)
+    inner.router.add_get("/who", who)
+    inner.add_subapp("/api", part)
+    application.add_subapp("/inner", inner)
+    client: Client = await aiohttp_client(PlainServer(application))
+    assert await (await client.get("/inner/who")).text() == "nobody"
+
+
+async def test_two_services(aiohttp_client: AiohttpClient) -> None:
+    """Each has the pages of its own sub-application."""
+    first, one = make_site()
+    second, two = make_site()
+    del one, two
+    application = web.Application()
+    application.add_subapp("/first", first)
+    application.add_subapp("/second", second)
+    client: Client = await aiohttp_client(PlainServer(application))
+    sites = Site(client), Site(client)
+    sites[0].service.root, sites[1].service.root = "/first/api/service", "/second/api/service"
+    session = await sites[0].service.create()
+    for path, user in (("/first/who", "ada"), ("/second/who", "nobody")):
+        assert await (await client.get(path, headers={"x-toto-session-id": session})).text() == user
+
+
+async def test_calls_stay_unobserved(site: OpenSite) -> None:
+    """The service knows that nothing sees its responses, so it writes them in one piece, unlike pages."""
+    seen = []
+
+    async def method(handler: Any, parameters: Any) -> None:
+        seen.append(is_observed(handler.request, handler.reply._context.signals))
+
+    service = (await site(methods={"method": method})).service
+    await service.result("method")
+    assert seen == [False]
+
+
+async def test_the_other_middlewares(aiohttp_client: AiohttpClient) -> None:
+    """They have the session, whether they were added before or after, and may replace the request."""
+    application, _ = make_site()
+    users = []
+
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> Any:
+        if not is_page(request):
+            with pytest.raises(RuntimeError, match=r"unless toto_aio\.middleware\.is_page"):
+                await get_session(request)
+            return await handler(request)
+        session = await get_session(request)
+        users.append(None if session is None else session.user_id)
+        return await handler(request.clone(remote="192.0.2.1"))
+
+    application.middlewares.append(note)
+    site = Site(await aiohttp_client(PlainServer(application)))
+    await site.service.create()
+    session = (await (await site.log_in()).json())["user_id"]
+    assert session == "ada"
+    assert await site.user() == "ada"
+    assert users == [None, "ada"]
