@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, eventually
-from toto_aio import Handler, TotoException, create_app
+from toto_aio import Handler
 from toto_aio.auth.sessions import UserSession
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import InvalidCredentials, InvalidSessionID, Unavailable, UserIDExists
-from toto_aio.invocation import anonymous_session, asynchronous, authenticated, cancellable, safe, timeout
-from toto_aio.methods.account import create, login
+from toto_aio.invocation import anonymous_session, asynchronous, authenticated, cancellable, timeout
+from toto_aio.methods import account
 from toto_aio.threads import Threads, waits_in_threads
 
 Parameters = dict[str, Any]
@@ -116,8 +114,9 @@ async def test_built_in_methods_are_called_in_threads(serve: Serve) -> None:
 
     def sign_up(handler: Any, parameters: Any) -> Any:
         result = {"greeting": "hello"}
-        create.invoke(handler, {"user_id": "ada", "password": "correct horse"})
-        result.update(login.invoke(handler, {"user_id": "ada", "password": "correct horse"}))
+        methods: Any = account
+        methods.create.invoke(handler, {"user_id": "ada", "password": "correct horse"})
+        result.update(methods.login.invoke(handler, {"user_id": "ada", "password": "correct horse"}))
         return result
 
     service = await serve({"sign_up": sign_up})
@@ -268,7 +267,7 @@ async def test_a_foreign_thread_among_several_services() -> None:
 
     try:
         with pytest.raises(RuntimeError, match=r"handler\.wait"):
-            await asyncio.to_thread(save)
+            await asyncio.to_thread(save)  # type: ignore[unused-coroutine]
     finally:
         await first.close()
         await second.close()

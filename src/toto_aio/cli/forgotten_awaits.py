@@ -64,7 +64,9 @@ def forgotten_awaits(settings: Settings) -> str:
     found = [f"{path}:{line}" for path in _method_files(settings.method_module) for line in _lines(path)]
     for option in HOOKS:
         module, _, function = _named(getattr(settings, option)).rpartition(".")
-        found += [f"{path}:{line}" for path in _files_of(module) for line in _lines(path, frozenset({function}))]
+        found += [
+            f"{path}:{line}" for path in _files_of(module) for line in _lines(path, frozenset({function}))
+        ]
     more = ", ..." if len(found) > MAX_LINES else ""
     return ", ".join(dict.fromkeys(found[:MAX_LINES])) + more
 
@@ -151,7 +153,9 @@ def _method_files(methods: Any) -> Iterator[Path]:
     """The files of a package of methods, and of what a mapping names."""
     if isinstance(methods, Mapping):
         for method in methods.values():
-            yield from _files_of(method if isinstance(method, ModuleType) else getattr(method, "__module__", ""))
+            yield from _files_of(
+                method if isinstance(method, ModuleType) else getattr(method, "__module__", "")
+            )
         return
     for path in _files_of(methods):
         yield from sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
