@@ -37,6 +37,7 @@ from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
 from toto_aio.websocket.connection import SocketContext
@@ -64,6 +65,8 @@ class Lifespan:
 
     runtime: Runtime
     """What the calls share, while the app runs."""
+    dispatch: Dispatch
+    """What every transport calls, while the app runs."""
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Lifespan:
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
-            dispatch = self._measured(dispatcher)
+            self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
             app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
@@ -220,7 +223,7 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=None if ends is None else ends.announce,
         )
-        return Connection(database.db, accounts, sessions)
+        return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from toto_aio.auth.caller import Caller
@@ -14,6 +14,7 @@ from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
+from toto_aio.dispatch.transaction import CallTransaction
 from toto_aio.events.manager import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.models import ClientInfo
@@ -38,6 +39,7 @@ class Handler:
     finished = False
     responded = False
     """Whether the method has responded already."""
+    open_transaction = False
     client_left = False
     """Whether the client disconnected before the response, in methods that watch for it."""
 
@@ -58,11 +60,14 @@ class Handler:
         return self._runtime.connection
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The author's own settings: ``[app]`` of the file, or ``app={...}``. They cannot be changed."""
+        return self._runtime.connection.settings
+
+    @property
     def events(self) -> EventManager:
         """The events of the service. Raises ``RuntimeError`` if they are off."""
-        if self._runtime.events is None:
-            raise RuntimeError("Events are off: start the service with events=memory://")
-        return self._runtime.events
+        return self._runtime.needed_events()
 
     @property
     def request(self) -> web.Request:
@@ -112,6 +117,16 @@ class Handler:
         Raises ``InvalidHMAC`` for a wrong signature.
         """
         return await self.caller.retrieve(session_id)
+
+    def transaction(self) -> CallTransaction:
+        """``async with handler.transaction() as connection:`` a connection of this call's own.
+
+        The transaction is committed at the end of the block. An exception in the block, the time limit and a
+        cancelled call roll it back. On MongoDB the connection is the driver's session, for ``session=``. In a
+        plain ``def invoke`` write ``with``. Raises ``Unavailable``, also after a conflict with another
+        transaction, and ``RuntimeError`` if the database has no transactions, or if this call has one open.
+        """
+        return CallTransaction(self)
 
     def respond(self, result: Any = None, error: BaseException | dict[str, Any] | None = None) -> None:
         """Respond with a result or an error (or a dict of its ``code`` and ``value``), from any thread."""
@@ -205,10 +220,14 @@ class Handler:
         """
         if not inspect.isawaitable(awaitable):
             return awaitable
-        if self._runtime.threads.on_loop:
+        if self.is_on_loop():
             discard(awaitable)
             raise RuntimeError("handler.wait is for plain 'def invoke'; write await here")
         return self._runtime.threads.wait(awaitable)
+
+    def is_on_loop(self) -> bool:
+        """Whether this thread is the event loop's, which must not block."""
+        return threading.get_ident() == self._runtime.loop_thread
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the response, on the event loop; the first counts."""
@@ -251,7 +270,7 @@ class Handler:
             raise InvalidParameters(f"'{self.call.name}' answers with bytes of its own: call it alone.")
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
-        if threading.get_ident() == self._runtime.loop_thread:
+        if self.is_on_loop():
             function(*args)
         else:
             self._runtime.loop.call_soon_threadsafe(function, *args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,16 +12,27 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
+from toto_aio.stores.transactions import Transaction, Transactions
 from toto_aio.threads import Threads
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``handler.connection``: the database driver's own client or pool, the accounts and the sessions."""
+    """``handler.connection``: the database driver's own client or pool, the accounts and the sessions.
+
+    ``settings`` are the author's own, of ``app``: ``handler.settings`` in a method, and for
+    ``startup_function`` here.
+    """
 
     db: Any
     accounts: Accounts
     sessions: Sessions
+    settings: Mapping[str, Any]
+    transactions: Transactions
+
+    def transaction(self) -> Transaction:
+        """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""
+        return Transaction(self.transactions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +45,9 @@ class Runtime:
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
+
+    def needed_events(self) -> EventManager:
+        """The events. Raises ``RuntimeError`` if they are off."""
+        if self.events is None:
+            raise RuntimeError("Events are off: start the service with events=memory://")
+        return self.events
