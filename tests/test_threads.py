@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sqlite3
 import threading
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from aiohttp import web
 
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, eventually
-from toto_aio import Handler
+from toto_aio import Handler, create_app
+from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
+from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.method import compile_method
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import InvalidCredentials, InvalidSessionID, Unavailable, UserIDExists
 from toto_aio.invocation import anonymous_session, asynchronous, authenticated, cancellable, timeout
+from toto_aio.lifespan import LIFESPAN
 from toto_aio.methods import account
 from toto_aio.threads import Threads, waits_in_threads
 
@@ -235,6 +242,37 @@ async def test_no_thread_waits_longer_than_the_service_runs() -> None:
     await asyncio.to_thread(threads[0].join, WATCHDOG)
     assert not threads[0].is_alive()
     assert outcomes in (["CancelledError", "Unavailable"], ["Unavailable", "Unavailable"])
+
+
+async def test_a_service_that_ends_while_a_thread_has_a_transaction(tmp_path: Path) -> None:
+    """The service ends, and what the thread wrote is rolled back."""
+    begun, go_on, ended = (threading.Event() for _ in range(3))
+
+    def write(handler: Any, parameters: Any) -> None:
+        try:
+            with handler.transaction() as connection:
+                handler.wait(connection.execute("create table t (x)"))
+                begun.set()
+                go_on.wait(WATCHDOG)
+                handler.wait(connection.execute("insert into t values (1)"))
+        finally:
+            ended.set()
+
+    url = f"sqlite:///{tmp_path}/toto.db"
+    runner = web.AppRunner(create_app(method_module={"write": write}, database=url), shutdown_timeout=0.1)
+    await runner.setup()
+    dispatcher = runner.app[LIFESPAN].dispatcher({"write": compile_method("write", write, 60)})
+    caller: Any = Caller(runner.app[LIFESPAN].runtime.connection.sessions, None, None)
+    call = asyncio.create_task(dispatcher(Call("write", {}), caller, cast(Any, SimpleNamespace())))
+    await eventually(begun.is_set)
+    async with asyncio.timeout(WATCHDOG):
+        await runner.cleanup()
+    go_on.set()
+    await eventually(ended.is_set)
+    with pytest.raises((asyncio.CancelledError, Unavailable)):
+        await call
+    with sqlite3.connect(tmp_path / "toto.db") as database:
+        assert database.execute("select name from sqlite_master where name = 't'").fetchall() == []
 
 
 async def test_a_thread_of_the_authors_own(serve: Serve) -> None:

@@ -90,14 +90,15 @@ class Threads:
 
         return call
 
-    def wait(self, awaitable: Awaitable[T]) -> T:
+    def wait(self, awaitable: Awaitable[T], *, cleans_up: bool = False) -> T:
         """The result of an awaitable, for any thread but the loop's.
 
         Raises what it raises; ``CancelledError`` if the call that the thread works for ends meanwhile, or the
-        service stops, as a coroutine would get it; ``Unavailable`` if the service has stopped.
+        service stops, as a coroutine would get it; ``Unavailable`` if the service has stopped. What
+        ``cleans_up`` is not cancelled by the end of the call.
         """
         done: Future[T] = Future()
-        job = _here.job if self.has_this else None
+        job = _here.job if self.has_this and not cleans_up else None
         with self._lock:
             if self._closed:
                 discard(awaitable)

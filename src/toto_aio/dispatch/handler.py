@@ -225,6 +225,10 @@ class Handler:
             raise RuntimeError("handler.wait is for plain 'def invoke'; write await here")
         return self._runtime.threads.wait(awaitable)
 
+    def clean_up(self, awaitable: Awaitable[T]) -> T:
+        """``wait`` for what has to be done even if the call has ended, such as a rollback."""
+        return self._runtime.threads.wait(awaitable, cleans_up=True)
+
     def is_on_loop(self) -> bool:
         """Whether this thread is the event loop's, which must not block."""
         return threading.get_ident() == self._runtime.loop_thread
