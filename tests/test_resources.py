@@ -118,7 +118,8 @@ async def test_handlers_of_events_still_have_the_pool(servers: Servers) -> None:
     aiohttp cleans up an application before those in it. A start that fails ends in this order too.
     """
     url = fresh(servers, "postgresql")
-    begun, written = asyncio.Event(), []
+    begun = asyncio.Event()
+    written: list[str] = []
 
     async def work(args: Any) -> None:
         begun.set()
