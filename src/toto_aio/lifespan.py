@@ -37,6 +37,7 @@ from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
@@ -215,7 +216,7 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=None if ends is None else ends.announce,
         )
-        return Connection(database.db, accounts, sessions, settings.app)
+        return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)
