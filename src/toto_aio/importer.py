@@ -68,6 +68,17 @@ def load_encoders(value: Any) -> Mapping[type, Callable[[Any], Any]]:
     return value
 
 
+def accepted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a function has parameters for, by their names."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a function of C
+        return dict(arguments)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(arguments)
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
 def import_named(option: str, name: str, expected: str) -> Any:
     """The module that an option names.
 
