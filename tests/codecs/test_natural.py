@@ -42,7 +42,7 @@ class Owner:
 class Attributes:
     """An attrs class."""
 
-    x: int
+    x: Any
     y: Any = None
 
 
