@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -103,6 +104,25 @@ async def test_without_events(aiohttp_client: AiohttpClient) -> None:
     await aiohttp_client(PlainServer(application))
     assert EVENTS not in application
     assert CONNECTION in application
+
+
+async def test_the_end(aiohttp_client: AiohttpClient) -> None:
+    """The service ends before the application closes what the service may use."""
+    order = []
+
+    async def open_database(application: web.Application) -> AsyncIterator[str]:
+        yield "memory://"
+        order.append("service")
+
+    async def own(application: web.Application) -> AsyncIterator[None]:
+        yield
+        order.append("application")
+
+    application, _ = make_site(database=open_database)
+    application.cleanup_ctx.append(own)
+    client: Client = await aiohttp_client(PlainServer(application))
+    await client.close()
+    assert order == ["service", "application"]
 
 
 async def test_pages_of_another_sub_application(aiohttp_client: AiohttpClient) -> None:
