@@ -15,7 +15,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.support.service import Serve, eventually
-from toto_aio import Handler, Settings, create_app, lifespan
+from toto_aio import Connection, Handler, Settings, create_app, lifespan
 from toto_aio.clock import Clock
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
@@ -239,6 +239,19 @@ async def test_startup_function(serve: Serve, tmp_path: Path, monkeypatch: pytes
     sys.modules.pop("start_up_here")
     service = await serve({"echo": echo}, startup_function="start_up_here.begin")
     await service.result("account.login", {"user_id": "ada", "password": "correct horse"})
+
+
+async def test_own_settings_at_the_start(serve: Serve) -> None:
+    """``startup_function`` reads them from the connection, where no one can change them."""
+    seen: list[Any] = []
+
+    def begin(connection: Connection, application: web.Application) -> None:
+        seen.append(connection.settings["mail"]["host"])
+        with pytest.raises(TypeError):
+            connection.settings["mail"] = {}  # type: ignore[index]
+
+    await serve({"echo": echo}, startup_function=begin, app={"mail": {"host": "mx"}})
+    assert seen == ["mx"]
 
 
 async def test_event_init_module(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,12 +72,14 @@ def test_the_root() -> None:
     assert toto_aio.__all__ == [
         "Connection",
         "Handler",
+        "OpenService",
         "Settings",
         "TotoException",
         "TotoServer",
         "UserAccount",
         "UserSession",
         "create_app",
+        "open_service",
     ]
 
 

@@ -60,7 +60,7 @@ def options() -> Iterator[str]:
 
 def row(option: Option) -> str:
     """The row of an option in its table."""
-    shown = "" if option.default in (None, "", []) else f"`{as_text(option.default)}`"
+    shown = "" if option.default in (None, "", [], {}) else f"`{as_text(option.default)}`"
     cells = (f"`{option.name}`", f"`{option.metavar}`", shown, option.description)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

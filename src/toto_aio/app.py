@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiohttp import web
 
 from toto_aio.agreement import require_agreement
@@ -21,7 +20,8 @@ from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
 from toto_aio.registry import find_methods
-from toto_aio.settings import Settings, SettingsError, read_settings
+from toto_aio.settings import Settings, SettingsError
+from toto_aio.settings.sources import override
 from toto_aio.signing import SCHEMES, Scheme
 from toto_aio.websocket import endpoint
 
@@ -36,8 +36,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     the command line. The methods are imported here: a module that can't be imported raises what its import
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
-    given = {} if settings is None else msgspec.structs.asdict(settings)
-    settings = read_settings({**given, **options})
+    settings = override(settings, options)
     methods = find_methods(settings.method_module, settings.method_timeout)
     require_agreement(settings, methods)
     app = web.Application()

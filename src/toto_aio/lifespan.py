@@ -63,6 +63,8 @@ class Lifespan:
 
     runtime: Runtime
     """What the calls share, while the app runs."""
+    dispatch: Dispatch
+    """What every transport calls, while the app runs."""
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class Lifespan:
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
-            dispatch = self._measured(dispatcher)
+            self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
             app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
@@ -216,7 +218,7 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=None if ends is None else ends.announce,
         )
-        return Connection(database.db, accounts, sessions)
+        return Connection(database.db, accounts, sessions, settings.app)
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)

@@ -33,10 +33,10 @@ class Tasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def finish(self) -> None:
-        """Wait until the running tasks are done."""
+    async def finish(self, limit: float | None = None) -> None:
+        """Wait until the running tasks are done, for at most ``limit`` seconds."""
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=limit)
 
     async def cancel(self) -> None:
         """Cancel the running tasks, and wait until they are gone."""

@@ -17,28 +17,25 @@ import importlib.util
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from copy import deepcopy
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 from aiohttp import web
 
 import toto_aio.methods
 from toto_aio.app import create_app
-from toto_aio.auth.accounts import normal_user_id
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.client import Client
-from toto_aio.codecs.json_codec import JSON
-from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
+from toto_aio.dispatch.answers import RawAnswer, Redirect
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.method import compile_method
-from toto_aio.dispatch.reply import Reply
 from toto_aio.exceptions import UserIDExists
+from toto_aio.in_process import InProcessReply, UserSessions, call_in_process, running
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.registry import DEFAULT_PACKAGE
 from toto_aio.settings import Settings, SettingsError, read_settings
+from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
 
 __all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
@@ -65,7 +62,7 @@ async def serving(
     those of the ``file``; ``encoding`` is the client's. Raises ``SettingsError``.
     """
     settings = _settings(methods, file, options)
-    async with _running(settings) as runner:
+    async with running(create_app(settings), SHUTDOWN_TIMEOUT) as runner:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{root_path(settings)}"
         signing = settings.signing if isinstance(settings.signing, str) else "off"
@@ -78,7 +75,7 @@ async def calling(*, file: str | os.PathLike[str] | None = None, **options: Any)
     """Call methods without HTTP until the end of the block; the arguments are those of ``serving``."""
     options["method_module"] = toto_aio.methods  # those that are called are handed in
     settings = _settings(None, file, options)
-    async with _running(settings) as runner:
+    async with running(create_app(settings), SHUTDOWN_TIMEOUT) as runner:
         yield InProcess(runner.app[LIFESPAN], settings.method_timeout)
 
 
@@ -91,7 +88,7 @@ class InProcess:
     def __init__(self, lifespan: Lifespan, method_timeout: float) -> None:
         self._lifespan = lifespan
         self._method_timeout = method_timeout
-        self._session_ids: dict[str, str] = {}
+        self._users: UserSessions | None = None
 
     async def __call__(
         self,
@@ -111,26 +108,20 @@ class InProcess:
         dispatch = self._lifespan.dispatcher({name: compile_method(name, method, self._method_timeout)})
         session_id = None if user_id is None else (await self.session(user_id)).session_id
         caller = Caller(self._lifespan.runtime.connection.sessions, session_id, None)
-        reply = _Reply()
-        call = Call(name, {} if parameters is None else deepcopy(parameters))
         try:
-            # The protocol wants a request, which raises here.
-            result = await dispatch(call, caller, cast(Reply, reply))
+            return await call_in_process(dispatch, caller, Call(name, parameters), _Reply())
         finally:
             await dispatch.close()
-        return RawAnswer(reply.written, reply.content_type) if isinstance(result, Streamed) else result
 
     async def session(self, user_id: str) -> UserSession:
         """The session of a user's calls, with its ``state``; it and the account are created if needed."""
-        user_id = normal_user_id(user_id)
-        sessions = self._lifespan.runtime.connection.sessions
-        session = await sessions.load(self._session_ids.get(user_id, ""))
-        if session is None:
-            with suppress(UserIDExists):
-                await sessions.accounts.create(user_id, None)
-            session = await sessions.create(user_id)
-            self._session_ids[user_id] = session.session_id
-        return session
+        if self._users is None:
+            self._users = UserSessions(self._lifespan.runtime.connection.sessions, self._create_account)
+        return await self._users.get(user_id)
+
+    async def _create_account(self, user_id: str) -> None:
+        with suppress(UserIDExists):
+            await self._lifespan.runtime.connection.accounts.create(user_id, None)
 
 
 def require_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -142,67 +133,23 @@ def require_loop(loop: asyncio.AbstractEventLoop) -> None:
         )
 
 
-class _Reply:
-    """The ``Reply`` of a call without HTTP: it has no headers, and no client that could disconnect."""
-
-    alone = True
-    shared = False
-    headers_only = False
-    address = "127.0.0.1"
+class _Reply(InProcessReply):
     agent = "toto_aio.testing"
-    streaming = False
-    written = b""
-
-    def __init__(self) -> None:
-        self.content_type = JSON.content_type
-
-    @property
-    def request(self) -> web.Request:
-        raise RuntimeError("A call in process has no request: call this method through toto_serve")
-
-    def set_status(self, status: int) -> None: ...
-
-    def set_header(self, name: str, value: str) -> None: ...
-
-    def set_cookie(self, name: str, value: str, **attributes: Any) -> None: ...
-
-    def write(self, body: bytes, content_type: str) -> None:
-        self.streaming = True
-        self.content_type = content_type
-        self.written += body
-
-    async def drain(self) -> None: ...
-
-    def watch(self, callback: Callable[[], None]) -> None: ...
-
-    def send_message(self, data: Any, message_id: Any) -> None:
-        raise RuntimeError("send_message is for WebSockets: call this method through client.socket()")
-
-    def listen(self, name: str, function: Callable[[Any], Any]) -> None: ...
+    over_http = "through toto_serve"
+    over_a_socket = "through client.socket()"
 
 
 def _settings(
     methods: Methods | None, file: str | os.PathLike[str] | None, options: Mapping[str, Any]
 ) -> Settings:
     """The options of a test, which touches nothing that the service of the file uses."""
-    given = {} if file is None else msgspec.structs.asdict(read_settings({}, file))
+    given = None if file is None else read_settings({}, file)
     alone = {"database": "memory://", "session_store": None, "events": "memory://"}
     named = {} if methods is None else {"method_module": methods}
-    settings = read_settings({**given, **alone, **options, **named})
+    settings = override(given, {**alone, **options, **named})
     if settings.method_module == DEFAULT_PACKAGE and importlib.util.find_spec(DEFAULT_PACKAGE) is None:
         raise SettingsError(
             f"method_module: there is no package {DEFAULT_PACKAGE!r} on the import path; for pytest, write "
             'pythonpath = ["."] below [tool.pytest.ini_options] in pyproject.toml'
         )
     return settings
-
-
-@asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[web.AppRunner]:
-    """A running service that doesn't listen yet."""
-    runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-    try:
-        await runner.setup()
-        yield runner
-    finally:
-        await runner.cleanup()

@@ -76,12 +76,12 @@ def test_help_lists_every_option(tmp_path: Path) -> None:
         if option.group != group:
             group = option.group
             del lines[: lines.index(f"{group}:") + 1]
-        flag = f"--{option.name.replace('_', '-')}"
+        flag = option.flag
         index = next(index for index, line in enumerate(lines) if line.startswith(flag + " "))
         assert not any(line.endswith(":") for line in lines[:index]), f"{flag} is not in {group}"
         shown = " ".join(lines[index : index + 2]).lower()
         assert " ".join(option.description.split()).lower() in shown
-        if option.default not in (None, "", []):
+        if option.default not in (None, "", [], {}):
             assert f"(default {option.default})".lower() in shown
     assert list(tmp_path.iterdir()) == []
 

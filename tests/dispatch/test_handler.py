@@ -44,6 +44,35 @@ async def test_respond_before_the_return(serve: Serve) -> None:
     assert await service.result("early", {"fail": True}) == "first"
 
 
+async def test_own_settings(serve: Serve) -> None:
+    """``handler.settings`` has what was given, deeply read-only; an object of the author's is that object."""
+    client = object()
+
+    async def read(handler: Handler, parameters: Parameters) -> Any:
+        settings: Any = handler.settings
+        assert settings["client"] is client
+        for table in (settings, settings["mail"]):
+            with pytest.raises(TypeError):
+                table["x"] = 1
+        with pytest.raises(AttributeError):
+            settings["mail"]["to"].append("b")
+        return [settings["limit"], settings["mail"]["to"], "x" in settings, settings.get("no", 0)]
+
+    given = {"limit": 5, "mail": {"to": ["a"]}, "client": client}
+    service = await serve({"read": read}, app=given)
+    given["limit"], given["mail"] = 6, {}
+    assert await service.result("read") == [5, ["a"], False, 0]
+
+
+async def test_no_settings(serve: Serve) -> None:
+    """Without any, it is empty."""
+
+    async def read(handler: Handler, parameters: Parameters) -> Any:
+        return dict(handler.settings)
+
+    assert await (await serve({"read": read})).result("read") == {}
+
+
 @pytest.mark.parametrize("error", [TotoException(2001, "x"), {"code": 2001, "value": "x"}])
 async def test_respond_with_an_error(serve: Serve, error: Any) -> None:
     """An error is an exception, or a dict with a code and a value."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toto_aio.auth.caller import Caller
@@ -56,11 +56,14 @@ class Handler:
         return self._runtime.connection
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The author's own settings: ``[app]`` of the file, or ``app={...}``. They cannot be changed."""
+        return self._runtime.connection.settings
+
+    @property
     def events(self) -> EventManager:
         """The events of the service. Raises ``RuntimeError`` if they are off."""
-        if self._runtime.events is None:
-            raise RuntimeError("Events are off: start the service with events=memory://")
-        return self._runtime.events
+        return self._runtime.needed_events()
 
     @property
     def request(self) -> web.Request:

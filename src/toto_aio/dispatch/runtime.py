@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +17,16 @@ from toto_aio.events.manager import EventManager
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``handler.connection``: the database driver's own client or pool, the accounts and the sessions."""
+    """``handler.connection``: the database driver's own client or pool, the accounts and the sessions.
+
+    ``settings`` are the author's own, of ``app``: ``handler.settings`` in a method, and for
+    ``startup_function`` here.
+    """
 
     db: Any
     accounts: Accounts
     sessions: Sessions
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +39,9 @@ class Runtime:
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
+
+    def needed_events(self) -> EventManager:
+        """The events. Raises ``RuntimeError`` if they are off."""
+        if self.events is None:
+            raise RuntimeError("Events are off: start the service with events=memory://")
+        return self.events

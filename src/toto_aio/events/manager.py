@@ -5,6 +5,9 @@
     async with handler.events.subscribe("message") as messages:
         async for message in messages: ...
 
+    async with EventManager("redis://localhost/0") as events:  # in any other program
+        await events.send("message", {"text": "hello"})
+
 Events are packed as MessagePack, so each receiver gets plain data of its own: tuples arrive as lists. Each
 sender numbers its broadcasts, so that a receiver notices what it has missed.
 """
@@ -19,24 +22,23 @@ import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
-import msgspec
-
-from toto_aio.brokers import Broker, Receiver
-from toto_aio.codecs import encode_msgpack
-from toto_aio.codecs.codec import run
-from toto_aio.codecs.msgpack_scan import scan_msgpack
+from toto_aio.brokers import Receiver, open_broker
+from toto_aio.events.packing import pack, unpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
-from toto_aio.events.taken import TakenEvents
+from toto_aio.events.taken import HAND_BACK_LIMIT, TakenEvents
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.names import shortened
+from toto_aio.settings import SettingsError
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
 MAX_SENDERS = 1000
 """Senders whose last number is kept; the number of the one that was silent the longest is forgotten."""
+
+EXIT_LIMIT = 5.0
+"""Seconds that handlers of events for one process have to end when a program leaves ``async with``."""
 
 RESERVED = "toto_aio."
 """The beginning of the names of the service's own events, which clients must neither send nor receive."""
@@ -50,11 +52,19 @@ running: set[EventManager] = set()
 class EventManager:
     """The events of one app: sends them, and delivers them to handlers and subscriptions.
 
+    Any program can take part: ``async with EventManager("redis://localhost/0") as events``, with what the
+    option ``events`` may be: a URL, a ready ``redis.asyncio.Redis``, which is left open, or a broker. Then
+    the same guarantees hold as in a service, also at the end. Raises ``SettingsError``, and ``Unavailable``
+    when it starts if the broker is out of reach.
+
     ``register_handler`` and ``remove_handler`` may be called from any thread, everything else on the event
     loop; a thread sends with ``handler.wait(events.send(...))``.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, events: Any) -> None:
+        broker = open_broker(events)
+        if broker is None:
+            raise SettingsError("events: write memory:// or redis://host/0, not off")
         self._broker = broker
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
@@ -66,6 +76,20 @@ class EventManager:
         self._sender = secrets.token_bytes(8)
         self._sent = 0
         self._heard: dict[bytes, int] = {}
+
+    async def __aenter__(self) -> Self:
+        if self._loop is not None:
+            raise RuntimeError("This EventManager was started before: make another one")
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        try:
+            await asyncio.sleep(0)  # an event that was just sent within this process arrives
+            await self.drain()
+            await self.finish(EXIT_LIMIT)
+        finally:
+            await self.close()
 
     @staticmethod
     def instance() -> EventManager:
@@ -89,7 +113,7 @@ class EventManager:
         await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
         running.add(self)
 
-    async def drain(self, limit: float) -> None:
+    async def drain(self, limit: float = HAND_BACK_LIMIT) -> None:
         """Leave events for one process to others: all further ones, and those that nobody has seen here.
 
         What no other process takes within ``limit`` seconds is handled here.
@@ -128,7 +152,7 @@ class EventManager:
     async def send_own(self, name: str, args: Any, broadcast: bool = True) -> None:
         """Send an event of the service's own, whose name begins with ``RESERVED``."""
         number = self._sent + 1 if broadcast else 0
-        payload = _pack([self._sender, number, name, args])
+        payload = pack([self._sender, number, name, args])
         if broadcast:
             self._sent = number
         await self._broker.publish(payload, broadcast=broadcast)
@@ -217,11 +241,11 @@ class EventManager:
             self._counts.missed += subscription.missed
 
     def _is_wanted(self, payload: bytes) -> bool:
-        event = _unpack(payload)
+        event = unpack(payload)
         return event is not None and (event[2] in self._handlers or event[2] in self._subscriptions)
 
     def _room(self, payload: bytes) -> int:
-        event = _unpack(payload)
+        event = unpack(payload)
         subscriptions = () if event is None else self._subscriptions.get(event[2], ())
         return min((subscription.room for subscription in subscriptions), default=1)
 
@@ -233,7 +257,7 @@ class EventManager:
 
     def _deliver(self, payload: bytes) -> None:
         self._counts.received += 1
-        event = _unpack(payload)
+        event = unpack(payload)
         if event is None:
             return
         sender, number, name, args = event
@@ -335,29 +359,6 @@ async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
         logger.exception("the handler of the event %r awaited what was cancelled", name)
 
 
-def _pack(event: list[Any]) -> bytes:
-    if type(event[2]) is not str:
-        raise TypeError(f"The name of an event is a string, not {shortened(event[2])}.")
-    try:
-        packed = encode_msgpack(event)
-        run(scan_msgpack(packed, bounded=False))
-        return packed
-    except (ValueError, OverflowError, RecursionError, InvalidParameters) as exc:
-        raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {exc}") from exc
-
-
-def _unpack(payload: bytes) -> Event | None:
-    """The parts of an event. Each receiver decodes the args again; here only their validity is checked."""
-    try:
-        run(scan_msgpack(payload, bounded=False))
-        event: Event = _envelope.decode(payload)
-        _decoder.decode(event[3])
-    except (ValueError, RecursionError, InvalidParameters):
-        logger.error("an event that cannot be read was dropped: %.100r", payload)
-        return None
-    return event
-
-
 def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> bool:
     """Remove an entry from a table; whether it was there."""
     entries = table.get(name, {})
@@ -367,9 +368,3 @@ def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> bool:
     if not entries:
         del table[name]
     return True
-
-
-Event = tuple[bytes, int, str, msgspec.Raw]
-"""Sender, number (0: not a broadcast), name and args."""
-_envelope = msgspec.msgpack.Decoder(Event)
-_decoder = msgspec.msgpack.Decoder()

@@ -26,10 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for option in describe_options():
         if option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
-        shown = "" if option.default in (None, "", []) else f" (default {option.default})"
+        shown = "" if option.default in (None, "", [], {}) else f" (default {option.default})"
         flag: dict[str, Any] = {"nargs": "?", "const": "true"} if option.type is bool else {}
         groups[option.group].add_argument(
-            f"--{option.name.replace('_', '-')}",
+            option.flag,
             dest=option.name,
             metavar=option.metavar,
             help=f"{option.description}{shown}".replace("%", "%%"),
@@ -39,11 +39,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
     """The given arguments as text. Raises ``SettingsError``, which names an option that does not exist."""
-    parsed, unknown = parser.parse_known_args([_hyphened(argument) for argument in arguments])
+    own = dict(map(_own_setting, filter(_is_own_setting, arguments)))
+    others = [_hyphened(argument) for argument in arguments if not _is_own_setting(argument)]
+    parsed, unknown = parser.parse_known_args(others)
     for argument in unknown:
         flag = argument.partition("=")[0]
         raise SettingsError(unknown_option(flag, flag.lstrip("-").replace("-", "_")))
-    return vars(parsed)
+    return {**vars(parsed), **own}
+
+
+def _is_own_setting(argument: str) -> bool:
+    return argument == "--app" or argument.startswith(("--app.", "--app="))
+
+
+def _own_setting(argument: str) -> tuple[str, str]:
+    """The name and the text of ``--app.mail=text``, a setting of the author's own."""
+    name, equals, text = argument.removeprefix("--").partition("=")
+    if not equals or name in ("app", "app."):
+        raise SettingsError(f"{argument}: write --app.NAME=value")
+    return name, text
 
 
 def _hyphened(argument: str) -> str:

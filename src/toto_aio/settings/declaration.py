@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -96,6 +97,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Any,
         option("Methods", "module.function called with (handler, transaction_id, method) after each call"),
     ] = None
+
+    app: Annotated[
+        Any,
+        option(
+            "Methods",
+            "a setting of your own, which methods read in handler.settings; in a file below [app]",
+        ),
+    ] = MappingProxyType({})
 
     database: Annotated[
         Any,
@@ -268,6 +277,11 @@ class Option:
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
+    def flag(self) -> str:
+        """The option on a command line."""
+        return "--app.NAME" if self.name == "app" else f"--{self.name.replace('_', '-')}"
+
+    @property
     def metavar(self) -> str:
         """The placeholder for the value in ``--help``."""
         return "|".join(self.choices) or _METAVARS.get(self.type, "VALUE")
@@ -289,9 +303,10 @@ def unknown_option(place: str, name: str) -> str:
 
     matches = difflib.get_close_matches(name, OPTIONS, 3)
     similar = [other for other in matches if similarity(other) == similarity(matches[0])]
-    return f"{place}: no such option" + (
-        f"; did you mean {' or '.join(similar)}?" if similar else "; see --help"
-    )
+    if similar:
+        return f"{place}: no such option; did you mean {' or '.join(similar)}?"
+    own = "" if place.startswith("--") else ". A setting of your own is app={...}, or under [app] in TOML"
+    return f"{place}: no such option; see --help{own}"
 
 
 def _declared(name: str) -> Option:

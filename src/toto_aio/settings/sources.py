@@ -8,17 +8,20 @@ from __future__ import annotations
 import ast
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from toto_aio.settings import app_settings
 from toto_aio.settings.declaration import FIELDS, OPTIONS, Settings, SettingsError, unknown_option
 from toto_aio.settings.old_options import old_value
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
+APP_PREFIXES = ("app_", "app.")
+"""What the names of the author's own settings begin with, in the environment and on the command line."""
 
 
 def read_settings(
@@ -33,17 +36,36 @@ def read_settings(
     the wrong option, and what to write instead.
     """
     values: dict[str, Any] = {}
+    app = app_settings.NONE
     for name, value in options.items():
-        values |= _read(name, name, value)
+        if name == "app":
+            app = app_settings.with_all(app, name, value)
+        else:
+            values |= _read(name, name, value)
     if file is not None:
         for name, value in read_file(file).items():
-            values |= _read(f"{file}: {name}", name, value)
-    for variable, text in (environ or {}).items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            values |= _read(variable, variable.removeprefix(ENVIRONMENT_PREFIX).lower(), text, text=True)
-    for name, text in (arguments or {}).items():
-        values |= _read(f"--{name}", name, text, text=True)
-    return Settings(**values)
+            if name == "app":
+                app = app_settings.with_all(app, f"{file}: app", value)
+            else:
+                values |= _read(f"{file}: {name}", name, value)
+    for place, name, text in _texts(environ or {}, arguments or {}):
+        if name.startswith(APP_PREFIXES):
+            app = app_settings.with_text(app, place, name[len("app.") :], text)
+        elif name == "app":
+            app = app_settings.with_all(app, place, text)
+        else:
+            values |= _read(place, name, text, text=True)
+    return Settings(**values, app=app_settings.frozen(app))
+
+
+def override(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
+    """The settings with ``options``, which override them. Raises ``SettingsError``."""
+    if settings is None:
+        return read_settings(options)
+    if "app" in options:
+        app = app_settings.with_all(app_settings.NONE, "app", settings.app)
+        options = {**options, "app": app_settings.with_all(app, "app", options["app"])}
+    return read_settings({**msgspec.structs.asdict(settings), **options})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +107,15 @@ def _read_literals(text: str) -> dict[str, Any]:
             case _:
                 raise ValueError(f"line {node.lineno}: write name = value")
     return values
+
+
+def _texts(environ: Mapping[str, str], arguments: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The place, name and text of each option in the environment, and then of each on the command line."""
+    for variable, text in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            yield variable, variable.removeprefix(ENVIRONMENT_PREFIX).lower(), text
+    for name, text in arguments.items():
+        yield f"--{name}", name, text
 
 
 def _read(place: str, name: str, value: Any, *, text: bool = False) -> dict[str, Any]:

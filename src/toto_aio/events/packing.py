@@ -1,0 +1,45 @@
+"""The form in which an event travels: MessagePack of its sender, number, name and args."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from toto_aio.codecs import encode_msgpack
+from toto_aio.codecs.codec import run
+from toto_aio.codecs.msgpack_scan import scan_msgpack
+from toto_aio.exceptions import InvalidParameters
+from toto_aio.names import shortened
+
+logger = logging.getLogger(__name__)
+
+Event = tuple[bytes, int, str, msgspec.Raw]
+"""Sender, number (0: not a broadcast), name and args."""
+_envelope = msgspec.msgpack.Decoder(Event)
+_decoder = msgspec.msgpack.Decoder()
+
+
+def pack(event: list[Any]) -> bytes:
+    """An event as it is sent. Raises ``TypeError`` for a name or args that cannot be."""
+    if type(event[2]) is not str:
+        raise TypeError(f"The name of an event is a string, not {shortened(event[2])}.")
+    try:
+        packed = encode_msgpack(event)
+        run(scan_msgpack(packed, bounded=False))
+        return packed
+    except (ValueError, OverflowError, RecursionError, InvalidParameters) as exc:
+        raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {exc}") from exc
+
+
+def unpack(payload: bytes) -> Event | None:
+    """The parts of an event. Each receiver decodes the args again; here only their validity is checked."""
+    try:
+        run(scan_msgpack(payload, bounded=False))
+        event: Event = _envelope.decode(payload)
+        _decoder.decode(event[3])
+    except (ValueError, RecursionError, InvalidParameters):
+        logger.error("an event that cannot be read was dropped: %.100r", payload)
+        return None
+    return event
