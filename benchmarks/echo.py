@@ -16,7 +16,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ from benchmarks.harness import (
     command_line,
     cost,
     costs,
+    embedded,
     in_turns,
     load,
     peer,
@@ -45,14 +46,16 @@ from benchmarks.harness import (
 )
 
 OURS = "toto_aio"
+EMBEDDED = "toto_aio, embedded"
 GENERAL = "toto_aio, general path"
 BASE = "hand-written aiohttp"
 SERVERS: dict[str, Command] = {
     BASE: peer("handwritten.py"),
     OURS: toto_aio,
+    EMBEDDED: embedded,
     GENERAL: lambda directory: toto_aio(directory, "--fast-path=false"),
 }
-GOALS = {OURS: 0.5, GENERAL: 0.8}
+GOALS = {OURS: 0.5, EMBEDDED: 0.5, GENERAL: 0.8}
 """The maximum cost of this service, as a multiple of the base's."""
 
 
@@ -95,6 +98,7 @@ def main() -> None:
 def measure(cycles: int, seconds: int) -> dict[str, list[Slice]]:
     """The slices of each server, one for each cycle."""
     with serving(SERVERS) as servers, tempfile.TemporaryDirectory() as folder:
+        servers[EMBEDDED] = replace(servers[EMBEDDED], url=f"{servers[EMBEDDED].url}api/service")
         script = write_script(Path(folder) / "echo.lua")
         turns = {name: partial(load, server, script, seconds) for name, server in servers.items()}
         for name, server in servers.items():

@@ -192,6 +192,24 @@ def toto_aio(
     return [sys.executable, "-m", "toto_aio", "serve", "--port=0", f"--database={database}", *options]
 
 
+APPLICATION = f"""from aiohttp import web
+from toto_aio import create_app
+{ECHO}
+async def page(request):
+    return web.Response(text="A page of the application.")
+
+application = web.Application()
+application.router.add_get("/", page)
+application.add_subapp("/api", create_app(method_module={{"echo": invoke}}, database="memory://"))
+"""
+
+
+def embedded(directory: Path, *options: str) -> list[str]:
+    """An application with this service at ``/api/service``, served by it."""
+    (directory / "page.py").write_text(APPLICATION)
+    return [sys.executable, "-m", "toto_aio", "serve", "page:application", "--port=0", *options]
+
+
 def peer(file: str, *arguments: str, python: str | Path = sys.executable) -> Command:
     """The command of a server in ``peers``."""
     return lambda _: [str(python), str(Path(__file__).with_name("peers") / file), *arguments]

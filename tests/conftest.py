@@ -47,7 +47,15 @@ BOTH_PATHS = frozenset(
 
 SLOW_FIXTURES = frozenset(("servers", "own_server", "shared_url", "chromium", "deployment", "project"))
 """What starts a server or a browser, or makes a project."""
-SLOW_FOLDERS = ("cli/test_new", "examples", "monitoring/test_m", "server", "torture", "test_benchmarks")
+SLOW_FOLDERS = (
+    "cli/test_new",
+    "examples",
+    "migration",
+    "monitoring/test_m",
+    "server",
+    "torture",
+    "test_benchmarks",
+)
 """Where the tests start programs, or wait for long."""
 SLOW_FILES = (
     *(

@@ -37,6 +37,7 @@ from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
@@ -74,7 +75,9 @@ class Lifespan:
         context: ReplyContext,
         metrics: Metrics | None,
     ) -> None:
-        self._settings = settings
+        self.settings = self._settings = settings
+        self.shutdown_timeout = settings.shutdown_timeout
+        """Seconds within which the app ends: those of the server, if it is known."""
         self._methods = methods
         self._origins = origins
         self._context = context
@@ -129,23 +132,20 @@ class Lifespan:
         """End calls that wait and close sockets, before the server waits for its connections."""
         self._context.drain.begin()
         if self.runtime.events is not None:  # meanwhile, as calls have no less time for that
-            limit = HAND_BACK_SHARE * self._settings.shutdown_timeout
+            limit = HAND_BACK_SHARE * self.shutdown_timeout
             self._leaving.start(self.runtime.events.drain(limit), "events left to others")
         await self._dispatcher.close()
         if SOCKETS in app:
             await app[SOCKETS].close()
 
     async def close(self, app: web.Application) -> None:
-        """Close everything now, while what the application around the service owns is still open.
-
-        aiohttp cleans up an application before the ones in it.
-        """
+        """Close everything now, if it is open; what ``run`` closes later is nothing then."""
         await self._opened.aclose()
 
     async def _finish_events(self, events: EventManager) -> None:
         """Give handlers of events for one process as long as calls, while everything is still open."""
         await self._leaving.finish()
-        await events.finish(self._context.drain.left_of(HANDLERS_SHARE * self._settings.shutdown_timeout))
+        await events.finish(self._context.drain.left_of(HANDLERS_SHARE * self.shutdown_timeout))
 
     def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
         """Runs methods in the runtime of the app, as the service runs its own."""
@@ -218,7 +218,7 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=None if ends is None else ends.announce,
         )
-        return Connection(database.db, accounts, sessions, settings.app)
+        return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)
@@ -243,7 +243,7 @@ class Lifespan:
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
             debug=settings.debug,
         )
-        sockets = Sockets(settings, shared, self._origins, context.proxies, context.drain)
+        sockets = Sockets(settings, shared, self._origins, context.proxies)
         watch = SessionWatch(sockets.open, sessions.store)
         ends.listen(watch.session_ended)
         self._own(stack, watch.run(), "sockets")

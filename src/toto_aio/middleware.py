@@ -25,12 +25,11 @@ from aiohttp import web
 from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.sessions import UserSession
 from toto_aio.http.page_errors import http_errors
-from toto_aio.http.parent import CONNECTION, EVENTS, PARENT, transparent
+from toto_aio.http.parent import CLOSE, CONNECTION, EVENTS, PARENT, transparent
 from toto_aio.http.routes import ROUTES
 from toto_aio.http.service import SERVICE
 from toto_aio.http.signatures import HMAC_HEADER
 from toto_aio.http.visit import Visit
-from toto_aio.lifespan import LIFESPAN
 from toto_aio.settings import SettingsError
 
 __all__ = [
@@ -84,15 +83,11 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
                 'application.add_subapp("/api", service)'
             )
 
-    async def close_service(application: web.Application) -> None:
-        # aiohttp cleans up an application, and with it what the service uses of it, before the ones in it.
-        await service[LIFESPAN].close(service)
-
     application[_IS_SET_UP] = True
     application.middlewares.insert(0, web.middleware(give_session))
     application.on_response_prepare.append(finish)
     application.on_startup.append(require_service)
-    application.on_cleanup.insert(0, close_service)
+    application.on_cleanup.insert(0, service[CLOSE])
 
 
 async def get_session(request: web.Request) -> UserSession | None:

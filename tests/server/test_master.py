@@ -229,8 +229,8 @@ async def test_a_restart_with_broken_code(tmp_path: Path) -> None:
         old = await everybody(server.address)
         write(tmp_path, methods__version="async def invoke(")
         server.process.send_signal(signal.SIGHUP)
-        await server.wait_for("the restart failed, the old processes keep serving")
-        await server.wait_for("SyntaxError")
+        failed = await server.wait_for("the restart failed, the old processes keep serving")
+        assert f"serving: {tmp_path}/methods/version.py, line 1: SyntaxError" in failed
         assert await everybody(server.address) == old
         assert await version(server) == 1
         write(tmp_path, methods__version=version_of(3))

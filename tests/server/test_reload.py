@@ -52,8 +52,8 @@ async def test_a_syntax_error(tmp_path: Path) -> None:
     write(tmp_path, methods__version=version_of(1))
     async with serving(tmp_path, *RELOADING) as server:
         write(tmp_path, methods__version="async def invoke(")
-        await server.wait_for("the old processes keep serving")
-        await server.wait_for("SyntaxError")
+        await server.wait_for("methods/version.py, line 1: SyntaxError")
+        assert "the old processes keep serving" in server.lines[-1]
         assert not any("toto_aio/registry.py" in line for line in server.lines)
         assert await version(server) == 1
         write(tmp_path, methods__version=version_of(3))

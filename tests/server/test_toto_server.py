@@ -64,7 +64,6 @@ async def test_with_methods(tmp_path: Path) -> None:
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("async def invoke(handler, parameters) return 1", "SyntaxError"),
     ],
 )
 async def test_a_broken_module_ends_the_start(tmp_path: Path, text: str, reason: str) -> None:
@@ -77,6 +76,17 @@ async def test_a_broken_module_ends_the_start(tmp_path: Path, text: str, reason:
     assert reason in said
     assert "methods.deeper.broken" in said
     assert "Serving" not in said
+
+
+async def test_a_syntax_error_ends_the_start(tmp_path: Path) -> None:
+    """Its file and line come first, then the code, without a traceback."""
+    write(tmp_path, methods__hello=HELLO, methods__broken="async def invoke(handler, parameters) return 1")
+    said = await failing(tmp_path, *SERVE, "--port=0")
+    first, code, *_, last = said.splitlines()
+    assert first == f"toto-aio: {tmp_path}/methods/broken.py, line 1: SyntaxError: expected ':'"
+    assert code == "    async def invoke(handler, parameters) return 1"
+    assert last == "while importing the methods of 'methods.broken'"
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

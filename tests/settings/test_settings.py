@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.support import ROOT
 from toto_aio.settings import (
     Option,
     Settings,
@@ -550,3 +552,12 @@ def test_only_given_sources_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOTO_AIO_PORT", "1")
     assert os.environ["TOTO_AIO_PORT"] == "1"
     assert read_settings({}).port == 8888
+
+
+def test_options_of_the_server() -> None:
+    """The page on embedding names the options that count for an application with services."""
+    page = (ROOT / "docs" / "embedding.md").read_text()
+    listed = page.partition("have the options of the server:")[2].partition(". Options")[0]
+    assert re.findall(r"`(\w+)`", listed) == [
+        option.name for option in describe_options() if option.by_server
+    ]

@@ -27,7 +27,7 @@ from toto_aio.auth.sessions import Sessions
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import Settings, SettingsError
-from toto_aio.stores import Store, open_store, sqlite
+from toto_aio.stores import Store, open_store, sqlite_busy
 from toto_aio.stores.memory import MemoryStore
 
 
@@ -343,7 +343,7 @@ async def test_a_lock_that_stays(tmp_path: Path) -> None:
         session = make_session("k")
         await store.add_account(Account("ada", "hash"))
         await store.add_session(session)
-        with locked(tmp_path / "toto.db"), limits(sqlite, BUSY_TIMEOUT=0.2):
+        with locked(tmp_path / "toto.db"), limits(sqlite_busy, BUSY_TIMEOUT=0.2):
             start = time.monotonic()
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(store.add_account(Account("eve", "hash")), WATCHDOG)
@@ -392,7 +392,7 @@ async def test_writes_that_wait_together_end_together(tmp_path: Path) -> None:
     """Each write has the busy timeout, not the sum of those before it: every wait is limited."""
     count = 3 * int(WATCHDOG / 0.4)  # one after the other, they would take three times as long as they may
     async with opened(tmp_path / "toto.db") as store:
-        with locked(tmp_path / "toto.db"), limits(sqlite, BUSY_TIMEOUT=0.4):
+        with locked(tmp_path / "toto.db"), limits(sqlite_busy, BUSY_TIMEOUT=0.4):
             async with asyncio.timeout(WATCHDOG):
                 writes = (store.add_session(make_session(f"k{n}")) for n in range(count))
                 outcomes = await asyncio.gather(*writes, return_exceptions=True)
@@ -417,7 +417,7 @@ async def test_opening_gives_up(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "toto.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE theirs (x)")
         other.execute("BEGIN EXCLUSIVE")
-        with limits(sqlite, BUSY_TIMEOUT=0.2), pytest.raises(Unavailable) as error:
+        with limits(sqlite_busy, BUSY_TIMEOUT=0.2), pytest.raises(Unavailable) as error:
             await asyncio.wait_for(open_store(f"sqlite:///{tmp_path}/toto.db"), WATCHDOG)
     assert str(tmp_path / "toto.db") in error.value.value
 

@@ -29,7 +29,8 @@ DEFAULTS: dict[str, dict[str, float]] = {
     "toto_aio.stores.mongodb": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0, "POOL_LIMIT": 1.0},
     "toto_aio.stores.sql.operations": {"OPERATION_LIMIT": 5.0},
     "toto_aio.stores.sql.pool": {"CONNECT_LIMIT": 2.0, "POOL_LIMIT": 1.0},
-    "toto_aio.stores.sqlite": {"BUSY_TIMEOUT": 5.0},
+    "toto_aio.stores.sqlite_busy": {"BUSY_TIMEOUT": 5.0},
+    "toto_aio.stores.transactions": {"BEGIN_LIMIT": 5.0, "COMMIT_LIMIT": 5.0, "ROLLBACK_LIMIT": 1.0},
 }
 """The limits, by module, that are longer in tests than in a service, with the values of a service."""
 

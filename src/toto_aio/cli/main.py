@@ -16,7 +16,7 @@ from toto_aio.importer import import_from_here
 from toto_aio.server import flags
 from toto_aio.server.launcher import launch
 from toto_aio.settings import SettingsError
-from toto_aio.settings.command_line import Parser, add_options, parse
+from toto_aio.settings.command_line import Parser, add_options, add_sources, parse, take_sources
 from toto_aio.settings.sources import Sources
 
 
@@ -55,7 +55,8 @@ def _new(given: dict[str, Any]) -> None:
 def _sources(given: dict[str, Any]) -> Sources:
     """The sources of the settings, once a command has removed its own arguments from ``given``."""
     given.pop("command", None)
-    return Sources({}, given.pop("file", None), given)
+    application, file = take_sources(given)
+    return Sources({}, file, given, application)
 
 
 def _parser() -> Parser:
@@ -71,7 +72,7 @@ def _parser() -> Parser:
             )
         added = commands.add_parser(name, help=command.description, description=description)
         if command.has_options:
-            added.add_argument("file", nargs="?", metavar="FILE", help="file with options")
+            add_sources(added, application=command.run is _serve)
         command.add_arguments(added)
         if command.has_options:
             add_options(added)

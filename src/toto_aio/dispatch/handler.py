@@ -13,6 +13,7 @@ from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
+from toto_aio.dispatch.transaction import CallTransaction
 from toto_aio.events.manager import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.models import ClientInfo
@@ -36,6 +37,7 @@ class Handler:
     finished = False
     responded = False
     """Whether the method has responded already."""
+    open_transaction = False
     client_left = False
     """Whether the client disconnected before the response, in methods that watch for it."""
 
@@ -111,6 +113,16 @@ class Handler:
         Raises ``InvalidHMAC`` for a wrong signature.
         """
         return await self.caller.retrieve(session_id)
+
+    def transaction(self) -> CallTransaction:
+        """``async with handler.transaction() as connection:`` a connection of this call's own.
+
+        The transaction is committed at the end of the block. An exception in the block, the time limit and a
+        cancelled call roll it back. On MongoDB the connection is the driver's session, for ``session=``. In a
+        plain ``def invoke`` write ``with``. Raises ``Unavailable``, also after a conflict with another
+        transaction, and ``RuntimeError`` if the database has no transactions, or if this call has one open.
+        """
+        return CallTransaction(self)
 
     def respond(self, result: Any = None, error: BaseException | dict[str, Any] | None = None) -> None:
         """Respond with a result or an error (or a dict of its ``code`` and ``value``), from any thread."""
@@ -188,10 +200,14 @@ class Handler:
 
         Raises what the coroutine raises, and ``RuntimeError`` on the event loop, where ``await`` does this.
         """
-        if threading.get_ident() == self._runtime.loop_thread:
+        if self.is_on_loop():
             coroutine.close()
             raise RuntimeError("handler.wait is for plain 'def invoke'; write await here")
         return asyncio.run_coroutine_threadsafe(coroutine, self._runtime.loop).result()
+
+    def is_on_loop(self) -> bool:
+        """Whether this thread is the event loop's, which must not block."""
+        return threading.get_ident() == self._runtime.loop_thread
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the response, on the event loop; the first counts."""
@@ -234,7 +250,7 @@ class Handler:
             raise InvalidParameters(f"'{self.call.name}' answers with bytes of its own: call it alone.")
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
-        if threading.get_ident() == self._runtime.loop_thread:
+        if self.is_on_loop():
             function(*args)
         else:
             self._runtime.loop.call_soon_threadsafe(function, *args)

@@ -13,6 +13,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
+from toto_aio.stores.transactions import Transaction, Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Connection:
     accounts: Accounts
     sessions: Sessions
     settings: Mapping[str, Any]
+    transactions: Transactions
+
+    def transaction(self) -> Transaction:
+        """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""
+        return Transaction(self.transactions)
 
 
 @dataclass(frozen=True, slots=True)

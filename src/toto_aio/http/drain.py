@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from weakref import WeakSet
 
 from aiohttp import hdrs, web
+
+from toto_aio.http.parent import transparent
 
 POLL_INTERVAL = 0.02
 """Seconds between two checks for connections that are still open."""
@@ -23,8 +24,10 @@ class Drain:
     begun = False
     """Whether the process is about to end."""
 
-    def __init__(self) -> None:
-        self._lasting = 0
+    def __init__(self, *below: Drain) -> None:
+        """``below`` are the drains of services in the same process, which begin with this one."""
+        self._below = below
+        self._sockets: WeakSet[web.WebSocketResponse] = WeakSet()
         self._begun_at = 0.0
 
     def begin(self) -> None:
@@ -32,32 +35,32 @@ class Drain:
         if not self.begun:
             self.begun = True
             self._begun_at = asyncio.get_running_loop().time()
+            for drain in self._below:
+                drain.begin()
 
     def left_of(self, limit: float) -> float:
         """The seconds that are left of ``limit`` seconds since the drain has begun."""
         return max(0.0, self._begun_at + limit - asyncio.get_running_loop().time())
 
-    @contextmanager
-    def lasting(self) -> Iterator[None]:
-        """Surrounds a connection that a drain must not wait for, as it stays until it is closed."""
-        self._lasting += 1
-        try:
-            yield
-        finally:
-            self._lasting -= 1
-
+    @transparent
     async def send_away(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add ``Connection: close`` once the drain has begun: for ``Application.on_response_prepare``."""
-        if self.begun and not isinstance(response, web.WebSocketResponse):
+        if isinstance(response, web.WebSocketResponse):
+            self._sockets.add(response)  # it stays until it is closed in another way
+        elif self.begun:
             response.force_close()
             response.headers[hdrs.CONNECTION] = "close"
 
     async def wait(self, server: web.Server, limit: float) -> None:
-        """Wait, at most ``limit`` seconds, until all except the lasting connections are closed."""
+        """Wait, at most ``limit`` seconds, until all connections except WebSockets are closed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
-        while len(server.connections) > self._lasting and loop.time() < end:  # noqa: ASYNC110 # no event for it
+        while len(server.connections) > self._open_sockets and loop.time() < end:  # noqa: ASYNC110 # no event for it
             await asyncio.sleep(POLL_INTERVAL)
+
+    @property
+    def _open_sockets(self) -> int:
+        return sum(not socket.closed for socket in self._sockets)
 
 
 DRAIN = web.AppKey("toto_aio_drain", Drain)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from time import time
 from typing import Any
 
@@ -75,10 +76,14 @@ def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool
 
     It is the same for all requests of a service, as aiohttp freezes apps when they start.
     """
-    found: set[Any] = set()
-    for app in request.match_info.apps:
-        found.update(app.on_response_prepare, app.middlewares)
-    return not all(is_transparent(function) for function in found - own)
+    return any(map(partial(observes, own=own), request.match_info.apps))
+
+
+def observes(app: web.Application, own: frozenset[Any] = frozenset()) -> bool:
+    """Whether a middleware or signal of this app sees the responses to calls."""
+    signals = (signal for signal in app.on_response_prepare if signal not in own)
+    seeing: Iterable[Any] = chain(app.middlewares, signals)
+    return not all(is_transparent(each) for each in seeing)
 
 
 class WholeResponse(web.StreamResponse):

@@ -51,6 +51,7 @@ class Service:
         self.context = context
         self.authenticator = authenticator
         self.max_body_size = settings.max_body_size
+        self.fast_path = settings.fast_path
         self.body_timeout = settings.body_timeout
         self._dispatch = dispatch
         self._large_bodies = large_bodies

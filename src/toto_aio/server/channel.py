@@ -1,9 +1,9 @@
 """What a worker inherits from its master: the sockets to listen on, and a channel to report on.
 
 The channel is a pair of connected sockets. The worker writes lines of JSON to it: ``{"ready": true}`` or
-``{"failed": text}`` at its start, and ``{"draining": true}`` once it accepts no more connections. Once it
-is ready, its event loop answers whatever the master sends with ``{"alive": true}``. When the master ends, for
-whatever reason, the worker reads the end of the stream.
+``{"failed": text}`` at its start, maybe after some ``{"warning": text}``, and ``{"draining": true}`` once it
+accepts no more connections. Once it is ready, its event loop answers whatever the master sends with
+``{"alive": true}``. When the master ends, for whatever reason, the worker reads the end of the stream.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class WorkerChannel:
     def report_draining(self) -> None:
         """Report that this worker accepts no more connections."""
         self._send(draining=True)
+
+    def report_warning(self, text: str) -> None:
+        """Report what an operator should know, which the master logs once for all workers."""
+        self._send(warning=text)
 
     def report_failure(self, text: str) -> None:
         """Report why this worker does not start."""

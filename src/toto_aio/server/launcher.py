@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
+import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import toto_aio
-from toto_aio.app import create_app
 from toto_aio.exceptions import Unavailable
+from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import background
+from toto_aio.server.application import open_application
 from toto_aio.server.channel import WorkerChannel, inherited_channel
 from toto_aio.server.listeners import bind_addresses, listen
 from toto_aio.server.logs import configure_logs
@@ -31,6 +30,10 @@ from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import Sources
 
+logger = logging.getLogger(__name__)
+
+NO_START = "the service does not start"
+
 
 def launch(command: str, settings: Settings, sources: Sources) -> None:
     """Run a command; a restart reads the settings again from ``sources``.
@@ -42,9 +45,9 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
         command = settings.daemon
     try:
         if (channel := inherited_channel()) is not None:
-            _serve_as_worker(settings, channel)
+            _serve_as_worker(settings, sources, channel)
         elif command == "serve" and settings.processes == 1 and not settings.autoreload:
-            _serve_in_this_process(settings)
+            _serve_in_this_process(settings, sources)
         else:
             require_pidfd()
             if (descriptor := background.inherited_descriptor()) is not None:
@@ -59,26 +62,31 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
         sys.exit(f"toto-aio: {exc.value}")
 
 
-def _serve_in_this_process(settings: Settings) -> None:
+def _serve_in_this_process(settings: Settings, sources: Sources) -> None:
     _prepare(settings)
-    app = create_app(
-        settings
-    )  # before listening: a service whose methods cannot be imported takes no connection
+    # Before listening: a service whose methods cannot be imported takes no connection.
+    try:
+        app = open_application(settings, sources.application, logger.warning)
+    except (SettingsError, Unavailable):
+        raise
+    except Exception as exc:
+        sys.exit(f"toto-aio: {describe_failure(exc, NO_START)}")
     (address,) = bind_addresses(settings, 1)
     listener = listen(address)
-    state = {"addresses": [listener.url(settings.root)], "processes": 1, "failure": None}
+    root = "/" if sources.application else settings.root
+    state = {"addresses": [listener.url(root)], "processes": 1, "failure": None}
     try:
         serve_until_shutdown(settings, app, listener.sockets, partial(_announce, state))
     finally:
         listener.close()
 
 
-def _serve_as_worker(settings: Settings, channel: WorkerChannel) -> None:
+def _serve_as_worker(settings: Settings, sources: Sources, channel: WorkerChannel) -> None:
     """Serve on the master's sockets; the master shows why a worker does not start."""
     end_with_master()
     _prepare(settings)
     try:
-        app = create_app(settings)
+        app = open_application(settings, sources.application, channel.report_warning)
         serve_until_shutdown(
             settings, app, channel.sockets, channel.report_ready, channel.report_draining, channel
         )
@@ -88,17 +96,8 @@ def _serve_as_worker(settings: Settings, channel: WorkerChannel) -> None:
     except Exception as exc:
         if channel.is_ready:
             raise
-        channel.report_failure(f"the service does not start\n{_user_traceback(exc)}")
+        channel.report_failure(describe_failure(exc, NO_START))
         sys.exit(1)
-
-
-def _user_traceback(exc: Exception) -> str:
-    """The traceback without the lines that show how toto_aio came to import the code that failed."""
-    report = traceback.TracebackException.from_exception(exc)
-    ours = (os.path.dirname(toto_aio.__file__), os.path.dirname(importlib.__file__), "<frozen importlib")
-    theirs = [line for line in report.stack if not line.filename.startswith(ours)]
-    report.stack = traceback.StackSummary.from_list(theirs)
-    return "".join(report.format())
 
 
 def _serve_as_master(

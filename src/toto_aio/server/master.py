@@ -13,7 +13,7 @@ from typing import Any
 from toto_aio.monitoring.multiprocess import MetricsFolder
 from toto_aio.server.generation import Generation
 from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, listen
-from toto_aio.server.processes import count_processes, has_local_events, require_shared_stores
+from toto_aio.server.processes import LOCAL_EVENTS, count_processes, has_local_events, require_shared_stores
 from toto_aio.server.program import working_directory
 from toto_aio.server.reload import watch
 from toto_aio.server.worker import StartError
@@ -68,7 +68,8 @@ class Master:
         """Start, and restart on request."""
         if self._settings.autoreload:
             file = self._sources.file
-            changes = watch(self._settings.method_module, [] if file is None else [Path(file)])
+            code = self._sources.module or self._settings.method_module
+            changes = watch(code, [] if file is None else [Path(file)])
             # A file that changes within a second and keeps its size looks unchanged to Python's cache.
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             self._watching.start(self._restart_on(changes), "autoreload")
@@ -91,9 +92,10 @@ class Master:
     async def _start(self, settings: Settings) -> Generation:
         """Start a generation of workers; sockets that are already open stay open."""
         processes = count_processes(settings)
-        if processes > 1:
+        application = self._sources.application  # its workers know the services in it
+        if processes > 1 and application is None:
             require_shared_stores(settings)
-        if settings.metrics:
+        if settings.metrics or application is not None:
             try:
                 self._metrics.open()
             except OSError as exc:
@@ -117,8 +119,11 @@ class Master:
                 listener.close()
             raise
         self._listeners = listeners
-        if processes > 1 and has_local_events(settings):
-            logger.warning("events stay in the process that sends them: write events=redis://localhost/0")
+        warnings = [warning for worker in generation.workers for warning in worker.warnings]
+        if processes > 1 and application is None and has_local_events(settings):
+            warnings.append(LOCAL_EVENTS)
+        for warning in dict.fromkeys(warnings):
+            logger.warning("%s", warning)
         return generation
 
     async def _restart(self) -> None:
@@ -152,11 +157,10 @@ class Master:
 
     def _publish_state(self) -> None:
         assert self._generation is not None
+        root = "/" if self._sources.application else self._settings.root
         self._on_change(
             {
-                "addresses": [
-                    self._listeners[address].url(self._settings.root) for address in sorted(self._addresses())
-                ],
+                "addresses": [self._listeners[address].url(root) for address in sorted(self._addresses())],
                 "processes": len(self._generation.workers),
                 "restarts": self._restarts,
                 "failure": self._failure,

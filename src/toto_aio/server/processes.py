@@ -19,6 +19,10 @@ def require_shared_stores(settings: Settings) -> None:
         require_shared(name, getattr(settings, name))
 
 
+LOCAL_EVENTS = "events stay in the process that sends them: write events=redis://localhost/0"
+"""What ``has_local_events`` means where there are several processes."""
+
+
 def has_local_events(settings: Settings) -> bool:
     """Whether an event reaches only the process that sends it."""
     return scheme_of(settings.events) == "memory"

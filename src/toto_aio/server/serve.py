@@ -6,11 +6,11 @@ import asyncio
 import gc
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from toto_aio.http.drain import DRAIN
+from toto_aio.http.embedded import drain_of
 from toto_aio.http.fast import protocols
 from toto_aio.http.paths import bounded
 from toto_aio.server.acceptor import Acceptor
@@ -30,7 +30,7 @@ DRAIN_LIMIT = 3.0
 
 def serve_until_shutdown(
     settings: Settings,
-    app: web.Application,
+    app: web.Application | Awaitable[web.Application],
     sockets: Sequence[socket.socket],
     on_ready: Callable[[], None],
     on_draining: Callable[[], None] = lambda: None,
@@ -46,7 +46,7 @@ def serve_until_shutdown(
 
 async def _serve(
     settings: Settings,
-    app: web.Application,
+    app: web.Application | Awaitable[web.Application],
     sockets: Sequence[socket.socket],
     on_ready: Callable[[], None],
     on_draining: Callable[[], None],
@@ -59,6 +59,9 @@ async def _serve(
     if channel is not None:
         shutdown.follow(channel.socket)
         channel.answer_pings()
+    if not isinstance(app, web.Application):
+        app = await app
+    drain = drain_of(app)
     watchdog = Watchdog(settings.stuck_after if channel is None else 0)
     runner = web.AppRunner(
         app,
@@ -79,10 +82,10 @@ async def _serve(
         gc.freeze()
         on_ready()
         await shutdown.requested.wait()
-        app[DRAIN].begin()
+        drain.begin()
         await acceptor.close()
         on_draining()
-        await app[DRAIN].wait(runner.server, 0 if shutdown.is_fast else drain_limit)
+        await drain.wait(runner.server, 0 if shutdown.is_fast else drain_limit)
     finally:
         await runner.cleanup()
         watchdog.close()

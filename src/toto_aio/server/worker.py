@@ -55,6 +55,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.unanswered = 0
         """Pings since it has last responded."""
+        self.warnings: list[str] = []
+        """What it has reported that is the same for all workers."""
         self._channel = channel
         self._stacks = stacks
         self._on_exit = on_exit
@@ -153,6 +155,8 @@ class Worker:
         for message in map(json.loads, lines):
             if "alive" in message:
                 self.unanswered = 0
+            elif "warning" in message:
+                self.warnings.append(message["warning"])
             elif "draining" in message:
                 self._draining.set_result(None)
             elif not self._ready.done():

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from toto_aio.settings.declaration import SettingsError, describe_options, unknown_option
+
+APPLICATION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+"""What names an application, as ``package.module:attribute``; a file of that name is ``./a:b``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,6 +22,28 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise the error without argparse's usage text."""
         raise SettingsError(message)
+
+
+def add_sources(parser: argparse.ArgumentParser, *, application: bool) -> None:
+    """Add what stands before the options: the file that has more, and maybe the application to serve."""
+    if application:
+        parser.add_argument(
+            "application",
+            nargs="?",
+            metavar="MODULE:APPLICATION",
+            help="aiohttp application to serve, or a function that returns one, with services in it",
+        )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="file with options")
+
+
+def take_sources(given: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Remove the application and the file from parsed arguments and return them. Raises ``SettingsError``."""
+    application, file = given.pop("application", None), given.pop("file", None)
+    if application is None or APPLICATION.fullmatch(application):
+        return application, file
+    if file is not None:
+        raise SettingsError(f"{application}: write package.module:application before the file {file}")
+    return None, application
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -17,9 +18,14 @@ class SettingsError(ValueError):
     """An option does not exist or has a wrong value; the message says what to write instead."""
 
 
-def option(group: str, description: str, **constraints: Any) -> Meta:
+def option(group: str, description: str, *, by_server: bool = False, **constraints: Any) -> Meta:
     """The metadata of an option: everything except its type and default."""
-    return Meta(description=description, extra_json_schema={"x-group": group}, **constraints)
+    schema = {"x-group": group, "x-by-server": by_server}
+    return Meta(description=description, extra_json_schema=schema, **constraints)
+
+
+server_option = partial(option, by_server=True)
+"""The same for an option of the processes that serve, whatever services they have."""
 
 
 Seconds = float
@@ -28,10 +34,12 @@ Seconds = float
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The options of a service. Those of type ``Any`` also accept an object instead of text."""
 
-    host: Annotated[str, option("Server", "address to listen on")] = "127.0.0.1"
-    port: Annotated[int, option("Server", "port to listen on; 0 takes a free one", ge=0, le=65535)] = 8888
+    host: Annotated[str, server_option("Server", "address to listen on")] = "127.0.0.1"
+    port: Annotated[int, server_option("Server", "port to listen on; 0 takes a free one", ge=0, le=65535)] = (
+        8888
+    )
     unix_socket: Annotated[
-        str, option("Server", "path of a Unix socket to listen on, instead of host and port")
+        str, server_option("Server", "path of a Unix socket to listen on, instead of host and port")
     ] = ""
     root: Annotated[str, option("Server", "path of the service")] = "/service"
     debug: Annotated[
@@ -52,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 30.0
     fast_path: Annotated[
         bool,
-        option(
+        server_option(
             "Server", "handle plain calls without aiohttp's router; only under serve and without access_log"
         ),
     ] = True
@@ -193,25 +201,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket_closed_method: Annotated[str, option("Sockets", "method to call when a socket is closed")] = ""
 
     processes: Annotated[
-        int, option("Processes", "number of processes that serve; 0: one for each CPU", ge=0, le=1024)
+        int, server_option("Processes", "number of processes that serve; 0: one for each CPU", ge=0, le=1024)
     ] = 1
     daemon: Annotated[
         Literal["serve", "start", "stop", "restart"],
-        option(
+        server_option(
             "Processes", "what serve and TotoServer do, as in files of Toto: start serves in the background"
         ),
     ] = "serve"
-    nodaemon: Annotated[bool, option("Processes", "serve in the foreground, whatever daemon says")] = False
+    nodaemon: Annotated[bool, server_option("Processes", "serve in the foreground, whatever daemon says")] = (
+        False
+    )
     ports: Annotated[
         Literal["shared", "sequential"],
-        option("Processes", "one port shared by all processes, or one for each, counting up from port"),
+        server_option(
+            "Processes", "one port shared by all processes, or one for each, counting up from port"
+        ),
     ] = "shared"
     autoreload: Annotated[
-        bool, option("Processes", "restart when a Python file changes; for development")
+        bool, server_option("Processes", "restart when a Python file changes; for development")
     ] = False
     shutdown_timeout: Annotated[
         Seconds,
-        option(
+        server_option(
             "Processes",
             "seconds within which a shutdown is complete; calls in progress have slightly less",
             gt=0,
@@ -219,21 +231,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 10.0
     stuck_after: Annotated[
         Seconds,
-        option(
+        server_option(
             "Processes",
             "seconds without a turn of its event loop after which a process is killed and replaced; 0: never",
             ge=0,
         ),
     ] = 30.0
     pidfile: Annotated[
-        str, option("Processes", "file that start writes, by which stop finds the service")
+        str, server_option("Processes", "file that start writes, by which stop finds the service")
     ] = "toto.pid"
-    log_file: Annotated[str, option("Processes", "log file of a service that start runs")] = "toto.log"
+    log_file: Annotated[str, server_option("Processes", "log file of a service that start runs")] = "toto.log"
 
-    log_format: Annotated[Literal["text", "json"], option("Logs", "format of the log lines on stderr")] = (
-        "text"
-    )
-    access_log: Annotated[bool, option("Logs", "log a line for each request")] = False
+    log_format: Annotated[
+        Literal["text", "json"], server_option("Logs", "format of the log lines on stderr")
+    ] = "text"
+    access_log: Annotated[bool, server_option("Logs", "log a line for each request")] = False
     slow_call: Annotated[Seconds, option("Logs", "seconds after which a call is logged as slow", gt=0)] = 1.0
 
     health: Annotated[
@@ -270,6 +282,8 @@ class Option:
     default: Any
     group: str
     description: str
+    by_server: bool
+    """Whether it is one of the processes that serve, and not of a service."""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -313,7 +327,8 @@ def _declared(name: str) -> Option:
     field = FIELDS[name]
     meta = field.type.__metadata__[0]
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    return Option(name, field.type.__origin__, default, meta.extra_json_schema["x-group"], meta.description)
+    group, by_server = meta.extra_json_schema["x-group"], meta.extra_json_schema["x-by-server"]
+    return Option(name, field.type.__origin__, default, group, meta.description, by_server)
 
 
 FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,33 +29,54 @@ def read_settings(
     file: str | os.PathLike[str] | None = None,
     environ: Mapping[str, str] | None = None,
     arguments: Mapping[str, str] | None = None,
+    *,
+    within: str | None = None,
 ) -> Settings:
     """The settings from keyword ``options``, a file, the environment and the command line's ``arguments``.
 
     Each source overrides the one before. Raises ``SettingsError`` with one line that says which source has
-    the wrong option, and what to write instead.
+    the wrong option, and what to write instead. If the services are those ``within`` a module, an option of
+    a service is wrong.
     """
     values: dict[str, Any] = {}
     app = app_settings.NONE
-    for name, value in options.items():
+    for place, name, value, is_text in _given(options, file, environ or {}, arguments or {}):
+        read = {"app": None}
         if name == "app":
-            app = app_settings.with_all(app, name, value)
+            app = app_settings.with_all(app, place, value)
+        elif is_text and name.startswith(APP_PREFIXES):
+            app = app_settings.with_text(app, place, name[len("app.") :], value)
         else:
-            values |= _read(name, name, value)
-    if file is not None:
-        for name, value in read_file(file).items():
-            if name == "app":
-                app = app_settings.with_all(app, f"{file}: app", value)
-            else:
-                values |= _read(f"{file}: {name}", name, value)
-    for place, name, text in _texts(environ or {}, arguments or {}):
-        if name.startswith(APP_PREFIXES):
-            app = app_settings.with_text(app, place, name[len("app.") :], text)
-        elif name == "app":
-            app = app_settings.with_all(app, place, text)
-        else:
-            values |= _read(place, name, text, text=True)
+            read = _read(place, name, value, text=is_text)
+            values |= read
+        if within is not None:
+            _require_server(place, read, within)
     return Settings(**values, app=app_settings.frozen(app))
+
+
+def _require_server(place: str, names: Iterable[str], within: str) -> None:
+    """Raise ``SettingsError`` for an option of a service, which belongs into the code of a module."""
+    for name in names:
+        if not OPTIONS[name].by_server:
+            raise SettingsError(f"{place}: write it in {within}, as create_app({name}=...)")
+
+
+def _given(
+    options: Mapping[str, Any],
+    file: str | os.PathLike[str] | None,
+    environ: Mapping[str, str],
+    arguments: Mapping[str, str],
+) -> Iterator[tuple[str, str, Any, bool]]:
+    """Each value with the place where it stands, the name of its option, and whether it has to be text."""
+    for name, value in options.items():
+        yield name, name, value, False
+    for name, value in ({} if file is None else read_file(file)).items():
+        yield f"{file}: {name}", name, value, False
+    for variable, text in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            yield variable, variable.removeprefix(ENVIRONMENT_PREFIX).lower(), text, True
+    for name, text in arguments.items():
+        yield f"--{name}", name, text, True
 
 
 def override(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
@@ -75,10 +96,17 @@ class Sources:
     options: Mapping[str, Any]
     file: str | os.PathLike[str] | None
     arguments: Mapping[str, str]
+    application: str | None = None
+    """The application to serve, as ``package.module:attribute``. Its services have options of their own."""
+
+    @property
+    def module(self) -> str | None:
+        """The module of the application."""
+        return None if self.application is None else self.application.partition(":")[0]
 
     def read(self) -> Settings:
         """The current settings. Raises ``SettingsError``."""
-        return read_settings(self.options, self.file, os.environ, self.arguments)
+        return read_settings(self.options, self.file, os.environ, self.arguments, within=self.module)
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -107,15 +135,6 @@ def _read_literals(text: str) -> dict[str, Any]:
             case _:
                 raise ValueError(f"line {node.lineno}: write name = value")
     return values
-
-
-def _texts(environ: Mapping[str, str], arguments: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """The place, name and text of each option in the environment, and then of each on the command line."""
-    for variable, text in environ.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            yield variable, variable.removeprefix(ENVIRONMENT_PREFIX).lower(), text
-    for name, text in arguments.items():
-        yield f"--{name}", name, text
 
 
 def _read(place: str, name: str, value: Any, *, text: bool = False) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from toto_aio.exceptions import UserIDExists
 from toto_aio.models import Account, Session
+from toto_aio.stores.transactions import NoTransactions
 
 
 async def from_url(url: str) -> MemoryStore:
@@ -22,6 +23,9 @@ class MemoryStore:
     """A store in dictionaries. No method awaits anything, so each is atomic on the event loop."""
 
     db = None
+    transactions = NoTransactions(
+        "This database keeps no tables and has no transactions: write database=sqlite:///toto.db"
+    )
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}

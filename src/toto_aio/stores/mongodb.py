@@ -25,6 +25,7 @@ from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
 from toto_aio.stores.coalesce import Coalescer
+from toto_aio.stores.mongodb_transactions import MongoDBTransactions
 from toto_aio.tasks import Tasks
 
 CONNECT_LIMIT = 2.0
@@ -82,14 +83,15 @@ def bounded(
 async def from_url(url: str) -> MongoDBStore:
     """Return the store at a URL; ``db`` is an ``AsyncDatabase`` of a client for methods."""
     clients = make_client(url), make_client(url)
-    store = MongoDBStore(clients[0], clients[1].get_default_database(default=DATABASE), *clients)
+    db = clients[1].get_default_database(default=DATABASE)
+    store = MongoDBStore(clients[0], db, MongoDBTransactions(clients[1]), *clients)
     await store.prepare(without_password(url))
     return store
 
 
 async def from_client(client: Any) -> MongoDBStore:
     """Return the store on a ready client of pymongo or Motor, which stays open and becomes ``db``."""
-    store = MongoDBStore(client, client)
+    store = MongoDBStore(client, client, MongoDBTransactions(client))
     await store.prepare("of the client")
     return store
 
@@ -97,8 +99,11 @@ async def from_client(client: Any) -> MongoDBStore:
 class MongoDBStore:
     """The store over a client. ``opened`` are the clients that are closed with the store."""
 
-    def __init__(self, client: Any, db: Any, *opened: AsyncMongoClient[Document]) -> None:
+    def __init__(
+        self, client: Any, db: Any, transactions: MongoDBTransactions, *opened: AsyncMongoClient[Document]
+    ) -> None:
         self.db = db
+        self.transactions = transactions
         self._operations = Tasks()
         self._opened = opened
         self._reads = Coalescer(self._find_sessions)
@@ -122,6 +127,7 @@ class MongoDBStore:
             raise
 
     async def close(self) -> None:
+        await self.transactions.close()
         await asyncio.gather(*map(_close, self._opened))
         await self._operations.cancel()
         await self._reads.finish()

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from toto_aio.importer import Extra, load
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
+from toto_aio.stores.mysql_transactions import MySQLSteps
 from toto_aio.stores.sql import operations, pool
 from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
 from toto_aio.stores.sql.dialect import Dialect
@@ -25,6 +26,8 @@ from toto_aio.stores.sql.driver import Row, Run
 from toto_aio.stores.sql.operations import Operations
 from toto_aio.stores.sql.pool import ConnectionSource, Pool
 from toto_aio.stores.sql.store import SQLStore
+from toto_aio.stores.sql.transactions import PooledTransactions
+from toto_aio.tasks import Tasks
 
 T = TypeVar("T")
 
@@ -97,7 +100,9 @@ async def from_url(url: str) -> SQLStore:
     connector = MySQLConnector(library, lambda: module.connect(**arguments, **own))
     db = await module.create_pool(minsize=0, maxsize=pool.MAX_SIZE, **arguments)
     connections = Pool(connector)
-    store = SQLStore(MySQLDriver(library, connector, connections, db), MYSQL, db, connections)
+    transactions = PooledTransactions(connector, ReadyMySQLPool(connector, db), MySQLSteps)
+    driver = MySQLDriver(library, connector, connections, db)
+    store = SQLStore(driver, MYSQL, db, transactions, connections)
     await store.prepare(without_password(url))
     return store
 
@@ -107,7 +112,9 @@ async def from_client(client: Any) -> SQLStore:
     names = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
     library = next(library for library in LIBRARIES.values() if library.name in names)
     connector = MySQLConnector(library, client.acquire)
-    store = SQLStore(MySQLDriver(library, connector, ReadyMySQLPool(connector, client)), MYSQL, client)
+    connections = ReadyMySQLPool(connector, client)
+    transactions = PooledTransactions(connector, connections, MySQLSteps)
+    store = SQLStore(MySQLDriver(library, connector, connections), MYSQL, client, transactions)
     await store.prepare("of the pool")
     return store
 
@@ -213,6 +220,7 @@ class ReadyMySQLPool:
     def __init__(self, connector: Connector[Any], ready: Any) -> None:
         self._connector = connector
         self._ready = ready
+        self._closing = Tasks()
 
     async def acquire(self) -> Any:
         while True:
@@ -229,9 +237,24 @@ class ReadyMySQLPool:
     def discard(self, connection: Any, *, busy: bool) -> None:
         self._connector.abort(connection)
         self._ready.release(connection)
+        if busy:
+            self._closing.start(self._kill(connection.thread_id()), "database close")
 
     async def close(self) -> None:
-        pass
+        await self._closing.finish()
+
+    async def _kill(self, thread_id: int) -> None:
+        """End what the server may still be doing, or waiting for, with locks that it holds."""
+        with suppress(Exception):  # it has ended by itself, or the server is out of reach
+            async with asyncio.timeout(pool.CLOSE_LIMIT):
+                connection = await self.acquire()
+                try:
+                    cursor = await connection.cursor()
+                    await cursor.execute(f"KILL {thread_id}")
+                except BaseException:
+                    self.discard(connection, busy=False)
+                    raise
+                await self.release(connection)
 
 
 class MySQLDriver:

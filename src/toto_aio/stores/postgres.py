@@ -21,6 +21,8 @@ from toto_aio.stores.sql.driver import Row, Run
 from toto_aio.stores.sql.operations import Operations
 from toto_aio.stores.sql.pool import ConnectionSource, Pool
 from toto_aio.stores.sql.store import SQLStore
+from toto_aio.stores.sql.transactions import PooledTransactions
+from toto_aio.stores.transactions import ENDED, FAILED
 from toto_aio.tasks import Tasks
 
 POSTGRESQL = Dialect(
@@ -60,7 +62,8 @@ async def from_url(url: str) -> SQLStore:
     connector = PostgresConnector(dsn)
     db = await asyncpg.create_pool(dsn, min_size=0, max_size=pool.MAX_SIZE, timeout=pool.CONNECT_LIMIT)
     connections = Pool(connector)
-    store = SQLStore(PostgresDriver(connector, connections, db), POSTGRESQL, db, connections)
+    transactions = PooledTransactions(connector, ReadyPostgresPool(connector, db), PostgresSteps)
+    store = SQLStore(PostgresDriver(connector, connections, db), POSTGRESQL, db, transactions, connections)
     await store.prepare(without_password(url))
     return store
 
@@ -68,7 +71,9 @@ async def from_url(url: str) -> SQLStore:
 async def from_client(client: Any) -> SQLStore:
     """Return the store on an ``asyncpg.Pool``, which stays open and becomes ``db``."""
     connector = PostgresConnector("")
-    store = SQLStore(PostgresDriver(connector, ReadyPostgresPool(connector, client)), POSTGRESQL, client)
+    connections = ReadyPostgresPool(connector, client)
+    transactions = PooledTransactions(connector, connections, PostgresSteps)
+    store = SQLStore(PostgresDriver(connector, connections), POSTGRESQL, client, transactions)
     await store.prepare("of the asyncpg.Pool")
     return store
 
@@ -155,6 +160,32 @@ class ReadyPostgresPool:
 
     async def close(self) -> None:
         await self._closing.finish()
+
+
+class PostgresSteps:
+    """The steps of asyncpg's own transaction, in which ``connection.transaction()`` makes savepoints."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._transaction = connection.transaction()
+
+    async def start(self) -> None:
+        await self._transaction.start()
+
+    async def check(self) -> None:
+        if not self._connection.is_in_transaction():
+            raise RuntimeError(ENDED)
+        try:
+            # PostgreSQL would answer the commit of a transaction that has failed without an error.
+            await self._connection.execute("SELECT 1")
+        except asyncpg.InFailedSQLTransactionError as exc:
+            raise RuntimeError(FAILED) from exc
+
+    async def commit(self) -> None:
+        await self._transaction.commit()
+
+    async def rollback(self) -> None:
+        await self._transaction.rollback()
 
 
 class PostgresDriver:

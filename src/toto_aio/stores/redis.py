@@ -26,6 +26,7 @@ from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
 from toto_aio.settings.urls import without_password
 from toto_aio.stores import redis_records as records
 from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
+from toto_aio.stores.transactions import NoTransactions
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ async def from_client(client: Redis) -> RedisStore:
 
 class RedisStore:
     """The store over one connection; ``db`` is closed with it if the store owns it."""
+
+    transactions = NoTransactions(
+        "Redis cannot roll back: use handler.connection.db.pipeline(transaction=True), or keep your tables "
+        "in another database, and the sessions in Redis (session_store)"
+    )
 
     def __init__(self, connection: RedisConnection, db: Redis, *, owns_db: bool) -> None:
         self.db = db

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,10 +19,13 @@ import aiosqlite
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import without_password
+from toto_aio.stores import sqlite_busy
 from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import DuplicateKeyError, Row, Run
 from toto_aio.stores.sql.schema import create_schema
 from toto_aio.stores.sql.store import SQLStore
+from toto_aio.stores.sqlite_busy import when_free
+from toto_aio.stores.sqlite_transactions import SQLiteTransactions
 
 SQLITE = Dialect(
     key="TEXT",
@@ -33,19 +35,19 @@ SQLITE = Dialect(
     integer="INTEGER",
     has_schema="SELECT 1 FROM sqlite_master WHERE name = 'toto_schema'",
 )
-BUSY_TIMEOUT = 5.0
-"""Seconds that a statement waits for other writers."""
 
 
 async def from_url(url: str) -> SQLStore:
     """Return the store in the file of a URL; ``db`` is another ``aiosqlite.Connection`` to the file."""
     path = database_path(url)
     async with AsyncExitStack() as stack:
-        reader = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
+        reader = await stack.enter_async_context(_connection(path, sqlite_busy.BUSY_TIMEOUT))
         writer = await stack.enter_async_context(_connection(path, 0))
-        db = await stack.enter_async_context(_connection(path, BUSY_TIMEOUT))
-        await create_schema(SQLiteDriver(reader, writer, stack), SQLITE)
-        return SQLStore(SQLiteDriver(reader, writer, stack.pop_all()), SQLITE, db)
+        db = await stack.enter_async_context(_connection(path, sqlite_busy.BUSY_TIMEOUT))
+        transactions = SQLiteTransactions(lambda: _connection(path, 0))
+        await create_schema(SQLiteDriver(reader, writer, transactions, stack), SQLITE)
+        driver = SQLiteDriver(reader, writer, transactions, stack.pop_all())
+        return SQLStore(driver, SQLITE, db, transactions)
     raise AssertionError("unreachable")
 
 
@@ -72,16 +74,20 @@ def database_path(url: str) -> str:
 class SQLiteDriver:
     """Sends statements over one connection that reads and one that writes, each with its own thread.
 
-    ``resources`` are closed with the driver.
+    It writes when none of the ``transactions`` of methods is open. ``resources`` are closed with the driver.
     """
 
     def __init__(
-        self, reader: aiosqlite.Connection, writer: aiosqlite.Connection, resources: AsyncExitStack
+        self,
+        reader: aiosqlite.Connection,
+        writer: aiosqlite.Connection,
+        transactions: SQLiteTransactions,
+        resources: AsyncExitStack,
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self._transactions = transactions
         self._resources = resources
-        self._write_lock = asyncio.Lock()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         try:
@@ -105,19 +111,13 @@ class SQLiteDriver:
         await self._resources.aclose()
 
     async def _write(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Row]:
-        """Run one write at a time, each within ``BUSY_TIMEOUT`` seconds, including the wait for its turn.
-
-        The wait is here, not in the connection's thread, so a write that times out is not carried out later.
-        """
+        """Run one write at a time, each within ``BUSY_TIMEOUT`` seconds, including the wait for its turn."""
+        self._transactions.require_no_other(
+            "save sessions and accounts before or after the block of a transaction: SQLite has one writer"
+        )
         try:
-            async with asyncio.timeout(BUSY_TIMEOUT), self._write_lock:
-                while True:
-                    try:
-                        return list(await self._writer.execute_fetchall(statement, values))
-                    except sqlite3.OperationalError as exc:
-                        if exc.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                            raise
-                        await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311  # jitter, not a secret
+            async with asyncio.timeout(sqlite_busy.BUSY_TIMEOUT), self._transactions.turn:
+                return list(await when_free(lambda: self._writer.execute_fetchall(statement, values)))
         except sqlite3.IntegrityError as exc:
             raise DuplicateKeyError from exc
         except (sqlite3.DatabaseError, TimeoutError) as exc:
@@ -165,7 +165,7 @@ def _create(path: str) -> None:
 
 
 async def _configure(connection: aiosqlite.Connection) -> None:
-    deadline = asyncio.get_running_loop().time() + BUSY_TIMEOUT
+    deadline = asyncio.get_running_loop().time() + sqlite_busy.BUSY_TIMEOUT
     while True:
         try:
             await connection.execute_fetchall("PRAGMA journal_mode=WAL")

@@ -10,7 +10,6 @@ from aiohttp import WSCloseCode, hdrs, web
 
 from toto_aio.auth.sessions import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable, described
-from toto_aio.http.drain import Drain
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER, SESSION_HEADER
@@ -34,14 +33,12 @@ class Sockets:
         context: SocketContext,
         origins: Origins,
         proxies: TrustedProxies,
-        drain: Drain,
     ) -> None:
         self.open: set[Socket] = set()
         self._settings = settings
         self._context = context
         self._origins = origins
         self._proxies = proxies
-        self._drain = drain
         self._stopping = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -113,10 +110,9 @@ class Sockets:
         """Serve a socket, with the methods that are called when one is opened and closed."""
         self.open.add(socket)
         try:
-            with self._drain.lasting():
-                if self._settings.socket_opened_method:
-                    await socket.call(self._settings.socket_opened_method)
-                await socket.run()
+            if self._settings.socket_opened_method:
+                await socket.call(self._settings.socket_opened_method)
+            await socket.run()
         finally:
             self.open.discard(socket)
             if self._settings.socket_closed_method:

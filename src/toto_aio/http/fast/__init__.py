@@ -11,14 +11,13 @@ import logging
 from collections.abc import Callable
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from toto_aio.http.embedded import find_services
 from toto_aio.http.fast.connection import FastConnection
-from toto_aio.http.fast.served import Served, plain_path
+from toto_aio.http.fast.served import serve_fast
 from toto_aio.http.head_limit import LimitedConnection
-from toto_aio.http.routes import ROUTES
-from toto_aio.http.service import SERVICE
 
 __all__ = ["FastConnection", "protocols"]
 
@@ -31,7 +30,7 @@ KNOWN = ("3.14.",)
 def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callable[[], RequestHandler]:
     """The factory of the protocols of connections to a running app: without the fast path unless ``fast``.
 
-    With other versions of aiohttp they are its own.
+    The app is a service, or embeds some. With other versions of aiohttp the protocols are its own.
     """
     if not aiohttp.__version__.startswith(KNOWN):
         logger.warning(
@@ -39,11 +38,8 @@ def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callab
             aiohttp.__version__,
         )
         return server
-    service, routes = app[SERVICE], app[ROUTES]
-    posts = {route for route in app.router.routes() if route.method in (hdrs.METH_POST, hdrs.METH_ANY)}
-    # What inspects requests and responses gets aiohttp's, and a path of somebody else's stays theirs.
-    others = app.middlewares or set(app.on_response_prepare) - service.context.signals or posts - routes.every
-    if not fast or others:
+    found = [serve_fast(service, server) for service in find_services(app)] if fast else []
+    served = tuple(service for service in found if service is not None)
+    if not served:
         return lambda: LimitedConnection(server, loop=server._loop, **server._kwargs)
-    served = Served(app, server, service, routes, plain_path(routes.path))
     return lambda: FastConnection(served, server, loop=server._loop, **server._kwargs)

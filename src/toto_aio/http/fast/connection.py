@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
@@ -24,7 +25,7 @@ class FastConnection(LimitedConnection):
 
     __slots__ = ("_is_between", "_late", "_own_task", "_request", "_served")
 
-    def __init__(self, served: Served, server: web.Server, **options: Any) -> None:
+    def __init__(self, served: Sequence[Served], server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._served = served
         self._own_task: asyncio.Task[None] | None = None
@@ -64,7 +65,7 @@ class FastConnection(LimitedConnection):
                 # The parser has read the very same bytes before, with a known result.
                 request.body = data[request.body_at :]
             else:
-                self._request = request = request.like(data, self._served.service.max_body_size)
+                self._request = request = request.like(data)
         if request is not None:
             self._request_count += 1
         else:
@@ -74,7 +75,7 @@ class FastConnection(LimitedConnection):
                 return
         self._request_in_progress = True
         self._current_request = request  # type: ignore[assignment]
-        self._served.server.requests_count += 1
+        request.served.server.requests_count += 1
         # An eager task may be done already.
         task = asyncio.Task(self._call(request, waiter), loop=self._loop, name="toto-aio call", **EAGER)
         if self._request_in_progress:
@@ -88,16 +89,17 @@ class FastConnection(LimitedConnection):
         handler = _in_next_turn(request_handler) if self._messages else request_handler
         return super()._handle_request(request, start_time, handler)
 
-    def make_request(self, message: Any, path: str | None) -> web.Request:
+    def make_request(self, message: Any, served: Served, path: str | None) -> web.Request:
         """aiohttp's request for a message, with the match that the router would have found."""
-        served, loop = self._served, self._loop
+        loop = self._loop
         payload = StreamReader(self, 1, loop=loop)
         payload.feed_eof()
         make: Any = served.server.request_factory
         request = make(message, payload, self, StreamWriter(self, loop), self._own_task)
         route = served.routes.root if path is None else served.routes.below
         match = UrlMappingMatchInfo({} if path is None else {"path": path}, route)
-        match.add_app(served.app)
+        for app in served.apps:
+            match.add_app(app)
         match.freeze()
         request._match_info = match
         return cast(web.Request, request)
@@ -137,23 +139,27 @@ class FastConnection(LimitedConnection):
             return None
         message: Any = self._messages[0][0]
         payload = self._messages[0][1]
-        served = self._served
         if (
             type(payload) is not StreamReader  # there is no body, or an error
             or not payload._eof
             or len(payload._buffer) != 1
-            or len(body := payload._buffer[0]) > served.service.max_body_size
             or message.method != hdrs.METH_POST
             or message.version != HttpVersion11
             or message.should_close
             or message.chunked
-            or (found := served.path.fullmatch(message.path)) is None
             or hdrs.EXPECT in message.headers
             or hdrs.UPGRADE in message.headers
             or hdrs.CONTENT_ENCODING in message.headers
         ):
             return None
-        request = FastRequest(self, message, message.headers, found[1], None)
+        body = payload._buffer[0]
+        for served in self._served:
+            found = served.path.fullmatch(message.path)
+            if found is not None and len(body) <= served.service.max_body_size:
+                break
+        else:
+            return None
+        request = FastRequest(self, served, message, message.headers, found[1], None)
         request.codec = served.service.codec(request)
         if request.codec is None or self._parser is None:
             return None
@@ -176,7 +182,7 @@ class FastConnection(LimitedConnection):
         body, request.body = request.body, b""
         stays = False
         try:
-            response = await self._served.service.post(request, request.codec, body, request.path)
+            response = await request.served.service.post(request, request.codec, body, request.path)
             if type(response) is WholeResponse and self.transport is not None:
                 self.transport.write(response.whole)
                 stays = True

@@ -11,6 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from toto_aio.codecs import Codec
 from toto_aio.http.fast.heads import LONGEST, Changes, changes
+from toto_aio.http.fast.served import Served
 
 
 class RequestConnection(Protocol):
@@ -18,8 +19,8 @@ class RequestConnection(Protocol):
 
     transport: asyncio.Transport | None
 
-    def make_request(self, message: Any, path: str | None) -> web.Request:
-        """aiohttp's request for a message to ``path`` below the root."""
+    def make_request(self, message: Any, served: Served, path: str | None) -> web.Request:
+        """aiohttp's request for a message to ``path`` below the root of a service."""
 
 
 class FastRequest:
@@ -38,6 +39,7 @@ class FastRequest:
         "headers",
         "length",
         "path",
+        "served",
         "transport",
     )
     method = hdrs.METH_POST
@@ -47,11 +49,13 @@ class FastRequest:
     def __init__(
         self,
         connection: RequestConnection,
+        served: Served,
         message: Any,
         headers: CIMultiDictProxy[str],
         path: str | None,
         codec: Codec | None,
     ) -> None:
+        self.served = served
         self.headers = headers
         self.transport = connection.transport
         self.path = path
@@ -65,11 +69,11 @@ class FastRequest:
         self._connection = connection
         self._request: web.Request | None = None
 
-    def like(self, data: bytes, max_body_size: int) -> FastRequest | None:
+    def like(self, data: bytes) -> FastRequest | None:
         """The request in these bytes, if comparing them with this one is enough to know."""
         at = data.find(b"\r\n\r\n") + 4
         size = len(data) - at
-        if not 4 < at <= LONGEST or not 0 < size <= max_body_size:
+        if not 4 < at <= LONGEST or not 0 < size <= self.served.service.max_body_size:
             return None
         head = data[:at]
         lines = head.split(b"\r\n")
@@ -87,7 +91,7 @@ class FastRequest:
         if own_size != size:
             return None
         request = FastRequest(
-            self._connection, self._parsed, CIMultiDictProxy(headers), self.path, self.codec
+            self._connection, self.served, self._parsed, CIMultiDictProxy(headers), self.path, self.codec
         )
         request.head, request.body, request.body_at, request.length = head, data[at:], at, len(data)
         request._lines, request._changes = lines, {**self._changes, **found}
@@ -112,7 +116,7 @@ class FastRequest:
     def web_request(self) -> web.Request:
         """aiohttp's request, with its body read."""
         if self._request is None:
-            self._request = self._connection.make_request(self._message, self.path)
+            self._request = self._connection.make_request(self._message, self.served, self.path)
         return self._request
 
     @property

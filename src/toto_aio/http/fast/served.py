@@ -1,4 +1,4 @@
-"""What the connections of a server share on the fast path."""
+"""What the connections of a server share about a service on the fast path."""
 
 from __future__ import annotations
 
@@ -7,20 +7,44 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from toto_aio.http.embedded import BODIES, Embedded, is_alone
+from toto_aio.http.response import observes
 from toto_aio.http.routes import Routes
-from toto_aio.http.service import Service
+from toto_aio.http.service import SERVICE, Service
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An app that is served, and the calls to it that the fast path answers."""
+    """A running service, and the calls to it that the fast path answers."""
 
-    app: web.Application
+    apps: tuple[web.Application, ...]
+    """Its app and those around it, from the innermost."""
     server: web.Server
     service: Service
     routes: Routes
     path: re.Pattern[str]
     """The paths that it answers; the group is the path below the root."""
+
+
+def serve_fast(embedded: Embedded, server: web.Server) -> Served | None:
+    """The service for the fast path; None if aiohttp must have its calls.
+
+    What inspects requests and responses gets aiohttp's, and a path of somebody else's stays theirs.
+    """
+    app, routes, path = embedded.app, embedded.routes, embedded.path
+    service = app[SERVICE]
+    apps = (app, *reversed(embedded.around))
+    posts = {route for route in app.router.routes() if route.method in BODIES}
+    if (
+        not service.fast_path
+        or observes(app, service.context.signals)
+        or any(map(observes, embedded.around))
+        or posts - routes.every
+        or not is_alone(embedded)
+        or set(path) & set("%{")
+    ):
+        return None
+    return Served(apps, server, service, routes, plain_path(path))
 
 
 def plain_path(root: str) -> re.Pattern[str]:

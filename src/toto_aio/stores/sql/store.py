@@ -20,6 +20,7 @@ from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import Driver, DuplicateKeyError, Row
 from toto_aio.stores.sql.pool import Pool
 from toto_aio.stores.sql.schema import create_schema
+from toto_aio.stores.transactions import Transactions
 
 GET_ACCOUNT = "SELECT user_id, password, extra, version FROM toto_accounts WHERE user_id = ?"
 ADD_ACCOUNT = "INSERT INTO toto_accounts (user_id, password, extra, version) VALUES (?, ?, ?, ?)"
@@ -42,12 +43,20 @@ REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <
 class SQLStore:
     """The store over a driver. ``db`` is the driver's client or pool for methods.
 
-    ``pool`` has the store's own connections, if it opened any pool.
+    ``transactions`` are methods' too. ``pool`` has the store's own connections, if it opened any pool.
     """
 
-    def __init__(self, driver: Driver, dialect: Dialect, db: Any, pool: Pool[Any] | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        dialect: Dialect,
+        db: Any,
+        transactions: Transactions,
+        pool: Pool[Any] | None = None,
+    ) -> None:
         self.db = db
         self.pool = pool
+        self.transactions = transactions
         self._driver = driver
         self._dialect = dialect
         self._sessions = Coalescer(self._read_sessions)
@@ -65,6 +74,7 @@ class SQLStore:
             raise
 
     async def close(self) -> None:
+        await self.transactions.close()
         await self._driver.close()
         await self._sessions.finish()
 

@@ -1,0 +1,61 @@
+"""``handler.transaction()``: the transaction of one call, in a coroutine or in a thread."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from toto_aio.exceptions import TimedOut
+from toto_aio.stores.transactions import Transaction, current
+
+if TYPE_CHECKING:
+    from toto_aio.dispatch.handler import Handler
+
+NESTED = (
+    "This call has an open transaction: pass its connection on, or use a savepoint of the database "
+    "(connection.transaction() of asyncpg, SAVEPOINT in SQL)"
+)
+
+
+class CallTransaction(Transaction):
+    """``async with`` in a coroutine, or ``with`` in a plain ``def invoke``: one at a time for each call."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__(handler.connection.transactions)
+        self._handler = handler
+
+    async def __aenter__(self) -> Any:
+        handler = self._handler
+        if handler.open_transaction:
+            raise RuntimeError(NESTED)
+        handler.open_transaction = True  # two that wait for their turns are not better
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            handler.open_transaction = False
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._handler.open_transaction = False
+        await super().__aexit__(kind, exc, trace)
+
+    def __enter__(self) -> Any:
+        if self._handler.is_on_loop():
+            raise RuntimeError("write 'async with handler.transaction()' in an 'async def invoke'")
+        connection = self._handler.wait(self.__aenter__())
+        current.set(self)
+        return connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        current.set(None)
+        handler = self._handler
+        if exc is None and handler.finished and not handler.responded:
+            # No limit stops a thread; the client has been told that the call has failed.
+            late = TimedOut()
+            handler.wait(self.__aexit__(TimedOut, late, None))
+            raise late
+        handler.wait(self.__aexit__(kind, exc, trace))
