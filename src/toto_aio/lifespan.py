@@ -139,10 +139,7 @@ class Lifespan:
             await app[SOCKETS].close()
 
     async def close(self, app: web.Application) -> None:
-        """Close everything now, while what the application around the service owns is still open.
-
-        aiohttp cleans up an application before the ones in it.
-        """
+        """Close everything now, if it is open; what ``run`` closes later is nothing then."""
         await self._opened.aclose()
 
     async def _finish_events(self, events: EventManager) -> None:

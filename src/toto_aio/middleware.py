@@ -25,7 +25,7 @@ from aiohttp import web
 from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.sessions import UserSession
 from toto_aio.http.page_errors import http_errors
-from toto_aio.http.parent import CONNECTION, EVENTS, PARENT, transparent
+from toto_aio.http.parent import CLOSE, CONNECTION, EVENTS, PARENT, transparent
 from toto_aio.http.routes import ROUTES
 from toto_aio.http.service import SERVICE
 from toto_aio.http.signatures import HMAC_HEADER
@@ -87,6 +87,7 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
     application.middlewares.insert(0, web.middleware(give_session))
     application.on_response_prepare.append(finish)
     application.on_startup.append(require_service)
+    application.on_cleanup.insert(0, service[CLOSE])
 
 
 async def get_session(request: web.Request) -> UserSession | None:

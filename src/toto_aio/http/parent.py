@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -20,6 +20,13 @@ CONNECTION = web.AppKey("toto_aio_connection", Connection)
 
 EVENTS = web.AppKey("toto_aio_events", EventManager)
 """The key of the application for the events of its service, once that has started, unless they are off."""
+
+CLOSE: web.AppKey[Callable[[web.Application], Awaitable[None]]] = web.AppKey("toto_aio_close")
+"""The key of a service's app for what closes it before aiohttp does.
+
+aiohttp cleans up an application before those in it, so the application's pools would be closed first, while
+the service still handles events.
+"""
 
 _MARK = "__toto_aio_transparent__"
 
