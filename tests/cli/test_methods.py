@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.test_main import run
 from tests.support.programs import failing, write
+from toto_aio.cli.main import main
 from toto_aio.cli.methods import list_methods
 from toto_aio.invocation import (
     anonymous_session,
@@ -94,6 +95,16 @@ async def test_a_broken_module(tmp_path: Path) -> None:
     assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in said
     assert "while importing the methods of 'methods.broken'" in said
     assert 'methods/broken.py", line 1' in said
+
+
+def test_a_syntax_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file and line come first, as under ``serve``."""
+    write(tmp_path, notes_of_test__broken="async def invoke(handler) return 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(["methods", "--method-module=notes_of_test"])
+    file = tmp_path / "notes_of_test" / "broken.py"
+    assert str(caught.value).startswith(f"toto-aio: {file}, line 1: SyntaxError: expected ':'\n    async def")
 
 
 async def test_no_such_package(tmp_path: Path) -> None:
