@@ -97,14 +97,21 @@ async def test_a_broken_module(tmp_path: Path) -> None:
     assert 'methods/broken.py", line 1' in said
 
 
-def test_a_syntax_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        ("methods", "{}, line 1: SyntaxError: expected ':'\n    async"),
+        ("check", "method_module: {}:1: expected ':'"),
+    ],
+)
+def test_a_syntax_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, first: str) -> None:
     """Its file and line come first, as under ``serve``."""
-    write(tmp_path, notes_of_test__broken="async def invoke(handler) return 1")
+    package = f"{command}_with_a_syntax_error"
+    write(tmp_path, **{f"{package}__broken": "async def invoke(handler) return 1"})
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SystemExit) as caught:
-        main(["methods", "--method-module=notes_of_test"])
-    file = tmp_path / "notes_of_test" / "broken.py"
-    assert str(caught.value).startswith(f"toto-aio: {file}, line 1: SyntaxError: expected ':'\n    async def")
+        main([command, f"--method-module={package}"])
+    assert str(caught.value).startswith(f"toto-aio: {first.format(tmp_path / package / 'broken.py')}")
 
 
 async def test_no_such_package(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import toto_aio
@@ -49,12 +50,8 @@ def _methods(given: dict[str, Any]) -> None:
     from toto_aio.cli.methods import list_methods
 
     import_from_here()
-    try:
+    with _failures_described("the methods cannot be listed"):
         print(list_methods(settings, as_json=as_json))
-    except SettingsError:
-        raise
-    except Exception as exc:
-        sys.exit(f"toto-aio: {describe_failure(exc, 'the methods cannot be listed')}")
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -63,7 +60,9 @@ def _check(given: dict[str, Any]) -> None:
 
     from toto_aio.cli.check import check, report
 
-    findings = asyncio.run(check(settings))
+    import_from_here()
+    with _failures_described("the service cannot be checked"):
+        findings = asyncio.run(check(settings))
     print(report(findings))
     sys.exit(1 if any(finding.rule.gravity == "grave" for finding in findings) else 0)
 
@@ -72,6 +71,17 @@ def _new(given: dict[str, Any]) -> None:
     from toto_aio.cli.new import make_project
 
     print(make_project(given["name"], given.get("template", "simple")))
+
+
+@contextmanager
+def _failures_described(doing: str) -> Iterator[None]:
+    """Show what the import of a module raises as ``serve`` does."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except Exception as exc:
+        sys.exit(f"toto-aio: {describe_failure(exc, doing)}")
 
 
 def _sources(given: dict[str, Any]) -> Sources:
