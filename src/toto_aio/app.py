@@ -12,6 +12,7 @@ from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
 from toto_aio.http.drain import DRAIN, Drain
 from toto_aio.http.origins import Origins
+from toto_aio.http.parent import CLOSE
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.routes import add_routes
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     app.on_response_prepare.extend(signals)
 
     app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics)
+    app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)
     return app

@@ -138,12 +138,16 @@ class Lifespan:
         if SOCKETS in app:
             await app[SOCKETS].close()
 
-    async def close(self, app: web.Application) -> None:
+    async def close(self) -> None:
         """Close everything now, while what the application around the service owns is still open.
 
-        aiohttp cleans up an application before the ones in it.
+        aiohttp cleans up an application before the ones in it. An error is logged, as it would keep aiohttp
+        from cleaning up the application.
         """
-        await self._opened.aclose()
+        try:
+            await self._opened.aclose()
+        except Exception:
+            logger.exception("not everything that the service had opened could be closed")
 
     async def _finish_events(self, events: EventManager) -> None:
         """Give handlers of events for one process as long as calls, while everything is still open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -14,6 +14,9 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 PARENT = web.AppKey("toto_aio_parent", web.Application)
 """The key of a service's app for the application around it, which ``toto_aio.middleware.setup`` sets."""
+
+CLOSE: web.AppKey[Callable[[], Awaitable[None]]] = web.AppKey("toto_aio_close")
+"""The key of a service's app for what closes everything that it has opened, before aiohttp does so."""
 
 CONNECTION = web.AppKey("toto_aio_connection", Connection)
 """The key of the application for its service's accounts, sessions and database, once that has started."""
