@@ -40,6 +40,8 @@ BOTH_PATHS = frozenset(
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",
+        "test_awaiting",
+        "test_threads",
     ]
 )
 """The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""

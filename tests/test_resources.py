@@ -27,8 +27,9 @@ from tests.support.servers import Server
 from tests.support.service import eventually
 from toto_aio import Handler, create_app
 from toto_aio.exceptions import Unavailable
-from toto_aio.http.parent import PARENT
+from toto_aio.http.parent import EVENTS
 from toto_aio.lifespan import LIFESPAN
+from toto_aio.middleware import setup
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
 from toto_aio.stores.mysql import connect_arguments
@@ -53,7 +54,7 @@ def service_of(**options: Any) -> web.Application:
 def embedded(service: web.Application) -> web.Application:
     """An application around a service, which knows it."""
     parent = web.Application()
-    service[PARENT] = parent
+    setup(parent, service)
     parent.add_subapp("/api", service)
     return parent
 
@@ -109,6 +110,51 @@ async def test_a_pool_of_the_application_around_it(servers: Servers) -> None:
         await accounts(service).create("ada", "correct horse")
         assert await parent[POOL].fetchval("SELECT count(*) FROM toto_accounts") == 1
     assert parent[POOL].is_closing()
+
+
+async def test_handlers_of_events_still_have_the_pool(servers: Servers) -> None:
+    """When the application ends, the service ends before what the application has opened in cleanup_ctx.
+
+    aiohttp cleans up an application before those in it. A start that fails ends in this order too.
+    """
+    url = fresh(servers, "postgresql")
+    begun = asyncio.Event()
+    written: list[str] = []
+
+    async def work(args: Any) -> None:
+        begun.set()
+        await asyncio.sleep(0.05)  # the application is being cleaned up by now
+        await accounts(service).create(args, None)
+        written.append(args)
+
+    service = service_of(database=POOL, event_init_module=lambda events: events.register_handler("job", work))
+    parent = web.Application()
+    setup(parent, service)
+    parent.add_subapp("/api", service)
+
+    async def pool(application: web.Application) -> AsyncIterator[None]:
+        async with asyncpg.create_pool(url, min_size=0) as application[POOL]:
+            yield
+
+    parent.cleanup_ctx.append(pool)
+    async with running(parent):
+        await parent[EVENTS].send("job", "ada", broadcast=False)
+        await begun.wait()
+    assert written == ["ada"]
+
+    async def fails(application: web.Application) -> None:
+        raise ZeroDivisionError
+
+    failing = web.Application()
+    service = service_of(database=POOL)
+    setup(failing, service)
+    failing.add_subapp("/api", service)
+    failing.cleanup_ctx.append(pool)
+    failing.on_startup.append(fails)
+    with pytest.raises(ZeroDivisionError):
+        async with running(failing):
+            pass
+    assert failing[POOL].is_closing()
 
 
 async def test_a_key_of_the_service(tmp_path: Path) -> None:

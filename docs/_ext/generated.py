@@ -5,13 +5,13 @@ A page marks the place: ``<!-- options -->`` is replaced by the tables of all op
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from toto_aio.settings import Option, describe_options
-from toto_aio.settings.old_options import RENAMED
+from toto_aio.settings.old_options import RENAMED, VALUES
 
 DOCS = Path(__file__).parent.parent
 
@@ -75,6 +75,14 @@ def renamed() -> Iterator[str]:
     yield from ("| option in Toto | now |", "| --- | --- |")
     for advice, names in groupby(RENAMED, RENAMED.__getitem__):
         yield f"| {', '.join(f'`{name}`' for name in names)} | {advice} |"
+    for name, values in VALUES.items():
+        for value, now in ((value, now) for value, now in values.items() if now):
+            yield f"| `{name}={as_text(value)}` | {now if isinstance(now, str) else as_taken(now)} |"
+
+
+def as_taken(options: Mapping[str, Any]) -> str:
+    """The options that are taken for one of Toto's."""
+    return ", ".join(f"taken as `{name}={as_text(value)}`" for name, value in options.items())
 
 
 def other_pages() -> Iterator[str]:

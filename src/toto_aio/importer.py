@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from toto_aio.settings import SettingsError
@@ -50,6 +51,17 @@ def load_function(option: str, value: Any, attribute: str | None = None) -> Call
     if not callable(value):
         raise SettingsError(f"{option}: expected {attribute or 'a function'}, found {value!r}")
     return value  # type: ignore[no-any-return]
+
+
+def accepted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments that a function has parameters for, by their names."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a function of C
+        return dict(arguments)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(arguments)
+    return {name: value for name, value in arguments.items() if name in parameters}
 
 
 def import_named(option: str, name: str, expected: str) -> Any:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
+from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
 from toto_aio.brokers import open_broker
 from toto_aio.clock import Clock
 from toto_aio.codecs.codec import LargeBodies
@@ -30,7 +30,7 @@ from toto_aio.http.origins import Origins
 from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
-from toto_aio.importer import load_function
+from toto_aio.importer import accepted, load_function
 from toto_aio.monitoring.health import HEALTH, Health
 from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
@@ -39,6 +39,7 @@ from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
+from toto_aio.threads import Threads
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
@@ -97,11 +98,15 @@ class Lifespan:
             events = await self._open_events(stack, app)
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
             connection = self._connect(stack, database, sessions_in, ends)
-            threads = ThreadPoolExecutor(self._settings.threads, "toto-aio-method")
-            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            threads = Threads(self._settings.threads)
+            stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
             self.runtime = Runtime(connection, events, threads, deadlines)
+            if events is not None:
+                events.threads = threads
+                if self._init_events is not None:
+                    await _start("event_init_module", self._init_events, events)
 
             dispatcher = self.dispatcher(self._methods)
             stack.push_async_callback(self._context.close)
@@ -116,7 +121,8 @@ class Lifespan:
             share(app, self.runtime)
 
             if self._startup is not None:
-                await finish(self._startup(connection=connection, application=app))
+                parts = {"connection": connection, "db_connection": connection, "application": app}
+                await _start("startup_function", self._startup, **accepted(self._startup, parts))
             clock = self._watch_clock(stack)
             for store in {id(store): store for store in (database, sessions_in)}.values():
                 self._own(stack, _sweep(store, clock), "sweep")
@@ -138,11 +144,10 @@ class Lifespan:
         if SOCKETS in app:
             await app[SOCKETS].close()
 
-    async def close(self) -> None:
-        """Close everything now, while what the application around the service owns is still open.
+    async def close(self, app: web.Application) -> None:
+        """Close everything now, if it is open; what ``run`` closes later is nothing then.
 
-        aiohttp cleans up an application before the ones in it. An error is logged, as it would keep aiohttp
-        from cleaning up the application.
+        An error is logged, as it would keep aiohttp from cleaning up the application around the service.
         """
         try:
             await self._opened.aclose()
@@ -194,8 +199,6 @@ class Lifespan:
         stack.push_async_callback(events.close)
         if self._metrics is not None:
             self._metrics.watch_events(events)
-        if self._init_events is not None:
-            await finish(self._init_events(events))
         return events
 
     def _connect(
@@ -273,6 +276,16 @@ class Lifespan:
 
 LIFESPAN = web.AppKey("toto_aio_lifespan", Lifespan)
 """The key of an app for its lifespan."""
+
+
+async def _start(option: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Call a function of the author's. Raises ``SettingsError`` if it forgets to await what it calls."""
+    await finish(function(*args, **kwargs))
+    if dropped:
+        try:
+            require_awaited()
+        except NotAwaitedError as exc:
+            raise SettingsError(f"{option}: {exc}, in an async def") from None
 
 
 async def _sweep(store: SessionStore, clock: Clock) -> None:

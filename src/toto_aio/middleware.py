@@ -96,14 +96,11 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
                 'application.add_subapp("/api", service)'
             )
 
-    async def close_service(application: web.Application) -> None:
-        await service[CLOSE]()
-
     application[_PAGES] = Pages(service, login_url)
     application.middlewares.insert(0, web.middleware(give_session))
     application.on_response_prepare.append(finish)
     application.on_startup.append(require_service)
-    application.on_cleanup.insert(0, close_service)  # before what the application itself has opened
+    application.on_cleanup.insert(0, service[CLOSE])
 
 
 async def get_session(request: web.Request) -> UserSession | None:

@@ -16,6 +16,7 @@ from tests.support import notes
 from tests.support.limits import WATCHDOG, limits
 from tests.support.service import Serve, Service, eventually
 from toto_aio import Handler, TotoException
+from toto_aio.exceptions import TimedOut
 from toto_aio.invocation import authenticated, cancellable, timeout
 from toto_aio.stores import transactions
 
@@ -208,6 +209,7 @@ async def test_in_a_thread(with_notes: Any) -> None:
 async def test_a_thread_after_its_time_limit(with_notes: Any) -> None:
     """No limit ends a thread, but what it writes after the limit is rolled back."""
     go_on, ended = threading.Event(), threading.Event()
+    raised: list[type[BaseException]] = []
 
     @timeout(0.1)
     def slow(handler: Handler, parameters: Parameters) -> None:
@@ -215,6 +217,8 @@ async def test_a_thread_after_its_time_limit(with_notes: Any) -> None:
             with handler.transaction() as connection:
                 handler.wait(notes.add(connection, handler.connection.db, "late"))
                 go_on.wait(WATCHDOG)
+        except BaseException as exc:
+            raised.append(type(exc))
         finally:
             ended.set()
 
@@ -223,6 +227,7 @@ async def test_a_thread_after_its_time_limit(with_notes: Any) -> None:
     go_on.set()
     await eventually(ended.is_set)
     assert await service.result("listed") == []
+    assert raised == [TimedOut]  # so it has been rolled back, not left
 
 
 async def test_sessions_elsewhere(with_notes: Any) -> None:

@@ -271,7 +271,7 @@ async def test_a_client_that_leaves_before_its_signed_body(caplog: pytest.LogCap
     outer.add_subapp("/inner", make_site()[0])
     server = PlainServer(outer)
     await server.start_server()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"POST /inner/members HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nx-toto-hmac: x\r\n\r\nabc")
     await writer.drain()
     writer.close()
@@ -389,13 +389,13 @@ async def test_a_login_in_a_stream(site: OpenSite) -> None:
 
 async def test_a_login_after_the_headers(site: OpenSite) -> None:
     """The browser could not learn of it, so it is an error, and no session is made; a program gets the id."""
-    ids = []
+    ids: list[str] = []
 
     async def page(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         try:
-            ids.append((await log_in(request, "ada")).describe().get("session_id"))
+            ids.append(str((await log_in(request, "ada")).describe().get("session_id")))
         except RuntimeError as exc:
             await response.write(str(exc).encode())
         return response

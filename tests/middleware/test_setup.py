@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,8 +19,6 @@ from toto_aio.http.response import is_observed
 from toto_aio.middleware import CONNECTION, EVENTS, get_session, is_page, log_in, setup
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
-
-STORE = web.AppKey("STORE", MemoryStore)
 
 
 async def nothing(handler: Any, parameters: Any) -> None:
@@ -140,7 +137,7 @@ async def test_two_services(aiohttp_client: AiohttpClient) -> None:
 
 
 async def test_pages_around_those_of_another_service(aiohttp_client: AiohttpClient) -> None:
-    """A request has the sessions of the innermost pages; each response is finished, and a nonce counts, once."""
+    """A request has the sessions of the innermost pages; each response is finished once."""
     store = MemoryStore()
     inner, _ = make_site(database=store, signing="session")
     outer, _ = make_site(database=store, signing="session")
@@ -220,42 +217,29 @@ async def test_an_application_around_it_that_replaces_the_request(
     assert response.headers["Cache-Control"] == "no-store"
 
 
-async def test_the_service_ends_before_what_the_application_owns() -> None:
-    """Its handlers of events still have the application's store, and an error does not keep that open."""
-    order: list[str] = []
-    began = asyncio.Event()
-
-    async def handle(args: Any) -> None:
-        began.set()
-        await asyncio.sleep(0.1)
-        order.append("handled")
+async def test_a_service_that_does_not_close(errors: Any) -> None:
+    """Its error is logged, and what the application owns is closed after it."""
+    order = []
 
     async def own(application: web.Application) -> AsyncIterator[None]:
-        application[STORE] = MemoryStore()
         yield
-        order.append("closed by the application")
+        order.append("application")
 
-    async def fail(application: web.Application) -> AsyncIterator[str]:
+    async def fails(application: web.Application) -> AsyncIterator[str]:
         yield "memory://"
-        order.append("closed by the service")
+        order.append("service")
         raise OSError("gone")
 
-    part = create_app(
-        method_module={"nothing": nothing},
-        database=STORE,
-        session_store=fail,
-        event_init_module=lambda events: events.register_handler("begin", handle),
-    )
+    part = create_app(method_module={"nothing": nothing}, database=fails)
     application = web.Application()
     application.cleanup_ctx.append(own)
     setup(application, part)
     application.add_subapp("/api", part)
     runner = web.AppRunner(application)
     await runner.setup()
-    await application[EVENTS].send("begin", broadcast=False)
-    await began.wait()
     await runner.cleanup()
-    assert order == ["handled", "closed by the service", "closed by the application"]
+    assert order == ["service", "application"]
+    assert "not everything that the service had opened could be closed" in errors()[0]
 
 
 async def test_calls_stay_unobserved(site: OpenSite) -> None:

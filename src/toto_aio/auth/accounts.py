@@ -10,6 +10,7 @@ from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUs
 from toto_aio.models import Account
 from toto_aio.names import shortened
 from toto_aio.stores import AccountStore
+from toto_aio.threads import waits_in_threads
 
 __all__ = ["Accounts"]
 
@@ -35,6 +36,7 @@ class Accounts:
         self._passwords = passwords
         self._password_min_length = password_min_length
 
+    @waits_in_threads
     async def create(self, user_id: str, password: str | None, /, **values: Any) -> UserAccount:
         """Create an account with custom fields; without a password (None) nobody can log in with one.
 
@@ -49,11 +51,13 @@ class Accounts:
         await self._store.add_account(account)
         return UserAccount(self._store, account)
 
+    @waits_in_threads
     async def get(self, user_id: str) -> UserAccount | None:
         """The account of ``user_id``, or None."""
         account = await self._store.get_account(normal_user_id(user_id))
         return None if account is None else UserAccount(self._store, account)
 
+    @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
         """The account, if the password is right; replaces an outdated hash. Raises ``InvalidCredentials``."""
         user_id = normal_user_id(user_id)
@@ -75,6 +79,7 @@ class Accounts:
         now = await self._store.get_account(account.user_id)
         return now is not None and now.password == account.password
 
+    @waits_in_threads
     async def change_password(self, user_id: str, password: str, new_password: str) -> Account:
         """Set a new password. Raises ``InvalidCredentials`` if ``password`` isn't the current one.
 
@@ -121,6 +126,7 @@ class UserAccount(MutableMapping[str, Any]):
         """The user that the account belongs to."""
         return self._user_id
 
+    @waits_in_threads
     async def load(self, *names: str) -> None:
         """Read these fields again, or all of them; unsaved changes to them are dropped."""
         account = await self._store.get_account(self.user_id)
@@ -132,6 +138,7 @@ class UserAccount(MutableMapping[str, Any]):
             else:
                 self._values.pop(name, None)
 
+    @waits_in_threads
     async def save(self) -> None:
         """Write the fields that were set, and keep what others wrote to other fields."""
         changes = dict(self._changes)

@@ -15,20 +15,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-import msgspec
 from msgspec.structs import replace
 
 from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.auth.change_marker import is_password_changing
+from toto_aio.auth.session_state import EMPTY, apply, difference, pack, unpack
 from toto_aio.auth.throttle import Attempts, Throttle
-from toto_aio.codecs import encode_msgpack
-from toto_aio.codecs.codec import run
-from toto_aio.codecs.msgpack_scan import scan_msgpack
-from toto_aio.exceptions import InvalidParameters, InvalidSessionID, Unavailable
+from toto_aio.exceptions import InvalidSessionID, Unavailable
 from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
+from toto_aio.threads import waits_in_threads
 
 MAX_SESSION_ID = 256
 """The most characters of a session id; no longer one was ever issued, so none is looked up."""
@@ -74,6 +72,7 @@ class Sessions:
         }
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    @waits_in_threads
     async def log_in(
         self, user_id: str, password: str | None, client: ClientInfo, *, shown: str | None = None
     ) -> UserSession:
@@ -95,6 +94,7 @@ class Sessions:
                 raise
         return session
 
+    @waits_in_threads
     async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:
         """A new session with a random id; anonymous without a user id.
 
@@ -118,7 +118,7 @@ class Sessions:
             user_id,
             now,
             expires,
-            _EMPTY,
+            EMPTY,
             signing_key=key,
             seen=now,
             address=client.address,
@@ -146,11 +146,13 @@ class Sessions:
                 session.renewed = True
         return session
 
+    @waits_in_threads
     async def end(self, session: UserSession) -> None:
         """End a session; a save in progress comes too late."""
         await self.store.remove_session(session.record.key)
         await self._tell({"key": session.record.key})
 
+    @waits_in_threads
     async def end_others(self, session: UserSession) -> int:
         """End the other sessions of a session's user; returns how many there were."""
         if not session.user_id:
@@ -160,6 +162,7 @@ class Sessions:
             await self._tell({"user_id": session.user_id, "keep": session.record.key})
         return ended
 
+    @waits_in_threads
     async def end_one(self, session: UserSession, handle: str) -> bool:
         """End the session that has this handle, of the same user; False if it doesn't exist."""
         for record in await self.store.list_sessions(session.user_id):
@@ -169,6 +172,7 @@ class Sessions:
                 return ended
         return False
 
+    @waits_in_threads
     async def describe_all(self, session: UserSession) -> list[dict[str, Any]]:
         """What a user may know about all of their sessions, the oldest first."""
         return [
@@ -200,17 +204,17 @@ class Sessions:
             # limit.
             async with asyncio.timeout(SAVE_LIMIT) as limit, lock:
                 record = session.record
-                before = _pack(session.state)
-                changed, removed = _difference(_unpack(record.state), _unpack(before))
-                changes = _pack(changed)  # a repetition must not see what ``change`` did to them before
+                before = pack(session.state)
+                changed, removed = difference(unpack(record.state), unpack(before))
+                changes = pack(changed)  # a repetition must not see what ``change`` did to them before
                 deadline = time.monotonic() + SAVE_LIMIT
                 while True:
-                    state = _apply(_unpack(record.state), _unpack(changes), removed)
+                    state = apply(unpack(record.state), unpack(changes), removed)
                     result = change(state)
-                    written = replace(record, state=_pack(state))
+                    written = replace(record, state=pack(state))
                     if await self.store.save_session(written):
                         written.version += 1
-                        session.settle(written, _unpack(before))
+                        session.settle(written, unpack(before))
                         return result
                     if time.monotonic() > deadline:
                         raise Unavailable("The session is being changed too often.")
@@ -269,9 +273,10 @@ class UserSession:
     def state(self) -> dict[str, Any]:
         """The data of the session: plain values under string keys."""
         if self._state is None:
-            self._state = _unpack(self.record.state)
+            self._state = unpack(self.record.state)
         return self._state
 
+    @waits_in_threads
     async def save(self) -> None:
         """Write the changed keys; what another request wrote to other keys is kept.
 
@@ -281,6 +286,7 @@ class UserSession:
 
     save_state = save
 
+    @waits_in_threads
     async def update(self, change: Callable[[dict[str, Any]], T]) -> T:
         """Change the stored state in one step: ``await session.update(lambda state: ...)``.
 
@@ -289,10 +295,12 @@ class UserSession:
         """
         return await self._sessions.save(self, change)
 
+    @waits_in_threads
     async def refresh(self) -> None:
         """Read the session again and drop unsaved changes. Raises ``InvalidSessionID`` if it has ended."""
         await self._sessions.refresh(self)
 
+    @waits_in_threads
     async def get_account(self) -> UserAccount | None:
         """The account of the session's user; None if the session is anonymous or the account is gone."""
         return await self._sessions.accounts.get(self.user_id) if self.user_id else None
@@ -321,13 +329,13 @@ class UserSession:
 
     def settle(self, record: Session, before: dict[str, Any]) -> None:
         """Take over the stored record; what has changed since ``before`` remains an unsaved change."""
-        changed, removed = _difference(before, self.state)
+        changed, removed = difference(before, self.state)
         self.reset(record)
-        _apply(self.state, changed, removed)
+        apply(self.state, changed, removed)
 
     def reset(self, record: Session) -> None:
         """Take over the stored record, and drop unsaved changes."""
-        state = _unpack(record.state)
+        state = unpack(record.state)
         self.record = record
         self.state.clear()
         self.state.update(state)
@@ -343,7 +351,7 @@ class UserSession:
         self.state[name] = value
 
     def __delitem__(self, name: str) -> None:
-        del self.state[name]
+        self.state.pop(name, None)  # like a missing key that is read, as in Toto
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.state)
@@ -358,41 +366,3 @@ def _key(session_id: str) -> str:
 
 def _handle(key: str) -> str:
     return key[:16]
-
-
-def _pack(state: dict[str, Any]) -> bytes:
-    packed = encode_msgpack(state)
-    try:
-        run(scan_msgpack(packed, bounded=False))
-    except InvalidParameters as exc:
-        raise TypeError(f"The state of a session can't be saved: {exc.value}") from exc
-    return packed
-
-
-def _unpack(state: bytes) -> dict[str, Any]:
-    try:
-        run(scan_msgpack(state, bounded=False))
-    except InvalidParameters as exc:
-        raise ValueError(f"The state of a session can't be read: {exc.value}") from exc
-    return _decoder.decode(state)
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
-    """The keys of ``new`` that differ from ``old``, and those removed. Compared as bytes: 1 is not True."""
-    changed = {
-        name: value
-        for name, value in new.items()
-        if name not in old or encode_msgpack(old[name]) != encode_msgpack(value)
-    }
-    return changed, old.keys() - new.keys()
-
-
-def _apply(state: dict[str, Any], changed: dict[str, Any], removed: set[str]) -> dict[str, Any]:
-    for name in removed:
-        state.pop(name, None)
-    state.update(changed)
-    return state
-
-
-_decoder = msgspec.msgpack.Decoder(dict[str, Any])
-_EMPTY = encode_msgpack({})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from toto_aio.cli.forgotten_awaits import forgotten_awaits
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.importer import load
 from toto_aio.settings import Settings
@@ -52,6 +53,8 @@ class Facts:
     settings: Settings
     redis: Mapping[str, RedisFacts] = field(default_factory=dict)
     """What each Redis says, by the setting that names it."""
+    forgotten: str = ""
+    """Lines that forget to await what they call."""
 
     def redis_option(self, setting: str, option: str) -> str:
         """An option of the Redis of a setting; "" without one, or if it cannot be read."""
@@ -233,6 +236,13 @@ RULES: tuple[Rule, ...] = (
         "write maxmemory-policy noeviction in its configuration",
     ),
     Rule(
+        "grave",
+        "method_module",
+        lambda facts: facts.forgotten,
+        "these lines do nothing, as await is missing, and their calls fail",
+        "write await in front of them",
+    ),
+    Rule(
         "warning",
         "database",
         lambda facts: _has_no_file(facts) and bool(facts.redis_option("database", "save")),
@@ -387,4 +397,4 @@ async def _inspect(settings: Settings) -> Facts:
         if scheme_of(url) in ("redis", "rediss", "unix"):
             ask = load("toto_aio.cli.redis_facts:ask", DRIVERS["toto_aio.stores.redis"])
             found[setting] = await ask(setting, url)
-    return Facts(settings, found)
+    return Facts(settings, found, forgotten_awaits(settings))

@@ -43,7 +43,9 @@ def _methods(given: dict[str, Any]) -> None:
 
 
 def _check(given: dict[str, Any]) -> None:
-    findings = asyncio.run(check(_sources(given).read()))
+    settings = _sources(given).read()
+    import_from_here()
+    findings = asyncio.run(check(settings))
     print(report(findings))
     sys.exit(1 if any(finding.rule.gravity == "grave" for finding in findings) else 0)
 

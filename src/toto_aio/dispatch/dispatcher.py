@@ -7,7 +7,6 @@ the error of its wire with ``wire_error``.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import time
@@ -17,6 +16,7 @@ from types import CoroutineType
 from typing import Any
 
 from toto_aio.auth.caller import Caller
+from toto_aio.awaiting import dropped, log_dropped, require_awaited
 from toto_aio.dispatch.answers import (
     OWN_BYTES,
     Redirect,
@@ -96,15 +96,19 @@ class Dispatcher:
                 if self._before is not None:
                     await finish(self._before(handler, call.transaction_id, method.name))
                 result = await self._run(method, handler, call.parameters, limit)
+                if dropped:
+                    require_awaited(call.started)
             if time.perf_counter() - call.started > self._slow_call and not method.rules.asynchronous:
                 log_slow(call, reply.address)
             return result
         except (Exception, asyncio.CancelledError) as exc:
             return _redirected(_error(exc, handler, limit), method, handler)
         finally:
-            handler.finish()
+            handler.end()
             if self._after is not None:
                 await self._run_after(handler, method)
+            if dropped:
+                log_dropped()
 
     async def close(self) -> None:
         """End the calls that wait for ``respond`` with ``Unavailable``, as the service is stopping."""
@@ -135,7 +139,7 @@ class Dispatcher:
             callback = self._prepare(method, handler, parameters, limit)
         try:
             if method.threaded:
-                result = await self._in_thread(method, handler, parameters)
+                result = await self._runtime.threads.run(method.invoke, handler, parameters)
             else:
                 result = method.invoke(handler, parameters)
             if type(result) is CoroutineType or inspect.isawaitable(result):
@@ -167,12 +171,6 @@ class Dispatcher:
             handler.reply.watch(lambda: self._client_left(method, handler, limit))
         return callback
 
-    async def _in_thread(self, method: Method, handler: Handler, parameters: dict[str, Any]) -> Any:
-        context = contextvars.copy_context()  # run_in_executor would lose it
-        return await self._runtime.loop.run_in_executor(
-            self._runtime.threads, context.run, method.invoke, handler, parameters
-        )
-
     async def _own_answer(self, rules: Rules, handler: Handler, result: Any, callback: str | None) -> Any:
         """The answer of a method that has responded itself, or that answers with bytes of its own."""
         streaming = handler.reply.streaming
@@ -196,7 +194,9 @@ class Dispatcher:
     def _client_left(self, method: Method, handler: Handler, limit: Deadline) -> None:
         handler.client_left = True
         if method.on_connection_close is not None:
-            closing = _finish_logged(method.on_connection_close, handler)
+            # As its method: in a thread, where it may save a session, or on the loop.
+            function = self._runtime.threads.placed(method.on_connection_close, not method.threaded)
+            closing = _finish_logged(function, handler)
             self._tasks.start(closing, f"on_connection_close {method.name}")
         if method.rules.asynchronous:
             handler.settle(None, ClientDisconnectedError())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
@@ -17,6 +18,7 @@ from toto_aio.dispatch.transaction import CallTransaction
 from toto_aio.events.manager import EventManager, Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.models import ClientInfo
+from toto_aio.threads import discard, waits_in_threads
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -96,6 +98,7 @@ class Handler:
     def response_type(self, content_type: str) -> None:
         self.reply.content_type = content_type
 
+    @waits_in_threads
     async def create_session(
         self, user_id: str | None = None, password: str | None = None, verify_password: bool = True
     ) -> UserSession:
@@ -107,6 +110,7 @@ class Handler:
         client = ClientInfo(self.address, self.reply.agent)
         return await self.caller.create(user_id, password, client, verify_password=verify_password)
 
+    @waits_in_threads
     async def retrieve_session(self, session_id: str | None = None) -> UserSession | None:
         """The session that the request shows, or the one of ``session_id``; None if it doesn't exist.
 
@@ -143,6 +147,7 @@ class Handler:
 
     raw_respond = respond_raw
 
+    @waits_in_threads
     async def drain(self) -> None:
         """Wait until the client has read most of what ``respond_raw`` sent; return at once if it has left."""
         await self.reply.drain()
@@ -173,19 +178,26 @@ class Handler:
         self.reply.set_cookie(name, value, **attributes)
 
     def register_event_handler(
-        self, name: str, function: Callable[[Any], Any], deregister_on_finish: bool = False
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        run_on_main_loop: bool | None = None,
+        deregister_on_finish: bool = False,
     ) -> Registration:
         """Call ``function(args)`` when the event arrives, once, and only until this call has a response.
 
         On a WebSocket it is called each time, until the socket closes or, with ``deregister_on_finish``, the
-        call ends.
+        call ends. A plain function runs in a thread if a plain method registers it, else on the event loop,
+        unless ``run_on_main_loop`` says otherwise.
         """
         events = self.events
+        if not isinstance(getattr(function, "__self__", None), Handler):  # whose own block nothing
+            function = events.placed(function, run_on_main_loop)
         registration = self.reply.listen(name, function)
         if registration is None or deregister_on_finish:
             if self._registrations is None:
                 self._registrations = []
-            registration = registration or events.register_handler(name, function)
+            registration = registration or events.register_handler(name, function, run_on_main_loop=True)
             self._registrations.append(registration)
             if self.finished:  # a thread registered it after the call had ended
                 events.remove_handler(registration)
@@ -195,15 +207,27 @@ class Handler:
         """Remove what ``register_event_handler`` returned."""
         self.events.remove_handler(registration)
 
-    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    @overload
+    def wait(self, awaitable: Awaitable[T]) -> T: ...
+    @overload
+    def wait(self, awaitable: T) -> T: ...
+    def wait(self, awaitable: Any) -> Any:
         """The result of a coroutine, for a plain ``def invoke``, which runs in a thread.
 
-        Raises what the coroutine raises, and ``RuntimeError`` on the event loop, where ``await`` does this.
+        What is a result already, as the service's own coroutine functions give it in a thread, is returned as
+        it is. Raises what the coroutine raises; ``CancelledError`` if the call ends meanwhile; and
+        ``RuntimeError`` on the event loop, where ``await`` does this.
         """
+        if not inspect.isawaitable(awaitable):
+            return awaitable
         if self.is_on_loop():
-            coroutine.close()
+            discard(awaitable)
             raise RuntimeError("handler.wait is for plain 'def invoke'; write await here")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._runtime.loop).result()
+        return self._runtime.threads.wait(awaitable)
+
+    def clean_up(self, awaitable: Awaitable[T]) -> T:
+        """``wait`` for what has to be done even if the call has ended, such as a rollback."""
+        return self._runtime.threads.wait(awaitable, cleans_up=True)
 
     def is_on_loop(self) -> bool:
         """Whether this thread is the event loop's, which must not block."""
@@ -228,7 +252,7 @@ class Handler:
             raise error
         return result
 
-    def finish(self) -> None:
+    def end(self) -> None:
         """End the call: its event handlers are removed, and later responses are dropped."""
         self.finished = True
         if self._registrations is not None:

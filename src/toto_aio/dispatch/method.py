@@ -9,6 +9,7 @@ from typing import Any
 
 from toto_aio.invocation import Rules, rules_of
 from toto_aio.settings import SettingsError
+from toto_aio.threads import is_coroutine_function
 
 ASYNCHRONOUS_TIMEOUT = 600.0
 """Seconds that an ``@asynchronous`` method may take to respond."""
@@ -57,11 +58,7 @@ def compile_method(name: str, source: Any, method_timeout: float) -> Method:
         documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
         timeout=rules.timeout or limit,
         # A plain wrapper of a coroutine function only creates the coroutine: that needs no thread.
-        threaded=not _is_coroutine_function(inspect.unwrap(invoke)),
+        threaded=not is_coroutine_function(invoke),
         post_only=getattr(invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS),
         on_connection_close=getattr(source, "on_connection_close", None),
     )
-
-
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
 from toto_aio.stores.transactions import Transaction, Transactions
+from toto_aio.threads import Threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Runtime:
 
     connection: Connection
     events: EventManager | None
-    threads: ThreadPoolExecutor
+    threads: Threads
     deadlines: Deadlines
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)

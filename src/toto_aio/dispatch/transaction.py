@@ -56,6 +56,6 @@ class CallTransaction(Transaction):
         if exc is None and handler.finished and not handler.responded:
             # No limit stops a thread; the client has been told that the call has failed.
             late = TimedOut()
-            handler.wait(self.__aexit__(TimedOut, late, None))
+            handler.clean_up(self.__aexit__(TimedOut, late, None))
             raise late
-        handler.wait(self.__aexit__(kind, exc, trace))
+        handler.clean_up(self.__aexit__(kind, exc, trace))

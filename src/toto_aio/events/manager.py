@@ -24,6 +24,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.brokers import Receiver, open_broker
 from toto_aio.events.packing import pack, unpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
@@ -31,6 +32,7 @@ from toto_aio.events.taken import HAND_BACK_LIMIT, TakenEvents
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.settings import SettingsError
 from toto_aio.tasks import Tasks
+from toto_aio.threads import Threads, waits_in_threads
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +60,15 @@ class EventManager:
     when it starts if the broker is out of reach.
 
     ``register_handler`` and ``remove_handler`` may be called from any thread, everything else on the event
-    loop; a thread sends with ``handler.wait(events.send(...))``.
+    loop; ``send`` also in a thread of the service, where it returns when the event has been sent.
     """
 
     def __init__(self, events: Any) -> None:
         broker = open_broker(events)
         if broker is None:
             raise SettingsError("events: write memory:// or redis://host/0, not off")
+        self.threads: Threads | None = None
+        """The threads of plain functions; without them all run on the event loop."""
         self._broker = broker
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
@@ -140,6 +144,7 @@ class EventManager:
             subscription.close()
         await self._tasks.cancel()
 
+    @waits_in_threads
     async def send(self, name: str, args: Any = None, broadcast: bool = True) -> None:
         """Send an event to every process of the deployment, or, without ``broadcast``, to exactly one.
 
@@ -159,18 +164,27 @@ class EventManager:
         self._counts.sent += 1
 
     def register_handler(
-        self, name: str, function: Callable[[Any], Any], persist: bool = False
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        persist: bool = False,
+        run_on_main_loop: bool | None = None,
     ) -> Registration:
         """Call ``function(args)`` when the event arrives: once, or each time with ``persist``.
 
         ``function`` may be plain or a coroutine function; its exceptions are logged. With ``persist`` it
         handles one event after the other, in their order, from a bounded queue like that of ``subscribe``.
-        Returns what ``remove_handler`` takes.
+        A plain function runs in a thread if it is registered in one, else on the event loop, unless
+        ``run_on_main_loop`` says otherwise. Returns what ``remove_handler`` takes.
         """
         require_free_name(name)
-        registration = Registration(name, function)
+        registration = Registration(name, self.placed(function, run_on_main_loop))
         self.on_loop(self._register, registration, persist)
         return registration
+
+    def placed(self, function: Callable[[Any], Any], on_loop: bool | None) -> Callable[[Any], Any]:
+        """A function as it is called with an event; see ``Threads.placed``."""
+        return function if self.threads is None else self.threads.placed(function, on_loop)
 
     def handle_own(self, name: str, function: Callable[[Any], Any]) -> None:
         """Call ``function(args)`` with each event of a name that begins with ``RESERVED``."""
@@ -350,6 +364,8 @@ async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
         outcome = function(args)
         if inspect.isawaitable(outcome):
             await outcome
+        if dropped:
+            log_dropped()
     except Exception:
         logger.exception("the handler of the event %r failed", name)
     except asyncio.CancelledError:

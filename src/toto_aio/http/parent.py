@@ -15,14 +15,18 @@ M = TypeVar("M", bound=Callable[..., Any])
 PARENT = web.AppKey("toto_aio_parent", web.Application)
 """The key of a service's app for the application around it, which ``toto_aio.middleware.setup`` sets."""
 
-CLOSE: web.AppKey[Callable[[], Awaitable[None]]] = web.AppKey("toto_aio_close")
-"""The key of a service's app for what closes everything that it has opened, before aiohttp does so."""
-
 CONNECTION = web.AppKey("toto_aio_connection", Connection)
 """The key of the application for its service's accounts, sessions and database, once that has started."""
 
 EVENTS = web.AppKey("toto_aio_events", EventManager)
 """The key of the application for the events of its service, once that has started, unless they are off."""
+
+CLOSE: web.AppKey[Callable[[web.Application], Awaitable[None]]] = web.AppKey("toto_aio_close")
+"""The key of a service's app for what closes it before aiohttp does.
+
+aiohttp cleans up an application before those in it, so the application's pools would be closed first, while
+the service still handles events.
+"""
 
 _MARK = "__toto_aio_transparent__"
 

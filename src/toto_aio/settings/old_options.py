@@ -20,7 +20,10 @@ _NO_WORKERS = (
 )
 _LOGS = "leave it out: the log goes to stderr, or to log_file after toto-aio start; logrotate can rotate it"
 _SAME_METHODS = "leave it out: requests and sockets call the same methods, those of method_module"
-_POOL = "leave it out: each process has at most 10 connections, and create_app(database=pool) takes a pool"
+_POOL = (
+    "leave it out: each process has at most 10 connections for the service and 10 for its methods; "
+    "create_app(database=pool) takes a pool of your own"
+)
 _NO_JSON = "write database=sqlite:///toto.db, or database=memory:// to keep nothing"
 
 RENAMED: dict[str, str] = {

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from toto_aio.auth.sessions import UserSession
+from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.events.manager import EventManager, Registration, require_free_name
 from toto_aio.events.subscription import Arrival
 from toto_aio.exceptions import InvalidParameters
@@ -171,6 +172,8 @@ class SocketEvents:
             outcome = registration.function(args)
             if inspect.isawaitable(outcome):
                 await outcome
+            if dropped:
+                log_dropped()
         except BufferError:
             self._warn(registration.name)
         except Exception:

@@ -8,9 +8,11 @@ from toto_aio.auth.accounts import account_values, normal_user_id, require_text
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import requires
+from toto_aio.threads import waits_in_threads
 
 
 @requires("user_id", "password")
+@waits_in_threads
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Create the account ``user_id`` with ``password`` and log in; returns the session."""
     accounts = handler.connection.accounts

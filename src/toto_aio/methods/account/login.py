@@ -7,9 +7,11 @@ from typing import Any
 from toto_aio.auth.accounts import require_text
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import requires
+from toto_aio.threads import waits_in_threads
 
 
 @requires("user_id", "password")
+@waits_in_threads
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Log ``user_id`` in with ``password``; returns a new session."""
     user_id = require_text("user_id", parameters["user_id"])  # None would ask for an anonymous session

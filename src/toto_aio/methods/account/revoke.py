@@ -7,10 +7,12 @@ from typing import Any
 from toto_aio.auth.accounts import require_text
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import authenticated, requires
+from toto_aio.threads import waits_in_threads
 
 
 @authenticated
 @requires("handle")
+@waits_in_threads
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """End the user's session with this ``handle``; false if it doesn't exist, or no longer does."""
     session = handler.session

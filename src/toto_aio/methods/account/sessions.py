@@ -6,9 +6,11 @@ from typing import Any
 
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import authenticated
+from toto_aio.threads import waits_in_threads
 
 
 @authenticated
+@waits_in_threads
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """List the user's active sessions, the oldest first, each with a ``handle`` for ``account.revoke``.
 

@@ -9,9 +9,11 @@ from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
 from toto_aio.invocation import authenticated
 from toto_aio.models import ClientInfo
+from toto_aio.threads import waits_in_threads
 
 
 @authenticated
+@waits_in_threads
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Change the password from ``password`` to ``new_password``, or set custom fields, or both.
 
