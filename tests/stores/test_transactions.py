@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,9 @@ from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import Server, mongodb
 from tests.support.service import Serve, Service
 from toto_aio import Handler
+from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import authenticated, timeout
+from toto_aio.lifespan import LIFESPAN
 from toto_aio.stores import mongodb as stores_mongodb
 from toto_aio.stores import transactions
 from toto_aio.stores.mysql import connect_arguments
@@ -231,6 +234,38 @@ async def test_a_ready_client(kind: str, serve: Serve, servers: Any) -> None:
     await shut(client)
 
 
+@pytest.mark.parametrize("kind", ["asyncpg", "asyncmy", "aiomysql"])
+async def test_a_thread_outlives_the_service(kind: str, serve: Serve, servers: Any) -> None:
+    """Its transaction is rolled back with the service, so that the application can close its pool."""
+    url = server_module(SERVERS[kind]).fresh_url(servers(SERVERS[kind]))
+    client = await ready(kind, url)
+    go_on, ended = threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    @timeout(0.3)
+    def stuck(handler: Handler, parameters: Parameters) -> None:
+        try:
+            with handler.transaction() as connection:
+                handler.wait(notes.add(connection, client, "late"))
+                go_on.wait(WATCHDOG)
+        except BaseException as exc:
+            raised.append(exc)
+        finally:
+            ended.set()
+
+    service = await serve({"stuck": stuck}, database=client)
+    await notes.create(client)
+    assert (await service.call("stuck"))["error"]["code"] == 1013
+    await service.client.close()
+    try:
+        assert await notes.listed(client) == []
+        await asyncio.wait_for(shut(client), WATCHDOG)
+    finally:
+        go_on.set()
+    await asyncio.wait_for(asyncio.to_thread(ended.wait), WATCHDOG)
+    assert [type(exc) for exc in raised] == [Unavailable]
+
+
 @pytest.fixture(params=["sqlite", "postgresql", "mysql", "mongodb"])
 def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
@@ -317,6 +352,38 @@ async def test_the_session_in_a_transaction_on_sqlite(serve: Serve, tmp_path: Pa
     assert "before or after the block" in (await service.call("both", session=session))["error"]["value"]
     assert await service.result("after", session=session) == 2
     assert await service.result("listed") == ["b"]
+
+
+@pytest.mark.parametrize("within", [True, False])
+async def test_another_database_in_the_block_on_sqlite(serve: Serve, tmp_path: Path, within: bool) -> None:
+    """A transaction of another database in the block does not hide the first one, which still waits."""
+    other = await Writer().serve(serve, f"sqlite:///{tmp_path}/other.db")
+    elsewhere = other.client.app[LIFESPAN].runtime.connection
+
+    @authenticated
+    async def both(handler: Handler, parameters: Parameters) -> None:
+        assert handler.session is not None
+        handler.session["n"] = 1
+        async with handler.transaction():
+            async with elsewhere.transaction():
+                if within:
+                    await handler.session.save()
+            await handler.session.save()
+
+    service = await Writer().serve(serve, f"sqlite:///{tmp_path}/toto.db", both=both)
+    session = await service.create()
+    assert "before or after the block" in (await service.call("both", session=session))["error"]["value"]
+
+
+async def test_a_transaction_twice(serve: Serve, any_url: str) -> None:
+    """One object stands for one transaction at a time, whose connection it gives back; then for the next."""
+    service = await Writer().serve(serve, any_url)
+    transaction = service.client.app[LIFESPAN].runtime.connection.transaction()
+    for _ in range(12):  # more than a pool has
+        async with transaction:
+            with pytest.raises(RuntimeError, match="open already: use its connection"):
+                async with transaction:
+                    raise AssertionError
 
 
 async def test_other_calls_save_their_sessions_on_sqlite(serve: Serve, tmp_path: Path) -> None:

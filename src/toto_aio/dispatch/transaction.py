@@ -51,7 +51,7 @@ class CallTransaction(Transaction):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        current.set(None)
+        current.set(self.outer)
         handler = self._handler
         if exc is None and handler.finished and not handler.responded:
             # No limit stops a thread; the client has been told that the call has failed.

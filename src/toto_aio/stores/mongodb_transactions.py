@@ -12,8 +12,7 @@ from pymongo.read_concern import ReadConcern
 
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores import transactions
-from toto_aio.stores.transactions import ENDED, OutcomeUnknownError, within
-from toto_aio.tasks import Tasks
+from toto_aio.stores.transactions import ENDED, Ends, OutcomeUnknownError, within
 
 NONE = (
     "This MongoDB is not a replica set, so it has no transactions: start it with --replSet, and call "
@@ -26,7 +25,7 @@ class MongoDBTransactions:
     """Begins transactions of a client: each is a session, to be passed on as ``session=``."""
 
     def __init__(self, client: Any) -> None:
-        self.tasks = Tasks()
+        self.tasks = Ends()
         self._client = client
         self._has_transactions = False
 

@@ -16,8 +16,7 @@ import aiosqlite
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores import sqlite_busy
 from toto_aio.stores.sqlite_busy import when_free
-from toto_aio.stores.transactions import ENDED, current
-from toto_aio.tasks import Tasks
+from toto_aio.stores.transactions import ENDED, Ends, current
 
 OUTAGES = frozenset(
     (
@@ -38,7 +37,7 @@ class SQLiteTransactions:
     """Begins transactions on connections that ``connect`` opens; whoever writes has the ``turn``."""
 
     def __init__(self, connect: Connect) -> None:
-        self.tasks = Tasks()
+        self.tasks = Ends()
         self.turn = asyncio.Lock()
         self._connect = connect
 
@@ -59,8 +58,10 @@ class SQLiteTransactions:
     def require_no_other(self, what_to_do: str) -> None:
         """Raise ``RuntimeError`` in the block of a transaction, which would wait for its own end."""
         transaction = current.get()
-        if transaction is not None and transaction.is_open and transaction.transactions is self:
-            raise RuntimeError(what_to_do)
+        while transaction is not None:
+            if transaction.is_open and transaction.transactions is self:
+                raise RuntimeError(what_to_do)
+            transaction = transaction.outer
 
     async def close(self) -> None:
         await self.tasks.finish()

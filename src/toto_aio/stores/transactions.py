@@ -51,16 +51,30 @@ class Begun(Protocol):
         """Whether an error in the block comes from the state of the database, not from the method."""
 
 
+class Ends(Tasks):
+    """The ends of transactions: the tasks that commit and roll back, for those that are ``open``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: set[Begun] = set()
+
+    async def finish(self, limit: float | None = None) -> None:
+        """Roll back what outlives the service, such as in a thread, and wait until everything has ended."""
+        while self.open:
+            self.start(self.open.pop().rollback(), "rollback")
+        await super().finish(limit)
+
+
 class Transactions(Protocol):
     """Begins the transactions of one database. ``tasks`` end them."""
 
-    tasks: Tasks
+    tasks: Ends
 
     async def begin(self) -> Begun:
         """Begin a transaction. Raises ``Unavailable``."""
 
     async def close(self) -> None:
-        """Wait for what is still being rolled back."""
+        """Wait for ``tasks.finish()``."""
 
 
 class OutcomeUnknownError(Exception):
@@ -74,7 +88,7 @@ class NoTransactions:
     """Stands for the transactions of a database that has none; ``reason`` says so, and what to use."""
 
     def __init__(self, reason: str) -> None:
-        self.tasks = Tasks()
+        self.tasks = Ends()
         self._reason = reason
 
     async def begin(self) -> NoReturn:
@@ -96,13 +110,23 @@ class Transaction:
     """``async with transaction as connection``: committed at the end, rolled back if the block raises."""
 
     is_open = False
+    outer: Transaction | None = None
+    """The one of another database in whose block this one is."""
 
     def __init__(self, transactions: Transactions) -> None:
         self.transactions = transactions
 
     async def __aenter__(self) -> Any:
-        self._begun = await self.transactions.begin()
+        if self.is_open:
+            raise RuntimeError("This transaction is open already: use its connection, or begin another one")
         self.is_open = True
+        try:
+            self._begun = await self.transactions.begin()
+        except BaseException:
+            self.is_open = False
+            raise
+        self.transactions.tasks.open.add(self._begun)
+        self.outer = current.get()
         current.set(self)
         return self._begun.connection
 
@@ -110,7 +134,13 @@ class Transaction:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.is_open = False
-        current.set(None)
+        current.set(self.outer)
+        still_open = self.transactions.tasks.open
+        if self._begun not in still_open:
+            if exc is None:
+                raise Unavailable("The service has ended, and rolled the transaction back.")
+            return
+        still_open.remove(self._begun)
         if exc is None and not _is_being_cancelled():
             await self._commit()
             return

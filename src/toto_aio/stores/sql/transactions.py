@@ -10,8 +10,7 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.stores import transactions
 from toto_aio.stores.sql.connector import Connector, Failure
 from toto_aio.stores.sql.pool import ConnectionSource
-from toto_aio.stores.transactions import OutcomeUnknownError, within
-from toto_aio.tasks import Tasks
+from toto_aio.stores.transactions import Ends, OutcomeUnknownError, within
 
 C = TypeVar("C")
 
@@ -41,7 +40,7 @@ class PooledTransactions(Generic[C]):
     def __init__(
         self, connector: Connector[C], source: ConnectionSource[C], steps: Callable[[C], Steps]
     ) -> None:
-        self.tasks = Tasks()
+        self.tasks = Ends()
         self._connector = connector
         self._source = source
         self._steps = steps
