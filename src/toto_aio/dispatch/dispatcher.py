@@ -31,6 +31,7 @@ from toto_aio.dispatch.answers import (
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import log_failure, log_slow
 from toto_aio.dispatch.deadlines import Deadline
+from toto_aio.dispatch.form import read_fields, redirect_after
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.reply import Reply
@@ -85,7 +86,7 @@ class Dispatcher:
         """The result of a call: a value to be encoded, or one of ``OWN_BYTES``. Raises the call's error."""
         method = self._methods.get(call.name) if type(call.name) is str else None
         call.started = time.perf_counter()
-        if method is None or call.by_get:
+        if method is None or call.by_get or call.by_form:
             method = self._reachable(method, call, caller)
         call.method = method.name
         if not isinstance(call.parameters, dict):
@@ -127,6 +128,9 @@ class Dispatcher:
         if call.by_get and not method.reachable_by_get(self._get_methods):
             call.method = method.name
             raise MethodNotFound(f"Cannot call {method.name!r} by GET: {method.instead_of_get}.", status=405)
+        if call.by_form and method.post_only:
+            call.method = method.name
+            read_fields(call)
         if call.by_get and (not method.rules.safe or method.rules.jsonp):
             caller.ignore_cookie()  # any page can make a browser send a GET
         return method
@@ -252,10 +256,11 @@ def _redirected(exc: Exception, method: Method, handler: Handler) -> Redirect:
     """The redirection that ``@error_redirect`` has for an error, or the error, raised."""
     reply = handler.reply
     url = redirect_for(exc, method.rules)
-    if url is None or not reply.alone or reply.streaming or isinstance(exc, ClientDisconnectedError):
+    redirect = redirect_after(exc, handler.call) if url is None else Redirect(url)
+    if redirect is None or not reply.alone or reply.streaming or isinstance(exc, ClientDisconnectedError):
         raise exc
     log_failure(exc, handler.call, reply.address)
-    return Redirect(url)
+    return redirect
 
 
 def _is_plain(method: Method) -> bool:
