@@ -158,6 +158,12 @@ class EventManager:
 
     async def send_own(self, name: str, args: Any, broadcast: bool = True) -> None:
         """Send an event of the service's own, whose name begins with ``RESERVED``."""
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            # A broker would write to its connections, and call handlers, from two threads.
+            raise RuntimeError(
+                "This EventManager was started in another event loop: with that loop, write "
+                "asyncio.run_coroutine_threadsafe(events.send(...), loop).result()"
+            )
         number = self._sent + 1 if broadcast else 0
         payload = pack([self._sender, number, name, args], self._encode)
         if broadcast:
@@ -215,6 +221,8 @@ class EventManager:
         ``on_slow`` is called with the name when events begin to be dropped, instead of a line in the log.
         """
         require_free_name(name)
+        if self._loop is not None and threading.get_ident() != self._thread:
+            raise RuntimeError("Subscribe in the event loop in which this EventManager was started")
         return self._add(Subscription(name, size, when_full, on_lagged, self._forget, take, on_slow))
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
