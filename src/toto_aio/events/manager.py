@@ -75,6 +75,7 @@ class EventManager:
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
         self._tasks = Tasks()
+        self._early: list[tuple[Subscription, Registration]] = []  # registered before the start
         self._taken = TakenEvents(broker, self._deliver_again)
         self._counts = EventCounts()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,6 +119,9 @@ class EventManager:
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
         running.add(self)
+        for subscription, registration in self._early:
+            self._start(_consume(subscription, registration.function), registration.name)
+        self._early.clear()
 
     async def drain(self, limit: float = HAND_BACK_LIMIT) -> None:
         """Leave events for one process to others: all further ones, and those that nobody has seen here.
@@ -240,7 +244,10 @@ class EventManager:
         if persist:
             subscription = Subscription(registration.name, QUEUE_SIZE, "drop-oldest", None, self._forget)
             registration.subscription = self._add(subscription)
-            self._start(_consume(subscription, registration.function), registration.name)
+            if self._loop is None:
+                self._early.append((subscription, registration))
+            else:
+                self._start(_consume(subscription, registration.function), registration.name)
         else:
             self._handlers.setdefault(registration.name, {})[registration] = None
 
