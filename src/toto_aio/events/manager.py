@@ -15,7 +15,6 @@ sender numbers its broadcasts, so that a receiver notices what it has missed.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import secrets
 import threading
@@ -24,10 +23,10 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.brokers import Receiver, open_broker
 from toto_aio.codecs.msgpack_codec import MSGPACK
 from toto_aio.events.packing import pack, unpack
+from toto_aio.events.registration import Registration, call_once, consume
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.events.taken import TakenEvents
 from toto_aio.exceptions import InvalidParameters
@@ -120,7 +119,7 @@ class EventManager:
         await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
         running.add(self)
         for subscription, registration in self._early:
-            self._start(_consume(subscription, registration.function), registration.name)
+            self._start(consume(subscription, registration.function), registration.name)
         self._early.clear()
 
     async def drain(self, limit: float) -> None:
@@ -247,7 +246,7 @@ class EventManager:
             if self._loop is None:
                 self._early.append((subscription, registration))
             else:
-                self._start(_consume(subscription, registration.function), registration.name)
+                self._start(consume(subscription, registration.function), registration.name)
         else:
             self._handlers.setdefault(registration.name, {})[registration] = None
 
@@ -304,7 +303,7 @@ class EventManager:
             if taken is not None:
                 taken.hold()
                 taken.begun = True
-            self._start(_call_once(registration.function, arrival, name), name)
+            self._start(call_once(registration.function, arrival, name), name)
         if taken is not None:
             taken.release()
 
@@ -348,48 +347,10 @@ class EventCounts:
     subscriptions: int = 0
 
 
-class Registration:
-    """A handler of an event, as ``register_handler`` returns it."""
-
-    __slots__ = ("function", "name", "subscription")
-
-    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
-        self.name = name
-        self.function = function
-        self.subscription: Subscription | None = None
-
-
 def require_free_name(name: str) -> None:
     """Raise ``InvalidParameters`` for the name of an event that is the service's own."""
     if isinstance(name, str) and name.startswith(RESERVED):
         raise InvalidParameters(f"Event names that begin with {RESERVED!r} are reserved.")
-
-
-async def _consume(subscription: Subscription, function: Callable[[Any], Any]) -> None:
-    async for args in subscription:
-        await _call(function, args, subscription.name)
-
-
-async def _call_once(function: Callable[[Any], Any], arrival: Arrival, name: str) -> None:
-    await _call(function, arrival.args(), name)
-    if arrival.taken is not None:
-        arrival.taken.release()
-
-
-async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
-    try:
-        outcome = function(args)
-        if inspect.isawaitable(outcome):
-            await outcome
-        if dropped:
-            log_dropped()
-    except Exception:
-        logger.exception("the handler of the event %r failed", name)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        logger.exception("the handler of the event %r awaited what was cancelled", name)
 
 
 def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> bool:
