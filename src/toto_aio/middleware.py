@@ -24,8 +24,9 @@ from aiohttp import web
 
 from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.sessions import UserSession
+from toto_aio.http import parent
 from toto_aio.http.page_errors import http_errors
-from toto_aio.http.parent import CLOSE, CONNECTION, EVENTS, PARENT, transparent
+from toto_aio.http.parent import CLOSE, PARENT, transparent
 from toto_aio.http.routes import ROUTES
 from toto_aio.http.service import SERVICE
 from toto_aio.http.signatures import HMAC_HEADER
@@ -45,6 +46,12 @@ __all__ = [
     "require",
     "setup",
 ]
+
+CONNECTION = parent.CONNECTION
+"""The ``AppKey`` of the application for its service's ``Connection``, once the service has started."""
+
+EVENTS = parent.EVENTS
+"""The ``AppKey`` of the application for its service's ``EventManager``; missing if events are off."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -73,7 +80,7 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
     @transparent
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
         # Streams and sockets are prepared by their handlers, so this can't wait until one has returned.
-        if VISIT in request and service not in request.match_info.apps:
+        if VISIT in request:
             request[VISIT].finish(request, response)
 
     async def require_service(application: web.Application) -> None:
