@@ -15,8 +15,9 @@ OPTIONS = Path(__file__).with_name("toto.toml")
 async def index(request):
     """Show a page of the application itself, which has the logins of the service."""
     session = await get_session(request)
-    user = session.user_id if session else "a stranger"
-    return web.Response(text=f"The application, opened by {user}. Its service is at /api/service\n")
+    user = session.user_id if session else "stranger"
+    text = f"Hello {user}. The application has its service at /api/service\n"
+    return web.Response(text=text)
 
 
 def make_application(settings, **options):
