@@ -16,7 +16,7 @@ async def index(request):
     """Show a page of the application itself, which has the logins of the service."""
     session = await get_session(request)
     user = session.user_id if session else "stranger"
-    text = f"Hello {user}. The application has its service at /api/service\n"
+    text = f"The application. Hello {user}! The service is at /api/service\n"
     return web.Response(text=text)
 
 
