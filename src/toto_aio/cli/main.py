@@ -88,7 +88,7 @@ def _sources(given: dict[str, Any]) -> Sources:
     """The sources of the settings, once a command has removed its own arguments from ``given``."""
     given.pop("command", None)
     application, file = take_sources(given)
-    return Sources({}, file, given, application)
+    return Sources({}, file, given, application, is_script=False)
 
 
 def _parser(chosen: str | None) -> Parser:
