@@ -147,7 +147,7 @@ async def test_a_database_that_refuses(any_url: str, change: tuple[str, str]) ->
 
 @pytest.mark.parametrize(
     ("url", "module", "package"),
-    [("mysql", "asyncmy", "'toto-aio[mysql]'"), ("mysql+aiomysql", "aiomysql", "aiomysql")],
+    [("mysql", "asyncmy", "'toto-aio[mysql]'"), ("mysql+aiomysql", "aiomysql", "'toto-aio[aiomysql]'")],
 )
 async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str) -> None:
     """The error says what to install."""

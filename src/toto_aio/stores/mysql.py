@@ -85,7 +85,7 @@ LIBRARIES = {
     ),
     "mysql+aiomysql": Library(
         "aiomysql",
-        "aiomysql",
+        "'toto-aio[aiomysql]'",
         lambda connection: connection._writer and connection._writer.transport,
         takes_bytes=False,  # aiomysql 0.3.2 fails on them with PyMySQL 1.2
     ),
