@@ -4,6 +4,8 @@
     @requires("title")
     async def invoke(handler, parameters): ...
 
+``from toto_aio.invocation import *`` also gives ``TotoException`` and the names of its codes, as in Toto.
+
 A decorator writes into one record on the function and wraps nothing, so the order of decorators doesn't
 matter. Each that a caller should know about adds a line to the method's documentation.
 """
@@ -16,7 +18,34 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, TypeVar, overload
 
+from toto_aio.exceptions import (
+    ERROR_INVALID_HMAC,
+    ERROR_INVALID_METHOD,
+    ERROR_INVALID_RESPONSE_HMAC,
+    ERROR_INVALID_SESSION_ID,
+    ERROR_INVALID_USER_ID,
+    ERROR_MISSING_METHOD,
+    ERROR_MISSING_PARAMS,
+    ERROR_NOT_AUTHORIZED,
+    ERROR_SERVER,
+    ERROR_USER_ID_EXISTS,
+    ERROR_USER_NOT_FOUND,
+    TotoException,
+)
+
 __all__ = [
+    "ERROR_INVALID_HMAC",
+    "ERROR_INVALID_METHOD",
+    "ERROR_INVALID_RESPONSE_HMAC",
+    "ERROR_INVALID_SESSION_ID",
+    "ERROR_INVALID_USER_ID",
+    "ERROR_MISSING_METHOD",
+    "ERROR_MISSING_PARAMS",
+    "ERROR_NOT_AUTHORIZED",
+    "ERROR_SERVER",
+    "ERROR_USER_ID_EXISTS",
+    "ERROR_USER_NOT_FOUND",
+    "TotoException",
     "anonymous_session",
     "asynchronous",
     "authenticated",

@@ -43,9 +43,9 @@ SIMPLE = {
 from toto_aio.invocation import *
 
 @authenticated
-async def invoke(handler, params):
+def invoke(handler, params):
     handler.session['counter'] = (handler.session['counter'] or 0) + 1
-    await handler.session.save()
+    handler.session.save()
     return {'count': handler.session['counter']}
 """,
 }
@@ -75,8 +75,8 @@ from toto_aio.invocation import *
 from toto_aio.events import EventManager
 
 @requires('message')
-async def invoke(handler, params):
-    await EventManager.instance().send('message', params['message'])
+def invoke(handler, params):
+    EventManager.instance().send('message', params['message'])
     return 'message sent!'
 """,
     "chat/receive_message.py": """

@@ -66,6 +66,7 @@ class Service:
     ) -> web.StreamResponse:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
         reply = HTTPReply(request, self.context)
+        reply.body = body
         try:
             caller = reply.caller = self.authenticator.caller(request, body)
             if caller.must_verify:
