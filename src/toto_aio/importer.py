@@ -53,6 +53,21 @@ def load_function(option: str, value: Any, attribute: str | None = None) -> Call
     return value  # type: ignore[no-any-return]
 
 
+def load_encoders(value: Any) -> Mapping[type, Callable[[Any], Any]]:
+    """The functions of the option ``encoders``: a mapping of types, or its name as ``module.name``."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        module, _, name = value.rpartition(".")
+        value = getattr(import_named("encoders", module, "module.name"), name, value)
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"encoders: write {{Type: function}}, or the module.name of that, not {value!r}")
+    for kind, function in value.items():
+        if not isinstance(kind, type) or not callable(function) or inspect.iscoroutinefunction(function):
+            raise SettingsError(f"encoders: write {{Type: function}}, not {{{kind!r}: {function!r}}}")
+    return value
+
+
 def accepted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the arguments that a function has parameters for, by their names."""
     try:

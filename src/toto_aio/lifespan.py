@@ -17,7 +17,10 @@ from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
 from toto_aio.brokers import open_broker
 from toto_aio.clock import Clock
+from toto_aio.codecs import codecs_with
 from toto_aio.codecs.codec import LargeBodies
+from toto_aio.codecs.json_codec import JSON
+from toto_aio.codecs.msgpack_codec import MSGPACK
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
@@ -30,7 +33,7 @@ from toto_aio.http.origins import Origins
 from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
-from toto_aio.importer import accepted, load_function
+from toto_aio.importer import accepted, load_encoders, load_function
 from toto_aio.monitoring.health import HEALTH, Health
 from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
@@ -43,6 +46,7 @@ from toto_aio.threads import Threads
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
+from toto_aio.websocket.frames import formats
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
@@ -86,6 +90,7 @@ class Lifespan:
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
+        self._codecs = codecs_with(load_encoders(settings.encoders))
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
         self._broker = None if is_deferred(settings.events) else open_broker(settings.events)
         self._leaving = Tasks()
@@ -115,7 +120,9 @@ class Lifespan:
             self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
-            app[SERVICE] = Service(self._settings, dispatch, authenticator, self._context, large_bodies)
+            app[SERVICE] = Service(
+                self._settings, dispatch, authenticator, self._context, large_bodies, self._codecs
+            )
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
             share(app, self.runtime)
@@ -160,6 +167,7 @@ class Lifespan:
             self.runtime,
             get_methods=self._settings.get_methods,
             slow_call=self._settings.slow_call,
+            json=self._codecs[JSON.content_type],
             before=self._before,
             after=self._after,
         )
@@ -188,7 +196,7 @@ class Lifespan:
             if self._init_events is not None:
                 raise SettingsError("event_init_module: write events=memory://, they are off")
             return None
-        events = EventManager(self._broker)
+        events = EventManager(self._broker, encode=self._codecs[MSGPACK.content_type].encode)
         await events.start()
         stack.push_async_callback(events.close)
         if self._metrics is not None:
@@ -245,6 +253,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
+            formats(self._codecs),
             debug=settings.debug,
         )
         sockets = Sockets(settings, shared, self._origins, context.proxies)

@@ -604,10 +604,8 @@ def test_bson_uuids_of_a_wrong_length(length: int) -> None:
         object(),
         object,
         len,
-        iter([1]),
         1j,
         ValueError("no"),
-        range(3),
         [1, {"a": [object()]}],
         {"a": {1: len}},
     ],
@@ -615,7 +613,7 @@ def test_bson_uuids_of_a_wrong_length(length: int) -> None:
 )
 def test_what_cannot_be_sent_is_a_type_error(codec: Codec, value: Any) -> None:
     """A value that is not data raises ``TypeError``, which says what to return instead, in every type."""
-    with pytest.raises(TypeError, match="cannot be sent"):
+    with pytest.raises(TypeError, match="cannot encode"):
         codec.encode({"result": value})
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import re
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support import ROOT, copy_hello
 from tests.support.running import serving
@@ -90,32 +86,6 @@ async def test_the_code_of_the_readme(tmp_path: Path) -> None:
         for module, names in re.findall(r"^from (toto_aio\S*) import (.+)$", code, re.MULTILINE):
             for name in names.split(", "):
                 assert hasattr(importlib.import_module(module), name), (module, name)
-
-
-def test_embedded(tmp_path: Path) -> None:
-    """Both the application and the service in it respond."""
-
-    async def call() -> tuple[str, Any]:
-        application = load(ROOT / "examples" / "embedded" / "service.py").make_application()
-        async with TestClient(TestServer(application)) as client:
-            page = await (await client.get("/")).text()
-            return page, await (await client.post("/api/service/add", json={"a": 1, "b": 2})).json()
-
-    page, answer = asyncio.run(call())
-    assert "/api/service" in page
-    assert answer == {"result": 3}
-
-
-def test_embedded_as_a_script(tmp_path: Path) -> None:
-    """The script listens where its argument says."""
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with serving([str(ROOT / "examples" / "embedded" / "service.py"), str(port)], tmp_path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as response:
-            assert b"/api/service" in response.read()
 
 
 def test_accounts(tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ async def test_get_reaches_safe_methods_only(serve: Serve) -> None:
     service = await serve(METHODS)
     response = await service.client.get("/service/echo")
     assert (response.status, response.headers["Allow"]) == (405, "POST, OPTIONS")
-    assert (await response.json())["error"] == {"code": 1001, "value": "Cannot call 'echo'."}
+    value = "Cannot call 'echo' by GET: call it by POST, or mark it @safe."
+    assert (await response.json())["error"] == {"code": 1001, "value": value}
     assert (await service.client.head("/service/echo")).status == 405
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
-from tests.support.service import Client, PlainServer
+from tests.support.service import Client, FastServer, PlainServer
 from tests.support.site import OpenSite, Site, make_site, who
 from toto_aio import create_app
 from toto_aio.events import EventManager
+from toto_aio.http.fast.request import FastRequest
 from toto_aio.http.response import is_observed
+from toto_aio.invocation import optionally_authenticated
 from toto_aio.middleware import CONNECTION, EVENTS, get_session, is_page, setup
 from toto_aio.settings import SettingsError
 
@@ -105,6 +108,25 @@ async def test_without_events(aiohttp_client: AiohttpClient) -> None:
     assert CONNECTION in application
 
 
+async def test_the_end(aiohttp_client: AiohttpClient) -> None:
+    """The service ends before the application closes what the service may use."""
+    order = []
+
+    async def open_database(application: web.Application) -> AsyncIterator[str]:
+        yield "memory://"
+        order.append("service")
+
+    async def own(application: web.Application) -> AsyncIterator[None]:
+        yield
+        order.append("application")
+
+    application, _ = make_site(database=open_database)
+    application.cleanup_ctx.append(own)
+    client: Client = await aiohttp_client(PlainServer(application))
+    await client.close()
+    assert order == ["service", "application"]
+
+
 async def test_pages_of_another_sub_application(aiohttp_client: AiohttpClient) -> None:
     """They have the session too, and a service may be deeper within the application."""
     application, inner, part = web.Application(), web.Application(), service()
@@ -142,6 +164,23 @@ async def test_calls_stay_unobserved(site: OpenSite) -> None:
     service = (await site(methods={"method": method})).service
     await service.result("method")
     assert seen == [False]
+
+
+async def test_calls_stay_fast(aiohttp_client: AiohttpClient) -> None:
+    """Under ``toto-aio serve`` they take the fast path, with the login of a page."""
+    requests = []
+
+    @optionally_authenticated
+    async def method(handler: Any, parameters: Any) -> str:
+        requests.append(handler.reply.http_request)
+        return str(handler.session.user_id)
+
+    application, _ = make_site(methods={"method": method})
+    site = Site(await aiohttp_client(FastServer(application)))
+    await site.service.create()
+    await site.log_in()
+    assert (await site.service.call("method", Origin=site.origin))["result"] == "ada"
+    assert isinstance(requests[0], FastRequest)
 
 
 async def test_the_other_middlewares(aiohttp_client: AiohttpClient) -> None:

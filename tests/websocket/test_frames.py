@@ -10,7 +10,7 @@ from aiohttp import WSMsgType
 
 from tests.support.service import Serve
 from tests.websocket.test_websocket import METHODS, ask, connect
-from toto_aio.websocket.frames import BINARY, FORMATS, TEXT
+from toto_aio.websocket.frames import FORMATS
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ async def test_every_length(serve: Serve, size: int) -> None:
 
 def test_a_frame() -> None:
     """It is final, unmasked, and has its length in the shortest form."""
-    assert FORMATS == {WSMsgType.TEXT: TEXT, WSMsgType.BINARY: BINARY}
-    assert TEXT.frame([1]) == b"\x81\x03[1]"
-    assert BINARY.frame([1]) == b"\x82\x02\x91\x01"
+    text, binary = FORMATS[WSMsgType.TEXT], FORMATS[WSMsgType.BINARY]
+    assert text.frame([1]) == b"\x81\x03[1]"
+    assert binary.frame([1]) == b"\x82\x02\x91\x01"
     for size, head in ((125, b"\x81\x7d"), (126, b"\x81\x7e\x00\x7e"), (65_535, b"\x81\x7e\xff\xff")):
-        assert TEXT.frame("x" * (size - 2)) == head + json.dumps("x" * (size - 2)).encode()
-    assert TEXT.frame("x" * 65_534)[:10] == b"\x81\x7f" + (65_536).to_bytes(8, "big")
+        assert text.frame("x" * (size - 2)) == head + json.dumps("x" * (size - 2)).encode()
+    assert text.frame("x" * 65_534)[:10] == b"\x81\x7f" + (65_536).to_bytes(8, "big")

@@ -7,10 +7,11 @@ floats, string keys, valid UTF-8, and no types that represent code or references
 
 from collections.abc import Mapping
 
-from toto_aio.codecs.bson_codec import BSON, decode_bson, encode_bson
+from toto_aio.codecs.bson_codec import BSON, bson_with, decode_bson, encode_bson
+from toto_aio.codecs.builtin import Encoders
 from toto_aio.codecs.codec import Codec
-from toto_aio.codecs.json_codec import JSON, decode_json, encode_json
-from toto_aio.codecs.msgpack_codec import MSGPACK, decode_msgpack, encode_msgpack
+from toto_aio.codecs.json_codec import JSON, decode_json, encode_json, json_with
+from toto_aio.codecs.msgpack_codec import MSGPACK, decode_msgpack, encode_msgpack, msgpack_with
 
 __all__ = [
     "Codec",
@@ -23,3 +24,11 @@ __all__ = [
 ]
 
 CODECS: Mapping[str, Codec] = {codec.content_type: codec for codec in (JSON, BSON, MSGPACK)}
+
+
+def codecs_with(encoders: Encoders) -> Mapping[str, Codec]:
+    """The codecs of an application that has encoders for types of its own."""
+    if not encoders:
+        return CODECS
+    codecs = json_with(encoders), bson_with(encoders), msgpack_with(encoders)
+    return {codec.content_type: codec for codec in codecs}

@@ -11,8 +11,9 @@ import msgspec
 from bson.codec_options import CodecOptions, TypeRegistry
 
 from toto_aio.codecs.bson_scan import scan_bson
-from toto_aio.codecs.builtin import to_builtin
+from toto_aio.codecs.builtin import Encoders, Hook
 from toto_aio.codecs.codec import Codec, Steps, run
+from toto_aio.codecs.encoding import Encode, Encoding, encoder
 from toto_aio.codecs.limits import LARGE, malformed
 from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
 
@@ -38,15 +39,32 @@ def bson_steps(body: bytes) -> Steps:
 
 def encode_bson(value: Any) -> bytes:
     """A BSON document; UUIDs are binary values of subtype 4."""
-    try:
-        return bson.encode(value, codec_options=_OPTIONS)
-    except (bson.errors.InvalidDocument, TypeError):
-        # pymongo cannot encode sets and dataclasses; msgspec converts them to types that it can.
-        plain = msgspec.to_builtins(value, builtin_types=_NATIVE, str_keys=True, enc_hook=to_builtin)
+    return BSON.encode_again(value)
+
+
+def bson_with(encoders: Encoders) -> Codec:
+    """BSON with an application's encoders."""
+    encoding = Encoding(_make, encoders, wrap=lambda value: {"": value})
+    return Codec(
+        "application/bson",
+        decode_bson,
+        encoder(encoding.at_once, encoding.converted),
+        bson_steps,
+        encoder(encoding.at_once, encoding.converted_again),
+        encoding.plain,
+    )
+
+
+def _make(hook: Hook) -> Encode:
+    def encode(value: Any) -> bytes:
         try:
+            return bson.encode(value, codec_options=_OPTIONS)
+        except (bson.errors.InvalidDocument, TypeError):
+            # pymongo cannot encode sets and dataclasses; msgspec converts them to types that it can.
+            plain = msgspec.to_builtins(value, builtin_types=_NATIVE, str_keys=True, enc_hook=hook)
             return bson.encode(plain, codec_options=_OPTIONS)
-        except bson.errors.InvalidDocument as exc:
-            raise TypeError(str(exc)) from exc
+
+    return encode
 
 
 def _decode(body: bytes) -> Any:
@@ -60,7 +78,7 @@ def _to_bytes(value: Any) -> bytes:
     """Convert a value of a type of bytes that pymongo cannot encode."""
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
-    raise TypeError(f"A value of type {type(value).__name__} cannot be sent: return plain data.")
+    raise TypeError(f"cannot encode {type(value)!r}")
 
 
 _TYPES: frozenset[type] = PLAIN_TYPES | {
@@ -78,4 +96,4 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=bson.UuidRepresentation.STANDARD,
     type_registry=TypeRegistry(fallback_encoder=_to_bytes),
 )
-BSON = Codec("application/bson", decode_bson, encode_bson, bson_steps)
+BSON = bson_with({})

@@ -17,14 +17,17 @@ class Codec:
 
     ``decode`` raises ``InvalidParameters`` (status 400) for anything except one complete, valid value within
     the limits of ``toto_aio.codecs.limits``; ``steps`` does the same in steps. ``encode`` accepts what a
-    method may return: plain data, dataclasses, dates, UUIDs, sets and msgspec's structs. It raises
-    ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for values that it cannot encode.
+    method may return: plain data, dataclasses, dates, UUIDs, sets, rows of a database, generators and more.
+    It raises ``EncodingError``, which names the place of what it cannot encode. ``encode_again`` reads no
+    generator, for values that are encoded more than once, and ``plain`` makes plain data of a value.
     """
 
     content_type: str
     decode: Callable[[bytes], Any]
     encode: Callable[[Any], bytes]
     steps: Callable[[bytes], Steps]
+    encode_again: Callable[[Any], bytes]
+    plain: Callable[[Any], Any]
 
 
 def run(steps: Steps) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from toto_aio.codecs.builtin import to_builtin
+from toto_aio.codecs.builtin import Encoders
 from toto_aio.codecs.codec import Codec, Steps, run
+from toto_aio.codecs.encoding import Encode, Encoding
 from toto_aio.codecs.limits import (
     LARGE,
     MAX_CONTAINERS,
@@ -92,9 +93,34 @@ def encode_json(value: Any) -> bytes:
 
     Bytes become base64, dates become ISO 8601, and floats that JSON lacks (NaN, infinities) become null.
     """
-    body = _json_encoder.encode(value)
-    if body.isascii():
-        return body
+    return JSON.encode_again(value)
+
+
+def json_with(encoders: Encoders) -> Codec:
+    """JSON with an application's encoders."""
+    encoding = Encoding(lambda hook: msgspec.json.Encoder(enc_hook=hook).encode, encoders)
+    return Codec(
+        "application/json",
+        decode_json,
+        _encoder(encoding.at_once, encoding.converted),
+        json_steps,
+        _encoder(encoding.at_once, encoding.converted_again),
+        encoding.plain,
+    )
+
+
+def _encoder(at_once: Encode, converted: Encode) -> Encode:
+    def encode(value: Any) -> bytes:
+        try:
+            body = at_once(value)
+        except Exception:
+            body = converted(value)
+        return body if body.isascii() else _escaped(body)
+
+    return encode
+
+
+def _escaped(body: bytes) -> bytes:
     # ``json`` escapes non-ASCII characters in C, and also quotes and backslashes, which is undone. In what it
     # writes, a backslash of the text is a pair, and NUL cannot occur.
     escaped = json.dumps(body.decode())[1:-1]
@@ -160,5 +186,4 @@ _LONG_INTEGER = re.compile(rb"[\[,:\s]-?0{20,}(?=[,\]}\s])")
 _decode = msgspec.json.Decoder().decode
 _decode_exponents = msgspec.json.Decoder(float_hook=_finite).decode
 _read = msgspec.json.Decoder(float_hook=float).decode
-_json_encoder = msgspec.json.Encoder(enc_hook=to_builtin)
-JSON = Codec("application/json", decode_json, encode_json, json_steps)
+JSON = json_with({})

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from toto_aio.codecs.builtin import to_builtin
+from toto_aio.codecs.builtin import Encoders
 from toto_aio.codecs.codec import Codec, Steps, run
+from toto_aio.codecs.encoding import Encoding, encoder
 from toto_aio.codecs.limits import LARGE, UNSCANNED, malformed
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
@@ -42,9 +43,21 @@ def msgpack_steps(body: bytes) -> Steps:
 
 def encode_msgpack(value: Any) -> bytes:
     """A MessagePack object; dates with a time zone become timestamps (extension -1)."""
-    return _msgpack_encoder.encode(value)
+    return MSGPACK.encode_again(value)
+
+
+def msgpack_with(encoders: Encoders) -> Codec:
+    """MessagePack with an application's encoders."""
+    encoding = Encoding(lambda hook: msgspec.msgpack.Encoder(enc_hook=hook).encode, encoders)
+    return Codec(
+        "application/msgpack",
+        decode_msgpack,
+        encoder(encoding.at_once, encoding.converted),
+        msgpack_steps,
+        encoder(encoding.at_once, encoding.converted_again),
+        encoding.plain,
+    )
 
 
 _decode = msgspec.msgpack.Decoder().decode
-_msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=to_builtin)
-MSGPACK = Codec("application/msgpack", decode_msgpack, encode_msgpack, msgpack_steps)
+MSGPACK = msgpack_with({})

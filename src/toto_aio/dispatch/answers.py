@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from toto_aio.codecs.json_codec import JSON
+from toto_aio.codecs import Codec
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.invocation import Rules
 
@@ -51,10 +51,10 @@ def raw_answer(result: Any, content_type: str) -> RawAnswer:
     return RawAnswer(body, content_type)
 
 
-def script(callback: str, result: Any) -> ScriptAnswer:
+def script(callback: str, result: Any, json: Codec) -> ScriptAnswer:
     """A script that calls the function named ``callback`` with the result."""
     # The comment keeps the callback's name from being the first bytes of the response (Rosetta Flash).
-    body = b"/**/" + callback.encode() + b"(" + JSON.encode(result) + b")"
+    body = b"/**/" + callback.encode() + b"(" + json.encode(result) + b")"
     return ScriptAnswer(body, "application/javascript")
 
 

@@ -10,7 +10,7 @@ import logging
 import time
 
 from toto_aio.dispatch.call import Call
-from toto_aio.exceptions import InternalError, TimedOut, TotoException, Unavailable, described
+from toto_aio.exceptions import InternalError, MethodNotFound, TimedOut, TotoException, Unavailable, described
 
 logger = logging.getLogger("toto_aio.calls")
 
@@ -27,6 +27,9 @@ def log_failure(exc: Exception, call: Call, address: str) -> None:
         if exc.__cause__ is not None and exc.code in LEVELS:  # the client doesn't receive it
             text += ": %(cause)s"
             fields["cause"] = described(exc.__cause__)
+        if call.by_get and isinstance(exc, MethodNotFound) and exc.status == 405:
+            text += ": %(cause)s"
+            fields["cause"] = exc.value
         logger.log(LEVELS.get(exc.code, logging.INFO), text, fields, extra=fields)
     else:
         fields["code"] = InternalError.CODE

@@ -17,6 +17,8 @@ from typing import Any
 
 from toto_aio.auth.caller import Caller
 from toto_aio.awaiting import dropped, log_dropped, require_awaited
+from toto_aio.codecs import Codec
+from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.answers import (
     OWN_BYTES,
     Redirect,
@@ -67,6 +69,7 @@ class Dispatcher:
         *,
         get_methods: str = "safe",
         slow_call: float = 1.0,
+        json: Codec = JSON,
         before: Callable[..., Any] | None = None,
         after: Callable[..., Any] | None = None,
     ) -> None:
@@ -75,6 +78,7 @@ class Dispatcher:
         self._get_methods = get_methods
         self._slow_call = slow_call
         take_hooks(self, before, after)
+        self._json = json
         self._plain = frozenset(name for name, method in methods.items() if _is_plain(method))
         self._waiting: set[Handler] = set()
         self._tasks = Tasks()
@@ -123,7 +127,8 @@ class Dispatcher:
         if method is None:
             raise MissingMethod if call.name in (None, "") else MethodNotFound.named(call.name)
         if call.by_get and not method.reachable_by_get(self._get_methods):
-            raise MethodNotFound.named(call.name, status=405)
+            call.method = method.name
+            raise MethodNotFound(f"Cannot call {method.name!r} by GET: {method.instead_of_get}.", status=405)
         if call.by_get and (not method.rules.safe or method.rules.jsonp):
             caller.ignore_cookie()  # any page can make a browser send a GET
         return method
@@ -184,7 +189,7 @@ class Dispatcher:
             return result
         if rules.raw:
             return raw_answer(result, handler.response_type)
-        return result if callback is None else script(callback, result)
+        return result if callback is None else script(callback, result, self._json)
 
     async def _wait(self, handler: Handler) -> Any:
         self._waiting.add(handler)

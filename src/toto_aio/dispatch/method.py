@@ -38,6 +38,11 @@ class Method:
         """Whether GET may call the method under this setting of ``get_methods``."""
         return self.rules.safe or (get_methods == "all" and not self.post_only)
 
+    @property
+    def instead_of_get(self) -> str:
+        """What to write if GET may not call the method."""
+        return "call it by POST" if self.post_only else "call it by POST, or mark it @safe"
+
 
 def compile_method(name: str, source: Any, method_timeout: float) -> Method:
     """The record of the method in a module, or of a function.

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.brokers import Receiver, open_broker
+from toto_aio.codecs.msgpack_codec import MSGPACK
 from toto_aio.events.packing import pack, unpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.events.taken import HAND_BACK_LIMIT, TakenEvents
@@ -63,13 +64,14 @@ class EventManager:
     loop; ``send`` also in a thread of the service, where it returns when the event has been sent.
     """
 
-    def __init__(self, events: Any) -> None:
+    def __init__(self, events: Any, *, encode: Callable[[Any], bytes] = MSGPACK.encode) -> None:
         broker = open_broker(events)
         if broker is None:
             raise SettingsError("events: write memory:// or redis://host/0, not off")
         self.threads: Threads | None = None
         """The threads of plain functions; without them all run on the event loop."""
         self._broker = broker
+        self._encode = encode
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
         self._tasks = Tasks()
@@ -157,7 +159,7 @@ class EventManager:
     async def send_own(self, name: str, args: Any, broadcast: bool = True) -> None:
         """Send an event of the service's own, whose name begins with ``RESERVED``."""
         number = self._sent + 1 if broadcast else 0
-        payload = pack([self._sender, number, name, args])
+        payload = pack([self._sender, number, name, args], self._encode)
         if broadcast:
             self._sent = number
         await self._broker.publish(payload, broadcast=broadcast)

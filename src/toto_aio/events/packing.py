@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from toto_aio.codecs import encode_msgpack
 from toto_aio.codecs.codec import run
+from toto_aio.codecs.converter import EncodingError
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
@@ -21,14 +22,17 @@ _envelope = msgspec.msgpack.Decoder(Event)
 _decoder = msgspec.msgpack.Decoder()
 
 
-def pack(event: list[Any]) -> bytes:
+def pack(event: list[Any], encode: Callable[[Any], bytes]) -> bytes:
     """An event as it is sent. Raises ``TypeError`` for a name or args that cannot be."""
     if type(event[2]) is not str:
         raise TypeError(f"The name of an event is a string, not {shortened(event[2])}.")
     try:
-        packed = encode_msgpack(event)
+        packed = encode(event)
         run(scan_msgpack(packed, bounded=False))
         return packed
+    except EncodingError as exc:
+        inside = EncodingError(("args", *exc.path[1:]), exc.reason)
+        raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {inside}") from exc
     except (ValueError, OverflowError, RecursionError, InvalidParameters) as exc:
         raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {exc}") from exc
 

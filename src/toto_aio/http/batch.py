@@ -51,10 +51,10 @@ class Batches:
                 for _ in range(min(self._concurrency, len(ids))):
                     group.create_task(work(), name="toto-aio batch")
         try:
-            return codec.encode(envelope("batch", outcomes, caller))
+            return codec.encode_again(envelope("batch", outcomes, caller))
         except Exception:  # a result that can't be encoded is an error of its own call only
             for call_id, outcome in outcomes.items():
-                outcomes[call_id] = self._encodable(codec, outcome, entries[call_id], reply)
+                outcomes[call_id] = self._plain(codec, outcome, entries[call_id], reply)
             return codec.encode(envelope("batch", outcomes, caller))
 
     async def _outcome(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
@@ -73,13 +73,13 @@ class Batches:
             exc = error
         return {"error": error_value(codec, exc, call, reply, debug=self._debug)}
 
-    def _encodable(
+    def _plain(
         self, codec: Codec, outcome: dict[str, Any], entry: dict[str, Any], reply: HTTPReply
     ) -> dict[str, Any]:
-        """An outcome, or the error that it can't be encoded."""
+        """An outcome as plain data, or the error that it can't be encoded."""
         try:
-            codec.encode(outcome)
+            plain: dict[str, Any] = codec.plain(outcome)
+            return plain
         except Exception as exc:
             call = make_call(entry)
             return {"error": error_value(codec, exc, call, reply, debug=self._debug)}
-        return outcome

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.codecs import CODECS, Codec
+from toto_aio.codecs import Codec
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.limits import LARGE
@@ -42,6 +43,7 @@ class Service:
         authenticator: Authenticator,
         context: ReplyContext,
         large_bodies: LargeBodies,
+        codecs: Mapping[str, Codec],
     ) -> None:
         enabled = {
             "application/json": True,
@@ -56,7 +58,8 @@ class Service:
         self._dispatch = dispatch
         self._large_bodies = large_bodies
         self._batches = Batches(settings, dispatch)
-        self._codecs = {name: codec for name, codec in CODECS.items() if enabled[name]}
+        self._codecs = {name: codec for name, codec in codecs.items() if enabled[name]}
+        self._json = codecs[JSON.content_type]
         self._debug = settings.debug
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
@@ -82,12 +85,12 @@ class Service:
                     raise InvalidParameters("The body must be an object.", status=400)
             else:
                 message = {"parameters": await self._large_bodies.run(read_form(request, body))}
-            codec = codec or JSON
+            codec = codec or self._json
             reply.content_type = codec.content_type
             if self._by_parameter and not path and "batch" in message:
                 return await self._batch(codec, message["batch"], caller, reply)
         except Exception as exc:
-            return self._failure(codec or JSON, exc, Call(), reply)
+            return self._failure(codec or self._json, exc, Call(), reply)
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
         return await self._respond(codec, call, caller, reply)
 
@@ -106,8 +109,8 @@ class Service:
             if caller.must_verify:
                 await caller.verify()
         except Exception as exc:
-            return self._failure(JSON, exc, call, reply)
-        return await self._respond(JSON, call, caller, reply)
+            return self._failure(self._json, exc, call, reply)
+        return await self._respond(self._json, call, caller, reply)
 
     def refuse(self, request: web.Request, codec: Codec | None, exc: TotoException) -> web.StreamResponse:
         """The response to a request that never became a call."""
@@ -116,7 +119,7 @@ class Service:
             reply.set_header("Connection", "close")  # aiohttp closes it: the next request can't be found
         if exc.status == 405:
             reply.set_header("Allow", ALLOWED_METHODS)
-        return self._failure(codec or JSON, exc, Call(), reply)
+        return self._failure(codec or self._json, exc, Call(), reply)
 
     def codec(self, request: HTTPRequest) -> Codec | None:
         """Reads the body of a request and writes its response; None for forms and unknown content types."""

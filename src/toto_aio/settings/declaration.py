@@ -84,6 +84,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "safe"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
+    encoders: Annotated[
+        Any,
+        option(
+            "Methods", "module.name of a dict of types and functions that make plain data of their values"
+        ),
+    ] = None
     method_timeout: Annotated[
         Seconds, option("Methods", "seconds that a method may take, unless @timeout sets another limit", gt=0)
     ] = 60.0

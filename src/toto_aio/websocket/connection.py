@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions, UserSession
@@ -30,7 +30,7 @@ from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.control import ControlFrames
 from toto_aio.websocket.events import HandlerLimits, SocketEvents
-from toto_aio.websocket.frames import TEXT, Format
+from toto_aio.websocket.frames import Format, Formats
 from toto_aio.websocket.receiver import FrameReceiver
 from toto_aio.websocket.reply import SocketReply
 from toto_aio.websocket.sender import FrameSender
@@ -56,6 +56,7 @@ class SocketContext:
     stalled: StalledConnections
     large_bodies: LargeBodies
     handlers: HandlerLimits
+    formats: Formats
     debug: bool
 
 
@@ -91,7 +92,12 @@ class Socket:
         if self._context.events is not None:
             current_manager.set(self._context.events)  # so that no call of this socket changes it
         receiver = FrameReceiver(
-            self._response, self._answer, self._first_frame, self._is_over, self._control.take
+            self._response,
+            self._answer,
+            self._first_frame,
+            self._is_over,
+            self._control.take,
+            self._context.formats,
         )
         try:
             await receiver.read()
@@ -104,7 +110,7 @@ class Socket:
 
     async def call(self, method: str) -> None:
         """Call a method that gets no response, as when the socket is opened and closed."""
-        await self._answer(TEXT, JSON.encode({"method": method}))
+        await self._answer(self._context.formats[WSMsgType.TEXT], JSON.encode({"method": method}))
 
     async def close(self, code: int, reason: str) -> None:
         """Send what waits, and a close frame; wait until the socket is closed."""
@@ -208,7 +214,7 @@ class Socket:
             self.close_soon(WSCloseCode.POLICY_VIOLATION, "Too many frames that can't be read")
             return
         self._send_error(encoding, exc, Call(), None)
-        if encoding is TEXT and not _is_utf8(data):
+        if encoding.content_type == JSON.content_type and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
 
     def _follow(self, before: UserSession | None, caller: Caller) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import Struct
 from typing import Any
 
 from aiohttp import WSMsgType
 
 from toto_aio.codecs import CODECS, Codec
-from toto_aio.codecs.json_codec import JSON
 
 
 class Format:
@@ -37,7 +37,15 @@ def pong(data: bytes) -> bytes:
 
 
 _SHORT, _MEDIUM, _LONG = (Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))
-TEXT = Format(JSON, WSMsgType.TEXT)
-BINARY = Format(CODECS["application/msgpack"], WSMsgType.BINARY)
-FORMATS = {WSMsgType.TEXT: TEXT, WSMsgType.BINARY: BINARY}
+Formats = Mapping[WSMsgType, Format]
 """By the message types of aiohttp."""
+
+
+def formats(codecs: Mapping[str, Codec]) -> Formats:
+    """The formats of an app that has these codecs."""
+    text = Format(codecs["application/json"], WSMsgType.TEXT)
+    binary = Format(codecs["application/msgpack"], WSMsgType.BINARY)
+    return {WSMsgType.TEXT: text, WSMsgType.BINARY: binary}
+
+
+FORMATS = formats(CODECS)

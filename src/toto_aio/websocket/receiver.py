@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from toto_aio.tasks import cancel
-from toto_aio.websocket.frames import FORMATS, Format
+from toto_aio.websocket.frames import FORMATS, Format, Formats
 
 MAX_CALLS = 32
 """Calls of one socket that run at the same time; further frames aren't read until one has finished."""
@@ -41,12 +41,14 @@ class FrameReceiver:
         first: Take,
         is_over: Callable[[], bool],
         control: Callable[[WSMsgType, bytes], bool],
+        formats: Formats = FORMATS,
     ) -> None:
         self._response = response
         self._answer = answer
         self._first: Take | None = first
         self._is_over = is_over
         self._control = control
+        self._formats = formats
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._end: asyncio.Future[None] = self._loop.create_future()
@@ -86,7 +88,7 @@ class FrameReceiver:
                     kind, data, _ = await receive()
                 except ConnectionError:  # of the answer to a ping of a client that has disconnected
                     return
-                encoding = FORMATS.get(kind)
+                encoding = self._formats.get(kind)
                 if encoding is None:
                     if self._is_over() or not self._control(kind, data):
                         return
