@@ -175,8 +175,8 @@ def wait_for_url(name: str, process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + START_LIMIT
     while time.monotonic() < deadline and process.poll() is None:
         for line in log.read_text().splitlines():
-            if line.startswith("Serving on "):
-                return line.removeprefix("Serving on ").split()[0]
+            if "Serving on " in line:
+                return line.partition("Serving on ")[2].split()[0]
         time.sleep(0.05)
     raise Failure(f"{name} did not start:\n{log.read_text()}")
 

@@ -87,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             or item.path.stem in SLOW_FILES
             or not SLOW_FIXTURES.isdisjoint(item.fixturenames)
             or any(
-                isinstance(value, str) and value in SERVER_KINDS
+                isinstance(value, str) and value in (*SERVER_KINDS, *OTHER_DRIVERS)
                 for value in (kind.params.values() if kind else ())
             )
         )
@@ -161,20 +161,24 @@ SERVER_KINDS: tuple[str, ...] = ("mongodb", "redis", "postgresql", "mysql")
 """The kinds of servers that a store can use: the modules of ``tests.support.servers``."""
 
 
+OTHER_DRIVERS = {"aiomysql": "mysql", "motor": "mongodb"}
+"""For each driver that is not selected by default, the kind of its server."""
+
+
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS])
 def store_url(request: pytest.FixtureRequest) -> str:
     """The URL of a new, empty store; a test that uses it runs with every kind."""
-    return _url(request)
+    return url_of(request, request.param)
 
 
 @pytest.fixture(params=["sqlite", *SERVER_KINDS])
 def shared_url(request: pytest.FixtureRequest) -> str:
     """The URL of a new, empty store that processes can share; runs with every such kind."""
-    return _url(request)
+    return url_of(request, request.param)
 
 
-def _url(request: pytest.FixtureRequest) -> str:
-    kind = str(request.param)
+def url_of(request: pytest.FixtureRequest, kind: str) -> str:
+    """The URL of a new, empty store of a kind."""
     if kind == "memory":
         return "memory://"
     if kind == "sqlite":

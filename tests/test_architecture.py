@@ -13,7 +13,7 @@ SOURCE = Path(toto_aio.__file__).parent
 
 def test_importing_imports_no_driver() -> None:
     """A driver is imported when its URL is opened."""
-    code = "import sys, toto_aio; print(*sys.modules)"
+    code = "import sys; from toto_aio import *; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(modules.stdout.split())
     assert "toto_aio.app" in loaded

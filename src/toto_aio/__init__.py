@@ -1,14 +1,18 @@
 """A service of callable methods with accounts, sessions, signatures and events, on asyncio and aiohttp."""
 
-from toto_aio.app import create_app
-from toto_aio.auth.accounts import UserAccount
-from toto_aio.auth.sessions import UserSession
-from toto_aio.dispatch.handler import Handler
-from toto_aio.dispatch.runtime import Connection
-from toto_aio.exceptions import TotoException
-from toto_aio.in_process import OpenService, open_service
-from toto_aio.server.toto_server import TotoServer
-from toto_aio.settings import Settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toto_aio.app import create_app
+    from toto_aio.auth.accounts import UserAccount
+    from toto_aio.auth.sessions import UserSession
+    from toto_aio.dispatch.handler import Handler
+    from toto_aio.dispatch.runtime import Connection
+    from toto_aio.exceptions import TotoException
+    from toto_aio.in_process import OpenService, open_service
+    from toto_aio.server.toto_server import TotoServer
+    from toto_aio.settings import Settings
 
 __version__ = "0.2.0"
 
@@ -24,3 +28,28 @@ __all__ = [
     "create_app",
     "open_service",
 ]
+
+_MODULES = {
+    "Connection": "toto_aio.dispatch.runtime",
+    "Handler": "toto_aio.dispatch.handler",
+    "OpenService": "toto_aio.in_process",
+    "Settings": "toto_aio.settings",
+    "TotoException": "toto_aio.exceptions",
+    "TotoServer": "toto_aio.server.toto_server",
+    "UserAccount": "toto_aio.auth.accounts",
+    "UserSession": "toto_aio.auth.sessions",
+    "create_app": "toto_aio.app",
+    "open_service": "toto_aio.in_process",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: a command line, and a client, need no server."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -263,7 +263,9 @@ async def test_no_server() -> None:
     """The start fails immediately, with an error that shows no password."""
     broker = open_broker(f"redis://ada:s3cr%40t@127.0.0.1:{free_port()}/0")
     assert broker is not None
-    with pytest.raises(Unavailable, match=r"^1011: Cannot open the events redis://\*\*\*: .*connecting"):
+    with pytest.raises(
+        Unavailable, match=r"^1011: Cannot open the events redis://[\w.]+:\d+[/\w]*: .*connecting"
+    ):
         await broker.start(Receiver(Inbox()))
     with pytest.raises(Unavailable):
         await broker.publish(b"x", broadcast=True)

@@ -208,7 +208,7 @@ async def test_a_redis_out_of_reach(setting: str, danger: str) -> None:
     """It is reported, without the password."""
     (finding,) = await found(**{setting: f"redis://guest:secret@127.0.0.1:{free_port()}/0"})
     assert danger in str(finding)
-    assert "Cannot open redis://***" in str(finding)
+    assert "Cannot open redis://127.0.0.1:" in str(finding)
     assert "secret" not in str(finding)
 
 

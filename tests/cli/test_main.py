@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,62 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
     assert "serve" in done.stdout
 
 
+def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """``toto-aio`` alone prints the help."""
+    main([])
+    printed = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert printed == capsys.readouterr().out
+    assert "serve the methods of a package" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("stop", {"--shutdown-timeout", "--pidfile", "--log-file"}), ("status", {"--pidfile"}), ("new", set())],
+)
+def test_help_of_a_command_with_few_options(
+    capsys: pytest.CaptureFixture[str], command: str, options: set[str]
+) -> None:
+    """It lists its own options only, and an option of others is refused."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    listed = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert listed == {*options, "--help", *(["--template"] if command == "new" else [])}
+    project = ["name"] if command == "new" else []
+    assert complaint(capsys, command, *project, "--port=1").startswith(
+        "--port: this command has no such option"
+    )
+
+
+UNNEEDED = """
+import sys
+from toto_aio.cli.main import main
+sys.argv = ["toto-aio"]
+for line in ("--version", "", "--help", "serve --help", "stop --help", "serve --prot=1", "serve --port=http",
+             "serve missing.toml", "start a:b --database=memory://"):
+    try:
+        main(line.split())
+    except SystemExit as exc:
+        pass
+import toto_aio
+from toto_aio import TotoServer
+sys.argv += ["--port=http"]
+try:
+    TotoServer()
+except SystemExit:
+    pass
+print(*sorted({"aiohttp", "asyncio", "uvloop", "multidict", "bson", "toto_aio.app"} & sys.modules.keys()))
+"""
+
+
+def test_no_server_is_imported(tmp_path: Path) -> None:
+    """For the version, for help, and for the line about a wrong option."""
+    done = run("-c", UNNEEDED, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "", done.stdout
+
+
 def test_help_lists_every_option(tmp_path: Path) -> None:
     """``serve --help`` has each option with its description and default, in its group."""
     done = run("-m", "toto_aio", "serve", "--help", folder=tmp_path)
@@ -98,7 +155,7 @@ def test_the_help_of_a_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     "arguments",
-    [("serve", "--session-tll=5"), ("serve", "--port=nine"), ("serve", "missing.toml"), ("nonsense",), ()],
+    [("serve", "--session-tll=5"), ("serve", "--port=nine"), ("serve", "missing.toml"), ("nonsense",)],
     ids=" ".join,
 )
 def test_a_wrong_option_ends_the_start_with_one_line(tmp_path: Path, arguments: tuple[str, ...]) -> None:

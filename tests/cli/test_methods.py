@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.test_main import run
 from tests.support.programs import failing, write
+from toto_aio.cli.main import main
 from toto_aio.cli.methods import list_methods
 from toto_aio.invocation import (
     anonymous_session,
@@ -94,6 +95,23 @@ async def test_a_broken_module(tmp_path: Path) -> None:
     assert "ModuleNotFoundError: No module named 'nothing_of_this_name'" in said
     assert "while importing the methods of 'methods.broken'" in said
     assert 'methods/broken.py", line 1' in said
+
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [
+        ("methods", "{}, line 1: SyntaxError: expected ':'\n    async"),
+        ("check", "method_module: {}:1: expected ':'"),
+    ],
+)
+def test_a_syntax_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, first: str) -> None:
+    """Its file and line come first, as under ``serve``."""
+    package = f"{command}_with_a_syntax_error"
+    write(tmp_path, **{f"{package}__broken": "async def invoke(handler) return 1"})
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main([command, f"--method-module={package}"])
+    assert str(caught.value).startswith(f"toto-aio: {first.format(tmp_path / package / 'broken.py')}")
 
 
 async def test_no_such_package(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from toto_aio.testing import serving
 Parameters = dict[str, Any]
 JSON = "application/json"
 PASSWORD = "correct horse"
-SCHEMES = ["user_id", "session", "off"]
+SCHEMES = ["user_id", "toto1", "session", "off"]
 
 
 async def echo(handler: Handler, parameters: Parameters) -> Any:
@@ -259,7 +259,7 @@ async def test_bytes_of_a_method_s_own(signing: str) -> None:
         assert (away.status, away.headers["Location"]) == (302, "http://other.example/")
         pieces = await client.fetch("pieces", unsigned=True)
         assert (pieces.content_type, pieces.body) == ("text/plain", b"onetwo")
-        if signing == "session":
+        if signing in KEYED:
             for method in ("elsewhere", "pieces"):
                 with pytest.raises(InvalidResponseHMAC, match="unsigned=True"):
                     await client.fetch(method)

@@ -177,6 +177,26 @@ async def test_the_scheme_session(site: OpenSite) -> None:
         assert (response.status, await response.text()) == (401, "Invalid HMAC")
 
 
+async def test_the_scheme_toto1(site: OpenSite) -> None:
+    """A page takes and gives the signatures of Toto 1.0, over its own path."""
+    browser = await site({"/take": take}, signing="toto1")
+    result = await browser.service.result("account.login", {"user_id": "ada", "password": PASSWORD})
+    session, key = result["session_id"], result["key"].encode()
+    body = b'{"a": 1}'
+    for path, status in (("/take?x=1", 200), ("/take?x=2", 401)):
+        headers = {
+            "x-toto-session-id": session,
+            "x-toto-hmac": hmac_sha1(key, b"POST/take?x=1" + body).decode(),
+            "content-type": "application/json",
+        }
+        response = await browser.client.post(path, data=body, headers=headers)
+        answer = await response.read()
+        assert response.status == status, answer
+        if status == 200:
+            assert response.headers["x-toto-hmac"] == hmac_sha1(key, session.encode() + answer).decode()
+            assert await response.json() == {"user": "ada", "json": {"a": 1}}
+
+
 async def test_calls_are_verified_once(site: OpenSite) -> None:
     """A call of the service has a nonce that counts once, and one signature."""
 

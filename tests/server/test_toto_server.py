@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ async def test_without_methods(tmp_path: Path) -> None:
     """In an empty folder it serves the built-in methods, says how to add one, and makes ``toto.db``."""
     async with serving(tmp_path) as server:
         assert server.address.startswith("http://127.0.0.1:")
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO .*: Serving on ", server.lines[-1])
         assert server.address.endswith("/service")
         said = " ".join(server.lines)
         assert "methods/hello.py" in said

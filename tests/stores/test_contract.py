@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
 
+from tests.conftest import OTHER_DRIVERS, SERVER_KINDS, url_of
 from tests.support.limits import WATCHDOG
-from tests.support.stores import LATER, NOW, make_session
+from tests.support.stores import LATER, NOW, make_session, opened_by
 from toto_aio.exceptions import UserIDExists
 from toto_aio.models import Account
 from toto_aio.stores import Store
@@ -68,6 +69,14 @@ def kind(value: Any) -> Any:
     if isinstance(value, list):
         return [kind(item) for item in value]
     return type(value), value
+
+
+@pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS, *OTHER_DRIVERS])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """A new, empty store of every kind, over every driver."""
+    url = url_of(request, OTHER_DRIVERS.get(request.param, request.param))
+    async with opened_by(request.param, url) as store:
+        yield store
 
 
 # Accounts

@@ -34,8 +34,8 @@ class Server:
     @property
     def addresses(self) -> list[str]:
         """The addresses that it has last reported."""
-        line = next(line for line in reversed(self.lines) if line.startswith("Serving on "))
-        return re.sub(r" with \d+ processes$", "", line.removeprefix("Serving on ")).split(", ")
+        line = next(line for line in reversed(self.lines) if "Serving on " in line)
+        return re.sub(r" with \d+ processes$", "", line.partition("Serving on ")[2]).split(", ")
 
     @property
     def address(self) -> str:

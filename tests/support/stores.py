@@ -36,6 +36,24 @@ async def opened(database: Any) -> AsyncIterator[Store]:
         await store.close()
 
 
+@asynccontextmanager
+async def opened_by(driver: str, url: str) -> AsyncIterator[Store]:
+    """The store at a URL over a driver: that of the URL, ``aiomysql``, or a ready client of ``motor``."""
+    if driver == "motor":
+        from motor.motor_asyncio import AsyncIOMotorClient
+
+        client = AsyncIOMotorClient[dict[str, Any]](url)
+        async with opened(client) as store:
+            assert store.db is client
+            yield store
+        client.close()
+    else:
+        if driver == "aiomysql":
+            url = url.replace("mysql", "mysql+aiomysql", 1)
+        async with opened(url) as store:
+            yield store
+
+
 def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
     """Every operation, by its name."""
     now = time.time()

@@ -27,7 +27,7 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
 from toto_aio.redis_eviction import Evictions
 from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import address_of
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class RedisBroker:
 
     def __init__(self, server: str | Redis) -> None:
         if isinstance(server, str):
-            self._pool, self._name = connection_pool(server, "events"), without_password(server)
+            self._pool, self._name = connection_pool(server, "events"), address_of(server)
         else:
             self._pool, self._name = pool_like(server, "events"), "Redis of the client"
         self._channel = f"{CHANNEL}{self._pool.connection_kwargs.get('db') or 0}"

@@ -1,20 +1,20 @@
-"""The command line: ``toto-aio COMMAND [FILE] [--option=value]``."""
+"""The command line: ``toto-aio COMMAND [FILE] [--option=value]``.
+
+What a command needs is imported when it runs: help, and the line about a wrong option, need no server.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import importlib.metadata
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from toto_aio.cli.check import check, report
-from toto_aio.cli.methods import list_methods
-from toto_aio.cli.new import TEMPLATES, make_project
+import toto_aio
+from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
-from toto_aio.server.launcher import launch
 from toto_aio.settings import SettingsError
 from toto_aio.settings.command_line import Parser, add_options, add_sources, parse, take_sources
 from toto_aio.settings.sources import Sources
@@ -22,9 +22,15 @@ from toto_aio.settings.sources import Sources
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``toto-aio``; a wrong option ends the process with one line that says what to write instead."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    parser = _parser(next((argument for argument in arguments if not argument.startswith("-")), None))
     try:
-        given = parse(_parser(), sys.argv[1:] if arguments is None else arguments)
-        COMMANDS[given["command"]].run(given)
+        given = parse(parser, arguments)
+        if given.get("command") is None:
+            parser.print_help()
+        else:
+            COMMANDS[given["command"]].run(given)
     except SettingsError as exc:
         sys.exit(f"toto-aio: {exc}")
 
@@ -32,26 +38,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _serve(given: dict[str, Any]) -> None:
     command = flags.take_command(given)
     sources = _sources(given)
-    launch(command, sources.read(), sources)
+    settings = sources.read()
+    from toto_aio.server.launcher import launch
+
+    launch(command, settings, sources)
 
 
 def _methods(given: dict[str, Any]) -> None:
     as_json = given.pop("json", False)
     settings = _sources(given).read()
+    from toto_aio.cli.methods import list_methods
+
     import_from_here()
-    print(list_methods(settings, as_json=as_json))
+    with _failures_described("the methods cannot be listed"):
+        print(list_methods(settings, as_json=as_json))
 
 
 def _check(given: dict[str, Any]) -> None:
     settings = _sources(given).read()
+    import asyncio
+
+    from toto_aio.cli.check import check, report
+
     import_from_here()
-    findings = asyncio.run(check(settings))
+    with _failures_described("the service cannot be checked"):
+        findings = asyncio.run(check(settings))
     print(report(findings))
     sys.exit(1 if any(finding.rule.gravity == "grave" for finding in findings) else 0)
 
 
 def _new(given: dict[str, Any]) -> None:
+    from toto_aio.cli.new import make_project
+
     print(make_project(given["name"], given.get("template", "simple")))
+
+
+@contextmanager
+def _failures_described(doing: str) -> Iterator[None]:
+    """Show what the import of a module raises as ``serve`` does."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except Exception as exc:
+        sys.exit(f"toto-aio: {describe_failure(exc, doing)}")
 
 
 def _sources(given: dict[str, Any]) -> Sources:
@@ -61,23 +91,24 @@ def _sources(given: dict[str, Any]) -> Sources:
     return Sources({}, file, given, application)
 
 
-def _parser() -> Parser:
+def _parser(chosen: str | None) -> Parser:
+    """The parser, with the arguments of the ``chosen`` command only: the others cost time."""
     parser = Parser(prog="toto-aio", description="Serve methods, and manage the service.")
-    parser.add_argument("--version", action="version", version=importlib.metadata.version("toto-aio"))
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=toto_aio.__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         description = f"{command.description.capitalize()}."
-        if command.has_options:
+        if command.options is None:
             description += (
                 " Options can also be set in FILE (TOML, or Toto's name = value) and, as TOTO_AIO_NAME, in "
-                "the environment."
+                "the environment. Times are in seconds, or written 30d, 12h, 15m or 90s."
             )
         added = commands.add_parser(name, help=command.description, description=description)
-        if command.has_options:
-            add_sources(added, application=command.run is _serve)
-        command.add_arguments(added)
-        if command.has_options:
-            add_options(added)
+        if name == chosen:
+            if command.options != ():
+                add_sources(added, application=command.run is _serve)
+            command.add_arguments(added)
+            add_options(added, command.options)
     return parser
 
 
@@ -90,25 +121,32 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_project(parser: argparse.ArgumentParser) -> None:
+    from toto_aio.cli.new import TEMPLATES
+
     parser.add_argument("name", metavar="NAME", help="name of the project and of its folder")
     listed = "; ".join(f"{name}: {template.description}" for name, template in TEMPLATES.items())
     parser.add_argument("--template", metavar="|".join(TEMPLATES), help=f"{listed} (default simple)")
 
 
 class Command(NamedTuple):
-    """A command: its description, its function, and the arguments that it takes besides the options."""
+    """A command: its description, its function, and its arguments besides the options.
+
+    It has all ``options`` if they are None.
+    """
 
     description: str
     run: Callable[[dict[str, Any]], None]
     add_arguments: Callable[[argparse.ArgumentParser], None] = _add_nothing
-    has_options: bool = True
+    options: Collection[str] | None = None
 
 
 COMMANDS: dict[str, Command] = {
-    "new": Command("create a project", _new, _add_project, has_options=False),
-    "serve": Command("serve the methods of a package", _serve, flags.add_flags),
-    **{name: Command(description, _serve) for name, description in flags.DESCRIPTIONS.items()},
+    "new": Command("create a project", _new, _add_project, ()),
+    "serve": Command("serve the methods of a package, or an application", _serve, flags.add_flags),
+    "start": Command(flags.DESCRIPTIONS["start"], _serve),
+    "stop": Command(flags.DESCRIPTIONS["stop"], _serve, options=("shutdown_timeout", "pidfile", "log_file")),
     "restart": Command(flags.DESCRIPTIONS["restart"], _serve, flags.add_rolling),
+    "status": Command(flags.DESCRIPTIONS["status"], _serve, options=("pidfile",)),
     "methods": Command("list the methods of a service", _methods, _add_json),
     "check": Command("report settings that are unsafe in production", _check),
 }

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from toto_aio.redis_url import connection_pool
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import address_of
 
 POLICY = "maxmemory-policy"
 """The option that decides whether Redis drops keys that have not expired."""
@@ -34,7 +34,7 @@ async def ask(option: str, url: str) -> RedisFacts:
     try:
         return await _ask(client)
     except (RedisError, OSError) as exc:
-        return RedisFacts(refusal=f"Cannot open {without_password(url)}: {exc}")
+        return RedisFacts(refusal=f"Cannot open {address_of(url)}: {exc}")
     finally:
         await client.aclose()
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,9 +130,8 @@ def _prepare(settings: Settings) -> None:
 
 
 def _announce(state: Mapping[str, Any]) -> None:
-    """Print the addresses, unless a restart has failed."""
+    """Log the addresses, unless a restart has failed."""
     if state["failure"] is None:
         number = state["processes"]
         processes = f" with {number} processes" if number > 1 else ""
-        with suppress(OSError):  # the terminal or program that started us may be closed
-            print(f"Serving on {', '.join(state['addresses'])}{processes}", file=sys.stderr, flush=True)
+        logger.info("Serving on %s%s", ", ".join(state["addresses"]), processes)

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from toto_aio.server.flags import read_arguments
-from toto_aio.server.launcher import launch
 from toto_aio.settings import SettingsError
 from toto_aio.settings.sources import Sources
 
@@ -33,4 +32,6 @@ class TotoServer:
     def run(self) -> None:
         """Serve until TERM or INT. If the start fails, the process ends with one line, or with the traceback
         of the module that could not be imported."""
+        from toto_aio.server.launcher import launch  # here, as help and a wrong option need no server
+
         launch(self._command, self.settings, self._sources)

@@ -29,6 +29,7 @@ server_option = partial(option, by_server=True)
 
 
 Seconds = float
+"""The type of each option that is a time, which can also be written with a unit (``durations``)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,15 @@ from typing import Any
 import msgspec
 
 from toto_aio.settings import app_settings
-from toto_aio.settings.declaration import FIELDS, OPTIONS, Settings, SettingsError, unknown_option
+from toto_aio.settings.declaration import (
+    FIELDS,
+    OPTIONS,
+    Seconds,
+    Settings,
+    SettingsError,
+    unknown_option,
+)
+from toto_aio.settings.durations import FORM, in_seconds
 from toto_aio.settings.old_options import old_value
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
@@ -155,10 +163,14 @@ def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
         raise SettingsError(unknown_option(place, name))
     if option.type == list[str] and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
+    is_time = option.type is Seconds
     try:
-        return msgspec.convert(value, FIELDS[name].type, strict=not text)
+        converted = in_seconds(value) if is_time else value
+        return msgspec.convert(converted, FIELDS[name].type, strict=not text)
     except msgspec.ValidationError as exc:
         expected = f"write one of {', '.join(option.choices)}" if option.choices else _explain(exc)
+        if is_time:
+            expected += f", in seconds, or {FORM}"
         raise SettingsError(f"{place}: {expected}, not {value!r}") from exc
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from toto_aio.settings.declaration import Settings, SettingsError
@@ -26,6 +27,41 @@ def without_password(url: str) -> str:
         return url
     scheme, separator, _ = url.partition("://")
     return f"{scheme}://***" if separator and scheme.replace("+", "").isalnum() else "***"
+
+
+PORTS = {
+    "postgresql": 5432,
+    "postgres": 5432,
+    "mysql": 3306,
+    "mysql+aiomysql": 3306,
+    "redis": 6379,
+    "rediss": 6379,
+    "mongodb": 27017,
+}
+"""The port of each kind of server if its URL names none."""
+_HOST = r"(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d+)?"
+_SERVER = re.compile(
+    rf"(?P<scheme>[\w+]+)://(?:[^@/?#]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)(?P<name>/[\w.-]*)?(?:\?[^@]*)?",
+    re.ASCII,
+)
+
+
+def address_of(url: str) -> str:
+    """Which server and database a URL names, with the port, and without user, password and parameters.
+
+    Only a URL that cannot be read in another way is shown, as a password may contain any character.
+    """
+    if url in PORTS:  # a bare name stands for the server on this machine
+        url = f"{url}://localhost"
+    found = _SERVER.fullmatch(url)
+    if found is None:
+        return without_password(url)
+    port = PORTS.get(found["scheme"])
+    hosts = [
+        host if port is None or re.search(r":\d+$", host) else f"{host}:{port}"
+        for host in found["hosts"].split(",")
+    ]
+    return f"{found['scheme']}://{','.join(hosts)}{found['name'] or ''}"
 
 
 def root_path(settings: Settings) -> str:

@@ -23,7 +23,7 @@ from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores.coalesce import Coalescer
 from toto_aio.stores.mongodb_transactions import MongoDBTransactions
 from toto_aio.tasks import Tasks
@@ -85,7 +85,7 @@ async def from_url(url: str) -> MongoDBStore:
     clients = make_client(url), make_client(url)
     db = clients[1].get_default_database(default=DATABASE)
     store = MongoDBStore(clients[0], db, MongoDBTransactions(clients[1]), *clients)
-    await store.prepare(without_password(url))
+    await store.prepare(address_of(url))
     return store
 
 

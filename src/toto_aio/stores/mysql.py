@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from toto_aio.importer import Extra, load
 from toto_aio.settings import SettingsError
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores.mysql_transactions import MySQLSteps
 from toto_aio.stores.sql import operations, pool
 from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
@@ -85,7 +85,7 @@ LIBRARIES = {
     ),
     "mysql+aiomysql": Library(
         "aiomysql",
-        "aiomysql",
+        "'toto-aio[aiomysql]'",
         lambda connection: connection._writer and connection._writer.transport,
         takes_bytes=False,  # aiomysql 0.3.2 fails on them with PyMySQL 1.2
     ),
@@ -103,7 +103,7 @@ async def from_url(url: str) -> SQLStore:
     transactions = PooledTransactions(connector, ReadyMySQLPool(connector, db), MySQLSteps)
     driver = MySQLDriver(library, connector, connections, db)
     store = SQLStore(driver, MYSQL, db, transactions, connections)
-    await store.prepare(without_password(url))
+    await store.prepare(address_of(url))
     return store
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg  # type: ignore[import-untyped]
 
 from toto_aio.settings import SettingsError
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores.sql import operations, pool
 from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
 from toto_aio.stores.sql.dialect import Dialect
@@ -64,7 +64,7 @@ async def from_url(url: str) -> SQLStore:
     connections = Pool(connector)
     transactions = PooledTransactions(connector, ReadyPostgresPool(connector, db), PostgresSteps)
     store = SQLStore(PostgresDriver(connector, connections, db), POSTGRESQL, db, transactions, connections)
-    await store.prepare(without_password(url))
+    await store.prepare(address_of(url))
     return store
 
 

@@ -23,7 +23,7 @@ from toto_aio.models import Account, Session
 from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
 from toto_aio.redis_eviction import Evictions
 from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import address_of
 from toto_aio.stores import redis_records as records
 from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
 from toto_aio.stores.transactions import NoTransactions
@@ -40,7 +40,7 @@ async def from_url(url: str) -> RedisStore:
     """Return the store at a URL; ``db`` is a ``redis.asyncio.Redis`` with a pool of its own."""
     pool = connection_pool(url, "database")
     store = RedisStore(RedisConnection(unopened_connection(pool)), Redis.from_pool(pool), owns_db=True)
-    await store.prepare(without_password(url))
+    await store.prepare(address_of(url))
     return store
 
 
