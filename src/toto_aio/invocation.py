@@ -118,6 +118,7 @@ def authenticated_with_parameter(function: Invoke) -> Invoke:
 
 def requires(*names: str) -> Callable[[Invoke], Invoke]:
     """Refuse a call that lacks one of these parameters."""
+    _require_arguments("requires", '"name"', all(isinstance(name, str) for name in names))
 
     def decorate(function: Invoke) -> Invoke:
         rules = _rules(function)
@@ -129,6 +130,7 @@ def requires(*names: str) -> Callable[[Invoke], Invoke]:
 
 def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke]:
     """Set the parameters that a call leaves out; they satisfy ``requires``."""
+    _require_arguments("default_parameters", '{"name": 1}', isinstance(defaults, Mapping))
 
     def decorate(function: Invoke) -> Invoke:
         rules = _rules(function)
@@ -214,6 +216,12 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
         return _document(function, f"*Takes at most* {seconds:g} *seconds.*")
 
     return decorate
+
+
+def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
+    """Raise ``TypeError`` for a decorator without its arguments, which would take the function for one."""
+    if not is_right:
+        raise TypeError(f"write @{decorator}({example}) for @{decorator}")
 
 
 def _rules(function: Callable[..., Any]) -> Rules:

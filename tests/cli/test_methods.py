@@ -60,11 +60,13 @@ def test_the_command(tmp_path: Path) -> None:
     done = run("-m", "toto_aio", "methods", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "METHOD        CALLER     BY    PARAMETERS                 WHAT IT DOES",
-        "client_error  anyone     POST  client_error, client_type  Log client_error if client_type is "
-        "browser_js; returns whether it was logged.",
-        "hello         anyone     POST                             Greet.",
-        "notes.add     logged in  POST  text, color='red'          Add a note of the user.",
+        "METHOD        CALLER     BY    PARAMETERS                 FROM                           "
+        "WHAT IT DOES",
+        "client_error  anyone     POST  client_error, client_type  toto_aio.methods.client_error  "
+        "Log client_error if client_type is browser_js; returns whether it was logged.",
+        "hello         anyone     POST                             methods.hello                  Greet.",
+        "notes.add     logged in  POST  text, color='red'          methods.notes.add              Add a note "
+        "of the user.",
     ]
 
 
@@ -85,6 +87,7 @@ def test_the_options(tmp_path: Path) -> None:
         "required": ["text", "color"],
         "defaults": {"color": "red"},
         "timeout": 5.0,
+        "from": "notes.add",
     }
 
 
