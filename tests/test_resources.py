@@ -337,6 +337,14 @@ async def test_events_over_a_ready_client(servers: Servers) -> None:
     await client.aclose()
 
 
+async def test_events_that_a_function_turns_off() -> None:
+    """It may give what the option may be, so also ``off``."""
+    async with running(service := service_of(events=lambda application: "off")):
+        assert service[LIFESPAN].runtime.events is None
+    line = await refused(service_of(events=lambda application: "off", event_init_module=lambda events: None))
+    assert line == "event_init_module: write events=memory://, they are off"
+
+
 async def test_a_client_whose_server_restarts(servers: Servers) -> None:
     """The health checks of events see a server behind a client go, as they do behind a URL."""
     server = server_module("redis").server()
@@ -381,10 +389,20 @@ def wrong_for_a_store(blocking: Any) -> dict[str, tuple[Any, str]]:
             pymysql.connect(defer_connect=True),
             "cannot use a pymysql.Connection; write a pool of asyncmy or aiomysql",
         ),
+        "psycopg": (
+            foreign("psycopg", "Connection"),
+            "cannot use a psycopg.Connection; write an asyncpg.Pool",
+        ),
+        "sqlalchemy": (foreign("sqlalchemy.ext", "AsyncEngine"), "write the URL of the database, such as"),
         "class": (MemoryStore, "expected a URL, a client, a pool or a store, got the class MemoryStore"),
         "dict": ({}, "expected a URL, a client, a pool or a store, got dict"),
         "none": (5, "expected a URL, a client, a pool or a store, got int"),
     }
+
+
+def foreign(module: str, name: str) -> Any:
+    """An object of a library that is not installed."""
+    return type(name, (), {"__module__": module})()
 
 
 @pytest.mark.parametrize("option", ["database", "session_store"])
@@ -433,8 +451,9 @@ async def test_a_store_that_is_not_complete() -> None:
         "database: Sessions is not a store: it lacks get_account, add_account, update_account, "
         "replace_password, db"
     )
-    async with running(service_of(session_store=Sessions())):
-        pass
+    for metrics in (False, True):
+        async with running(service := service_of(session_store=Sessions(), metrics=metrics)):
+            assert await service[LIFESPAN].runtime.connection.sessions.create()
 
 
 @pytest.mark.parametrize("deferred", [False, True])

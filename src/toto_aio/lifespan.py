@@ -152,8 +152,14 @@ class Lifespan:
             await app[SOCKETS].close()
 
     async def close(self, app: web.Application) -> None:
-        """Close everything now, if it is open; what ``run`` closes later is nothing then."""
-        await self._opened.aclose()
+        """Close everything now, if it is open; what ``run`` closes later is nothing then.
+
+        An error is logged, as it would keep aiohttp from cleaning up the application around the service.
+        """
+        try:
+            await self._opened.aclose()
+        except Exception:
+            logger.exception("not everything that the service had opened could be closed")
 
     async def _finish_events(self, events: EventManager) -> None:
         """Give handlers of events for one process as long as calls, while everything is still open."""

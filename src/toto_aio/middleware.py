@@ -18,6 +18,7 @@ signature must be right.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -54,27 +55,39 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
 
     Its middleware comes before all others, so that they may use the session too. ``login_url`` is the page
     to which ``require`` sends browsers without a login. Responses whose handler has asked for the session
-    get its signature, its cookie, and ``Vary`` and ``Cache-Control`` as the service's own. Requests to the
-    service pass untouched. Raises ``SettingsError`` if it is called twice, or with something else.
+    get its signature, its cookie, and ``Vary`` and ``Cache-Control`` as the service's own. Requests to a
+    service pass untouched, and those for the pages of an application in it that was set up for another
+    service have the sessions of that one. When the application is cleaned up, the service is closed first.
+    Raises ``SettingsError`` if it is called twice, or with something else.
     """
     _refuse_wrong_use(application, service)
     service[PARENT] = application
 
     @transparent
     async def give_session(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if service in request.match_info.apps:
+        pages = None if VISIT in request else _pages(request)
+        if pages is None:
             return await handler(request)
-        request[VISIT] = visit = Visit(service[SERVICE], login_url)
-        with http_errors():
-            if HMAC_HEADER in request.headers:
-                await visit.verify(request)
-            return await handler(request)
+        request[VISIT] = visit = Visit(pages.service[SERVICE], pages.login_url)
+        try:
+            with http_errors():
+                if HMAC_HEADER in request.headers:
+                    await visit.verify(request)
+                response = await handler(request)
+        except web.HTTPException as exc:
+            exc[VISIT_OF_RESPONSE] = visit
+            raise
+        if isinstance(response, web.StreamResponse):  # else aiohttp says what is wrong
+            response[VISIT_OF_RESPONSE] = visit
+        return response
 
     @transparent
     async def finish(request: web.Request, response: web.StreamResponse) -> None:
-        # Streams and sockets are prepared by their handlers, so this can't wait until one has returned.
-        if VISIT in request and service not in request.match_info.apps:
-            request[VISIT].finish(request, response)
+        # Streams and sockets are prepared by their handlers, so this can't wait until one has returned. The
+        # request isn't the one of the visit if an application around this one has replaced it with a clone.
+        visit = request.get(VISIT) or response.get(VISIT_OF_RESPONSE)
+        if visit is not None:
+            visit.finish(request, response)
 
     async def require_service(application: web.Application) -> None:
         if not _contains(application, service):
@@ -83,7 +96,7 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
                 'application.add_subapp("/api", service)'
             )
 
-    application[_IS_SET_UP] = True
+    application[_PAGES] = Pages(service, login_url)
     application.middlewares.insert(0, web.middleware(give_session))
     application.on_response_prepare.append(finish)
     application.on_startup.append(require_service)
@@ -159,7 +172,27 @@ def next_page(request: web.Request, default: str = "/") -> str:
 VISIT = web.RequestKey("toto_aio_visit", Visit)
 """The key of a request for what it shows of its session."""
 
-_IS_SET_UP = web.AppKey("toto_aio_is_set_up", bool)
+VISIT_OF_RESPONSE = web.ResponseKey("toto_aio_visit", Visit)
+"""The key of the response to such a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What an application was set up with: the service whose sessions its pages have, and their login."""
+
+    service: web.Application
+    login_url: str | None
+
+
+_PAGES = web.AppKey("toto_aio_pages", Pages)
+
+
+def _pages(request: web.Request) -> Pages | None:
+    """What the innermost application of a request was set up with; None for a request to a service."""
+    apps = request.match_info.apps
+    if any(ROUTES in app for app in apps):
+        return None
+    return next(app[_PAGES] for app in reversed(apps) if _PAGES in app)
 
 
 def _visit(request: web.Request) -> Visit:
@@ -186,7 +219,7 @@ def _refuse_wrong_use(application: web.Application, service: web.Application) ->
         raise SettingsError(
             "toto_aio.middleware: write setup(application, service), application is the one around"
         )
-    if PARENT in service or _IS_SET_UP in application:
+    if PARENT in service or _PAGES in application:
         raise SettingsError(
             "toto_aio.middleware: write setup once for an application and its service; put the pages of "
             "another service into a sub-application of their own, and set that up"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import server_module
-from tests.support.limits import WATCHDOG
+from tests.support.limits import PATIENCE, WATCHDOG, limits
 from tests.support.servers import Server, free_port
 from tests.support.service import eventually
+from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.memory import MemoryBroker
-from toto_aio.events import EventManager
+from toto_aio.events import EventManager, manager, taken
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 
@@ -23,6 +24,14 @@ from toto_aio.settings import SettingsError
 def url(servers: Callable[[str], Server]) -> str:
     """The URL of a Redis database of this test's own."""
     return str(server_module("redis").fresh_url(servers("redis")))
+
+
+@pytest.fixture(autouse=True)
+def long_limits() -> Iterator[None]:
+    """No test reaches the limit of another one than its own."""
+    with limits(taken, HAND_BACK_LIMIT=PATIENCE), limits(redis_broker, OFFER_LIMIT=PATIENCE):
+        with limits(manager, EXIT_LIMIT=PATIENCE):
+            yield
 
 
 async def test_two_programs(url: str) -> None:
@@ -43,10 +52,10 @@ async def test_two_programs(url: str) -> None:
 
 async def test_within_one_program() -> None:
     """With memory:// events stay in the program, and there it is the only manager."""
-    for events in ("memory://", "memory", MemoryBroker()):
-        async with EventManager(events) as manager, manager.subscribe("note") as notes:
-            assert EventManager.instance() is manager
-            await manager.send("note", [1])
+    for given in ("memory://", "memory", MemoryBroker()):
+        async with EventManager(given) as events, events.subscribe("note") as notes:
+            assert EventManager.instance() is events
+            await events.send("note", [1])
             assert await asyncio.wait_for(anext(notes), WATCHDOG) == [1]
     with pytest.raises(RuntimeError, match="No event managers are running"):
         EventManager.instance()
@@ -118,3 +127,21 @@ async def test_what_cannot_be_opened() -> None:
     with pytest.raises(Unavailable, match="Cannot open the events"):
         async with EventManager(f"redis://127.0.0.1:{free_port()}/0"):
             pass
+
+
+async def test_a_server_that_is_gone_at_the_end() -> None:
+    """The block ends, and no handler is waited for longer than its limit."""
+    forever = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def hang(args: Any) -> None:
+        begun.set()
+        await forever.wait()
+
+    with server_module("redis").server() as server, limits(manager, EXIT_LIMIT=0.1):
+        async with EventManager(server_module("redis").fresh_url(server)) as events:
+            events.register_handler("job", hang)
+            await events.send("job", 1, broadcast=False)
+            await begun.wait()
+            server.stop()
+    assert not forever.is_set()

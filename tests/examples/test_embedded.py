@@ -151,7 +151,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(FOLDER)
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "methods"]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]  # monkeypatch would restore it
 
 
 OLD = """INSERT INTO notes (user_id, text, written)

@@ -13,7 +13,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from tests.support import ROOT
-from tests.support.site import PASSWORD, OpenSite, Site
+from tests.support.service import PlainServer
+from tests.support.site import PASSWORD, OpenSite, Site, make_site
 from toto_aio.exceptions import TotoException, Unavailable, UserIDExists
 from toto_aio.invocation import authenticated
 from toto_aio.middleware import get_account, get_session, log_in, require
@@ -275,6 +276,30 @@ async def test_a_signed_body_that_does_not_arrive(site: OpenSite) -> None:
     writer.close()
 
 
+async def test_a_client_that_leaves_before_its_signed_body(caplog: pytest.LogCaptureFixture) -> None:
+    """It causes no traceback: any client can do that."""
+    ended = asyncio.Event()
+
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> Any:
+        try:
+            return await handler(request)
+        finally:
+            ended.set()
+
+    outer = web.Application(middlewares=[note])
+    outer.add_subapp("/inner", make_site()[0])
+    server = PlainServer(outer)
+    await server.start_server()
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"POST /inner/members HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nx-toto-hmac: x\r\n\r\nabc")
+    await writer.drain()
+    writer.close()
+    await asyncio.wait_for(ended.wait(), 60)
+    await server.close()
+    assert not caplog.records
+
+
 async def test_what_goes_unsigned(site: OpenSite, tmp_path: Path) -> None:
     """Streams, files and redirects do; other responses of the session are signed, errors too."""
     (tmp_path / "file").write_text("text")
@@ -380,6 +405,26 @@ async def test_a_login_in_a_stream(site: OpenSite) -> None:
     assert "toto-session=" in (await browser.get("/stream")).headers["Set-Cookie"]
     opened = await browser.client.ws_connect("/socket")
     assert "toto-session=" in opened._response.headers["Set-Cookie"]
+
+
+async def test_a_login_after_the_headers(site: OpenSite) -> None:
+    """The browser could not learn of it, so it is an error, and no session is made; a program gets the id."""
+    ids: list[str] = []
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            ids.append(str((await log_in(request, "ada")).describe().get("session_id")))
+        except RuntimeError as exc:
+            await response.write(str(exc).encode())
+        return response
+
+    browser = await site({"/page": page})
+    assert "log in before" in await (await browser.post("/page")).text()
+    assert await (await browser.post("/page", origin=None)).text() == ""
+    assert await browser.user(**{"x-toto-session-id": ids.pop()}) == "ada"
+    assert ids == []
 
 
 class Broken(MemoryStore):

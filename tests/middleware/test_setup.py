@@ -9,15 +9,18 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
+import toto_aio.methods
+from tests.middleware.test_requests import documented
 from tests.support.service import Client, FastServer, PlainServer
-from tests.support.site import OpenSite, Site, make_site, who
+from tests.support.site import PASSWORD, OpenSite, Site, make_site, who
 from toto_aio import create_app
 from toto_aio.events import EventManager
 from toto_aio.http.fast.request import FastRequest
 from toto_aio.http.response import is_observed
 from toto_aio.invocation import optionally_authenticated
-from toto_aio.middleware import CONNECTION, EVENTS, get_session, is_page, setup
+from toto_aio.middleware import CONNECTION, EVENTS, get_session, is_page, log_in, setup
 from toto_aio.settings import SettingsError
+from toto_aio.stores.memory import MemoryStore
 
 
 async def nothing(handler: Any, parameters: Any) -> None:
@@ -152,6 +155,112 @@ async def test_two_services(aiohttp_client: AiohttpClient) -> None:
     session = await sites[0].service.create()
     for path, user in (("/first/who", "ada"), ("/second/who", "nobody")):
         assert await (await client.get(path, headers={"x-toto-session-id": session})).text() == user
+
+
+async def test_pages_around_those_of_another_service(aiohttp_client: AiohttpClient) -> None:
+    """A request has the sessions of the innermost pages; each response is finished once."""
+    store = MemoryStore()
+    inner, _ = make_site(database=store, signing="session")
+    outer, _ = make_site(database=store, signing="session")
+    users = []
+
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> Any:
+        if is_page(request):
+            session = await get_session(request)
+            users.append(session and session.user_id)
+        return await handler(request)
+
+    outer.middlewares.append(note)
+    outer.add_subapp("/inner", inner)
+    site = Site(await aiohttp_client(PlainServer(outer)))
+    site.service.root = "/inner/api/service"
+    await site.service.create("ada", PASSWORD)
+    login = await site.post("/inner/login", {"user_id": "ada", "password": PASSWORD})
+    for name in ("Set-Cookie", "Vary", "Cache-Control"):
+        assert len(login.headers.getall(name)) == 1
+    site.client.session.cookie_jar.clear()
+    result = await site.service.result("account.login", {"user_id": "ada", "password": PASSWORD})
+    session, key = result["session_id"], result["key"]
+    for path, body, answer in (
+        ("/inner/members", b"{}", b"welcome ada"),
+        ("/inner/api/service", b'{"method": "account.sessions"}', b'{"result":'),
+    ):
+        headers = documented().signed_headers(session, key, "POST", path, "application/json", body)
+        response = await site.client.post(path, data=body, headers=headers)
+        assert (await response.read()).startswith(answer)
+        for name in ("x-toto-hmac", "Vary", "Cache-Control"):
+            assert len(response.headers.getall(name)) == 1
+    assert users == [None, "ada"]
+
+
+async def test_another_service_beside_it(aiohttp_client: AiohttpClient) -> None:
+    """Its requests pass untouched: a signature counts there, though both have the same sessions."""
+    store = MemoryStore()
+    application, _ = make_site(database=store, signing="session")
+    other = create_app(database=store, signing="session", method_module=toto_aio.methods)
+    application.add_subapp("/other", other)
+    site = Site(await aiohttp_client(PlainServer(application)))
+    await site.service.create("ada", PASSWORD)
+    result = await site.service.result("account.login", {"user_id": "ada", "password": PASSWORD})
+    body = b'{"method": "account.sessions"}'
+    headers = documented().signed_headers(
+        result["session_id"], result["key"], "POST", "/other/service", "application/json", body
+    )
+    response = await site.client.post("/other/service", data=body, headers=headers)
+    assert "result" in await response.json()
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["returned", "raised"])
+async def test_an_application_around_it_that_replaces_the_request(
+    aiohttp_client: AiohttpClient, raises: bool
+) -> None:
+    """What the page did with the session shows in the response, though that answers another request."""
+
+    async def page(request: web.Request) -> web.Response:
+        await log_in(request, "ada")
+        if raises:
+            raise web.HTTPSeeOther("/who")
+        return web.Response()
+
+    @web.middleware
+    async def replace(request: web.Request, handler: Any) -> Any:
+        return await handler(request.clone(remote="192.0.2.1"))
+
+    inner, _ = make_site({"/page": page})
+    outer = web.Application(middlewares=[replace])
+    outer.add_subapp("/inner", inner)
+    site = Site(await aiohttp_client(PlainServer(outer)))
+    site.service.root = "/inner/api/service"
+    await site.service.create("ada", PASSWORD)
+    response = await site.post("/inner/page")
+    assert "toto-session=" in response.headers["Set-Cookie"]
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_service_that_does_not_close(errors: Any) -> None:
+    """Its error is logged, and what the application owns is closed after it."""
+    order = []
+
+    async def own(application: web.Application) -> AsyncIterator[None]:
+        yield
+        order.append("application")
+
+    async def fails(application: web.Application) -> AsyncIterator[str]:
+        yield "memory://"
+        order.append("service")
+        raise OSError("gone")
+
+    part = create_app(method_module={"nothing": nothing}, database=fails)
+    application = web.Application()
+    application.cleanup_ctx.append(own)
+    setup(application, part)
+    application.add_subapp("/api", part)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await runner.cleanup()
+    assert order == ["service", "application"]
+    assert "not everything that the service had opened could be closed" in errors()[0]
 
 
 async def test_calls_stay_unobserved(site: OpenSite) -> None:

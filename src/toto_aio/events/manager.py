@@ -29,7 +29,7 @@ from toto_aio.brokers import Receiver, open_broker
 from toto_aio.codecs.msgpack_codec import MSGPACK
 from toto_aio.events.packing import pack, unpack
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
-from toto_aio.events.taken import HAND_BACK_LIMIT, TakenEvents
+from toto_aio.events.taken import TakenEvents
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.settings import SettingsError
 from toto_aio.tasks import Tasks
@@ -92,7 +92,7 @@ class EventManager:
     async def __aexit__(self, *exc: object) -> None:
         try:
             await asyncio.sleep(0)  # an event that was just sent within this process arrives
-            await self.drain()
+            await self.drain(EXIT_LIMIT)
             await self.finish(EXIT_LIMIT)
         finally:
             await self.close()
@@ -119,7 +119,7 @@ class EventManager:
         await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
         running.add(self)
 
-    async def drain(self, limit: float = HAND_BACK_LIMIT) -> None:
+    async def drain(self, limit: float) -> None:
         """Leave events for one process to others: all further ones, and those that nobody has seen here.
 
         What no other process takes within ``limit`` seconds is handled here.

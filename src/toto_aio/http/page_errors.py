@@ -24,6 +24,7 @@ from toto_aio.exceptions import (
     described,
 )
 from toto_aio.http.body import BrokenBodyError
+from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,12 @@ def http_error(exc: TotoException) -> web.HTTPException | None:
     if isinstance(exc, BrokenBodyError):
         error.force_close()  # the next request can't be found
     return error
+
+
+class HTTPClientClosedRequest(web.HTTPClientError):
+    """The client has left, so nobody gets this response."""
+
+    status_code = CLIENT_CLOSED_REQUEST
 
 
 STATUSES = {

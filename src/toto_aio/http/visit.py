@@ -10,7 +10,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, TooManyAttempts
 from toto_aio.http.body import body_at_hand, put_back, read_body
-from toto_aio.http.page_errors import http_errors
+from toto_aio.http.page_errors import HTTPClientClosedRequest, http_errors
 from toto_aio.http.reply import VARY, HTTPReply
 from toto_aio.http.response import EMPTY
 from toto_aio.http.service import Service
@@ -29,19 +29,26 @@ class Visit:
 
     _caller: Caller | None = None
     _account: tuple[UserSession, UserAccount | None] | None = None
+    _is_finished = False
 
     def __init__(self, service: Service, login_url: str | None) -> None:
         self._service = service
         self._login_url = login_url
 
     async def verify(self, request: web.Request) -> None:
-        """Read the body of a signed request, and verify what is signed with a session's key."""
+        """Read the body of a signed request, and verify what is signed with a session's key.
+
+        Raises ``HTTPClientClosedRequest`` if the client leaves before the body has arrived.
+        """
         service = self._service
         if service.context.scheme is None:
             return
         body = body_at_hand(request)
         if not body or len(body) > service.max_body_size:
-            body = await read_body(request, body, service.max_body_size, service.body_timeout)
+            try:
+                body = await read_body(request, body, service.max_body_size, service.body_timeout)
+            except ConnectionError:
+                raise HTTPClientClosedRequest from None
         put_back(request, body)
         self._caller = caller = service.authenticator.caller(request, body)
         if caller.must_verify:
@@ -74,6 +81,8 @@ class Visit:
         with http_errors(*FORM_ERRORS):
             user_id = require_text("user_id", user_id)  # None would ask for an anonymous session
             caller = self._shown(request)
+            if self._is_finished and caller.hides_id:  # nothing else tells the browser
+                raise RuntimeError("The headers have been sent: log in before you prepare the response")
             log_in = caller.create if self._cannot_sign(request, caller) else caller.replace
             reply = HTTPReply(request, self._service.context)
             client = ClientInfo(reply.address, reply.agent)
@@ -101,9 +110,13 @@ class Visit:
         raise web.HTTPSeeOther(url)
 
     def finish(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Give a response that depends on the session its signature, its cookie, and what caches need."""
+        """Give a response that depends on the session its signature, its cookie, and what caches need.
+
+        Each application around the page calls it; the first one counts.
+        """
         caller, context = self._caller, self._service.context
-        if caller is None:
+        is_again, self._is_finished = self._is_finished, True
+        if caller is None or is_again:
             return
         if context.scheme is not None and (body := _signed_bytes(response)) is not None:
             signature = sign_response(context.scheme, request, caller, body)
