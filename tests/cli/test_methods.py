@@ -44,7 +44,8 @@ def listed(methods: dict[str, Any], **options: Any) -> list[list[str]]:
     """The cells of the table, without its heading."""
     lines = list_methods(read_settings({"method_module": methods, **options})).splitlines()
     heading = lines[0]
-    starts = [heading.index(name) for name in ("METHOD", "CALLER", "BY", "PARAMETERS", "WHAT IT DOES")]
+    columns = ("METHOD", "CALLER", "BY", "PARAMETERS", "FROM", "WHAT IT DOES")
+    starts = [heading.index(name) for name in columns]
     ends = [*starts[1:], None]
     return [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines[1:]]
 
@@ -156,9 +157,9 @@ def test_what_is_not_documented() -> None:
     async def limited(handler: Any, parameters: Any) -> None: ...
 
     assert listed({"z": bare, "a": limited, "b.c": invoke}) == [
-        ["a", "anyone", "POST", "limit=10", ""],
-        ["b.c", "anyone", "POST", "", "Do nothing."],
-        ["z", "anyone", "GET, POST", "b, a", ""],
+        ["a", "anyone", "POST", "limit=10", __name__, ""],
+        ["b.c", "anyone", "POST", "", __name__, "Do nothing."],
+        ["z", "anyone", "GET, POST", "b, a", __name__, ""],
     ]
     assert listed({"a": limited}, get_methods="all")[0][2] == "GET, POST"
 
