@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -204,6 +205,31 @@ async def test_who_sees_the_responses(monkeypatch: pytest.MonkeyPatch, change: C
                 assert await response.json() == {"result": {"a": 1}}
                 assert ("x-seen" in response.headers) is not is_fast
         assert app.fast == (2 if is_fast else 0)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(web.Application, "_handle"), (web.UrlDispatcher, "resolve")],
+    ids=["handle", "resolve"],
+)
+async def test_tools_that_trace_requests(
+    monkeypatch: pytest.MonkeyPatch, owner: type[Any], name: str
+) -> None:
+    """What they put in the place of aiohttp's own functions, as Sentry does, sees each call."""
+    original = getattr(owner, name)
+    traced = []
+
+    @functools.wraps(original)
+    async def trace(self: Any, request: web.Request) -> Any:
+        traced.append(request.path)
+        return await original(self, request)
+
+    monkeypatch.setattr(owner, name, trace)
+    async with running(monkeypatch, site()) as app:
+        for _ in range(2):
+            assert await app.post("/api/service") == (200, '{"result":{"a":1}}')
+        assert app.fast == 0
+    assert set(traced) == {"/api/service"}
 
 
 def routes(*paths: str, verb: str = "POST") -> Change:

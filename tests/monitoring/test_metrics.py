@@ -413,6 +413,7 @@ def test_a_folder_of_another_master(tmp_path: Path) -> None:
     counts = parse(done.stdout[done.stdout.rindex("# HELP toto_calls_total") :])
     assert counts['toto_calls_total{code="ok",method="echo"}'] == 3
     assert "toto_sockets 2.0" in done.stdout
+    assert re.findall(r"^toto_processes (.*)", done.stdout, re.MULTILINE) == ["1.0", "1.0"]
 
 
 def test_wrong_options() -> None:

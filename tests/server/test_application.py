@@ -58,6 +58,8 @@ def needs(something):
 application = make(metrics=True)
 alone = create_app(method_module={"who": who}, database="memory://")
 empty = web.Application()
+frozen = make()
+frozen.freeze()
 number = 3
 """
 
@@ -104,6 +106,7 @@ def test_what_can_be_served(site: Path, name: str) -> None:
         ("site_of_test:application.nothing", "has no 'nothing'"),
         ("site_of_test:number", "write an aiohttp.web.Application, or a function that returns one, not 3"),
         ("site_of_test:needs", "write a function without arguments, which returns the application"),
+        ("site_of_test:frozen", "has been started or frozen already: leave that to toto-aio serve"),
         ("site_of_test:empty", "there is no service in it: write application.add_subapp('/api', create_app"),
     ],
 )

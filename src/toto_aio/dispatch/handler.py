@@ -16,7 +16,8 @@ from toto_aio.dispatch.hooks import set_hook
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.dispatch.transaction import CallTransaction
-from toto_aio.events.manager import EventManager, Registration
+from toto_aio.events.manager import EventManager
+from toto_aio.events.registration import Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.models import ClientInfo
 from toto_aio.threads import discard, waits_in_threads

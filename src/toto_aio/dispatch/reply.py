@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from toto_aio.events.manager import Registration
+from toto_aio.events.registration import Registration
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -10,7 +10,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from prometheus_client import (
@@ -118,6 +118,8 @@ class Book:
     """Measures the process, if nothing else does."""
     is_shared: bool = False
     """Whether other processes read the book."""
+    apps: list[object] = field(default_factory=list)
+    """Those that record in it, while they run; the first one counts the process."""
 
 
 class UnreadableError(Exception):

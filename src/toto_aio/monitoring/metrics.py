@@ -47,7 +47,7 @@ class Metrics:
         self._book = open_book()
         self._measures = self._book.measures
         self._turn = asyncio.Lock()
-        self._samples: list[Sample] = [lambda: [(self._measures.processes, 1)]]
+        self._samples: list[Sample] = [lambda: [(self._measures.processes, self._book.apps[:1] == [self])]]
         self._shown: dict[Gauge | Counter, float] = {}
 
     def add_route(self, app: web.Application, path: str) -> None:
@@ -95,11 +95,14 @@ class Metrics:
 
     async def run(self) -> None:
         """Sample periodically, if other processes show what is measured here."""
+        self._book.apps.append(self)
         try:
             while self._book.is_shared:
                 self._sample()
                 await asyncio.sleep(SAMPLE_INTERVAL)
         finally:
+            if self._book.is_shared:
+                self._book.apps.remove(self)
             for measure, value in self._shown.items():
                 if isinstance(measure, Gauge):
                     measure.dec(value)

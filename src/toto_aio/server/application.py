@@ -65,6 +65,10 @@ def _checked(settings: Settings, name: str, found: Any, warn: Warn) -> web.Appli
         raise SettingsError(
             f"{name}: write an aiohttp.web.Application, or a function that returns one, not {found!r:.100}"
         )
+    if found.frozen:
+        raise SettingsError(
+            f"{name}: this application has been started or frozen already: leave that to toto-aio serve"
+        )
     services = [service.app[LIFESPAN] for service in find_services(found)]
     if not services:
         raise SettingsError(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
 
-from aiohttp import web
+from aiohttp import web, web_app, web_urldispatcher
 
 from toto_aio.http.embedded import BODIES, Embedded, is_alone
 from toto_aio.http.response import observes
@@ -39,12 +42,23 @@ def serve_fast(embedded: Embedded, server: web.Server) -> Served | None:
         not service.fast_path
         or observes(app, service.context.signals)
         or any(map(observes, embedded.around))
+        or not all(map(_is_aiohttps, apps))
         or posts - routes.every
         or not is_alone(embedded)
         or set(path) & set("%{")
     ):
         return None
     return Served(apps, server, service, routes, plain_path(path))
+
+
+def _is_aiohttps(app: web.Application) -> bool:
+    """Whether aiohttp's own functions handle and route requests: tools that trace requests replace them."""
+    return _is_from(web_app, type(app)._handle) and _is_from(web_urldispatcher, type(app.router).resolve)
+
+
+def _is_from(module: ModuleType, function: Callable[..., Any]) -> bool:
+    """Whether a function was written there, whatever name and module a wrapper around it shows."""
+    return type(function) is FunctionType and function.__globals__ is vars(module)
 
 
 def plain_path(root: str) -> re.Pattern[str]:
