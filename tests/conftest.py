@@ -38,6 +38,8 @@ BOTH_PATHS = frozenset(
         "codecs.test_codecs",
         "dispatch.test_handler",
         "dispatch.test_dispatcher",
+        "dispatch.test_hooks",
+        "dispatch.test_toto_names",
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",

@@ -200,6 +200,7 @@ class InProcessReply:
     address = "127.0.0.1"
     agent = AGENT
     streaming = False
+    body = b""
     written = b""
     over_http = "over HTTP"
     over_a_socket = "over a WebSocket"

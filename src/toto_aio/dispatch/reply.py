@@ -20,6 +20,9 @@ class Reply(Protocol):
     shared: bool
     """Whether other calls share the caller and the response: in a batch."""
 
+    body: bytes
+    """The bytes of the request's body, or of the frame."""
+
     @property
     def request(self) -> web.Request:
         """aiohttp's request."""

@@ -70,6 +70,7 @@ class Service:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
         reply = HTTPReply(request, self.context)
         by_form = False
+        reply.body = body
         try:
             caller = reply.caller = self.authenticator.caller(request, body)
             if caller.must_verify:

@@ -38,6 +38,7 @@ class SocketReply:
     shared = False
     streaming = False
     headers_only = False
+    body = b""
     callbacks: list[Callable[[], None]] | None = None
     """Called when the client disconnects."""
     _content_type: str | None = None
