@@ -24,6 +24,7 @@ BOTH_PATHS = frozenset(
     for name in [
         "http.test_service",
         "http.test_forms",
+        "http.test_account_forms",
         "http.test_odd_text",
         "http.test_limits",
         "http.test_reply",
@@ -37,6 +38,8 @@ BOTH_PATHS = frozenset(
         "codecs.test_codecs",
         "dispatch.test_handler",
         "dispatch.test_dispatcher",
+        "dispatch.test_hooks",
+        "dispatch.test_toto_names",
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",

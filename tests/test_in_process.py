@@ -239,8 +239,8 @@ async def test_calls_in_progress_at_the_end() -> None:
         call = asyncio.create_task(service.call("hangs"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-    await asyncio.wait([call], timeout=WATCHDOG)
-    assert call.cancelled()
+    with pytest.raises(Unavailable, match="has ended before the call"):
+        await asyncio.wait_for(call, WATCHDOG)
     assert ended == ["hangs"]
 
 
@@ -262,6 +262,33 @@ async def test_a_call_that_is_cancelled() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         assert ended.is_set()
+
+
+async def test_outside_the_block_and_its_loop() -> None:
+    """A call there is an error that says what to write, and nothing runs."""
+
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match=r"run_coroutine_threadsafe\(service\.call"):
+            await service.call("count")
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await service.events.send("note")
+        with pytest.raises(RuntimeError, match="Subscribe in the event loop"):
+            service.events.subscribe("note")
+
+    async with open_service(**MEMORY) as service, open_service(**MEMORY) as other:
+        await service.connection.accounts.create("ada", None)
+        await asyncio.to_thread(asyncio.run, elsewhere())
+        loop = asyncio.get_running_loop()
+
+        def by_a_thread() -> Any:
+            call = service.call("hello", {"name": "Ada"})
+            return asyncio.run_coroutine_threadsafe(call, loop).result(WATCHDOG)
+
+        assert await asyncio.to_thread(by_a_thread) == "hello Ada"
+        assert await other.call("hello", {"name": "Bob"}) == "hello Bob"
+    for call in (service.call("count"), service.call("count", user_id="ada"), service.session("ada")):
+        with pytest.raises(RuntimeError, match="within the block of open_service"):
+            await call
 
 
 async def test_a_database_that_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

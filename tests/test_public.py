@@ -59,9 +59,9 @@ def test_the_reference_and_all(name: str) -> None:
     exported = set(module.__all__)
     for other in PUBLIC:
         if other != name:
-            found = vars(importlib.import_module(other))
+            found = importlib.import_module(other)
             exported -= {
-                each for each in exported & reference[other] if found[each] is getattr(module, each)
+                each for each in exported & reference[other] if getattr(found, each) is getattr(module, each)
             } - reference[name]
     assert exported == reference[name]
     assert all(hasattr(module, each) for each in module.__all__)

@@ -128,13 +128,104 @@ def test_private_modules_can_be_imported_by_methods(package: Package) -> None:
     assert names(root) == ["hello"]
 
 
+def test_modules_that_a_package_imports(package: Package, caplog: pytest.LogCaptureFixture) -> None:
+    """They are methods under the names that they have there, beside their own; the start logs them."""
+    root = package(
+        {
+            "__init__.py": "from . import _notes as notes, hello as greet\nfrom .deep import under as flat\n",
+            "_notes.py": INVOKE,
+            "hello.py": INVOKE,
+            "helper.py": "",
+            "deep/__init__.py": "from .. import hello, helper\n",
+            "deep/under/say.py": INVOKE,
+        }
+    )
+    with caplog.at_level(logging.INFO):
+        methods = find_methods(root, 60)
+    assert {name: method.source for name, method in methods.items()} == {
+        "deep.hello": f"{root}.hello",
+        "deep.under.say": f"{root}.deep.under.say",
+        "flat.say": f"{root}.deep.under.say",
+        "greet": f"{root}.hello",
+        "hello": f"{root}.hello",
+        "notes": f"{root}._notes",
+    }
+    assert f"greet ({root}.hello), notes ({root}._notes)" in caplog.text
+
+
+def test_packages_that_import_each_other(package: Package) -> None:
+    """The names end where a package would contain itself."""
+    root = package(
+        {
+            "__init__.py": "",
+            "a/__init__.py": "import package_of_a_test as root\nimport package_of_a_test.b as other\n",
+            "a/hello.py": INVOKE,
+            "b/__init__.py": "import package_of_a_test.a as other, package_of_a_test.b as itself\n",
+        }
+    )
+    assert sorted(names(root)) == ["a.hello", "b.other.hello"]
+
+
+def test_modules_of_other_packages(
+    package: Package, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A library's modules are methods only if ``__all__`` names them; what it names has to be there."""
+    library = tmp_path / "library_of_a_test"
+    (library / "shared").mkdir(parents=True)
+    for file in ("wanted.py", "unwanted.py", "shared/one.py", "shared/__init__.py", "__init__.py"):
+        (library / file).write_text("" if "init" in file else INVOKE)
+    imports = "from library_of_a_test import shared, unwanted, wanted\nimport json\n"
+    named = "__all__ = ['wanted', 'shared', 'json', 'missing', 'hello']\n"
+    try:
+        root = package({"__init__.py": imports, "hello.py": INVOKE, "all/__init__.py": imports + named})
+        assert sorted(names(root)) == ["all.shared.one", "all.wanted", "hello"]
+    finally:
+        for module in [name for name in sys.modules if name.startswith("library_of_a_test")]:
+            del sys.modules[module]
+    assert "__all__ names 'missing', which is not there" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["Invoke", "invok", "envoke", "INVOKE", "invoice", "call", "_invok"])
+def test_a_misspelt_invoke(package: Package, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    """A module whose function seems to be a misspelt ``invoke`` is named."""
+    root = package({"hello.py": INVOKE, "wrong.py": INVOKE.replace("invoke", name)})
+    assert names(root) == ["hello"]
+    is_near = name not in ("invoice", "call", "_invok")
+    assert (f"{root}.wrong is not a method: write invoke for {name}" in caplog.text) == is_near
+
+
+@pytest.mark.parametrize("parameters", ["", "handler", "handler, parameters, more", "*, handler, parameters"])
+def test_a_wrong_number_of_parameters(package: Package, parameters: str) -> None:
+    """The start ends with the method's name, and what to write."""
+    root = package({"a/hello.py": f"async def invoke({parameters}): ..."})
+    with pytest.raises(SettingsError, match=r"a\.hello: invoke\(.*write invoke\(handler, parameters\)"):
+        names(root)
+
+
+@pytest.mark.parametrize(
+    "parameters", ["h, p=None", "*args", "handler, parameters, more=1", "*args, **kwargs"]
+)
+def test_parameters_of_other_forms(package: Package, parameters: str) -> None:
+    """Whatever takes the two is a method."""
+    assert names(package({"hello.py": f"async def invoke({parameters}): ..."})) == ["hello"]
+
+
+@pytest.mark.parametrize("decorator", ["requires", "default_parameters"])
+def test_a_decorator_without_its_arguments(package: Package, decorator: str) -> None:
+    """It would take the function for one, and the module would have another ``invoke``."""
+    head = f"from toto_aio.invocation import *\n@{decorator}\n"
+    with pytest.raises(TypeError, match=rf"write @{decorator}\(.*\) for @{decorator}") as caught:
+        names(package({"hello.py": head + INVOKE}))
+    assert "package_of_a_test.hello" in caught.value.__notes__[0]
+
+
 def test_other_modules_in_scope_are_no_methods(package: Package) -> None:
     """Names that a package imports from elsewhere do not become callable, whatever they contain."""
     root = package(
         {
             "__init__.py": "import os, json\nfrom email import message\nfrom toto_aio import invocation\n",
             "hello.py": f"import toto_aio.methods.account.create as create\n{INVOKE}",
-            "elsewhere/__init__.py": "from .. import hello as again\n",
+            "elsewhere/__init__.py": "from .. import hello as _again\n",
         }
     )
     assert names(root) == ["hello"]

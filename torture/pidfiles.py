@@ -45,6 +45,7 @@ from torture.strangers import Forked, Stranger, stranger_with
 from toto_aio.server import background
 from toto_aio.server.pidfile import Pidfile
 from toto_aio.settings import Settings
+from toto_aio.settings.sources import Sources
 
 INSIDE = "--inside"
 """The flag by which the drill knows that it is in the namespace."""
@@ -186,7 +187,7 @@ def call(command: str, path: Path) -> int:
     """Run the function of a command; returns its status."""
     settings = Settings(pidfile=str(path), log_file=os.devnull, shutdown_timeout=1.0)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        return background.COMMANDS[command](settings)
+        return background.COMMANDS[command](settings, Sources({}, None, {}))
 
 
 def hold(path: Path, writing: int) -> None:

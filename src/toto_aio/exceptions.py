@@ -6,11 +6,24 @@ Raise one of these in a method, and the client receives its code and value. For 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from toto_aio.names import shortened
 
 __all__ = [
+    "ERROR_INVALID_HMAC",
+    "ERROR_INVALID_METHOD",
+    "ERROR_INVALID_RESPONSE_HMAC",
+    "ERROR_INVALID_SESSION_ID",
+    "ERROR_INVALID_USER_ID",
+    "ERROR_MISSING_METHOD",
+    "ERROR_MISSING_PARAMS",
+    "ERROR_NOT_AUTHORIZED",
+    "ERROR_SERVER",
+    "ERROR_USER_ID_EXISTS",
+    "ERROR_USER_NOT_FOUND",
     "CodedException",
     "InternalError",
     "InvalidCredentials",
@@ -33,6 +46,8 @@ __all__ = [
 class TotoException(Exception):
     """An error that the client receives: an integer ``code``, and a ``value`` that can be encoded.
 
+    ``details`` are further keys of the error, beside ``code`` and ``value``.
+
     ``status`` is the HTTP status of the response if the call is the only one of its request. It is 200 unless
     ``STATUSES`` has another for the code, because Toto's clients read errors from a response with 200.
     """
@@ -42,10 +57,21 @@ class TotoException(Exception):
     """Whether the Python client has received it in a response that the service could not sign, so that anyone
     on the way may have sent it: the call may have been carried out, and the session may be valid."""
 
-    def __init__(self, code: int, value: Any, *, status: int | None = None) -> None:
+    details: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(
+        self,
+        code: int,
+        value: Any,
+        *,
+        status: int | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(code, value)
         self.code = code
         self.value = value
+        if details:
+            self.details = details
         if status is not None:
             self.status = status
         elif code in STATUSES:
@@ -56,7 +82,7 @@ class TotoException(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as a response contains it."""
-        return {"code": self.code, "value": self.value}
+        return {**self.details, "code": self.code, "value": self.value}
 
 
 class CodedException(TotoException):
@@ -169,5 +195,17 @@ def described(error: BaseException) -> str:
     """
     return f"{type(error).__name__}({str(error)!r})" if str(error) else f"{type(error).__name__}()"
 
+
+ERROR_SERVER = InternalError.CODE  #: Toto's name of the code of ``InternalError``.
+ERROR_INVALID_METHOD = MethodNotFound.CODE  #: Toto's name of the code of ``MethodNotFound``.
+ERROR_MISSING_METHOD = MissingMethod.CODE  #: Toto's name of the code of ``MissingMethod``.
+ERROR_MISSING_PARAMS = InvalidParameters.CODE  #: Toto's name of the code of ``InvalidParameters``.
+ERROR_NOT_AUTHORIZED = NotAuthorized.CODE  #: Toto's name of the code of ``NotAuthorized``.
+ERROR_USER_NOT_FOUND = InvalidCredentials.CODE  #: Toto's name of the code of ``InvalidCredentials``.
+ERROR_USER_ID_EXISTS = UserIDExists.CODE  #: Toto's name of the code of ``UserIDExists``.
+ERROR_INVALID_SESSION_ID = InvalidSessionID.CODE  #: Toto's name of the code of ``InvalidSessionID``.
+ERROR_INVALID_HMAC = InvalidHMAC.CODE  #: Toto's name of the code of ``InvalidHMAC``.
+ERROR_INVALID_RESPONSE_HMAC = InvalidResponseHMAC.CODE  #: Toto's name of the code of ``InvalidResponseHMAC``.
+ERROR_INVALID_USER_ID = InvalidUserID.CODE  #: Toto's name of the code of ``InvalidUserID``.
 
 STATUSES = {Unavailable.CODE: 503, TooManyAttempts.CODE: 429, TimedOut.CODE: 504}

@@ -67,6 +67,7 @@ class OpenService:
         self._limit = limit
         self._users: UserSessions | None = None
         self._calls = Tasks()
+        self._is_open = True
 
     @property
     def connection(self) -> Connection:
@@ -90,14 +91,16 @@ class OpenService:
 
         Raises the ``TotoException`` that a client would receive, and other exceptions of the method as they
         are. A method with bytes of its own gives an object with ``body`` and ``content_type``, a redirection
-        one with ``url`` and ``status``. ``parameters`` are copied.
+        one with ``url`` and ``status``. ``parameters`` are copied. A call that the end of the block cuts off
+        raises ``Unavailable``.
         """
+        self._require_open()
         if user_id is not None:
             if session_id is not None:
                 raise ValueError("give either user_id or session_id")
             session_id = (await self.session(user_id)).session_id
         # A task of its own: what a call sets in its context is not the caller's.
-        return await self._calls.start(
+        task = self._calls.start(
             call_in_process(
                 self._lifespan.dispatch,
                 Caller(self.connection.sessions, session_id, None),
@@ -106,12 +109,21 @@ class OpenService:
             ),
             f"call {method}",
         )
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._is_open or (caller is not None and caller.cancelling()):
+                raise
+            # Nobody has cancelled the caller, whose own task would pass for cancelled.
+            raise Unavailable("The service has ended before the call.") from None
 
     async def session(self, user_id: str) -> UserSession:
         """The session of a user's calls, which ends with the block.
 
         Raises ``LookupError`` if there is no such account.
         """
+        self._require_open()
         if self._users is None:
             self._users = UserSessions(self.connection.sessions, self._require_account)
         return await self._users.get(user_id)
@@ -119,9 +131,20 @@ class OpenService:
     async def finish(self, app: web.Application) -> None:
         """Wait for the calls in progress, and end the users' sessions."""
         await self._calls.finish(self._limit)
+        self._is_open = False
         await self._calls.cancel()
         if self._users is not None:
             await self._users.end()
+
+    def _require_open(self) -> None:
+        """Raise ``RuntimeError`` after the end of the block, and in another event loop."""
+        if not self._is_open:
+            raise RuntimeError("The service is closed: call it within the block of open_service")
+        if asyncio.get_running_loop() is not self._lifespan.runtime.loop:
+            raise RuntimeError(
+                "The service was opened in another event loop: with that loop, write "
+                "asyncio.run_coroutine_threadsafe(service.call(...), loop).result()"
+            )
 
     async def _require_account(self, user_id: str) -> None:
         if await self.connection.accounts.get(user_id) is None:
@@ -177,6 +200,7 @@ class InProcessReply:
     address = "127.0.0.1"
     agent = AGENT
     streaming = False
+    body = b""
     written = b""
     over_http = "over HTTP"
     over_a_socket = "over a WebSocket"

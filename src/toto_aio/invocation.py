@@ -4,6 +4,8 @@
     @requires("title")
     async def invoke(handler, parameters): ...
 
+``from toto_aio.invocation import *`` also gives ``TotoException`` and the names of its codes, as in Toto.
+
 A decorator writes into one record on the function and wraps nothing, so the order of decorators doesn't
 matter. Each that a caller should know about adds a line to the method's documentation.
 """
@@ -16,7 +18,34 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, TypeVar, overload
 
+from toto_aio.exceptions import (
+    ERROR_INVALID_HMAC,
+    ERROR_INVALID_METHOD,
+    ERROR_INVALID_RESPONSE_HMAC,
+    ERROR_INVALID_SESSION_ID,
+    ERROR_INVALID_USER_ID,
+    ERROR_MISSING_METHOD,
+    ERROR_MISSING_PARAMS,
+    ERROR_NOT_AUTHORIZED,
+    ERROR_SERVER,
+    ERROR_USER_ID_EXISTS,
+    ERROR_USER_NOT_FOUND,
+    TotoException,
+)
+
 __all__ = [
+    "ERROR_INVALID_HMAC",
+    "ERROR_INVALID_METHOD",
+    "ERROR_INVALID_RESPONSE_HMAC",
+    "ERROR_INVALID_SESSION_ID",
+    "ERROR_INVALID_USER_ID",
+    "ERROR_MISSING_METHOD",
+    "ERROR_MISSING_PARAMS",
+    "ERROR_NOT_AUTHORIZED",
+    "ERROR_SERVER",
+    "ERROR_USER_ID_EXISTS",
+    "ERROR_USER_NOT_FOUND",
+    "TotoException",
     "anonymous_session",
     "asynchronous",
     "authenticated",
@@ -89,6 +118,7 @@ def authenticated_with_parameter(function: Invoke) -> Invoke:
 
 def requires(*names: str) -> Callable[[Invoke], Invoke]:
     """Refuse a call that lacks one of these parameters."""
+    _require_arguments("requires", '"name"', all(isinstance(name, str) for name in names))
 
     def decorate(function: Invoke) -> Invoke:
         rules = _rules(function)
@@ -100,6 +130,7 @@ def requires(*names: str) -> Callable[[Invoke], Invoke]:
 
 def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke]:
     """Set the parameters that a call leaves out; they satisfy ``requires``."""
+    _require_arguments("default_parameters", '{"name": 1}', isinstance(defaults, Mapping))
 
     def decorate(function: Invoke) -> Invoke:
         rules = _rules(function)
@@ -185,6 +216,12 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
         return _document(function, f"*Takes at most* {seconds:g} *seconds.*")
 
     return decorate
+
+
+def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
+    """Raise ``TypeError`` for a decorator without its arguments, which would take the function for one."""
+    if not is_right:
+        raise TypeError(f"write @{decorator}({example}) for @{decorator}")
 
 
 def _rules(function: Callable[..., Any]) -> Rules:

@@ -25,8 +25,9 @@ from aiohttp import web
 
 from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.sessions import UserSession
+from toto_aio.http import parent
 from toto_aio.http.page_errors import http_errors
-from toto_aio.http.parent import CLOSE, CONNECTION, EVENTS, PARENT, transparent
+from toto_aio.http.parent import CLOSE, PARENT, transparent
 from toto_aio.http.routes import ROUTES
 from toto_aio.http.service import SERVICE
 from toto_aio.http.signatures import HMAC_HEADER
@@ -46,6 +47,12 @@ __all__ = [
     "require",
     "setup",
 ]
+
+CONNECTION = parent.CONNECTION
+"""The ``AppKey`` of the application for its service's ``Connection``, once the service has started."""
+
+EVENTS = parent.EVENTS
+"""The ``AppKey`` of the application for its service's ``EventManager``; missing if events are off."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

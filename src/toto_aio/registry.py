@@ -7,7 +7,7 @@ import logging
 import pkgutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import toto_aio.methods
@@ -17,13 +17,16 @@ from toto_aio.settings import SettingsError
 logger = logging.getLogger(__name__)
 
 DEFAULT_PACKAGE = "methods"
+NEAR = 0.8
+"""How similar to ``invoke`` a name is that seems to be misspelt: ``envoke`` is, ``invoice`` is not."""
 
 
 def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
     """The methods of a package by their dotted names.
 
     A method is a module that defines ``invoke``; modules whose names begin with an underscore are skipped.
-    A package that imports toto_aio's own methods serves them too. A module that can't be imported raises
+    Modules that the ``__init__`` of a package imports are methods under their names there: those of the same
+    package and of toto_aio, and others if its ``__all__`` names them. A module that can't be imported raises
     what its import raised, with a note that names the module. If no package ``methods`` exists, the default
     name serves the built-in methods.
 
@@ -33,7 +36,7 @@ def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: 
         found = dict(package)
     elif isinstance(package, str | ModuleType):
         root = package if isinstance(package, ModuleType) else _import_root(package)
-        found = {name: module for name, module in _walk(root, "") if hasattr(module, "invoke")}
+        found = _found(root)
     else:
         raise SettingsError(f"method_module: expected a package, not {package!r}")
     if not found:
@@ -58,8 +61,29 @@ def _import_root(name: str) -> ModuleType:
         raise SettingsError(f"method_module: there is no module {name!r} on the import path") from exc
 
 
-def _walk(module: ModuleType, prefix: str) -> Iterator[tuple[str, ModuleType]]:
-    """A module and all modules below it, with their names in the service."""
+def _found(root: ModuleType) -> dict[str, ModuleType]:
+    """The modules with ``invoke``, by their names; what was imported is logged, and what is misspelt."""
+    found: dict[str, ModuleType] = {}
+    imported: list[str] = []
+    for name, module in _walk(root, "", root, ()):
+        if not hasattr(module, "invoke"):
+            _warn_of_a_near_miss(module)
+        elif name not in found:
+            found[name] = module
+            if module.__name__ != f"{root.__name__}.{name}" and root is not toto_aio.methods:
+                imported.append(f"{name} ({module.__name__})")
+    if imported:
+        logger.info("methods that a package imports: %s", ", ".join(sorted(imported)))
+    return found
+
+
+def _walk(
+    module: ModuleType, prefix: str, root: ModuleType, above: tuple[ModuleType, ...]
+) -> Iterator[tuple[str, ModuleType]]:
+    """A module and all modules below it, with their names in the service.
+
+    ``above`` are the packages on the way to it, which it may import too.
+    """
     if prefix:
         yield prefix, module
     if not hasattr(module, "__path__"):
@@ -67,11 +91,37 @@ def _walk(module: ModuleType, prefix: str) -> Iterator[tuple[str, ModuleType]]:
     modules = {info.name for info in pkgutil.iter_modules(module.__path__)} | _plain_folders(module)
     children = {name for name in modules if not name.startswith("_")}
     for child in sorted(children):
-        yield from _walk(_import(f"{module.__name__}.{child}"), _join(prefix, child))
+        yield from _walk(_import(f"{module.__name__}.{child}"), _join(prefix, child), root, (*above, module))
+    named = _named_by_all(module)
     for name, value in sorted(vars(module).items()):
         hidden = name.startswith("_") or name in children
-        if isinstance(value, ModuleType) and _is_built_in(value) and not hidden:
-            yield from _walk(value, _join(prefix, name))
+        if not isinstance(value, ModuleType) or hidden or value is module or value in above:
+            continue
+        if name in named or _is_below(value, toto_aio.methods) or _is_below(value, root):
+            yield from _walk(value, _join(prefix, name), root, (*above, module))
+
+
+def _named_by_all(module: ModuleType) -> frozenset[str]:
+    """The names in the ``__all__`` of a package, of which each has to exist."""
+    names = frozenset(name for name in getattr(module, "__all__", ()) if isinstance(name, str))
+    for name in sorted(names):
+        if not hasattr(module, name):
+            logger.warning("%s: __all__ names %r, which is not there", module.__name__, name)
+    return names
+
+
+def _warn_of_a_near_miss(module: ModuleType) -> None:
+    """Warn of a function that seems to be a misspelt ``invoke``."""
+    for name, value in tuple(vars(module).items()):
+        if (
+            isinstance(value, FunctionType)
+            and value.__module__ == module.__name__
+            and not name.startswith("_")
+        ):
+            from difflib import SequenceMatcher  # which few starts need
+
+            if SequenceMatcher(None, name.lower(), "invoke").ratio() > NEAR:
+                logger.warning("%s is not a method: write invoke for %s", module.__name__, name)
 
 
 def _plain_folders(module: ModuleType) -> set[str]:
@@ -92,8 +142,8 @@ def _import(name: str) -> ModuleType:
         raise
 
 
-def _is_built_in(module: ModuleType) -> bool:
-    return module.__name__.startswith(f"{toto_aio.methods.__name__}.")
+def _is_below(module: ModuleType, package: ModuleType) -> bool:
+    return module.__name__.startswith(f"{package.__name__}.")
 
 
 def _join(prefix: str, name: str) -> str:

@@ -89,10 +89,17 @@ def test_help_of_a_command_with_few_options(
         main([command, "--help"])
     listed = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     assert listed == {*options, "--help", *(["--template"] if command == "new" else [])}
-    project = ["name"] if command == "new" else []
-    assert complaint(capsys, command, *project, "--port=1").startswith(
-        "--port: this command has no such option"
-    )
+
+
+def test_the_same_options_for_all_commands(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """``stop`` and ``status`` take those of ``start``, too; a wrong one is refused."""
+    pidfile = f"--pidfile={tmp_path / 'toto.pid'}"
+    for command, status in (("stop", 0), ("status", 3)):
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--port=1", pidfile])
+        assert caught.value.code == status
+    capsys.readouterr()
+    assert complaint(capsys, "stop", "--port=http", pidfile) == "--port: expected int, not 'http'"
 
 
 UNNEEDED = """

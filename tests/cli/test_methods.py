@@ -44,7 +44,8 @@ def listed(methods: dict[str, Any], **options: Any) -> list[list[str]]:
     """The cells of the table, without its heading."""
     lines = list_methods(read_settings({"method_module": methods, **options})).splitlines()
     heading = lines[0]
-    starts = [heading.index(name) for name in ("METHOD", "CALLER", "BY", "PARAMETERS", "WHAT IT DOES")]
+    columns = ("METHOD", "CALLER", "BY", "PARAMETERS", "FROM", "WHAT IT DOES")
+    starts = [heading.index(name) for name in columns]
     ends = [*starts[1:], None]
     return [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines[1:]]
 
@@ -60,11 +61,13 @@ def test_the_command(tmp_path: Path) -> None:
     done = run("-m", "toto_aio", "methods", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "METHOD        CALLER     BY    PARAMETERS                 WHAT IT DOES",
-        "client_error  anyone     POST  client_error, client_type  Log client_error if client_type is "
-        "browser_js; returns whether it was logged.",
-        "hello         anyone     POST                             Greet.",
-        "notes.add     logged in  POST  text, color='red'          Add a note of the user.",
+        "METHOD        CALLER     BY    PARAMETERS                 FROM                           "
+        "WHAT IT DOES",
+        "client_error  anyone     POST  client_error, client_type  toto_aio.methods.client_error  "
+        "Log client_error if client_type is browser_js; returns whether it was logged.",
+        "hello         anyone     POST                             methods.hello                  Greet.",
+        "notes.add     logged in  POST  text, color='red'          methods.notes.add              Add a note "
+        "of the user.",
     ]
 
 
@@ -85,6 +88,7 @@ def test_the_options(tmp_path: Path) -> None:
         "required": ["text", "color"],
         "defaults": {"color": "red"},
         "timeout": 5.0,
+        "from": "notes.add",
     }
 
 
@@ -153,9 +157,9 @@ def test_what_is_not_documented() -> None:
     async def limited(handler: Any, parameters: Any) -> None: ...
 
     assert listed({"z": bare, "a": limited, "b.c": invoke}) == [
-        ["a", "anyone", "POST", "limit=10", ""],
-        ["b.c", "anyone", "POST", "", "Do nothing."],
-        ["z", "anyone", "GET, POST", "b, a", ""],
+        ["a", "anyone", "POST", "limit=10", __name__, ""],
+        ["b.c", "anyone", "POST", "", __name__, "Do nothing."],
+        ["z", "anyone", "GET, POST", "b, a", __name__, ""],
     ]
     assert listed({"a": limited}, get_methods="all")[0][2] == "GET, POST"
 

@@ -20,7 +20,6 @@ import aiohttp
 import pytest
 from packaging.requirements import Requirement
 
-import toto_aio
 from tests.conftest import server_module
 from tests.support import ROOT, programs
 from tests.support.servers import Server, free_port
@@ -32,13 +31,27 @@ NAME = "my-notes"
 DEPLOYED = (".service", ".nginx", "-backup.service", "-backup.timer", "-restore.service")
 UNITS = (".service", "-backup.service", "-restore.service")
 """The services of a project."""
-PLACEHOLDERS = "project_name|serve_command|develop_command|toto_aio_requirement|with_processes"
+PLACEHOLDERS = (
+    "project_name|serve_command|develop_command|toto_aio_requirement|toto_aio_for_tests|with_processes"
+)
 SERVICE = {"simple": "/service", "chat": "/service", "embedded": "/api/service"}
 WHO = '''
 async def invoke(handler, parameters):
     """The address of who asks."""
     return handler.address
 '''
+TABLES = """
+async def invoke(handler, parameters):
+    async with handler.transaction() as connection:
+        await connection.execute("create table mine (n integer)")
+        await connection.execute("insert into mine values (1)")
+    return [tuple(row) for row in await handler.connection.db.execute_fetchall("select n from mine")]
+
+
+async def test_tables(toto_call):
+    assert await toto_call(invoke) == [(1,)]
+"""
+"""A test that an author adds to a project."""
 LIMIT = 60.0
 """Seconds that a project has to serve, or to stop."""
 
@@ -70,7 +83,8 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def test_its_own_tests(project: Path) -> None:
-    """`make test` runs them, without a warning."""
+    """`make test` runs them, without a warning; a test of one's own may use tables."""
+    (project / "tests" / "test_tables.py").write_text(TABLES)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
     done = subprocess.run(
         ["make", f"BIN={BIN}", "test"],
@@ -81,7 +95,14 @@ def test_its_own_tests(project: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^=+ 3 passed in", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^=+ 4 passed in", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_it_passes_the_check(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is to be changed before its first day in production."""
+    monkeypatch.chdir(project)
+    done = subprocess.run([BIN / "toto-aio", "check", "toto.toml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_its_style(project: Path) -> None:
@@ -119,7 +140,7 @@ def test_its_requirements(project: Path) -> None:
     for text in (*service, *(entry for entry in others if isinstance(entry, str))):
         requirement = Requirement(text)
         assert requirement.name == "toto-aio"
-        assert requirement.specifier.contains(toto_aio.__version__, prereleases=True)
+        assert requirement.url == ROOT.as_uri()  # from where this one was installed
         assert requirement.extras <= set(ours["optional-dependencies"])
     assert {"include-group": "service"} in others
 

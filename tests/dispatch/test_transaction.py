@@ -349,3 +349,19 @@ async def test_an_error_of_the_methods_own(with_notes: Any, error: Exception) ->
 
     service = await with_notes({"fail": fail})
     assert (await service.call("fail"))["error"]["code"] == 1000
+
+
+async def test_once_in_a_deployment(serve: Serve, tmp_path: Any) -> None:
+    """Of all services that share a database one is told to do it, until the time has passed."""
+
+    async def once(handler: Handler, parameters: Parameters) -> bool:
+        return await handler.connection.once(parameters["name"], parameters["seconds"])
+
+    services = [await serve({"once": once}, database=f"sqlite:///{tmp_path}/toto.db") for _ in range(2)]
+    for name in ("report", "x" * 5000):
+        told = [await service.result("once", {"name": name, "seconds": 60}) for service in services * 2]
+        assert told == [True, False, False, False]
+    assert await services[0].result("once", {"name": "short", "seconds": 0.01})
+    async with asyncio.timeout(WATCHDOG):
+        while not await services[1].result("once", {"name": "short", "seconds": 0.01}):
+            """It has not passed yet."""

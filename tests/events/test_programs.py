@@ -114,6 +114,26 @@ async def test_a_manager_is_started_once() -> None:
             pass
 
 
+def test_handlers_before_the_start() -> None:
+    """A module may register them, where there is no event loop yet; one that is removed is not called."""
+    events = EventManager("memory://")
+    always: list[Any] = []
+    once: list[Any] = []
+    removed: list[Any] = []
+    events.register_handler("note", always.append, persist=True)
+    events.register_handler("note", once.append)
+    events.remove_handler(events.register_handler("note", removed.append, persist=True))
+
+    async def main() -> None:
+        async with events:
+            await events.send("note", 1)
+            await events.send("note", 2)
+            await eventually(lambda: len(always) == 2)
+
+    asyncio.run(main())
+    assert (always, once, removed) == ([1, 2], [1], [])
+
+
 async def test_what_cannot_be_opened() -> None:
     """A wrong URL, ``off``, and a server that is away."""
     wrong: dict[Any, str] = {

@@ -13,6 +13,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
 import toto_aio.methods
+from tests.support.limits import WATCHDOG
 from toto_aio import Handler, create_app
 from toto_aio.invocation import authenticated, optionally_authenticated, safe
 from toto_aio.registry import find_methods
@@ -188,3 +189,28 @@ async def test_an_allowed_page(browser: Browser, site: Site, origin: Origin) -> 
     assert (await call(allowed, f"{own}/app/service", "whoami", credentials="omit"))["result"] is None
     other = await browser.open(elsewhere, beside=page)
     assert (await call(other, f"{own}/app/service", "whoami"))["result"] is None
+
+
+async def test_a_form_of_the_own_page(browser: Browser, site: Site) -> None:
+    """A plain form logs in without a script, and goes to the page that it names."""
+    own = await site()
+    page = await log_in(browser, own)
+    await call(page, f"{own}/app/service", "account.logout")
+    for password, query in (("wrong", "?error=1005"), (ADA["password"], "?in=1")):
+        await page.run(
+            """(() => {
+                document.body.innerHTML = `<form method="post" action="/app/service/account/login">
+                    <input name="user_id" value="ada"><input name="password" value="${password}">
+                    <input name="redirect_to" value="/?in=1"><input name="error_redirect_to" value="/">
+                    </form>`;
+                document.querySelector("form").submit();
+            })()""",
+            password=password,
+        )
+        async with asyncio.timeout(WATCHDOG):
+            while True:
+                with suppress(RuntimeError):  # the page is on its way
+                    if await page.run("location.search + document.readyState") == f"{query}complete":
+                        break
+                await asyncio.sleep(0.02)
+    assert (await call(page, f"{own}/app/service", "transfer"))["result"] == "done"

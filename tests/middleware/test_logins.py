@@ -114,6 +114,19 @@ async def test_no_login_without_the_password(site: OpenSite, password: Any) -> N
     assert await browser.user() == "nobody"
 
 
+async def test_no_login_without_a_user(site: OpenSite) -> None:
+    """A form without the user's name, or a handler that has none, makes no anonymous session."""
+
+    async def page(request: web.Request) -> web.Response:
+        await log_in(request, None)  # type: ignore[arg-type]
+        return web.Response()
+
+    browser = await site({"/page": page})
+    for path in ("/login", "/page"):
+        assert (await browser.post(path, {"password": PASSWORD})).status == 400
+        assert browser.cookie is None
+
+
 async def test_guesses_on_a_form(site: OpenSite) -> None:
     """They count together with those by the method."""
     browser = await site(login_attempts=2)

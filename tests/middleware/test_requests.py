@@ -243,6 +243,16 @@ async def test_pages_of_browsers_cannot_sign(site: OpenSite) -> None:
     assert browser.cookie is None
 
 
+async def test_a_login_page_where_browsers_cannot_sign(site: OpenSite) -> None:
+    """A browser with the cookie is told so: the login page would send it back, and so on for ever."""
+    browser, _, _ = await keyed_site(site, login_url="/login")
+    assert (await browser.get("/members", Accept="text/html")).status == 303
+    await browser.log_in()
+    response = await browser.get("/members", Accept="text/html")
+    assert response.status == 401
+    assert "Only signed requests" in await response.text()
+
+
 async def test_bodies_of_unsigned_requests(site: OpenSite) -> None:
     """They aren't read for a session, so a handler can stream what is larger than the service takes."""
 

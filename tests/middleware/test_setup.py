@@ -294,7 +294,6 @@ async def test_calls_stay_fast(aiohttp_client: AiohttpClient) -> None:
 
 async def test_the_other_middlewares(aiohttp_client: AiohttpClient) -> None:
     """They have the session, whether they were added before or after, and may replace the request."""
-    application, _ = make_site()
     users = []
 
     @web.middleware
@@ -307,10 +306,11 @@ async def test_the_other_middlewares(aiohttp_client: AiohttpClient) -> None:
         users.append(None if session is None else session.user_id)
         return await handler(request.clone(remote="192.0.2.1"))
 
+    application, _ = make_site(middlewares=[note])
     application.middlewares.append(note)
     site = Site(await aiohttp_client(PlainServer(application)))
     await site.service.create()
     session = (await (await site.log_in()).json())["user_id"]
     assert session == "ada"
     assert await site.user() == "ada"
-    assert users == [None, "ada"]
+    assert users == [None, None, "ada", "ada"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -81,14 +81,18 @@ async def members(request: web.Request) -> web.Response:
 
 
 def make_site(
-    pages: Mapping[str, Page] | None = None, *, login_url: str | None = None, **options: Any
+    pages: Mapping[str, Page] | None = None,
+    *,
+    login_url: str | None = None,
+    middlewares: Sequence[Any] = (),
+    **options: Any,
 ) -> tuple[web.Application, web.Application]:
     """The application, and the service that is part of it."""
     built_in = {name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()}
     methods = {**built_in, **options.pop("methods", {})}
     defaults = {"database": "memory://", "use_cookies": True, "secure_cookies": False}
     service = create_app(**{**defaults, "method_module": methods, **options})
-    application = web.Application()
+    application = web.Application(middlewares=middlewares)
     setup(application, service, login_url=login_url)
     application.add_subapp("/api", service)
     own = {"/who": who, "/login": enter, "/logout": leave, "/members": members}

@@ -22,6 +22,8 @@ class Caller:
     """
 
     session: UserSession | None = None
+    shown: UserSession | None = None
+    """The session that a WebSocket was opened with, which its calls have without asking for it."""
     signs = True
     """Whether the session signs the response."""
     signed: SignedRequest | None = None
@@ -151,7 +153,7 @@ class Caller:
         if session is not None:
             await self._sessions.end(session)
         self.logged_out = True
-        self.session = self._session_id = None
+        self.session = self.shown = self._session_id = None
 
     def ignore_cookie(self) -> None:
         """Forget a session id that came in a cookie: a page that must not use it may have sent it."""

@@ -88,7 +88,7 @@ def _sources(given: dict[str, Any]) -> Sources:
     """The sources of the settings, once a command has removed its own arguments from ``given``."""
     given.pop("command", None)
     application, file = take_sources(given)
-    return Sources({}, file, given, application)
+    return Sources({}, file, given, application, is_script=False)
 
 
 def _parser(chosen: str | None) -> Parser:
@@ -108,7 +108,8 @@ def _parser(chosen: str | None) -> Parser:
             if command.options != ():
                 add_sources(added, application=command.run is _serve)
             command.add_arguments(added)
-            add_options(added, command.options)
+            if command.options != ():
+                add_options(added, command.options)
     return parser
 
 
@@ -131,7 +132,8 @@ def _add_project(parser: argparse.ArgumentParser) -> None:
 class Command(NamedTuple):
     """A command: its description, its function, and its arguments besides the options.
 
-    It has all ``options`` if they are None.
+    Its help shows all ``options`` if they are None. It takes the others too, so that the same options can be
+    given to all commands, except if it has none.
     """
 
     description: str

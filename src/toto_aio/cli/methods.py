@@ -20,7 +20,7 @@ CALLERS = {
     Guard.PARAMETER: "logged in by session_id",
 }
 """Who may call a method, by its guard."""
-HEADING = ("METHOD", "CALLER", "BY", "PARAMETERS", "WHAT IT DOES")
+HEADING = ("METHOD", "CALLER", "BY", "PARAMETERS", "FROM", "WHAT IT DOES")
 
 
 def list_methods(settings: Settings, *, as_json: bool = False) -> str:
@@ -46,6 +46,7 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
         CALLERS[rules.guard],
         "GET, POST" if method.reachable_by_get(get_methods) else "POST",
         ", ".join([*needed, *defaults]),
+        method.source,
         _first_line(method.documentation),
     )
 
@@ -59,6 +60,7 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
         "required": rules.required,
         "defaults": rules.defaults,
         "timeout": method.timeout,
+        "from": method.source,
         "documentation": method.documentation,
     }
 

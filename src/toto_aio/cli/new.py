@@ -7,12 +7,12 @@ line that begins with ``WITH_PROCESSES`` is only for projects that are served by
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toto_aio.cli.origin import requirement
 from toto_aio.settings import SettingsError
 
 FOLDER = Path(__file__).with_name("templates")
@@ -28,11 +28,11 @@ RESERVED = {"root", "toto-aio", "toto_aio"}
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template: description, first page to open, requirement, and commands that serve it."""
+    """A template: description, first page to open, extras, and commands that serve it."""
 
     description: str
     page: str
-    requirement: str = "toto-aio[redis]"
+    extras: str = "redis"
     serve: str = "toto-aio serve toto.toml"
     develop: str = "toto-aio serve toto.toml --autoreload"
     """The command during development."""
@@ -49,7 +49,7 @@ TEMPLATES = {
     "embedded": Template(
         "an aiohttp application that embeds the service",
         "/",
-        "toto-aio",
+        "",
         serve="python service.py",
         develop="python service.py",
     ),
@@ -82,12 +82,12 @@ def make_project(name: str, template: str = "simple") -> str:
 
 def _placeholders(name: str, template: Template) -> dict[str, str]:
     """The placeholders in the text and names of the files, and what replaces them."""
-    version = importlib.metadata.version("toto-aio").partition("+")[0]
     return {
         "project_name": name,
         "serve_command": template.serve,
         "develop_command": template.develop,
-        "toto_aio_requirement": f"{template.requirement}>={version}",
+        "toto_aio_requirement": requirement(template.extras),
+        "toto_aio_for_tests": requirement("autoreload,testing"),
     }
 
 

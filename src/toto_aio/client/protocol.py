@@ -263,6 +263,8 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
     code, value = error["code"], error.get("value")
     kind = _ERRORS.get(code)
     exc = TotoException(code, value) if kind is None else kind(value)
+    if len(error) > 2:
+        exc.details = {name: each for name, each in error.items() if name not in ("code", "value")}
     if isinstance(exc, TooManyAttempts):
         wait = (headers or {}).get("Retry-After", "")
         exc.retry_after = int(wait) if wait.isdecimal() else 0

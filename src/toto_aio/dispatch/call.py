@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Call(Struct):
-    """One call of a method: its name and parameters as they came, and whether by GET or HEAD.
+    """One call of a method: its name and parameters as they came, and whether by GET or HEAD, or in a form.
 
     ``Call()`` stands for a request that never became a call.
     """
@@ -17,6 +17,10 @@ class Call(Struct):
     name: Any = None
     parameters: Any = None
     by_get: bool = False
+    by_form: bool = False
+    redirect_to: str | None = None
+    error_redirect_to: str | None = None
+    """Where a form says that the browser is to go: a path of this site."""
     method: str = "unknown"
     """The name that the method is registered under, once it is found."""
     started: float = 0.0

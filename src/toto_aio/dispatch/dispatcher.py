@@ -31,7 +31,9 @@ from toto_aio.dispatch.answers import (
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import log_failure, log_slow
 from toto_aio.dispatch.deadlines import Deadline
+from toto_aio.dispatch.form import read_fields, redirect_after
 from toto_aio.dispatch.handler import Handler
+from toto_aio.dispatch.hooks import Hook, take_hooks
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Runtime
@@ -53,11 +55,13 @@ logger = logging.getLogger(__name__)
 
 Dispatch = Callable[[Call, Caller, Reply], Awaitable[Any]]
 """What a transport calls: ``Dispatcher``, or what stands around it."""
-Hook = Callable[[Handler, str, str], Any]
 
 
 class Dispatcher:
     """Runs the methods of one app. ``before`` and ``after`` are called around each call."""
+
+    before: Hook | None
+    after: Hook | None
 
     def __init__(
         self,
@@ -67,16 +71,15 @@ class Dispatcher:
         get_methods: str = "safe",
         slow_call: float = 1.0,
         json: Codec = JSON,
-        before: Hook | None = None,
-        after: Hook | None = None,
+        before: Callable[..., Any] | None = None,
+        after: Callable[..., Any] | None = None,
     ) -> None:
         self._methods = methods
         self._runtime = runtime
         self._get_methods = get_methods
         self._slow_call = slow_call
+        take_hooks(self, before, after)
         self._json = json
-        self._before = before
-        self._after = after
         self._plain = frozenset(name for name, method in methods.items() if _is_plain(method))
         self._waiting: set[Handler] = set()
         self._tasks = Tasks()
@@ -85,7 +88,7 @@ class Dispatcher:
         """The result of a call: a value to be encoded, or one of ``OWN_BYTES``. Raises the call's error."""
         method = self._methods.get(call.name) if type(call.name) is str else None
         call.started = time.perf_counter()
-        if method is None or call.by_get:
+        if method is None or call.by_get or call.by_form:
             method = self._reachable(method, call, caller)
         call.method = method.name
         if not isinstance(call.parameters, dict):
@@ -97,8 +100,8 @@ class Dispatcher:
         limit = Deadline(runtime.deadlines, method.timeout)
         try:
             with limit:
-                if self._before is not None:
-                    await finish(self._before(handler, call.transaction_id, method.name))
+                if self.before is not None:
+                    await finish(self.before(handler, call.transaction_id, method.name))
                 result = await self._run(method, handler, call.parameters, limit)
                 if dropped:
                     require_awaited(call.started)
@@ -109,7 +112,7 @@ class Dispatcher:
             return _redirected(_error(exc, handler, limit), method, handler)
         finally:
             handler.end()
-            if self._after is not None:
+            if self.after is not None:
                 await self._run_after(handler, method)
             if dropped:
                 log_dropped()
@@ -127,6 +130,9 @@ class Dispatcher:
         if call.by_get and not method.reachable_by_get(self._get_methods):
             call.method = method.name
             raise MethodNotFound(f"Cannot call {method.name!r} by GET: {method.instead_of_get}.", status=405)
+        if call.by_form and method.post_only:
+            call.method = method.name
+            read_fields(call)
         if call.by_get and (not method.rules.safe or method.rules.jsonp):
             caller.ignore_cookie()  # any page can make a browser send a GET
         return method
@@ -209,9 +215,9 @@ class Dispatcher:
             limit.expire()
 
     async def _run_after(self, handler: Handler, method: Method) -> None:
-        assert self._after is not None
+        assert self.after is not None
         try:
-            await finish(self._after(handler, handler.transaction_id, method.name))
+            await finish(self.after(handler, handler.transaction_id, method.name))
         except Exception:
             logger.exception("after_handler failed for %r [%s]", method.name, handler.transaction_id)
 
@@ -252,10 +258,11 @@ def _redirected(exc: Exception, method: Method, handler: Handler) -> Redirect:
     """The redirection that ``@error_redirect`` has for an error, or the error, raised."""
     reply = handler.reply
     url = redirect_for(exc, method.rules)
-    if url is None or not reply.alone or reply.streaming or isinstance(exc, ClientDisconnectedError):
+    redirect = redirect_after(exc, handler.call) if url is None else Redirect(url)
+    if redirect is None or not reply.alone or reply.streaming or isinstance(exc, ClientDisconnectedError):
         raise exc
     log_failure(exc, handler.call, reply.address)
-    return Redirect(url)
+    return redirect
 
 
 def _is_plain(method: Method) -> bool:

@@ -12,10 +12,12 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.hooks import set_hook
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.dispatch.transaction import CallTransaction
-from toto_aio.events.manager import EventManager, Registration
+from toto_aio.events.manager import EventManager
+from toto_aio.events.registration import Registration
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.models import ClientInfo
 from toto_aio.threads import discard, waits_in_threads
@@ -24,6 +26,19 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 T = TypeVar("T")
+
+TORNADO: Mapping[str, str] = {
+    "finish": "write handler.respond(result); after pieces, handler.respond_raw('', content_type)",
+    "write": "write handler.respond_raw(piece, content_type, finish=False)",
+    "write_message": "write handler.send_message(data)",
+    "add_header": "write handler.set_header(name, value)",
+    "get_argument": "read the parameters",
+    "get_arguments": "read the parameters",
+    "get_cookie": "read handler.request.cookies",
+    "get_secure_cookie": "read handler.request.cookies, or keep the value in the session",
+    "set_secure_cookie": "write handler.set_cookie(name, value), or keep the value in the session",
+}
+"""What to write instead of what Toto's handlers had from Tornado."""
 
 
 class Handler:
@@ -51,13 +66,32 @@ class Handler:
 
     @property
     def session(self) -> UserSession | None:
-        """The session, once a decorator, ``retrieve_session`` or ``create_session`` has loaded it."""
-        return self.caller.session
+        """The session, once a decorator, ``retrieve_session`` or ``create_session`` has loaded it.
+
+        On a WebSocket that was opened with a session it is there without that, as it was read last.
+        """
+        caller = self.caller
+        return caller.shown if caller.session is None else caller.session
 
     @property
     def connection(self) -> Connection:
-        """``connection.db`` is the database driver's client or pool, which the service itself doesn't use."""
+        """``connection.db`` is the database driver's client or pool, which the service itself doesn't use.
+
+        Toto's name for it is ``db_connection``.
+        """
         return self._runtime.connection
+
+    db_connection = connection
+
+    @property
+    def db(self) -> Any:
+        """``connection.db``."""
+        return self._runtime.connection.db
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of the request's body, or of the frame; all calls of a batch have the same."""
+        return self.reply.body
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -129,9 +163,13 @@ class Handler:
         return CallTransaction(self)
 
     def respond(self, result: Any = None, error: BaseException | dict[str, Any] | None = None) -> None:
-        """Respond with a result or an error (or a dict of its ``code`` and ``value``), from any thread."""
+        """Respond with a result or an error, from any thread.
+
+        An error may be a dict of its ``code``, its ``value`` and whatever else the client is to get.
+        """
         if isinstance(error, dict):
-            error = TotoException(error.get("code", 1000), error.get("value"))
+            details = {name: value for name, value in error.items() if name not in ("code", "value")}
+            error = TotoException(error.get("code", 1000), error.get("value"), details=details)
         self._on_loop(self.settle, result, error)
 
     def respond_raw(self, body: bytes | str, content_type: str, finish: bool = True) -> None:
@@ -232,6 +270,26 @@ class Handler:
     def is_on_loop(self) -> bool:
         """Whether this thread is the event loop's, which must not block."""
         return threading.get_ident() == self._runtime.loop_thread
+
+    @staticmethod
+    def set_before_handler(function: Callable[..., Any] | None) -> None:
+        """Call ``function(handler, transaction_id, method)`` before each call of this process.
+
+        It is for all services of the process that have no option ``before_handler``. None removes it.
+        """
+        set_hook("before", function)
+
+    @staticmethod
+    def set_after_handler(function: Callable[..., Any] | None) -> None:
+        """Call ``function(handler, transaction_id)``, or with ``method`` as well, after each call."""
+        set_hook("after", function)
+
+    if not TYPE_CHECKING:  # or every name would pass for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to write instead of an attribute of Tornado's ``RequestHandler``."""
+            hint = f": {TORNADO[name]}" if name in TORNADO else ""
+            raise AttributeError(f"Handler has no attribute {name!r}{hint}", name=name, obj=self)
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the response, on the event loop; the first counts."""

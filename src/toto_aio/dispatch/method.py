@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from toto_aio.invocation import Rules, rules_of
@@ -28,6 +29,8 @@ class Method:
     name: str
     invoke: Callable[[Any, dict[str, Any]], Any]
     rules: Rules
+    source: str
+    """The module that it comes from."""
     documentation: str
     timeout: float
     threaded: bool
@@ -52,6 +55,7 @@ def compile_method(name: str, source: Any, method_timeout: float) -> Method:
     invoke = getattr(source, "invoke", source)
     if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
         raise SettingsError(f"{name}: write 'async def invoke(handler, parameters)', without yield")
+    _require_two_arguments(name, invoke)
     rules = rules_of(invoke)
     if rules.jsonp and rules.guard:
         raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
@@ -60,6 +64,7 @@ def compile_method(name: str, source: Any, method_timeout: float) -> Method:
         name=name,
         invoke=invoke,
         rules=rules,
+        source=source.__name__ if isinstance(source, ModuleType) else getattr(invoke, "__module__", ""),
         documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
         timeout=rules.timeout or limit,
         # A plain wrapper of a coroutine function only creates the coroutine: that needs no thread.
@@ -67,3 +72,16 @@ def compile_method(name: str, source: Any, method_timeout: float) -> Method:
         post_only=getattr(invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS),
         on_connection_close=getattr(source, "on_connection_close", None),
     )
+
+
+def _require_two_arguments(name: str, invoke: Callable[..., Any]) -> None:
+    """Raise ``SettingsError`` for a function that can't be called with a handler and parameters."""
+    try:
+        inspect.signature(invoke).bind(None, {})
+    except TypeError:
+        raise SettingsError(
+            f"{name}: invoke{inspect.signature(invoke)} can't be called with a handler and the parameters: "
+            "write invoke(handler, parameters)"
+        ) from None
+    except ValueError:  # a function of C has no signature
+        pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from toto_aio.events.manager import Registration
+from toto_aio.events.registration import Registration
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -19,6 +19,9 @@ class Reply(Protocol):
     """Whether the call has a response of its own: not in a batch, and not on a socket."""
     shared: bool
     """Whether other calls share the caller and the response: in a batch."""
+
+    body: bytes
+    """The bytes of the request's body, or of the frame."""
 
     @property
     def request(self) -> web.Request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,14 @@ class Connection:
     def transaction(self) -> Transaction:
         """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""
         return Transaction(self.transactions)
+
+    async def once(self, name: str, seconds: float) -> bool:
+        """Whether this process is the only one of the deployment to be told so within the seconds.
+
+        It is counted where the sessions are. Raises ``Unavailable``.
+        """
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+        return await self.sessions.store.add_once(f"once:{digest}", seconds)
 
 
 @dataclass(frozen=True, slots=True)

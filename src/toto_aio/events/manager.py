@@ -15,7 +15,6 @@ sender numbers its broadcasts, so that a receiver notices what it has missed.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import secrets
 import threading
@@ -24,10 +23,10 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.brokers import Receiver, open_broker
 from toto_aio.codecs.msgpack_codec import MSGPACK
 from toto_aio.events.packing import pack, unpack
+from toto_aio.events.registration import Registration, call_once, consume
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.events.taken import TakenEvents
 from toto_aio.exceptions import InvalidParameters
@@ -75,6 +74,7 @@ class EventManager:
         self._handlers: dict[str, dict[Registration, None]] = {}
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
         self._tasks = Tasks()
+        self._early: list[tuple[Subscription, Registration]] = []  # registered before the start
         self._taken = TakenEvents(broker, self._deliver_again)
         self._counts = EventCounts()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,6 +118,9 @@ class EventManager:
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
         running.add(self)
+        for subscription, registration in self._early:
+            self._start(consume(subscription, registration.function), registration.name)
+        self._early.clear()
 
     async def drain(self, limit: float) -> None:
         """Leave events for one process to others: all further ones, and those that nobody has seen here.
@@ -158,6 +161,12 @@ class EventManager:
 
     async def send_own(self, name: str, args: Any, broadcast: bool = True) -> None:
         """Send an event of the service's own, whose name begins with ``RESERVED``."""
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            # A broker would write to its connections, and call handlers, from two threads.
+            raise RuntimeError(
+                "This EventManager was started in another event loop: with that loop, write "
+                "asyncio.run_coroutine_threadsafe(events.send(...), loop).result()"
+            )
         number = self._sent + 1 if broadcast else 0
         payload = pack([self._sender, number, name, args], self._encode)
         if broadcast:
@@ -215,6 +224,8 @@ class EventManager:
         ``on_slow`` is called with the name when events begin to be dropped, instead of a line in the log.
         """
         require_free_name(name)
+        if self._loop is not None and threading.get_ident() != self._thread:
+            raise RuntimeError("Subscribe in the event loop in which this EventManager was started")
         return self._add(Subscription(name, size, when_full, on_lagged, self._forget, take, on_slow))
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
@@ -232,7 +243,10 @@ class EventManager:
         if persist:
             subscription = Subscription(registration.name, QUEUE_SIZE, "drop-oldest", None, self._forget)
             registration.subscription = self._add(subscription)
-            self._start(_consume(subscription, registration.function), registration.name)
+            if self._loop is None:
+                self._early.append((subscription, registration))
+            else:
+                self._start(consume(subscription, registration.function), registration.name)
         else:
             self._handlers.setdefault(registration.name, {})[registration] = None
 
@@ -289,7 +303,7 @@ class EventManager:
             if taken is not None:
                 taken.hold()
                 taken.begun = True
-            self._start(_call_once(registration.function, arrival, name), name)
+            self._start(call_once(registration.function, arrival, name), name)
         if taken is not None:
             taken.release()
 
@@ -333,48 +347,10 @@ class EventCounts:
     subscriptions: int = 0
 
 
-class Registration:
-    """A handler of an event, as ``register_handler`` returns it."""
-
-    __slots__ = ("function", "name", "subscription")
-
-    def __init__(self, name: str, function: Callable[[Any], Any]) -> None:
-        self.name = name
-        self.function = function
-        self.subscription: Subscription | None = None
-
-
 def require_free_name(name: str) -> None:
     """Raise ``InvalidParameters`` for the name of an event that is the service's own."""
     if isinstance(name, str) and name.startswith(RESERVED):
         raise InvalidParameters(f"Event names that begin with {RESERVED!r} are reserved.")
-
-
-async def _consume(subscription: Subscription, function: Callable[[Any], Any]) -> None:
-    async for args in subscription:
-        await _call(function, args, subscription.name)
-
-
-async def _call_once(function: Callable[[Any], Any], arrival: Arrival, name: str) -> None:
-    await _call(function, arrival.args(), name)
-    if arrival.taken is not None:
-        arrival.taken.release()
-
-
-async def _call(function: Callable[[Any], Any], args: Any, name: str) -> None:
-    try:
-        outcome = function(args)
-        if inspect.isawaitable(outcome):
-            await outcome
-        if dropped:
-            log_dropped()
-    except Exception:
-        logger.exception("the handler of the event %r failed", name)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        logger.exception("the handler of the event %r awaited what was cancelled", name)
 
 
 def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> bool:

@@ -62,6 +62,7 @@ class HTTPReply:
     alone = True
     shared = False
     streaming = False
+    body = b""
     caller: Caller | None = None
     content_type = JSON.content_type
     _status: int | None = None

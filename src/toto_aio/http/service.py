@@ -69,6 +69,8 @@ class Service:
     ) -> web.StreamResponse:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
         reply = HTTPReply(request, self.context)
+        by_form = False
+        reply.body = body
         try:
             caller = reply.caller = self.authenticator.caller(request, body)
             if caller.must_verify:
@@ -83,6 +85,7 @@ class Service:
                 if type(message) is not dict:
                     raise InvalidParameters("The body must be an object.", status=400)
             else:
+                by_form = True
                 message = {"parameters": await self._large_bodies.run(read_form(request, body))}
             codec = codec or self._json
             reply.content_type = codec.content_type
@@ -91,6 +94,8 @@ class Service:
         except Exception as exc:
             return self._failure(codec or self._json, exc, Call(), reply)
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
+        if by_form:
+            call.by_form = True
         return await self._respond(codec, call, caller, reply)
 
     async def get(self, request: web.Request, path: str | None) -> web.StreamResponse:

@@ -102,6 +102,11 @@ class Visit:
         if session is not None and session.user_id:
             return session
         self._refuse_foreign(request)
+        if self._cannot_sign(request, self._shown(request)):
+            # The page of the login would send the browser back here, which would send it there again.
+            raise web.HTTPUnauthorized(
+                text="Only signed requests have a session here, and a browser cannot sign what it opens."
+            )
         if self._login_url is None or "text/html" not in request.headers.get(hdrs.ACCEPT, ""):
             raise web.HTTPUnauthorized(text="Log in first.")
         url = URL(self._login_url)

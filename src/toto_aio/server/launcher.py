@@ -25,6 +25,7 @@ from toto_aio.server.master import Master
 from toto_aio.server.orphans import end_with_master
 from toto_aio.server.pidfile import AlreadyRunning, Pidfile
 from toto_aio.server.program import require_pidfd
+from toto_aio.server.remembered import inherited_descriptor
 from toto_aio.server.serve import serve_until_shutdown
 from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
@@ -50,10 +51,10 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
             _serve_in_this_process(settings, sources)
         else:
             require_pidfd()
-            if (descriptor := background.inherited_descriptor()) is not None:
+            if (descriptor := inherited_descriptor()) is not None:
                 _serve_in_background(settings, sources, descriptor)
             elif command in background.COMMANDS:
-                sys.exit(background.COMMANDS[command](settings))
+                sys.exit(background.COMMANDS[command](settings, sources))
             else:
                 _serve_as_master(settings, sources, _announce)
     except (SettingsError, StartError, AlreadyRunning) as exc:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from toto_aio.settings import SettingsError
 
 
-def command() -> list[str]:
-    """The command that runs this program again."""
-    return [sys.executable, *sys.orig_argv[1:]]
+def command(arguments: Sequence[str] | None = None) -> list[str]:
+    """The command that runs this program again, with the same ``arguments`` or with others.
+
+    Raises ``SettingsError`` if others cannot be given.
+    """
+    if arguments is None:
+        return [sys.executable, *sys.orig_argv[1:]]
+    own = len(sys.orig_argv) - len(sys.argv) + 1
+    if sys.orig_argv[own:] != sys.argv[1:]:
+        raise SettingsError("this program changes its arguments: write stop, and then start with all of them")
+    return [sys.executable, *sys.orig_argv[1:own], *arguments]
 
 
 def working_directory() -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
-from toto_aio.settings.declaration import OPTIONS, SettingsError, describe_options, unknown_option
+from toto_aio.settings.declaration import SettingsError, describe_options, unknown_option
 
 APPLICATION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 """What names an application, as ``package.module:attribute``; a file of that name is ``./a:b``."""
@@ -46,12 +46,11 @@ def take_sources(given: dict[str, Any]) -> tuple[str | None, str | None]:
     return None, application
 
 
-def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
-    """Add the options of these names to a parser, by default all, in groups."""
+def add_options(parser: argparse.ArgumentParser, shown_names: Collection[str] | None = None) -> None:
+    """Add every option to a parser, in groups; its help shows those of these names, by default all."""
     groups: dict[str, Any] = {}
     for option in describe_options():
-        if names is not None and option.name not in names:
-            continue
+        is_shown = shown_names is None or option.name in shown_names
         if option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         shown = "" if option.default in (None, "", [], {}) else f" (default {option.default})"
@@ -60,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None =
             option.flag,
             dest=option.name,
             metavar=option.metavar,
-            help=f"{option.description}{shown}".replace("%", "%%"),
+            help=f"{option.description}{shown}".replace("%", "%%") if is_shown else argparse.SUPPRESS,
             **flag,
         )
 
@@ -73,8 +72,6 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str
     for argument in unknown:
         flag = argument.partition("=")[0]
         name = flag.lstrip("-").replace("-", "_")
-        if name in OPTIONS:
-            raise SettingsError(f"{flag}: this command has no such option, only serve and others; see --help")
         raise SettingsError(unknown_option(flag, name))
     return {**vars(parsed), **own}
 

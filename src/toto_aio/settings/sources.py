@@ -106,6 +106,21 @@ class Sources:
     arguments: Mapping[str, str]
     application: str | None = None
     """The application to serve, as ``package.module:attribute``. Its services have options of their own."""
+    is_script: bool = True
+    """Whether a script has named the file, and not the command line."""
+
+    @property
+    def typed_file(self) -> str | None:
+        """The file, if the command line has named it."""
+        return None if self.is_script or self.file is None else os.fspath(self.file)
+
+    @property
+    def command_line(self) -> list[str]:
+        """The arguments by which the same program starts the service in the background."""
+        named = [part for part in (self.application, self.typed_file) if part]
+        named = [f"./{part}" if part.startswith("-") else part for part in named]
+        options = [f"--{name}={text}" for name, text in self.arguments.items()]
+        return ["--start" if self.is_script else "start", *named, *options]
 
     @property
     def module(self) -> str | None:

@@ -185,8 +185,9 @@ class Socket:
         session_id = None if before is None else before.session_id
         by_cookie = self._by_cookie
         caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
-        caller.on_renewal = self._renewed
+        caller.shown, caller.on_renewal = before, self._renewed
         reply = SocketReply(self, encoding, caller, before)
+        reply.body = data
         try:
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:

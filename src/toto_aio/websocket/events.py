@@ -11,7 +11,8 @@ from typing import Any
 
 from toto_aio.auth.sessions import UserSession
 from toto_aio.awaiting import dropped, log_dropped
-from toto_aio.events.manager import EventManager, Registration, require_free_name
+from toto_aio.events.manager import EventManager, require_free_name
+from toto_aio.events.registration import Registration
 from toto_aio.events.subscription import Arrival
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.tasks import Tasks

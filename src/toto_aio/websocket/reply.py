@@ -10,7 +10,7 @@ from aiohttp import web
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.dispatch.handler import Handler
-from toto_aio.events.manager import Registration
+from toto_aio.events.registration import Registration
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.models import ClientInfo
 from toto_aio.websocket.events import SocketEvents
@@ -38,6 +38,7 @@ class SocketReply:
     shared = False
     streaming = False
     headers_only = False
+    body = b""
     callbacks: list[Callable[[], None]] | None = None
     """Called when the client disconnects."""
     _content_type: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toto_aio.auth.accounts import account_values, normal_user_id, require_text
+from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import requires
@@ -13,6 +14,7 @@ from toto_aio.threads import waits_in_threads
 
 @requires("user_id", "password")
 @waits_in_threads
+@redirects_form
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Create the account ``user_id`` with ``password`` and log in; returns the session."""
     accounts = handler.connection.accounts

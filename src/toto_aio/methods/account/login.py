@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toto_aio.auth.accounts import require_text
+from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import requires
 from toto_aio.threads import waits_in_threads
@@ -12,6 +13,7 @@ from toto_aio.threads import waits_in_threads
 
 @requires("user_id", "password")
 @waits_in_threads
+@redirects_form
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Log ``user_id`` in with ``password``; returns a new session."""
     user_id = require_text("user_id", parameters["user_id"])  # None would ask for an anonymous session

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toto_aio.auth.accounts import account_values, normal_user_id
+from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
 from toto_aio.invocation import authenticated
@@ -14,6 +15,7 @@ from toto_aio.threads import waits_in_threads
 
 @authenticated
 @waits_in_threads
+@redirects_form
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Change the password from ``password`` to ``new_password``, or set custom fields, or both.
 

@@ -6,6 +6,9 @@ import pytest
 
 
 @pytest.fixture
-def toto_options():
-    """Use the options of the service; in tests its database and events are in memory."""
-    return {"file": Path(__file__).parent.parent / "toto.toml"}
+def toto_options(tmp_path):
+    """Use the options of the service, with an empty database for each test; events are in memory."""
+    return {
+        "file": Path(__file__).parent.parent / "toto.toml",
+        "database": f"sqlite:///{tmp_path}/test.db",
+    }

@@ -1,0 +1,75 @@
+"""Forms that a browser posts to the account methods: plain values, and where the browser goes afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+from yarl import URL
+
+from toto_aio.dispatch.answers import Redirect
+from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.handler import Handler
+from toto_aio.exceptions import InvalidParameters, TotoException
+from toto_aio.names import shortened
+
+SEE_OTHER = 303
+MAX_PATH = 2048
+"""The most characters of a path that a form names."""
+
+
+def read_fields(call: Call) -> None:
+    """Make plain values of the lists in a form, and take out where the browser is to go.
+
+    Raises ``InvalidParameters``.
+    """
+    parameters = call.parameters
+    if parameters.keys() == {"arguments", "files"} and isinstance(parameters["files"], dict):
+        if parameters["files"]:
+            raise InvalidParameters(f"'{call.method}' takes no files.")
+        parameters = parameters["arguments"]
+    fields = {name: _only(name, values) for name, values in parameters.items()}
+    call.error_redirect_to = _path("error_redirect_to", fields)
+    call.redirect_to = _path("redirect_to", fields)
+    call.parameters = fields
+
+
+def redirects_form(
+    invoke: Callable[[Handler, dict[str, Any]], Coroutine[Any, Any, Any]],
+) -> Callable[[Handler, dict[str, Any]], Coroutine[Any, Any, Any]]:
+    """Send the browser to the ``redirect_to`` of its form after the method, instead of a result."""
+
+    @wraps(invoke)
+    async def then_redirect(handler: Handler, parameters: dict[str, Any]) -> Any:
+        result = await invoke(handler, parameters)
+        if handler.call.redirect_to is not None:
+            handler.redirect(handler.call.redirect_to, SEE_OTHER)
+        return result
+
+    return then_redirect
+
+
+def redirect_after(exc: Exception, call: Call) -> Redirect | None:
+    """Where a form goes after an error: ``error_redirect_to``, with the code as ``error`` in the query."""
+    if call.error_redirect_to is None:
+        return None
+    code = exc.code if isinstance(exc, TotoException) else 1000
+    return Redirect(str(URL(call.error_redirect_to).update_query(error=str(code))), SEE_OTHER)
+
+
+def _only(name: str, values: Any) -> str:
+    if len(values) != 1:
+        raise InvalidParameters(f"{shortened(name)}: one value is expected, not {len(values)}")
+    return str(values[0])
+
+
+def _path(name: str, fields: dict[str, str]) -> str | None:
+    """A path of this site, so that no form of another site can send a user to a third one."""
+    path = fields.pop(name, None)
+    if path is None:
+        return None
+    is_here = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    if not is_here or not path.isprintable() or len(path) > MAX_PATH:
+        raise InvalidParameters(f"{name}: write a path of this site, such as /notes")
+    return path
