@@ -10,6 +10,7 @@ Then open http://127.0.0.1:8080/ in a browser. Programs call the methods with th
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ import methods
 from toto_aio import create_app
 from toto_aio.exceptions import InvalidCredentials, TooManyAttempts
 from toto_aio.middleware import log_in_with_password, log_out, next_page, require, setup
+
+logger = logging.getLogger(__name__)
 
 POOL = web.AppKey("POOL", asyncpg.Pool)
 routes = web.RouteTableDef()
@@ -64,7 +67,10 @@ async def forget_old_notes(application: web.Application) -> AsyncIterator[None]:
 
     async def forget() -> None:
         while True:
-            await application[POOL].execute("DELETE FROM notes WHERE written < now() - interval '1 year'")
+            try:
+                await application[POOL].execute("DELETE FROM notes WHERE written < now() - interval '1 year'")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                logger.exception("old notes stay for another hour")  # the database may be back by then
             await asyncio.sleep(3600)
 
     task = asyncio.create_task(forget())
