@@ -52,8 +52,9 @@ METHODS = {
     "session": "from toto_aio.invocation import optionally_authenticated\n\n@optionally_authenticated\n"
     "async def invoke(handler, parameters):\n    return None\n",
     "control": """
+from dataclasses import replace
+
 import msgspec
-from toto_aio.codecs import Codec
 from toto_aio.codecs.msgpack_codec import MSGPACK
 from toto_aio.codecs.plain import PLAIN_TYPES, validate
 from toto_aio.http.service import SERVICE
@@ -68,7 +69,7 @@ def steps(body):
     return decode(body)
 
 def start(connection, application):
-    naive = Codec(MSGPACK.content_type, decode, MSGPACK.encode, steps)
+    naive = replace(MSGPACK, decode=decode, steps=steps)
     application[SERVICE]._codecs[MSGPACK.content_type] = naive
 
 async def invoke(handler, parameters):

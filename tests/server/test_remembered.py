@@ -154,6 +154,15 @@ def test_start_of(sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPa
     assert (inherited_descriptor(), inherited_descriptor()) == (5, None)
 
 
+def test_the_service_of_another_user(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root could read how it was started, but would then run whatever that user's process says."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(SettingsError, match=f"process {sleeper.pid} belongs to another user"):
+        start_of(running(sleeper))
+
+
 @pytest.mark.parametrize("variable", [None, "7", "{}", "no JSON"])
 def test_a_start_that_cannot_be_known(variable: str | None) -> None:
     """One that another version has made: nothing is guessed, as it could be another database."""

@@ -1,7 +1,8 @@
 """How a service in the background was started: ``restart`` starts it in the same way.
 
-It is in the environment of its process, which the kernel keeps as it was at the start and shows to its owner
-alone (proc(5)). So there is no file that could be out of date, be written by others, or keep a secret.
+It is in the environment of its process, which the kernel shows to its owner and to root alone (proc(5)). So
+there is no file that could be out of date, be written by others, or keep a secret. Root is refused what the
+process of another user says, as it can say anything, and root would import that user's code.
 """
 
 from __future__ import annotations
@@ -93,8 +94,11 @@ def inherited_descriptor() -> int | None:
 def start_of(running: RunningProcess) -> Start:
     """How a running service was started.
 
-    Raises ``SettingsError`` if that cannot be known, as for one that another version of toto_aio has started.
+    Raises ``SettingsError`` if that cannot be known, as for one that another version of toto_aio has started,
+    or not be trusted, as for one of another user.
     """
+    if _users_of(running.pid) - {os.geteuid()}:
+        raise SettingsError(f"process {running.pid} belongs to another user: restart it as that user")
     with suppress(OSError, ValueError, KeyError, TypeError):
         entries = Path(f"/proc/{running.pid}/environ").read_bytes().split(b"\0")
         environ = dict(os.fsdecode(entry).split("=", 1) for entry in entries if b"=" in entry)
@@ -104,6 +108,14 @@ def start_of(running: RunningProcess) -> Start:
                 start["folder"], start["application"], start["file"], start["arguments"], _options_in(environ)
             )
     raise SettingsError(f"how process {running.pid} was started cannot be read: write stop, and then start")
+
+
+def _users_of(pid: int) -> set[int]:
+    """The user ids of a process, real, effective and saved; none if it has ended."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return {int(uid) for line in lines if line.startswith("Uid:") for uid in line.split()[1:]}
+    return set()
 
 
 def _options_in(environ: Mapping[str, str]) -> dict[str, str]:
