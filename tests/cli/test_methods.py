@@ -185,6 +185,6 @@ async def test_an_application(tmp_path: Path, command: str) -> None:
     """It is no file with options."""
     said = await failing(tmp_path, "-m", "toto_aio", command, "website:make")
     assert said == (
-        "toto-aio: website:make: this command takes no application; write the options of its service, such as "
-        "--method-module=notes.methods, or a file that has them\n"
+        "toto-aio: website:make: this command takes no application; write the options of its service, "
+        "such as --method-module=notes.methods, or a file that has them\n"
     )

@@ -156,6 +156,11 @@ def _read_literals(text: str) -> dict[str, Any]:
                     values[name] = ast.literal_eval(value)
                 except (ValueError, TypeError):
                     raise ValueError(f"line {node.lineno}: {name}: {_plain(value)}") from None
+            case ast.Import() | ast.ImportFrom():
+                raise ValueError(
+                    f"line {node.lineno}: options are name = value, and no import is executed; a script is run by "
+                    "python, and an application served as package.module:application"
+                )
             case _:
                 raise ValueError(f"line {node.lineno}: write name = value")
     return values
