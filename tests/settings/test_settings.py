@@ -583,5 +583,5 @@ def test_what_to_write_for_an_expression(tmp_path: Path, line: str, what: str) -
 def test_a_program_instead_of_options(tmp_path: Path, line: str) -> None:
     """The line says how a script and an application are started."""
     said = complaint(file=write(tmp_path, f"port = 1\n{line}", "site.py"))
-    assert "site.py: line 2: options are name = value, and no import is executed" in said
+    assert "site.py: line 2: write name = value: no import is executed" in said
     assert "package.module:application" in said

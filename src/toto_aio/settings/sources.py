@@ -158,8 +158,8 @@ def _read_literals(text: str) -> dict[str, Any]:
                     raise ValueError(f"line {node.lineno}: {name}: {_plain(value)}") from None
             case ast.Import() | ast.ImportFrom():
                 raise ValueError(
-                    f"line {node.lineno}: options are name = value, and no import is executed; a script is run by "
-                    "python, and an application served as package.module:application"
+                    f"line {node.lineno}: write name = value: no import is executed. A script is run by "
+                    "python, and an application is served as package.module:application"
                 )
             case _:
                 raise ValueError(f"line {node.lineno}: write name = value")
