@@ -633,3 +633,19 @@ async def test_requests_import_nothing(serve: Serve, package: Package) -> None:
         response = await service.post(f"/{path}", json={})
         assert (await response.json())["error"]["code"] == 1001
     assert not (set(sys.modules) - before) & {"antigravity", "this", f"{root}._later"}
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("import hello", "it is in the same package: write 'from . import hello'"),
+        ("import toto.methods.account", "write toto_aio for toto"),
+        ("from toto.invocation import *", "write toto_aio for toto"),
+    ],
+)
+def test_imports_of_toto(package: Package, line: str, hint: str) -> None:
+    """A package that imports as Toto's do says what to write."""
+    root = package({"hello.py": INVOKE, "__init__.py": f"{line}\n"})
+    with pytest.raises(ModuleNotFoundError) as caught:
+        find_methods(root, 60)
+    assert caught.value.__notes__[0] == hint

@@ -7,6 +7,7 @@ import logging
 import pkgutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from traceback import walk_tb
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -138,8 +139,22 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except BaseException as exc:
+        if isinstance(exc, ModuleNotFoundError) and (hint := _hint(exc)):
+            exc.add_note(hint)
         exc.add_note(f"while importing the methods of {name!r}")
         raise
+
+
+def _hint(exc: ModuleNotFoundError) -> str | None:
+    """What to write instead of an import as Toto's methods have it, in Python 2; None for any other."""
+    missing = exc.name or ""
+    if missing.partition(".")[0] == "toto":
+        return "write toto_aio for toto"
+    files = [Path(frame.f_code.co_filename) for frame, _ in walk_tb(exc.__traceback__)]
+    folder = next((file.parent for file in reversed(files) if file.exists()), None)
+    if folder is not None and missing.isidentifier() and (folder / f"{missing}.py").is_file():
+        return f"it is in the same package: write 'from . import {missing}'"
+    return None
 
 
 def _is_below(module: ModuleType, package: ModuleType) -> bool:

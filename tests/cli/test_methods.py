@@ -178,3 +178,13 @@ def test_no_methods() -> None:
     """The error is the same as at a start."""
     with pytest.raises(SettingsError, match="no module there defines invoke"):
         list_methods(read_settings({"method_module": {}}))
+
+
+@pytest.mark.parametrize("command", ["methods", "check"])
+async def test_an_application(tmp_path: Path, command: str) -> None:
+    """It is no file with options."""
+    said = await failing(tmp_path, "-m", "toto_aio", command, "website:make")
+    assert said == (
+        "toto-aio: website:make: this command takes no application; write the options of its service, "
+        "such as --method-module=notes.methods, or a file that has them\n"
+    )

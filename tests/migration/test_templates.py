@@ -22,7 +22,12 @@ from tests.server.test_background import Done, Shell
 from tests.support.limits import WATCHDOG
 from toto_aio.settings import SettingsError, read_settings
 
-SCRIPT = "import toto_aio\n\nif __name__ == '__main__':\n    toto_aio.TotoServer('toto.conf').run()\n"
+SCRIPT = """
+import toto_aio.server
+
+if __name__ == '__main__':
+    toto_aio.server.TotoServer('toto.conf').run()
+"""
 
 SIMPLE = {
     "totoserver.py": SCRIPT,

@@ -87,7 +87,7 @@ def test_a_rolling_restart_of_another_version(monkeypatch: pytest.MonkeyPatch) -
 def test_names() -> None:
     """People read which options there were, and no secret."""
     assert START.names == "a.toml, --port, --database, TOTO_AIO_ROOT"
-    assert Start("/", None, None, {}, {}).names == "no file and no options"
+    assert Start("/", None, None, {}, {}).names == "nothing on the command line or in the environment"
 
 
 @pytest.mark.parametrize(

@@ -561,3 +561,27 @@ def test_options_of_the_server() -> None:
     assert re.findall(r"`(\w+)`", listed) == [
         option.name for option in describe_options() if option.by_server
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("signing = toto1", "write 'toto1', in quotes"),
+        (
+            "session_ttl = 60 * 60",
+            "write the value itself, a number or a text in quotes; 60 * 60 is not evaluated",
+        ),
+    ],
+)
+def test_what_to_write_for_an_expression(tmp_path: Path, line: str, what: str) -> None:
+    """Nothing in a file of Toto's is executed."""
+    name = line.partition(" ")[0]
+    assert complaint(file=write(tmp_path, line)).endswith(f"toto.conf: line 1: {name}: {what}")
+
+
+@pytest.mark.parametrize("line", ["import os", "from aiohttp import web"])
+def test_a_program_instead_of_options(tmp_path: Path, line: str) -> None:
+    """The line says how a script and an application are started."""
+    said = complaint(file=write(tmp_path, f"port = 1\n{line}", "site.py"))
+    assert "site.py: line 2: options are name = value, and no import is executed" in said
+    assert "package.module:application" in said

@@ -1,4 +1,4 @@
-"""The rules of ``toto-aio check``, which ``docs/check.md`` repeats, and the facts that they inspect."""
+"""The rules of ``toto-aio check``: a table, which ``docs/check.md`` repeats."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Start(NamedTuple):
     def names(self) -> str:
         """What it was, for people: the options by their names, as a value may be a secret."""
         named = [self.application, self.file, *(f"--{name}" for name in self.arguments), *self.environ]
-        return ", ".join(filter(None, named)) or "no file and no options"
+        return ", ".join(filter(None, named)) or "nothing on the command line or in the environment"
 
     def merged(self, sources: Sources) -> Sources:
         """The sources of the next start: what is given now replaces what was given then, one by one."""

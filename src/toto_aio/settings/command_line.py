@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from toto_aio.settings.declaration import SettingsError, describe_options, unknown_option
@@ -39,6 +40,11 @@ def add_sources(parser: argparse.ArgumentParser, *, application: bool) -> None:
 def take_sources(given: dict[str, Any]) -> tuple[str | None, str | None]:
     """Remove the application and the file from parsed arguments and return them. Raises ``SettingsError``."""
     application, file = given.pop("application", None), given.pop("file", None)
+    if application is None and file is not None and APPLICATION.fullmatch(file) and not Path(file).exists():
+        raise SettingsError(
+            f"{file}: this command takes no application; write the options of its service, such as "
+            "--method-module=notes.methods, or a file that has them"
+        )
     if application is None or APPLICATION.fullmatch(application):
         return application, file
     if file is not None:

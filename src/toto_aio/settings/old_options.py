@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _IN_THE_URL = "in the URL of database, such as postgresql://user:password@host:5432/name"
+_IN_MYSQL_URL = "in the URL of database, such as mysql://user:password@host:3306/name"
+_IN_MONGODB_URL = "in the URL of database, such as mongodb://user:password@host:27017/name"
 _EVENTS = (
     "write events=memory:// for one process, events=redis://host/0 for several, on any machines, "
     "or events=off"
@@ -34,14 +36,19 @@ RENAMED: dict[str, str] = {
         ("event_port", "remote_event_receivers", "remote_instances", "event_key"), _NO_EVENT_ADDRESSES
     ),
     **dict.fromkeys(("event_path", "event_handler_path"), _NO_EVENT_ADDRESSES),
-    **dict.fromkeys(("db_host", "mongodb_host", "mysql_host"), f"write the host {_IN_THE_URL}"),
-    **dict.fromkeys(("db_port", "mongodb_port"), f"write the port {_IN_THE_URL}"),
+    "db_host": f"write the host {_IN_THE_URL}",
+    "db_port": f"write the port {_IN_THE_URL}",
+    "mongodb_host": f"write the host {_IN_MONGODB_URL}",
+    "mongodb_port": f"write the port {_IN_MONGODB_URL}",
+    "mysql_host": f"write the host {_IN_MYSQL_URL}",
     "mongodb_database": "write database=mongodb://host/name",
     "mysql_database": "write database=mysql://user:password@host/name",
     "postgres_database": "write database=postgresql://user:password@host/name",
     "redis_database": "write database=redis://host/number",
-    **dict.fromkeys(("mysql_user", "postgres_user"), f"write the user {_IN_THE_URL}"),
-    **dict.fromkeys(("mysql_password", "postgres_password"), f"write the password {_IN_THE_URL}"),
+    "mysql_user": f"write the user {_IN_MYSQL_URL}",
+    "mysql_password": f"write the password {_IN_MYSQL_URL}",
+    "postgres_user": f"write the user {_IN_THE_URL}",
+    "postgres_password": f"write the password {_IN_THE_URL}",
     **dict.fromkeys(("postgres_min_connections", "postgres_max_connections"), _POOL),
     "mysql_uuid_account_id": "leave it out: an account is known by its user_id, and has no account_id",
     "password_salt": "leave it out: every password has its own salt",

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from toto_aio.names import shortened
 from toto_aio.settings import app_settings
 from toto_aio.settings.declaration import (
     FIELDS,
@@ -154,10 +155,23 @@ def _read_literals(text: str) -> dict[str, Any]:
                 try:
                     values[name] = ast.literal_eval(value)
                 except (ValueError, TypeError):
-                    raise ValueError(f"line {node.lineno}: {name}: write a plain value") from None
+                    raise ValueError(f"line {node.lineno}: {name}: {_plain(value)}") from None
+            case ast.Import() | ast.ImportFrom():
+                raise ValueError(
+                    f"line {node.lineno}: options are name = value, and no import is executed; a script is run by "
+                    "python, and an application served as package.module:application"
+                )
             case _:
                 raise ValueError(f"line {node.lineno}: write name = value")
     return values
+
+
+def _plain(value: ast.expr) -> str:
+    """What to write instead of an expression, which is not evaluated."""
+    text = ast.unparse(value)
+    if isinstance(value, ast.Name):
+        return f"write {text!r}, in quotes"
+    return f"write the value itself, a number or a text in quotes; {shortened(text)} is not evaluated"
 
 
 def _read(place: str, name: str, value: Any, *, text: bool = False) -> dict[str, Any]:
