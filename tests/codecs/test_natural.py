@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import logging
 import sqlite3
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -355,3 +356,13 @@ async def test_get_of_what_get_does_not_reach(serve: Serve, caplog: pytest.LogCa
     assert await (await service.client.get("/service/read")).json() == {"result": 1}
     unknown = await (await service.client.get("/service/nothing")).json()
     assert unknown["error"]["value"] == "Cannot call 'nothing'."
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.content_type)
+def test_a_traceback_with_one_cause(codec: Codec) -> None:
+    """The attempts before the one that names the place are not shown."""
+    with pytest.raises(EncodingError) as caught:
+        codec.encode({"result": {"a": object()}})
+    text = "".join(traceback.format_exception(caught.value))
+    assert "During handling" not in text
+    assert text.count("Traceback") == 2

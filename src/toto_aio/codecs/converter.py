@@ -59,17 +59,23 @@ class Converter:
             return [self._at(number, item) for number, item in enumerate(value)]
         if isinstance(value, Iterator):
             return self._read(value)
+        failure = self._failure(value)
+        parts = _parts(value) if failure or self._encoders else None  # which the encoders may be for
+        if parts is not None:
+            return {key: self._at(key, item) for key, item in parts.items()}
+        if failure is None:
+            return value
+        if isinstance(value, str | int | float):
+            raise self._error(str(failure))
+        return self._converted(self._hook, value)
+
+    def _failure(self, value: Any) -> Exception | None:
+        """Why a value cannot be encoded at once: returned, so that what is raised next does not show it."""
         try:
             self._encode(value)
         except Exception as exc:
-            parts = _parts(value)
-            if parts is not None:
-                return {key: self._at(key, item) for key, item in parts.items()}
-            if isinstance(value, str | int | float):
-                raise self._error(str(exc)) from None
-            return self._converted(self._hook, value)
-        parts = _parts(value) if self._encoders else None  # which may have something for the encoders
-        return value if parts is None else {key: self._at(key, item) for key, item in parts.items()}
+            return exc
+        return None
 
     def _at(self, step: object, value: Any) -> Any:
         if len(self._path) >= MAX_LEVELS:

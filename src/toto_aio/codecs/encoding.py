@@ -77,9 +77,10 @@ def encoder(at_once: Encode, converted: Encode) -> Encode:
 
     def encode(value: Any) -> bytes:
         try:
-            return at_once(value)
+            body = at_once(value)
         except Exception:
-            return converted(value)
+            body = None  # what is raised next does not show this one
+        return converted(value) if body is None else body
 
     return encode
 

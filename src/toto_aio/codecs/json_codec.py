@@ -114,6 +114,8 @@ def _encoder(at_once: Encode, converted: Encode) -> Encode:
         try:
             body = at_once(value)
         except Exception:
+            body = None  # what is raised next does not show this one
+        if body is None:
             body = converted(value)
         return body if body.isascii() else _escaped(body)
 
