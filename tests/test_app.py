@@ -339,3 +339,9 @@ async def test_a_package(
     client = await aiohttp_client(create_app(method_module="my_methods", database="memory://"))
     response = await client.post("/service/deep/er/add", json={"a": 1, "b": 2})
     assert await response.json() == {"result": 3}
+
+
+def test_a_file_instead_of_settings() -> None:
+    """``create_app`` reads no file, and says what does."""
+    with pytest.raises(SettingsError, match=r"not 'toto.toml': .* toto_aio.settings.read_settings"):
+        create_app("toto.toml", app={"a": 1})  # type: ignore[arg-type]

@@ -92,6 +92,11 @@ def override(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
     """The settings with ``options``, which override them. Raises ``SettingsError``."""
     if settings is None:
         return read_settings(options)
+    if not isinstance(settings, Settings):
+        raise SettingsError(
+            f"expected Settings, not {settings!r}: options are keyword arguments, and those of a file are "
+            "toto_aio.settings.read_settings({}, FILE)"
+        )
     if "app" in options:
         app = app_settings.with_all(app_settings.NONE, "app", settings.app)
         options = {**options, "app": app_settings.with_all(app, "app", options["app"])}
