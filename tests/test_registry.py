@@ -150,7 +150,8 @@ def test_modules_that_a_package_imports(package: Package, caplog: pytest.LogCapt
         "hello": f"{root}.hello",
         "notes": f"{root}._notes",
     }
-    assert f"greet ({root}.hello), notes ({root}._notes)" in caplog.text
+    logged = f"flat ({root}.deep.under), greet ({root}.hello), notes ({root}._notes)"
+    assert f"methods that are imported: deep.hello ({root}.hello), {logged}" in caplog.text
 
 
 def test_packages_that_import_each_other(package: Package) -> None:

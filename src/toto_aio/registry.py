@@ -65,41 +65,45 @@ def _import_root(name: str) -> ModuleType:
 def _found(root: ModuleType) -> dict[str, ModuleType]:
     """The modules with ``invoke``, by their names; what was imported is logged, and what is misspelt."""
     found: dict[str, ModuleType] = {}
-    imported: list[str] = []
-    for name, module in _walk(root, "", root, ()):
+    imported: set[str] = set()
+    for name, module, origin in _walk(root, "", root, ()):
         if not hasattr(module, "invoke"):
             _warn_of_a_near_miss(module)
         elif name not in found:
             found[name] = module
-            if module.__name__ != f"{root.__name__}.{name}" and root is not toto_aio.methods:
-                imported.append(f"{name} ({module.__name__})")
+            if origin:
+                imported.add(origin)
     if imported:
-        logger.info("methods that a package imports: %s", ", ".join(sorted(imported)))
+        logger.info("methods that are imported: %s", ", ".join(sorted(imported)))
     return found
 
 
 def _walk(
-    module: ModuleType, prefix: str, root: ModuleType, above: tuple[ModuleType, ...]
-) -> Iterator[tuple[str, ModuleType]]:
+    module: ModuleType, prefix: str, root: ModuleType, above: tuple[ModuleType, ...], origin: str = ""
+) -> Iterator[tuple[str, ModuleType, str]]:
     """A module and all modules below it, with their names in the service.
 
-    ``above`` are the packages on the way to it, which it may import too.
+    ``above`` are the packages on the way to it, which it may import too; ``origin`` is the import by which it
+    came, if it did.
     """
     if prefix:
-        yield prefix, module
+        yield prefix, module, origin
     if not hasattr(module, "__path__"):
         return
     modules = {info.name for info in pkgutil.iter_modules(module.__path__)} | _plain_folders(module)
     children = {name for name in modules if not name.startswith("_")}
     for child in sorted(children):
-        yield from _walk(_import(f"{module.__name__}.{child}"), _join(prefix, child), root, (*above, module))
+        below = _import(f"{module.__name__}.{child}")
+        yield from _walk(below, _join(prefix, child), root, (*above, module), origin)
     named = _named_by_all(module)
     for name, value in sorted(vars(module).items()):
         hidden = name.startswith("_") or name in children
         if not isinstance(value, ModuleType) or hidden or value is module or value in above:
             continue
         if name in named or _is_below(value, toto_aio.methods) or _is_below(value, root):
-            yield from _walk(value, _join(prefix, name), root, (*above, module))
+            whole = _join(prefix, name)
+            how = "" if root is toto_aio.methods else origin or f"{whole} ({value.__name__})"
+            yield from _walk(value, whole, root, (*above, module), how)
 
 
 def _named_by_all(module: ModuleType) -> frozenset[str]:

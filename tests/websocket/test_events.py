@@ -247,7 +247,7 @@ async def test_a_client_that_stops_reading(
     for number in range(20):
         await service.result("tell", {"name": "e", "args": [number, "x" * 5000]})
     assert calls == before  # it gets no work done while it doesn't read
-    slow_lines = [record for record in caplog.records if "slow" in record.getMessage()]
+    slow_lines = [record for record in caplog.records if "too slowly" in record.getMessage()]
     assert [record.exc_info for record in slow_lines] == [None]
     assert (await ask(other, "echo"))["result"] == {}
     transport.resume_reading()
