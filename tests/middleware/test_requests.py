@@ -280,7 +280,7 @@ async def test_a_signed_body_that_does_not_arrive(site: OpenSite) -> None:
     browser = await site(body_timeout=0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", browser.client.port)
     writer.write(b"POST /members HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nx-toto-hmac: x\r\n\r\nabc")
-    answer = await asyncio.wait_for(reader.read(), 60)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answer
     writer.close()
