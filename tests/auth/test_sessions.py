@@ -14,13 +14,14 @@ import argon2
 import pytest
 from msgspec.structs import replace
 
+import toto_aio.auth.sessions
 from tests.support.service import shown
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.codecs import encode_msgpack
-from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
+from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID, Unavailable
 from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.stores import Store
@@ -335,6 +336,39 @@ async def test_a_renewal_revives_nothing(store: Store, make_sessions: MakeSessio
     renewal.go.set()
     assert await loading is None
     assert await store.list_sessions("ada") == []
+
+
+async def test_a_renewal_that_cannot_be_written(
+    store: Store,
+    make_sessions: MakeSessions,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The session is used as it is, the database is spared for a while, and a later request renews it."""
+    sessions = make_sessions(session_ttl=1000)
+    session = await sessions.create("ada")
+    end = time.time() + 900
+    await store.touch_session(session.record.key, end, time.time())
+    touch = store.touch_session
+
+    async def refuse(*args: Any) -> bool:
+        raise Unavailable from OSError("OOM command not allowed")
+
+    monkeypatch.setattr(store, "touch_session", refuse)
+    tried = Counted(store, "touch_session")
+    for _ in range(2):
+        loaded = await load(sessions, session.session_id)
+        assert loaded.expires == pytest.approx(end)
+        assert not loaded.renewed
+    assert tried.calls == 1
+    assert "sessions cannot be renewed, and are used as they are: OSError('OOM" in caplog.text
+    monkeypatch.setattr(toto_aio.auth.sessions, "RENEWAL_PAUSE", 0)
+    sessions = make_sessions(session_ttl=1000)
+    assert (await load(sessions, session.session_id)).renewed is False
+    monkeypatch.setattr(store, "touch_session", touch)
+    loaded = await load(sessions, session.session_id)
+    assert loaded.renewed
+    assert loaded.expires == (await stored(store)).expires > end
 
 
 async def test_a_save_does_not_undo_a_renewal(store: Store, make_sessions: MakeSessions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -295,6 +296,27 @@ async def test_a_file_that_is_not_a_database(tmp_path: Path, content: bytes) -> 
         await open_store(f"sqlite:///{file}")
     assert str(file) in error.value.value
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("CREATE TABLE toto_sessions (a)", "no such column|no column named"),
+        ("CREATE VIEW toto_sessions AS SELECT 1 AS user_id", "views may not be indexed"),
+        ("CREATE TABLE toto_schema (a)", "no such column: version"),
+        ("CREATE TABLE toto_schema (version INTEGER, a NOT NULL)", "NOT NULL constraint failed"),
+    ],
+)
+async def test_a_table_of_somebody_else(tmp_path: Path, statement: str, why: str) -> None:
+    """The error is ``Unavailable``, names the path, and says why; the table is unchanged."""
+    file = tmp_path / "toto.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute(statement)
+    with pytest.raises(Unavailable) as error:
+        await open_store(f"sqlite:///{file}")
+    assert re.fullmatch(f"Cannot open the database {str(file)!r}: .*({why}).*", error.value.value)
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("SELECT count(*) FROM sqlite_master WHERE sql IS NOT NULL").fetchall() == [(1,)]
 
 
 OPENINGS = """

@@ -45,7 +45,10 @@ async def from_url(url: str) -> SQLStore:
         writer = await stack.enter_async_context(_connection(path, 0))
         db = await stack.enter_async_context(_connection(path, sqlite_busy.BUSY_TIMEOUT))
         transactions = SQLiteTransactions(lambda: _connection(path, 0))
-        await create_schema(SQLiteDriver(reader, writer, transactions, stack), SQLITE)
+        try:
+            await create_schema(SQLiteDriver(reader, writer, transactions, stack), SQLITE)
+        except (Unavailable, DuplicateKeyError) as exc:  # a table of somebody else's may have its own rules
+            raise Unavailable(f"Cannot open the database {path!r}: {exc.__cause__ or exc}") from exc
         driver = SQLiteDriver(reader, writer, transactions, stack.pop_all())
         return SQLStore(driver, SQLITE, db, transactions)
     raise AssertionError("unreachable")

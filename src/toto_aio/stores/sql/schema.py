@@ -65,7 +65,11 @@ async def _migrate(dialect: Dialect, run: Run) -> None:
 
 async def _version(run: Run, dialect: Dialect) -> int:
     rows = await run("SELECT version FROM toto_schema") if await run(dialect.has_schema) else []
-    version = int(rows[0][0]) if rows else 0
+    version = rows[0][0] if rows else 0
+    if not isinstance(version, int):
+        raise SettingsError(
+            "database: its table toto_schema is not one of toto-aio's; use another database, or rename it"
+        )
     if version > len(MIGRATIONS):
         raise SettingsError(
             f"database: its tables are version {version}, and this toto-aio knows up to {len(MIGRATIONS)}; "
