@@ -24,6 +24,7 @@ BOTH_PATHS = frozenset(
     for name in [
         "http.test_service",
         "http.test_forms",
+        "http.test_framing",
         "http.test_account_forms",
         "http.test_odd_text",
         "http.test_limits",

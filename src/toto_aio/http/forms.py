@@ -41,15 +41,20 @@ def read_form(request: HTTPRequest, body: bytes) -> Steps:
 
 
 def read_urlencoded(content_type: str, body: bytes) -> Steps:
-    """``application/x-www-form-urlencoded``: each name with the list of its values."""
+    """``application/x-www-form-urlencoded`` (WHATWG URL): each name with the list of its values.
+
+    Empty fields are skipped, and one without ``=`` has an empty value; but JSON is no form.
+    """
     if body.count(b"&") >= MAX_FIELDS:
         raise ValueError(f"it has more than {MAX_FIELDS} fields")
+    if body.startswith(b"{") and b"=" not in body:
+        raise ValueError("it looks like JSON")  # as curl posts it, without a content type
     fields: dict[str, list[str]] = {}
     read = 0
     for field in body.replace(b"+", b" ").split(b"&"):
-        name, equals, value = field.partition(b"=")
-        if not equals:
-            raise ValueError("a field has no '='")
+        if not field:
+            continue
+        name, _, value = field.partition(b"=")
         decoded = yield from _unquoted(value)
         fields.setdefault((yield from _unquoted(name)), []).append(decoded)
         read += len(field)
