@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import enum
 import hashlib
 import string
 import time
+import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock_time
+from decimal import Decimal
 from typing import Any
 
 import argon2
@@ -800,6 +807,49 @@ async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: An
     del session["b"]
     await session.save()
     assert await state_of(sessions, session) == {"a": 2}
+
+
+class Role(enum.Enum):
+    """A choice, whose value is text."""
+
+    ADMIN = "admin"
+
+
+@dataclass
+class Point:
+    """A value with fields."""
+
+    x: int = 1
+
+
+OTHER_TYPES = [
+    *(datetime(2026, 1, 2, 3), date(2026, 1, 2), clock_time(3, 4), timedelta(1), Decimal("1.5")),
+    *(uuid.UUID(int=1), Role.ADMIN, {1}, frozenset({1}), (1, 2), Point(), deque([1]), range(3)),
+]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("value", OTHER_TYPES, ids=shown)
+async def test_what_would_come_back_as_another_type(sessions: Sessions, value: Any, nested: bool) -> None:
+    """``save`` and ``update`` raise ``TypeError`` with the key and the type, and nothing is stored."""
+    session = await sessions.create("ada")
+    session["a"] = [{"b": [value]}] if nested else value
+    expected = f"'a' has a value of type {type(value).__name__}, which would come back"
+    with pytest.raises(TypeError, match=expected):
+        await session.save()
+    del session["a"]
+    with pytest.raises(TypeError, match=expected):
+        await session.update(lambda state: state.update(a=value))
+    assert await state_of(sessions, session) == {}
+
+
+async def test_a_time_with_its_zone(sessions: Sessions) -> None:
+    """It comes back as the same time."""
+    session = await sessions.create("ada")
+    at = datetime(2026, 1, 2, 3, 4, 5, 678, timezone(timedelta(hours=2)))
+    session["at"] = [at]
+    await session.save()
+    assert await state_of(sessions, session) == {"at": [at]}
 
 
 @pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=shown)

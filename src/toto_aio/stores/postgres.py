@@ -28,6 +28,7 @@ from toto_aio.tasks import Tasks
 
 POSTGRESQL = Dialect(
     key='text COLLATE "C"',
+    hash='text COLLATE "C"',
     text="text",
     blob="bytea",
     real="double precision",
