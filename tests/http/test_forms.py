@@ -123,6 +123,34 @@ async def test_bad_multipart(serve: Serve, content_type: str, body: bytes, caplo
     assert await service.result("echo", {"x": 1}) == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (rb"C:\Users\x.txt", r"C:\Users\x.txt"),
+        (rb"a\b.txt", r"a\b.txt"),
+        (rb"\\host\share\x.txt", r"\\host\share\x.txt"),
+        (rb"a\\b.txt", r"a\\b.txt"),
+        (rb"C:\a%22b.txt", r'C:\a"b.txt'),
+        (rb"a\"b.txt", 'a"b.txt'),
+        (rb"C:\\a\"b.txt", r'C:\a"b.txt'),
+        (rb"/home/x.txt", "/home/x.txt"),
+        ("\u00e9\\x".encode(), "\u00e9\\x"),
+    ],
+)
+@pytest.mark.parametrize("order", [b'name="f"; filename="%b"', b'filename="%b"; name="f"'])
+async def test_backslashes_in_file_names(serve: Serve, order: bytes, sent: bytes, name: str) -> None:
+    """They are kept, as browsers send names as they are; only an escaped quote loses its backslash."""
+
+    async def names(handler: Any, parameters: dict[str, Any]) -> Any:
+        return [file["filename"] for file in parameters["files"]["f"]]
+
+    service = await serve({"names": names})
+    body = b"--x\r\nContent-Disposition: form-data; " + order % sent + b"\r\n\r\n1\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    response = await service.post("/names", data=body, headers=headers)
+    assert await response.json() == {"result": [name]}
+
+
 FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
 
 
