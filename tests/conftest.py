@@ -23,7 +23,9 @@ BOTH_PATHS = frozenset(
     f"tests.{name}"
     for name in [
         "http.test_service",
+        "http.test_bodies",
         "http.test_forms",
+        "http.test_framing",
         "http.test_account_forms",
         "http.test_odd_text",
         "http.test_limits",

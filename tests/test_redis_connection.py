@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 import tests.support.servers.redis
 from tests.support.limits import WATCHDOG, limits
@@ -28,6 +29,8 @@ from tests.support.stores import (
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
+from toto_aio.redis_connection import RedisConnection
+from toto_aio.redis_url import connection_pool, unopened_connection
 from toto_aio.stores import Store, open_store
 
 KIND = "redis"
@@ -243,6 +246,40 @@ async def test_a_server_that_is_no_longer_the_primary(url: str) -> None:
         async with asyncio.timeout(WATCHDOG):
             while len(before - await connection_ids(admin)) != 1:  # the server notices it a little later
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        ("READONLY You can't write against a read only replica.", True),
+        (
+            "ERR Error running script (call to f_0): @user_script:1: @user_script: 1: "
+            "-READONLY You can't write against a read only replica.",
+            True,
+        ),
+        ("ERR Error running script (call to f_0): @user_script:1: wrong number", False),
+    ],
+)
+async def test_a_script_on_a_replica(error: str, ends: bool) -> None:
+    """Before Redis 7 the error of a script quotes READONLY; any other error leaves the connection open."""
+    greeted = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal greeted
+        greeted += 1
+        with suppress(OSError):
+            while data := await reader.read(2**16):
+                writer.write(b"+PONG\r\n" if b"PING" in data else f"-{error}\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = RedisConnection(unopened_connection(connection_pool(f"redis://127.0.0.1:{port}/0", "x")))
+        for _ in range(3):
+            with pytest.raises(ResponseError):
+                await connection.call("EVALSHA", "0" * 40, 0)
+        await connection.close()
+    assert greeted == (3 if ends else 1)
 
 
 async def test_a_restart_while_idle(own_server: Server, url: str) -> None:

@@ -102,6 +102,8 @@ class Lifespan:
             database, sessions_in = await self._open_stores(stack, app)
             events = await self._open_events(stack, app)
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
+            if ends is not None:
+                stack.push_async_callback(ends.close)
             connection = self._connect(stack, database, sessions_in, ends)
             threads = Threads(self._settings.threads)
             stack.push_async_callback(threads.close)

@@ -140,7 +140,7 @@ class RedisProtocol(asyncio.Protocol):
                     reply.set_result(answer)
                     continue
                 reply.set_exception(answer)
-                if str(answer).startswith("READONLY"):
+                if "READONLY " in str(answer):  # before Redis 7, it is quoted in the error of a script
                     # Another server is the primary now, and may have taken over the name: connect again.
                     self.end(ConnectionAbortedError(str(answer)))
         except (hiredis.HiredisError, IndexError) as exc:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import enum
 import hashlib
 import string
 import time
+import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock_time
+from decimal import Decimal
 from typing import Any
 
 import argon2
 import pytest
 from msgspec.structs import replace
 
+import toto_aio.auth.sessions
 from tests.support.service import shown
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.codecs import encode_msgpack
-from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID
+from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID, Unavailable
 from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.stores import Store
@@ -335,6 +343,39 @@ async def test_a_renewal_revives_nothing(store: Store, make_sessions: MakeSessio
     renewal.go.set()
     assert await loading is None
     assert await store.list_sessions("ada") == []
+
+
+async def test_a_renewal_that_cannot_be_written(
+    store: Store,
+    make_sessions: MakeSessions,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The session is used as it is, the database is spared for a while, and a later request renews it."""
+    sessions = make_sessions(session_ttl=1000)
+    session = await sessions.create("ada")
+    end = time.time() + 900
+    await store.touch_session(session.record.key, end, time.time())
+    touch = store.touch_session
+
+    async def refuse(*args: Any) -> bool:
+        raise Unavailable from OSError("OOM command not allowed")
+
+    monkeypatch.setattr(store, "touch_session", refuse)
+    tried = Counted(store, "touch_session")
+    for _ in range(2):
+        loaded = await load(sessions, session.session_id)
+        assert loaded.expires == pytest.approx(end)
+        assert not loaded.renewed
+    assert tried.calls == 1
+    assert "sessions cannot be renewed, and are used as they are: OSError('OOM" in caplog.text
+    monkeypatch.setattr(toto_aio.auth.sessions, "RENEWAL_PAUSE", 0)
+    sessions = make_sessions(session_ttl=1000)
+    assert (await load(sessions, session.session_id)).renewed is False
+    monkeypatch.setattr(store, "touch_session", touch)
+    loaded = await load(sessions, session.session_id)
+    assert loaded.renewed
+    assert loaded.expires == (await stored(store)).expires > end
 
 
 async def test_a_save_does_not_undo_a_renewal(store: Store, make_sessions: MakeSessions) -> None:
@@ -766,6 +807,49 @@ async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: An
     del session["b"]
     await session.save()
     assert await state_of(sessions, session) == {"a": 2}
+
+
+class Role(enum.Enum):
+    """A choice, whose value is text."""
+
+    ADMIN = "admin"
+
+
+@dataclass
+class Point:
+    """A value with fields."""
+
+    x: int = 1
+
+
+OTHER_TYPES = [
+    *(datetime(2026, 1, 2, 3), date(2026, 1, 2), clock_time(3, 4), timedelta(1), Decimal("1.5")),
+    *(uuid.UUID(int=1), Role.ADMIN, {1}, frozenset({1}), (1, 2), Point(), deque([1]), range(3)),
+]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("value", OTHER_TYPES, ids=shown)
+async def test_what_would_come_back_as_another_type(sessions: Sessions, value: Any, nested: bool) -> None:
+    """``save`` and ``update`` raise ``TypeError`` with the key and the type, and nothing is stored."""
+    session = await sessions.create("ada")
+    session["a"] = [{"b": [value]}] if nested else value
+    expected = f"'a' has a value of type {type(value).__name__}, which would come back"
+    with pytest.raises(TypeError, match=expected):
+        await session.save()
+    del session["a"]
+    with pytest.raises(TypeError, match=expected):
+        await session.update(lambda state: state.update(a=value))
+    assert await state_of(sessions, session) == {}
+
+
+async def test_a_time_with_its_zone(sessions: Sessions) -> None:
+    """It comes back as the same time."""
+    session = await sessions.create("ada")
+    at = datetime(2026, 1, 2, 3, 4, 5, 678, timezone(timedelta(hours=2)))
+    session["at"] = [at]
+    await session.save()
+    assert await state_of(sessions, session) == {"at": [at]}
 
 
 @pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=shown)

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from tests.support.service import Serve, Service
 from toto_aio import create_app
@@ -123,6 +124,32 @@ async def test_the_cookie(serve: Serve, options: Any, name: str, secure: Any, do
     assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/", True, "Lax")
     assert 995 <= int(cookie["max-age"]) <= 1000
     assert (await browser.call("who"))["result"] == "ada"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["a=b", "{}"],
+        ["{}", "a=b"],
+        ["a=b", "c=d; {}; e=f", "g=h"],
+        ["", "{}"],
+        ["a=b;", "{}"],
+        ["__Host-toto-session=foreign", "{}"],
+    ],
+)
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+async def test_several_cookie_headers(serve: Serve, verb: str, headers: list[str]) -> None:
+    """They are one list of cookies, as proxies that speak HTTP/2 pass them on (RFC 9113, 8.2.3)."""
+    browser = await open_browser(serve)
+    await browser.call("account.login", ADA)
+    assert browser.cookie is not None
+    own = f"{browser.cookie.key}={browser.cookie.value}"
+    sent = [("Cookie", each.format(own)) for each in headers]
+    service = browser.service
+    origin = [] if browser.origin is None else [("Origin", browser.origin)]
+    for _ in range(2):  # the second head is like the first
+        response = await service.client.request(verb, "/service/read", headers=CIMultiDict(origin + sent))
+        assert (await response.json())["result"] == "ada"
 
 
 async def test_no_script_can_read_the_id(serve: Serve) -> None:

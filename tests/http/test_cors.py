@@ -63,7 +63,7 @@ async def test_without_the_option(serve: Serve) -> None:
         ([PAGE], None, None),
         ("*", FOREIGN, "*"),
         (["*"], "null", "*"),
-        ("*", None, None),
+        ("*", None, "*"),
     ],
 )
 async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None, answer: str | None) -> None:
@@ -76,6 +76,26 @@ async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None
     assert response.headers.get("Vary") == (None if "*" in allowed else "Origin")
     assert "Access-Control-Allow-Credentials" not in response.headers
     assert "Access-Control-Allow-Methods" not in response.headers
+
+
+@pytest.mark.parametrize("allowed", [PAGE, "*"])
+@pytest.mark.parametrize("name", ["Access-Control-Expose-Headers", "access-control-expose-headers"])
+@pytest.mark.parametrize("path", ["own", "pieces"])
+async def test_headers_that_a_method_exposes(serve: Serve, allowed: str, name: str, path: str) -> None:
+    """They are added to those of the service, whole and in pieces."""
+
+    async def own(handler: Handler, parameters: Parameters) -> None:
+        handler.set_header(name, "x-own, x-more")
+
+    async def pieces(handler: Handler, parameters: Parameters) -> None:
+        handler.set_header(name, "x-own, x-more")
+        handler.respond_raw(b"one", "text/plain", finish=False)
+
+    service = await serve({"own": own, "pieces": pieces}, allow_origin=allowed)
+    for _ in range(2):
+        response = await service.post(f"/{path}", json={}, headers={"Origin": PAGE})
+        exposed = response.headers.getall("Access-Control-Expose-Headers")
+        assert exposed == ["x-own, x-more, x-toto-hmac, Retry-After"]
 
 
 async def test_pre_flight(serve: Serve) -> None:

@@ -28,6 +28,31 @@ async def test_urlencoded(serve: Serve) -> None:
     assert await (await service.post("/echo", data="", headers=FORM)).json() == {"result": {}}
 
 
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ("a=1&", {"a": ["1"]}),
+        ("&a=1", {"a": ["1"]}),
+        ("a=1&&b=2", {"a": ["1"], "b": ["2"]}),
+        ("a", {"a": [""]}),
+        ("a&b=1", {"a": [""], "b": ["1"]}),
+        ("a&a&a=", {"a": ["", "", ""]}),
+        ("&", {}),
+        ("&&&&", {}),
+        ("=", {"": [""]}),
+        ("=1", {"": ["1"]}),
+        ("a=b=c&%26", {"a": ["b=c"], "&": [""]}),
+        ("{=1", {"{": ["1"]}),
+        ("+", {" ": [""]}),
+    ],
+)
+async def test_odd_fields(serve: Serve, body: str, fields: dict[str, list[str]]) -> None:
+    """Empty fields are skipped, and one without = is empty: what every browser and GET takes."""
+    service = await serve({"echo": echo})
+    response = await service.post("/echo", data=body, headers=FORM)
+    assert await response.json() == {"result": fields}
+
+
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -98,6 +123,34 @@ async def test_bad_multipart(serve: Serve, content_type: str, body: bytes, caplo
     assert await service.result("echo", {"x": 1}) == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (rb"C:\Users\x.txt", r"C:\Users\x.txt"),
+        (rb"a\b.txt", r"a\b.txt"),
+        (rb"\\host\share\x.txt", r"\\host\share\x.txt"),
+        (rb"a\\b.txt", r"a\\b.txt"),
+        (rb"C:\a%22b.txt", r'C:\a"b.txt'),
+        (rb"a\"b.txt", 'a"b.txt'),
+        (rb"C:\\a\"b.txt", r'C:\a"b.txt'),
+        (rb"/home/x.txt", "/home/x.txt"),
+        ("\u00e9\\x".encode(), "\u00e9\\x"),
+    ],
+)
+@pytest.mark.parametrize("order", [b'name="f"; filename="%b"', b'filename="%b"; name="f"'])
+async def test_backslashes_in_file_names(serve: Serve, order: bytes, sent: bytes, name: str) -> None:
+    """They are kept, as browsers send names as they are; only an escaped quote loses its backslash."""
+
+    async def names(handler: Any, parameters: dict[str, Any]) -> Any:
+        return [file["filename"] for file in parameters["files"]["f"]]
+
+    service = await serve({"names": names})
+    body = b"--x\r\nContent-Disposition: form-data; " + order % sent + b"\r\n\r\n1\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    response = await service.post("/names", data=body, headers=headers)
+    assert await response.json() == {"result": [name]}
+
+
 FIELD = b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
 
 
@@ -150,7 +203,7 @@ def test_many_fields_take_steps() -> None:
 async def test_long_fields_come_back_short(serve: Serve) -> None:
     """An error has no field of the form in it."""
     service = await serve({"echo": echo})
-    response = await service.post("/echo", data=b"a" * 100_000, headers=FORM)
+    response = await service.post("/echo", data=b"a" * 100_000 + b"\xff", headers=FORM)
     assert (response.status, len(await response.read()) < 200) == (400, True)
 
 

@@ -21,13 +21,15 @@ from redis.asyncio import Redis
 import tests.support.servers.mysql
 import tests.support.servers.postgresql
 import tests.support.servers.redis
+import toto_aio.auth.sessions
 from tests.conftest import server_module
 from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.programs import CALL, HELLO, serving, write
 from tests.support.servers import Server
 from tests.support.service import Client, Serve, Service
-from toto_aio import create_app, redis_connection
+from toto_aio import Handler, create_app, redis_connection
 from toto_aio.exceptions import Unavailable
+from toto_aio.invocation import authenticated
 from toto_aio.models import Session
 from toto_aio.monitoring import health
 from toto_aio.settings import SettingsError
@@ -126,6 +128,12 @@ async def read_only_mysql(server: Server, is_read_only: bool) -> None:
     await asyncio.to_thread(tests.support.servers.mysql.sql, server, statement)
 
 
+@authenticated
+async def who(handler: Handler, parameters: dict[str, Any]) -> str:
+    """The caller's user id."""
+    return str(handler.session and handler.session.user_id)
+
+
 @pytest.mark.parametrize(
     ("kind", "make_read_only", "reason"),
     [
@@ -148,21 +156,30 @@ async def test_a_database_that_is_only_read(
     monkeypatch.setattr(health, "WRITE_REMEMBERED", 0)
     module = server_module(kind)
     with module.server() as server:
-        service = await serve(session_store=module.fresh_url(server))
-        await service.create("ada")
+        monkeypatch.setattr(toto_aio.auth.sessions, "RENEWAL_PAUSE", 0)
+        # Every request has to renew its session.
+        service = await serve({"who": who}, session_store=module.fresh_url(server), session_renew=1e8)
+        session = await service.create("ada")
         await until(service.client, 200, WELL)
         await make_read_only(server, True)
+        answer = await service.call("who", session=session)
+        assert answer["result"] == "ada"
+        expires = answer["session"]["expires"]
+        assert "sessions cannot be renewed, and are used as they are" in caplog.text
         await until(service.client, 503, {**WELL, "status": "unavailable", "sessions": "unavailable"})
         assert await ready(service.client, "/health/live") == (200, {"status": "ok"})
         answer = await service.call("account.login", {"user_id": "ada", "password": "correct horse"})
         assert answer["error"]["code"] == 1011
         said = [record for record in caplog.records if reason in record.getMessage()]
-        assert {record.name for record in said} == {"toto_aio.monitoring.health", "toto_aio.calls"}
+        named = {"toto_aio.monitoring.health", "toto_aio.calls", "toto_aio.auth.sessions"}
+        assert {record.name for record in said} == named
         assert {record.levelno for record in said} == {logging.WARNING}
         await make_read_only(server, False)
         await until(service.client, 200, WELL)
         answer = await service.call("account.login", {"user_id": "ada", "password": "correct horse"})
         assert "error" not in answer
+        answer = await service.call("who", session=session)
+        assert answer["session"]["expires"] > expires
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:

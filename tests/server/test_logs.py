@@ -168,10 +168,31 @@ async def ping_and_leave(service: Served) -> None:
     writer.transport.abort()
 
 
+NOISE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nb d: c\r\n\r\n",
+    b"\x00\x01\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+async def test_noise_in_the_access_log(tmp_path: Path, fast: str) -> None:
+    """Bytes that are not HTTP are a line with 400 each, without a traceback."""
+    async with served(tmp_path, "--access-log=true", f"--fast-path={fast}") as service:
+        for noise in NOISE:
+            await send(service, noise)
+    text = service.text
+    assert "Traceback" not in text
+    assert "ERROR" not in text
+    assert len(re.findall(r"toto_aio.access: 127\.0\.0\.1 \S+ \S+ 400 \d+ bytes", text)) == len(NOISE)
+
+
 async def test_noise_has_no_traceback(tmp_path: Path) -> None:
     """A request that is not HTTP logs at most a line, at level INFO."""
     async with served(tmp_path) as service:
-        for noise in (b"GET / HTTP/1.1\r\nHost: a\r\nb d: c\r\n\r\n", b"\x00\x01\r\n\r\n", b"GET /\r\n\r\n"):
+        for noise in (*NOISE, b"GET /\r\n\r\n"):
             await send(service, noise)
         await send(service, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 10_000 + b"\r\n\r\n")
         head = b"POST /service HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nContent-Encoding: "

@@ -63,3 +63,24 @@ def test_what_is_no_time() -> None:
     """An option that is none takes none."""
     with pytest.raises(SettingsError, match="port: expected int, not '2h'"):
         read_settings({"port": "2h"})
+
+
+@pytest.mark.parametrize("option", [option.name for option in describe_options() if option.type is Seconds])
+def test_a_time_without_end(option: str, tmp_path: Path) -> None:
+    """No source gives one, nor one of ages, which a database or a clock could not represent."""
+    toml, literals = tmp_path / "a.toml", tmp_path / "a.conf"
+    for written, value in (("inf", float("inf")), ("1e18", 1e18), ("nan", float("nan"))):
+        toml.write_text(f"{option} = {written}".replace("1e18", "1.0e18"))
+        literals.write_text(f"{option} = {written!r}" if written != "1e18" else f"{option} = 1e18")
+        for options, file, environ, arguments in (
+            ({option: value}, None, {}, {}),
+            ({}, toml, {}, {}),
+            ({}, literals, {}, {}),
+            ({}, None, {f"TOTO_AIO_{option.upper()}": written}, {}),
+            ({}, None, {}, {option: written}),
+        ):
+            with pytest.raises(SettingsError, match=option.upper() if environ else option):
+                read_settings(options, file, environ, arguments)
+    with pytest.raises(SettingsError, match="write at most 36500d, not '36501d'"):
+        read_settings({option: "36501d"})
+    assert getattr(read_settings({option: "36500d"}), option) == 36500 * 86400

@@ -31,7 +31,7 @@ from tests.support.sql_stores import (
 )
 from toto_aio import Handler
 from toto_aio.exceptions import Unavailable
-from toto_aio.models import Account
+from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
 from toto_aio.stores.mysql import connect_arguments, in_hexadecimal
@@ -231,6 +231,46 @@ async def test_a_value_that_is_too_long(url: str) -> None:
         with pytest.raises(Unavailable):
             await store.add_account(Account("x" * 3000, None))
         assert await run(store, "SELECT count(*) FROM toto_accounts") == [(0,)]
+
+
+async def test_a_server_that_is_strict_about_tables() -> None:
+    """Small pages, an old row format and obligatory primary keys prevent neither the tables nor long ids."""
+    options = [
+        "--innodb-page-size=4k",
+        "--innodb-default-row-format=redundant",
+        "--innodb-force-primary-key=1",
+    ]
+    with mysql.server(*options) as server:
+        url = mysql.fresh_url(server)
+        for _ in range(2):
+            async with opened(url) as store:
+                assert await store.get_account("a" * 256) is None
+        async with opened(url) as store:
+            account = Account("a" * 255, "h" * 2000)
+            await store.add_account(account)
+            assert await store.get_account("a" * 255) == account
+            long = Session("k" * 255, "a" * 255, NOW, NOW + 86400, b"state")
+            await store.add_session(long)
+            assert await store.list_sessions("a" * 255) == [long]
+            assert await store.increment("c" * 255, 60) == 1
+
+
+async def test_tables_with_longer_keys(url: str) -> None:
+    """Those that an older version has created are used as they are."""
+    async with opened(url) as store:
+        for table, column in (
+            ("toto_accounts", "user_id"),
+            ("toto_sessions", "session_key"),
+            ("toto_sessions", "user_id"),
+            ("toto_counters", "counter_key"),
+        ):
+            await run(store, f"ALTER TABLE {table} MODIFY {column} varbinary(2048) NOT NULL")
+        await store.add_account(Account("a" * 2000, "hash"))
+    async with opened(url) as store:
+        assert await store.get_account("a" * 2000) == Account("a" * 2000, "hash")
+        await store.add_session(session("k"))
+        assert await store.get_session("k") == session("k")
+        assert await store.increment("c" * 2000, 60) == 1
 
 
 # The pool for methods

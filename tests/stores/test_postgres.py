@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -26,7 +27,7 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
-from toto_aio.stores.postgres import data_source, numbered
+from toto_aio.stores.postgres import data_source, numbered, statement_cache
 from toto_aio.stores.sql import operations, pool
 
 
@@ -207,6 +208,59 @@ async def test_a_subclass_of_the_pool(url: str) -> None:
         store = await open_store(ready)
         assert await store.increment("a", 60) == 1
         await store.close()
+
+
+async def test_a_pooler_that_forgets_statements(url: str) -> None:
+    """A connection whose statements are gone is not kept: a read is made on another, later writes work."""
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as ready:
+        store = await open_store(ready)
+        assert await store.increment("a", 60) == 1
+        assert (await store.get_counter("a"))[0] == 1
+        await ready.execute("DEALLOCATE ALL")
+        assert (await store.get_counter("a"))[0] == 1
+        assert await store.increment("a", 60) == 2
+        await ready.execute("DEALLOCATE ALL")
+        await assert_unavailable(store.increment("a", 60))
+        assert await store.increment("a", 60) == 3
+        await store.close()
+
+
+async def test_no_statements_are_kept(url: str) -> None:
+    """With ``statement_cache_size=0`` neither the store nor ``db`` need a statement from before."""
+    store: Any
+    async with opened(f"{url}&statement_cache_size=0") as store:
+        for n in range(1, 4):
+            assert await store.increment("a", 60) == n
+            for source in (store.pool, store.db):
+                connection = await source.acquire()
+                found = await connection.fetch("SELECT name FROM pg_prepared_statements WHERE name <> ''")
+                assert found == []
+                await source.release(connection)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "off", "1e3", "٣"])
+async def test_a_number_of_statements_that_is_none(value: str) -> None:
+    """It is refused with what to write."""
+    with pytest.raises(SettingsError, match="write statement_cache_size=0 behind PgBouncer"):
+        await open_store(f"postgresql://localhost/x?statement_cache_size={value}")
+
+
+@pytest.mark.parametrize(
+    ("url", "rest", "options"),
+    [
+        ("postgresql://h/a?statement_cache_size=0", "postgresql://h/a", {"statement_cache_size": 0}),
+        (
+            "postgresql://h/a?b=%40&statement_cache_size=7&c=%3F",
+            "postgresql://h/a?b=%40&c=%3F",
+            {"statement_cache_size": 7},
+        ),
+        ("postgresql://h/a?sslmode=require", "postgresql://h/a?sslmode=require", {}),
+        ("postgresql", "postgresql", {}),
+    ],
+)
+def test_the_statement_cache_of_a_url(url: str, rest: str, options: dict[str, int]) -> None:
+    """The option is taken out of the URL, and all else is left as it is."""
+    assert statement_cache(url) == (rest, options)
 
 
 async def test_a_ready_pool_in_use(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -295,6 +296,73 @@ async def test_a_file_that_is_not_a_database(tmp_path: Path, content: bytes) -> 
         await open_store(f"sqlite:///{file}")
     assert str(file) in error.value.value
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("CREATE TABLE toto_sessions (a)", "no such column|no column named"),
+        ("CREATE VIEW toto_sessions AS SELECT 1 AS user_id", "views may not be indexed"),
+        ("CREATE TABLE toto_schema (a)", "no such column: version"),
+        ("CREATE TABLE toto_schema (version INTEGER, a NOT NULL)", "NOT NULL constraint failed"),
+    ],
+)
+async def test_a_table_of_somebody_else(tmp_path: Path, statement: str, why: str) -> None:
+    """The error is ``Unavailable``, names the path, and says why; the table is unchanged."""
+    file = tmp_path / "toto.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute(statement)
+    with pytest.raises(Unavailable) as error:
+        await open_store(f"sqlite:///{file}")
+    assert re.fullmatch(f"Cannot open the database {str(file)!r}: .*({why}).*", error.value.value)
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("SELECT count(*) FROM sqlite_master WHERE sql IS NOT NULL").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_removed(tmp_path: Path, replaced: bool) -> None:
+    """What would be lost with the process is refused, with the reason; with the file, writes are back."""
+    file = tmp_path / "toto.db"
+    store: Any
+    async with opened(file) as store:
+        session = make_session("k")
+        await store.add_session(session)
+        aside = tmp_path / "aside"
+        file.rename(aside)
+        if replaced:
+            file.touch()
+        for refused in (
+            store.add_account(Account("ada", "hash")),
+            store.increment("n", 60),
+            store.touch_session("k", time.time() + 9, time.time()),
+            store.transactions.begin(),
+        ):
+            with pytest.raises(Unavailable) as error:
+                await refused
+            assert f"the open database {str(file)!r} was moved or removed" in str(error.value.__cause__)
+        assert await store.get_session("k") == session
+        assert file.exists() is replaced
+        aside.rename(file)
+        await store.add_account(Account("ada", "hash"))
+        await (await store.transactions.begin()).rollback()
+    async with opened(file) as store:
+        assert await store.get_account("ada") == Account("ada", "hash")
+
+
+async def test_a_service_without_its_file(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not ready, creates no account that a restart would lose, and the log says why."""
+    service = await serve(database=f"sqlite:///{tmp_path}/toto.db")
+    await service.create("ada")
+    for name in files(tmp_path):
+        (tmp_path / name).unlink()
+    answer = await service.call("account.create", {"user_id": "bob", "password": "correct horse"})
+    assert answer["error"]["code"] == 1011
+    response = await service.client.get("/health/ready")
+    assert response.status == 503
+    assert "was moved or removed" in caplog.text
+    assert files(tmp_path) == {}
 
 
 OPENINGS = """

@@ -19,6 +19,7 @@ from tests.server.test_logs import served
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, Service, eventually, memory
 from toto_aio import Handler, TotoException
+from toto_aio.brokers import redis as redis_broker
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import (
     anonymous_session,
@@ -510,6 +511,30 @@ async def test_across_services(serve: Serve, servers: Any) -> None:
     assert json.loads((await socket.receive(timeout=20)).data) == "hello"
     await here.result("account.logout", session=session)
     assert await end(socket) == 1008
+
+
+async def test_an_end_while_the_broker_is_away(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered without waiting, closes the sockets here, and those elsewhere when it is back."""
+    monkeypatch.setattr(session_watch, "LOOKUP_INTERVAL", WATCHDOG * 10)
+    monkeypatch.setattr(redis_broker, "PUBLISH_LIMIT", WATCHDOG * 10)
+    module = server_module("redis")
+    with module.server() as server:
+        store, url = MemoryStore(), module.fresh_url(server)
+        here = await serve(METHODS, database=store, events=url)
+        there = await serve(METHODS, database=store, events=url)
+        session = await here.create()
+        sockets = [await connect(service, **{"x-toto-session-id": session}) for service in (here, there)]
+        for socket in sockets:
+            assert (await ask(socket, "who"))["result"] == "ada"
+        server.kill()
+        async with asyncio.timeout(WATCHDOG):
+            await ended_by(here, session, "account.update")
+            assert await end(sockets[0]) == 1008
+        session = (await here.call("account.login", {**ADA, "password": "battery staple"}))["result"]
+        later = await connect(there, **{"x-toto-session-id": session["session_id"]})
+        server.start()
+        assert await end(sockets[1]) == 1008
+        assert (await ask(later, "who"))["result"] == "ada"
 
 
 async def test_a_logout_over_the_socket(serve: Serve) -> None:

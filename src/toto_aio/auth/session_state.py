@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,15 +11,26 @@ from toto_aio.codecs import encode_msgpack
 from toto_aio.codecs.codec import run
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.names import shortened
+
+SAME_TYPES = frozenset({str, bytes, bool, int, float, type(None)})
+"""Types of values that come back as they were saved, besides containers and times."""
 
 
 def pack(state: dict[str, Any]) -> bytes:
-    """A state as it is stored. Raises ``TypeError`` for what isn't plain data."""
+    """A state as it is stored. Raises ``TypeError`` for what would not come back as it is."""
     packed = encode_msgpack(state)
     try:
         run(scan_msgpack(packed, bounded=False))
     except InvalidParameters as exc:
         raise TypeError(f"The state of a session can't be saved: {exc.value}") from exc
+    for name, value in state.items():
+        if kind := _other_type(value):
+            raise TypeError(
+                f"The state of a session can't be saved: {shortened(name)!r} has a value of type "
+                f"{kind.__name__}, which would come back as another type: store text, a number, a list or "
+                "dict, or a datetime with a time zone"
+            )
     return packed
 
 
@@ -47,6 +59,23 @@ def apply(state: dict[str, Any], changed: dict[str, Any], removed: set[str]) -> 
         state.pop(name, None)
     state.update(changed)
     return state
+
+
+def _other_type(root: Any) -> type | None:
+    """The first type in a value that msgpack has another type for; a tuple would come back as a list."""
+    level = [root]
+    while level:
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is dict:
+                below += value.values()
+            elif kind is list:
+                below += value
+            elif kind not in SAME_TYPES and not (kind is datetime and value.utcoffset() is not None):
+                return kind
+        level = below
+    return None
 
 
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import random
 import secrets
 import time
@@ -21,18 +22,22 @@ from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
 from toto_aio.auth.change_marker import is_password_changing
 from toto_aio.auth.session_state import EMPTY, apply, difference, pack, unpack
 from toto_aio.auth.throttle import Attempts, Throttle
-from toto_aio.exceptions import InvalidSessionID, Unavailable
+from toto_aio.exceptions import InvalidSessionID, Unavailable, described
 from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.signing import Signer
 from toto_aio.stores import SessionStore
 from toto_aio.threads import waits_in_threads
 
+logger = logging.getLogger(__name__)
+
 MAX_SESSION_ID = 256
 """The most characters of a session id; no longer one was ever issued, so none is looked up."""
 MAX_AGENT = 200
 """Characters of a client's ``User-Agent`` that are kept."""
 NOBODY = ClientInfo()
+RENEWAL_PAUSE = 10.0
+"""Seconds without a renewal after one that could not be written, so that few requests wait for that."""
 SAVE_LIMIT = 5.0
 """Seconds that a save competes with others before it gives up."""
 
@@ -70,6 +75,7 @@ class Sessions:
             False: (settings.session_ttl, settings.session_renew),
             True: (settings.anon_session_ttl, settings.anon_session_renew),
         }
+        self._no_renewal_before = 0.0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @waits_in_threads
@@ -139,11 +145,8 @@ class Sessions:
         now = time.time()
         if record.expires - now < (renew or ttl * 0.99):
             expires = min(now + ttl, record.created + self._max_ttl)
-            if expires > record.expires:
-                if not await self.store.touch_session(record.key, expires, now):
-                    return None
-                record.expires, record.seen = expires, now
-                session.renewed = True
+            if expires > record.expires and not await self._renew(session, expires, now):
+                return None
         return session
 
     @waits_in_threads
@@ -228,6 +231,26 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session again; unsaved changes are dropped."""
         session.reset(await self._read(session.record.key))
+
+    async def _renew(self, session: UserSession, expires: float, now: float) -> bool:
+        """Extend a session's lifetime, if that can be written; returns False if the session has ended.
+
+        A database that only answers reads, as on a full disk or a replica, doesn't log anybody out: the
+        session is used as it is, and renewed by a later request.
+        """
+        if time.monotonic() < self._no_renewal_before:
+            return True
+        try:
+            if not await self.store.touch_session(session.record.key, expires, now):
+                return False
+        except Unavailable as exc:
+            self._no_renewal_before = time.monotonic() + RENEWAL_PAUSE
+            reason = described(exc.__cause__ or exc)
+            logger.warning("sessions cannot be renewed, and are used as they are: %s", reason)
+            return True
+        session.record.expires, session.record.seen = expires, now
+        session.renewed = True
+        return True
 
     async def _tell(self, end: dict[str, str]) -> None:
         if self._on_end is not None:

@@ -12,6 +12,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
 from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.head import checked_header, checked_status, checked_text
 from toto_aio.dispatch.hooks import set_hook
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
@@ -130,7 +131,7 @@ class Handler:
 
     @response_type.setter
     def response_type(self, content_type: str) -> None:
-        self.reply.content_type = content_type
+        self.reply.content_type = checked_text(content_type, "response_type")
 
     @waits_in_threads
     async def create_session(
@@ -181,7 +182,7 @@ class Handler:
         """
         self._require_alone()
         piece = body.encode() if isinstance(body, str) else bytes(body)
-        self._on_loop(self._respond_raw, piece, content_type, finish)
+        self._on_loop(self._respond_raw, piece, checked_text(content_type, "content_type"), finish)
 
     raw_respond = respond_raw
 
@@ -201,15 +202,18 @@ class Handler:
     def redirect(self, url: str, status: int = 302) -> None:
         """Respond with a redirection. Raises ``InvalidParameters`` in a batch."""
         self._require_alone()
-        self._on_loop(self.settle, Redirect(url, status), None)
+        self._on_loop(self.settle, Redirect(checked_text(url, "url"), checked_status(status)), None)
 
     def set_status(self, status: int) -> None:
         """Respond with this HTTP status instead of 200. The calls of a batch share it, as they do headers."""
-        self.reply.set_status(status)
+        self.reply.set_status(checked_status(status))
 
     def set_header(self, name: str, value: str) -> None:
-        """Set a header of the response. Raises ``RuntimeError`` after the headers of a stream were sent."""
-        self.reply.set_header(name, value)
+        """Set a header of the response. Raises ``RuntimeError`` after the headers of a stream were sent.
+
+        ``Connection: close`` closes the connection; the framing is the service's, whatever is set here.
+        """
+        self.reply.set_header(*checked_header(name, value))
 
     def set_cookie(self, name: str, value: str, **attributes: Any) -> None:
         """Set a cookie; attributes are ``max_age`` (seconds), ``path``, ``httponly``, ``samesite`` ..."""

@@ -8,6 +8,7 @@ from aiohttp import StreamReader, hdrs, web
 
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.request import HTTPRequest
+from toto_aio.names import shortened
 
 PIECE = 2**12
 """Bytes of a body that are read before the loop has its turn: each may be a chunk, which costs 3 us."""
@@ -15,6 +16,15 @@ PIECE = 2**12
 
 class BrokenBodyError(InvalidParameters):
     """A body that didn't arrive whole, after which nothing more can be read from its connection."""
+
+
+def require_known_coding(request: web.Request) -> None:
+    """Raise ``InvalidParameters`` (415) for a ``Content-Encoding`` that aiohttp has not decoded."""
+    coding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING)).strip().lower()
+    if coding not in ("", "identity", request._message.compression):
+        raise InvalidParameters(
+            f"Cannot read Content-Encoding {shortened(coding)!r}: write gzip or deflate.", status=415
+        )
 
 
 def body_at_hand(request: web.Request) -> bytes:
@@ -51,6 +61,12 @@ def put_back(request: web.Request, body: bytes) -> None:
     request._payload = again
 
 
+def refuse_body(request: web.Request) -> None:
+    """Let the connection end after the response to a request whose body is not wanted."""
+    request.protocol.close()
+    request.content.feed_eof()
+
+
 async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(request, limit)
@@ -70,13 +86,17 @@ async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
     return bytes(pieces)
 
 
+def too_large(limit: int) -> str:
+    """What is wrong with a body of more than ``limit`` bytes."""
+    return f"The body must have at most {limit} bytes."
+
+
 def _too_large(request: web.Request, limit: int) -> InvalidParameters:
-    text = f"The body must have at most {limit} bytes."
+    text = too_large(limit)
     if hdrs.CONTENT_ENCODING not in request.headers:
         return InvalidParameters(text, status=413)
     # To find the next request, aiohttp would go on decompressing this one for ten seconds.
-    request.protocol.close()
-    request.content.feed_eof()
+    refuse_body(request)
     return BrokenBodyError(text, status=413)
 
 

@@ -48,12 +48,13 @@ class SessionCookie:
 
         A GET need not have an ``Origin``; there the cookie counts for methods that only read.
         """
-        if hdrs.COOKIE not in request.headers:
+        headers = request.headers.getall(hdrs.COOKIE, ())
+        if not headers:
             return None
         trusted = self._origins.trusts(request)
         if trusted is None:
             trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
-        return _value(request.headers[hdrs.COOKIE], self.name) if trusted else None
+        return _value("; ".join(headers), self.name) if trusted else None
 
     def is_for(self, request: HTTPRequest) -> bool:
         """Whether a request comes from a browser that may get the cookie; other clients get the session's id.

@@ -24,14 +24,18 @@ class Cors:
 
     def headers(self, request: HTTPRequest) -> dict[str, str]:
         """The CORS headers of the response to a request."""
-        found: dict[str, str] = {} if self._origins.any else {hdrs.VARY: hdrs.ORIGIN}
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None or not self._origins.allows(origin):
-            return found
-        found[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = ANY if self._origins.any else origin
-        if self._credentials:
-            found[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        found[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
+        if self._origins.any:
+            # Without Origin too, as a cache may keep the response for a page that it was not sent to.
+            found = dict(_FOR_ANY)
+        else:
+            found = {hdrs.VARY: hdrs.ORIGIN}
+            origin = request.headers.get(hdrs.ORIGIN)
+            if origin is None or not self._origins.allows(origin):
+                return found
+            found[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+            if self._credentials:
+                found[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+            found[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
         if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
             found[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ALLOWED_METHODS
             found[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = ALLOWED_HEADERS
@@ -41,7 +45,13 @@ class Cors:
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the headers: for ``Application.on_response_prepare``, which reaches errors and streams too."""
         for name, value in self.headers(request).items():
-            if name == hdrs.VARY:
-                response.headers.add(name, value)
-            else:
-                response.headers[name] = value
+            if name in _LISTS:  # to what the method has set
+                value = ", ".join((*response.headers.getall(name, ()), value))
+            response.headers[name] = value
+
+
+_FOR_ANY: dict[str, str] = {
+    hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: ANY,
+    hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: EXPOSED_HEADERS,
+}
+_LISTS = frozenset((hdrs.VARY, hdrs.ACCESS_CONTROL_EXPOSE_HEADERS))

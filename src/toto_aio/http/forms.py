@@ -8,7 +8,13 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    content_disposition_unquote,
+    parse_options_header,
+)
 
 from toto_aio.codecs.codec import Steps
 from toto_aio.exceptions import InvalidParameters
@@ -41,15 +47,20 @@ def read_form(request: HTTPRequest, body: bytes) -> Steps:
 
 
 def read_urlencoded(content_type: str, body: bytes) -> Steps:
-    """``application/x-www-form-urlencoded``: each name with the list of its values."""
+    """``application/x-www-form-urlencoded`` (WHATWG URL): each name with the list of its values.
+
+    Empty fields are skipped, and one without ``=`` has an empty value; but JSON is no form.
+    """
     if body.count(b"&") >= MAX_FIELDS:
         raise ValueError(f"it has more than {MAX_FIELDS} fields")
+    if body.startswith(b"{") and b"=" not in body:
+        raise ValueError("it looks like JSON")  # as curl posts it, without a content type
     fields: dict[str, list[str]] = {}
     read = 0
     for field in body.replace(b"+", b" ").split(b"&"):
-        name, equals, value = field.partition(b"=")
-        if not equals:
-            raise ValueError("a field has no '='")
+        if not field:
+            continue
+        name, _, value = field.partition(b"=")
         decoded = yield from _unquoted(value)
         fields.setdefault((yield from _unquoted(name)), []).append(decoded)
         read += len(field)
@@ -83,7 +94,7 @@ def read_multipart(content_type: str, body: bytes) -> Steps:
                 else:
                     file_type = part.header(hdrs.CONTENT_TYPE, "application/octet-stream")
                     file = {
-                        "filename": part.filename,
+                        "filename": _filename(part),
                         "content_type": file_type,
                         "body": _content(part, content),
                     }
@@ -110,6 +121,21 @@ def _unquoted(quoted: bytes) -> Steps:
         start = end
         yield
     return (decoded + unquote_to_bytes(quoted[start:])).decode()
+
+
+def _filename(part: MultipartSegment) -> str | None:
+    """The name as the browser sent it: ``part.filename`` lacks what looks like a folder of Windows."""
+    disposition = part.header("Content-Disposition", "")
+    if "\\" in disposition:
+        options = parse_options_header(disposition, unquote=_unquoted_as_it_is)[1]
+        if "filename" in options and "filename*" not in options:
+            return str(options["filename"])
+    name: str | None = part.filename
+    return name
+
+
+def _unquoted_as_it_is(text: str, is_filename: bool) -> str:
+    return str(content_disposition_unquote(text))
 
 
 def _content(part: MultipartSegment, content: bytearray) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.codecs.json_codec import JSON
@@ -16,7 +16,7 @@ from toto_aio.http.cors import Cors
 from toto_aio.http.drain import Drain
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.request import HTTPRequest, web_request
-from toto_aio.http.response import Cookie, is_observed, respond
+from toto_aio.http.response import EMPTY, Cookie, check_cookie, is_observed, respond
 from toto_aio.http.signatures import HMAC_HEADER, sign_response
 from toto_aio.http.stream import Stream
 from toto_aio.names import readable
@@ -24,6 +24,9 @@ from toto_aio.signing import Scheme
 
 VARY = "Cookie, Authorization, x-toto-session-id"
 """The headers that a response depends on whose method has asked for the session."""
+FRAMING = frozenset(("connection", "content-length", "transfer-encoding"))
+"""The headers that say where a response ends: the service's own, whatever a method sets (RFC 9112, 6)."""
+WITHOUT_BODY = EMPTY | {205}
 Response = TypeVar("Response", bound=web.StreamResponse)
 
 
@@ -70,6 +73,8 @@ class HTTPReply:
     _cookies: list[Cookie] | None = None
     _stream: Stream | None = None
     _watched = False
+    _closes = False
+    _is_silent = False
     lasts = False
     """Whether ``close`` has something to do when the request is over."""
 
@@ -100,12 +105,16 @@ class HTTPReply:
 
     def set_header(self, name: str, value: str) -> None:
         self._require_head()
+        if name.lower() in FRAMING:
+            self._closes = self._closes or (name.lower() == "connection" and "close" in value.lower())
+            return
         if self._headers is None:
             self._headers = {}
         self._headers[name] = value
 
     def set_cookie(self, name: str, value: str, **attributes: Any) -> None:
         self._require_head()
+        check_cookie(name, value, attributes)
         if self._cookies is None:
             self._cookies = []
         self._cookies.append((name, value, attributes))
@@ -113,9 +122,12 @@ class HTTPReply:
     def write(self, body: bytes, content_type: str) -> None:
         if self._stream is None:
             self.lasts = self.streaming = True
-            response = web.StreamResponse(headers={"Content-Type": content_type})
-            self._stream = Stream(self.request, self._dress(response, 200), self._context.stalled)
-        if not self.headers_only:
+            response = self._dress(web.StreamResponse(headers={"Content-Type": content_type}), 200)
+            self._is_silent = self.headers_only or response.status in WITHOUT_BODY
+            if self.http_request.version < HttpVersion11:
+                _close_after(response)  # only its end ends this body
+            self._stream = Stream(self.request, response, self._context.stalled)
+        if not self._is_silent:
             self._stream.write(body)
 
     async def drain(self) -> None:
@@ -140,10 +152,12 @@ class HTTPReply:
         A status that the method has set counts instead of 200. ``enveloped`` bodies may contain the session.
         """
         context, caller = self._context, self.caller
-        if caller is not None and context.scheme is not None and (caller.session or caller.signer):
-            self._sign(context.scheme, caller, body)
         if self._status is not None and status == 200:
             status = self._status
+        if status != 200 and status in WITHOUT_BODY:
+            body = b""
+        if caller is not None and context.scheme is not None and (caller.session or caller.signer):
+            self._sign(context.scheme, caller, body)
         if context.cookie is not None:
             self._set_session_cookie(context.cookie, enveloped=enveloped)
         if caller is not None and caller.consulted:
@@ -156,13 +170,13 @@ class HTTPReply:
         observed = context.observed
         if observed is None:
             observed = context.observe(self.request)
-        observed = observed or context.drain.begun
+        observed = observed or self._closes or context.drain.begun
         headers, added = self._headers, None
         if context.cors is not None and not observed:
             added = context.cors.headers(self.http_request)
             if headers is not None and hdrs.VARY in headers and hdrs.VARY in added:
                 added[hdrs.VARY] = f"{headers.pop(hdrs.VARY)}, {added[hdrs.VARY]}"
-        return respond(
+        response = respond(
             self.http_request,
             body,
             content_type,
@@ -172,6 +186,9 @@ class HTTPReply:
             added=added,
             observed=observed,
         )
+        if self._closes:
+            _close_after(response)
+        return response
 
     def redirect(self, url: str, status: int) -> web.Response:
         """The response that sends the client to ``url``."""
@@ -231,6 +248,8 @@ class HTTPReply:
             response.headers.update(self._headers)
         for name, value, attributes in self._cookies or ():
             response.set_cookie(name, value, **attributes)
+        if self._closes:
+            _close_after(response)
         return response
 
     def _require_head(self) -> None:
@@ -238,3 +257,9 @@ class HTTPReply:
             raise RuntimeError(
                 "The headers have been sent: set status, headers and cookies before the first piece"
             )
+
+
+def _close_after(response: web.StreamResponse) -> None:
+    """Let the connection end with a response, and say so (RFC 9112, 9.6)."""
+    response.force_close()
+    response.headers[hdrs.CONNECTION] = "close"

@@ -15,6 +15,7 @@ from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
+from toto_aio.dispatch.head import checked_text
 from toto_aio.http.parent import is_transparent
 from toto_aio.http.request import HTTPRequest
 
@@ -69,6 +70,13 @@ def respond(
     for name, value, attributes in cookies or ():
         response.set_cookie(name, value, **attributes)
     return response
+
+
+def check_cookie(name: str, value: str, attributes: dict[str, Any]) -> None:
+    """Raise what is wrong with a cookie: ``CookieError``, ``TypeError`` or ``ValueError``."""
+    response = web.StreamResponse()
+    response.set_cookie(name, value, **attributes)
+    checked_text(response.cookies[name].OutputString(), f"cookie {name}")
 
 
 def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool:

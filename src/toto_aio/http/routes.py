@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from toto_aio.exceptions import InvalidParameters, TotoException
-from toto_aio.http.body import body_at_hand, read_body
+from toto_aio.http.body import (
+    BrokenBodyError,
+    body_at_hand,
+    read_body,
+    refuse_body,
+    require_known_coding,
+    too_large,
+)
 from toto_aio.http.clients import is_behind
 from toto_aio.http.cors import ALLOWED_METHODS
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
@@ -47,6 +54,8 @@ def add_routes(
         service = app[SERVICE]
         codec = service.codec(request)
         try:
+            if hdrs.CONTENT_ENCODING in request.headers:
+                require_known_coding(request)
             if is_behind(request):
                 await request.writer.drain()
             # Most bodies arrive with their headers, and are read without a coroutine.
@@ -68,10 +77,27 @@ def add_routes(
         return web.Response(status=204, headers={hdrs.ALLOW: ALLOWED_METHODS})
 
     async def other(request: web.Request) -> web.StreamResponse:
-        error = InvalidParameters(
-            f"Cannot answer {shortened(request.method)}: call methods by POST.", status=405
-        )
-        return app[SERVICE].refuse(request, None, error)
+        return app[SERVICE].refuse(request, None, _cannot_answer(request, InvalidParameters))
+
+    async def expect(request: web.Request) -> web.StreamResponse | None:
+        """Have a client that waits with its body send it, or respond at once if nobody wants it."""
+        if request.version < HttpVersion11:
+            return None
+        if request.headers[hdrs.EXPECT].lower() != "100-continue":
+            raise web.HTTPExpectationFailed
+        error = None
+        if request.method not in handlers:
+            error = _cannot_answer(request, BrokenBodyError)
+        elif (request.content_length or 0) > settings.max_body_size:
+            error = BrokenBodyError(too_large(settings.max_body_size), status=413)
+        if error is not None:
+            service = app[SERVICE]
+            response = service.refuse(request, service.codec(request), error)
+            refuse_body(request)
+            return response
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the response has not begun
+        return None
 
     handlers = {
         hdrs.METH_POST: post,
@@ -82,7 +108,10 @@ def add_routes(
     }
 
     def add(path: str) -> dict[str, web.AbstractRoute]:
-        return {method: app.router.add_route(method, path, handler) for method, handler in handlers.items()}
+        return {
+            method: app.router.add_route(method, path, handler, expect_handler=expect)
+            for method, handler in handlers.items()
+        }
 
     at_root = add(root)  # first, as the router tries one after the other
     for add_other in others:
@@ -90,3 +119,7 @@ def add_routes(
     below = add(f"{root}/{{path:[\\s\\S]*}}")
     every = frozenset({*at_root.values(), *below.values()})
     app[ROUTES] = Routes(root, at_root[hdrs.METH_POST], below[hdrs.METH_POST], every)
+
+
+def _cannot_answer(request: web.Request, kind: type[InvalidParameters]) -> InvalidParameters:
+    return kind(f"Cannot answer {shortened(request.method)}: call methods by POST.", status=405)

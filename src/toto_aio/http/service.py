@@ -16,6 +16,7 @@ from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, ScriptAnswer
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
+from toto_aio.dispatch.head import checked_status
 from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
@@ -183,9 +184,14 @@ class Service:
         return await reply.end_stream()
 
     def _failure(self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply) -> web.StreamResponse:
-        """The response with an error."""
+        """The response with an error. One with a status that can't be sent is an internal error."""
+        status = 200
+        if isinstance(exc, TotoException):
+            try:
+                status = checked_status(exc.status)
+            except (TypeError, ValueError) as wrong:
+                exc = wrong
         error = error_value(codec, exc, call, reply, debug=self._debug)
-        status = exc.status if isinstance(exc, TotoException) else 200
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
         if status == 405 and call.by_get:

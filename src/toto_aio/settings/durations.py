@@ -8,6 +8,8 @@ from typing import Any
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 """Seconds of each unit."""
 FORM = "a time such as 30d, 12h, 15m or 90s"
+MAX_SECONDS = 36500 * 86400.0
+"""The longest time, a hundred years: a database or a clock cannot represent what is much longer."""
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([dhms])\s*", re.ASCII)
 
 

@@ -25,7 +25,7 @@ from toto_aio.settings.declaration import (
     SettingsError,
     unknown_option,
 )
-from toto_aio.settings.durations import FORM, in_seconds
+from toto_aio.settings.durations import FORM, MAX_SECONDS, in_seconds
 from toto_aio.settings.old_options import old_value
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
@@ -200,12 +200,15 @@ def _convert(place: str, name: str, value: Any, *, text: bool = False) -> Any:
     is_time = option.type is Seconds
     try:
         converted = in_seconds(value) if is_time else value
-        return msgspec.convert(converted, FIELDS[name].type, strict=not text)
+        read = msgspec.convert(converted, FIELDS[name].type, strict=not text)
     except msgspec.ValidationError as exc:
         expected = f"write one of {', '.join(option.choices)}" if option.choices else _explain(exc)
         if is_time:
             expected += f", in seconds, or {FORM}"
         raise SettingsError(f"{place}: {expected}, not {value!r}") from exc
+    if is_time and not read <= MAX_SECONDS:
+        raise SettingsError(f"{place}: write at most {MAX_SECONDS / 86400:.0f}d, not {value!r}")
+    return read
 
 
 def _explain(exc: msgspec.ValidationError) -> str:

@@ -32,8 +32,10 @@ from toto_aio.tasks import Tasks
 T = TypeVar("T")
 
 MYSQL = Dialect(
-    # MySQL and MariaDB share no text collation that compares trailing spaces. Counters have long keys.
-    key="varbinary(2048)",
+    # MySQL and MariaDB share no text collation that compares trailing spaces. Before version 0.2.0 a key had
+    # 2048 bytes, which some servers do not index; tables that have it stay as they are.
+    key="varbinary(255)",
+    hash="varbinary(2048)",
     text="longtext",
     blob="longblob",
     real="double",
@@ -42,7 +44,7 @@ MYSQL = Dialect(
         WHERE table_schema = DATABASE() AND table_name = 'toto_schema'""",
     index_in_table=", INDEX {table}_{column} ({column})",
     index="",
-    table_options="ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    table_options="ENGINE=InnoDB ROW_FORMAT=DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     on_conflict="ON DUPLICATE KEY UPDATE",
     counted="CAST(LAST_INSERT_ID({}) AS SIGNED)",
     returning="",

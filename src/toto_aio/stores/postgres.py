@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +28,7 @@ from toto_aio.tasks import Tasks
 
 POSTGRESQL = Dialect(
     key='text COLLATE "C"',
+    hash='text COLLATE "C"',
     text="text",
     blob="bytea",
     real="double precision",
@@ -47,6 +49,11 @@ FAILURES: tuple[tuple[Any, Failure | None], ...] = (
         Failure.CONNECTION_LOST,
     ),
     (asyncpg.ReadOnlySQLTransactionError, Failure.CONNECTION_LOST),  # another server is the primary now
+    # A pooler such as PgBouncer has given the connection another server, which has other statements.
+    (
+        (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError),
+        Failure.CONNECTION_LOST,
+    ),
     (asyncpg.DataError, None),  # from the server, or from asyncpg for a value that cannot be sent
     (asyncpg.PostgresError, Failure.REFUSED),
     (OSError, Failure.CONNECTION_LOST),
@@ -58,9 +65,12 @@ FAILURES: tuple[tuple[Any, Failure | None], ...] = (
 
 async def from_url(url: str) -> SQLStore:
     """Return the store at a URL; ``db`` is an ``asyncpg.Pool``, separate from the store's own connections."""
+    url, options = statement_cache(url)
     dsn = data_source(url)
-    connector = PostgresConnector(dsn)
-    db = await asyncpg.create_pool(dsn, min_size=0, max_size=pool.MAX_SIZE, timeout=pool.CONNECT_LIMIT)
+    connector = PostgresConnector(dsn, options)
+    db = await asyncpg.create_pool(
+        dsn, min_size=0, max_size=pool.MAX_SIZE, timeout=pool.CONNECT_LIMIT, **options
+    )
     connections = Pool(connector)
     transactions = PooledTransactions(connector, ReadyPostgresPool(connector, db), PostgresSteps)
     store = SQLStore(PostgresDriver(connector, connections, db), POSTGRESQL, db, transactions, connections)
@@ -94,6 +104,26 @@ def data_source(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}" + (f"?{parts.query}" if parts.query else "")
 
 
+def statement_cache(url: str) -> tuple[str, Mapping[str, int]]:
+    """Return a URL without ``statement_cache_size``, and the options of asyncpg that it stands for.
+
+    With 0 no statement is prepared for later, for a pooler that does not keep them. Raises ``SettingsError``.
+    """
+    base, _, query = url.partition("?")
+    kept, options = [], {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name != "statement_cache_size":
+            kept.append(part)
+        elif value.isascii() and value.isdecimal() and len(value) < 7:
+            options = {name: int(value)}
+        else:
+            raise SettingsError(
+                f"database: {name} is a number of statements: write {name}=0 behind PgBouncer, not {value!r}"
+            )
+    return (base + (f"?{'&'.join(kept)}" if any(kept) else ""), options) if options else (url, {})
+
+
 def _not_understood(url: str, why: str = "") -> SettingsError:
     form = "write postgresql://user:password@host:5432/name"
     return SettingsError(f"database: cannot open {without_password(url)!r}; {form}{why}")
@@ -102,12 +132,13 @@ def _not_understood(url: str, why: str = "") -> SettingsError:
 class PostgresConnector:
     """Connects with asyncpg."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, options: Mapping[str, int] = MappingProxyType({})) -> None:
         self._dsn = dsn
+        self._options = options
 
     async def connect(self) -> Any:
         try:
-            return await asyncpg.connect(self._dsn)
+            return await asyncpg.connect(self._dsn, **self._options)
         except OSError:
             raise  # an error of a certificate is a ValueError too
         except ValueError as exc:

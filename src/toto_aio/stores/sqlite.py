@@ -25,10 +25,12 @@ from toto_aio.stores.sql.driver import DuplicateKeyError, Row, Run
 from toto_aio.stores.sql.schema import create_schema
 from toto_aio.stores.sql.store import SQLStore
 from toto_aio.stores.sqlite_busy import when_free
+from toto_aio.stores.sqlite_file import SQLiteFile
 from toto_aio.stores.sqlite_transactions import SQLiteTransactions
 
 SQLITE = Dialect(
     key="TEXT",
+    hash="TEXT",
     text="TEXT",
     blob="BLOB",
     real="REAL",
@@ -42,11 +44,15 @@ async def from_url(url: str) -> SQLStore:
     path = database_path(url)
     async with AsyncExitStack() as stack:
         reader = await stack.enter_async_context(_connection(path, sqlite_busy.BUSY_TIMEOUT))
+        file = SQLiteFile(path)
         writer = await stack.enter_async_context(_connection(path, 0))
         db = await stack.enter_async_context(_connection(path, sqlite_busy.BUSY_TIMEOUT))
-        transactions = SQLiteTransactions(lambda: _connection(path, 0))
-        await create_schema(SQLiteDriver(reader, writer, transactions, stack), SQLITE)
-        driver = SQLiteDriver(reader, writer, transactions, stack.pop_all())
+        transactions = SQLiteTransactions(lambda: _connection(path, 0), file)
+        try:
+            await create_schema(SQLiteDriver(reader, writer, transactions, file, stack), SQLITE)
+        except (Unavailable, DuplicateKeyError) as exc:  # a table of somebody else's may have its own rules
+            raise Unavailable(f"Cannot open the database {path!r}: {exc.__cause__ or exc}") from exc
+        driver = SQLiteDriver(reader, writer, transactions, file, stack.pop_all())
         return SQLStore(driver, SQLITE, db, transactions)
     raise AssertionError("unreachable")
 
@@ -82,11 +88,13 @@ class SQLiteDriver:
         reader: aiosqlite.Connection,
         writer: aiosqlite.Connection,
         transactions: SQLiteTransactions,
+        file: SQLiteFile,
         resources: AsyncExitStack,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._transactions = transactions
+        self._file = file
         self._resources = resources
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
@@ -115,6 +123,7 @@ class SQLiteDriver:
         self._transactions.require_no_other(
             "save sessions and accounts before or after the block of a transaction: SQLite has one writer"
         )
+        self._file.require()
         try:
             async with asyncio.timeout(sqlite_busy.BUSY_TIMEOUT), self._transactions.turn:
                 return list(await when_free(lambda: self._writer.execute_fetchall(statement, values)))

@@ -16,6 +16,7 @@ import aiosqlite
 from toto_aio.exceptions import Unavailable
 from toto_aio.stores import sqlite_busy
 from toto_aio.stores.sqlite_busy import when_free
+from toto_aio.stores.sqlite_file import SQLiteFile
 from toto_aio.stores.transactions import ENDED, Ends, current
 
 OUTAGES = frozenset(
@@ -34,12 +35,13 @@ Connect = Callable[[], AbstractAsyncContextManager[aiosqlite.Connection]]
 
 
 class SQLiteTransactions:
-    """Begins transactions on connections that ``connect`` opens; whoever writes has the ``turn``."""
+    """Begins transactions on connections that ``connect`` opens to a file; who writes has the ``turn``."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, file: SQLiteFile) -> None:
         self.tasks = Ends()
         self.turn = asyncio.Lock()
         self._connect = connect
+        self._file = file
 
     async def begin(self) -> SQLiteTransaction:
         self.require_no_other("A transaction is open here already: use its connection")
@@ -47,6 +49,7 @@ class SQLiteTransactions:
             try:
                 async with asyncio.timeout(sqlite_busy.BUSY_TIMEOUT):
                     await stack.enter_async_context(self.turn)
+                    self._file.require()  # a connection would create another one in its place
                     connection = await stack.enter_async_context(self._connect())
                     await connection.execute_fetchall("PRAGMA foreign_keys=ON")  # no-op in a transaction
                     await when_free(lambda: connection.execute_fetchall("BEGIN IMMEDIATE"))

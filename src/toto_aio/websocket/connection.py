@@ -191,7 +191,7 @@ class Socket:
         try:
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
-                raise InvalidParameters(f"'{call.method}' answers with bytes of its own: call it by HTTP.")
+                raise _bytes_of_its_own(call)
             if call_id is not None:
                 frame = _result_frame(encoding, call_id, result, caller)
                 if not self.sender.has_room:
@@ -199,6 +199,8 @@ class Socket:
                 self.sender.put(frame)
         except ClientDisconnectedError:
             pass
+        except web.HTTPException:  # a method that uses aiohttp's exceptions
+            self._send_error(encoding, _bytes_of_its_own(call), call, call_id)
         except Exception as exc:
             self._send_error(encoding, exc, call, call_id)
         finally:
@@ -271,6 +273,10 @@ def _result_frame(encoding: Format, call_id: Any, result: Any, caller: Caller) -
     if caller.session is not None:
         value["session"] = caller.session.describe()
     return encoding.frame(value)
+
+
+def _bytes_of_its_own(call: Call) -> InvalidParameters:
+    return InvalidParameters(f"'{call.method}' answers with bytes of its own: call it by HTTP.")
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -48,7 +48,7 @@ class Sockets:
         response = web.WebSocketResponse(
             heartbeat=HEARTBEAT,
             timeout=2.0,
-            max_msg_size=self._settings.max_body_size,
+            max_msg_size=self._settings.max_body_size + 1,  # aiohttp refuses a message of that many bytes
             autoping=False,  # a flood of pings would be answered in one turn of the loop
             compress=False,  # its state would be most of what an idle socket costs
             decode_text=False,  # codecs read bytes

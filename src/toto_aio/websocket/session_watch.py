@@ -29,12 +29,16 @@ class SessionWatch:
         self._store = store
 
     async def session_ended(self, end: dict[str, str]) -> None:
-        """Close the sockets of the session ``key``, or of those of ``user_id`` except the one to ``keep``."""
+        """Close the sockets of the session ``key``, or of those of ``user_id`` except the one to ``keep``.
+
+        If the end has a time ``before``, sessions that were created later are not meant.
+        """
+        before = float(end.get("before", "inf"))
         for socket in tuple(self._sockets):
             for session in socket.sessions():
                 key = session.record.key
                 of_user = session.user_id == end.get("user_id") and key != end.get("keep")
-                if key == end.get("key") or of_user:
+                if key == end.get("key") or (of_user and session.record.created <= before):
                     socket.session_ended(session)
 
     async def run(self) -> None:

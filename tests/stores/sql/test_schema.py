@@ -34,6 +34,30 @@ async def test_a_newer_schema_is_refused(new_url: str) -> None:
         assert await run(store, "SELECT * FROM toto_schema") == [(99,)]
 
 
+async def test_the_table_of_an_older_version(new_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version's table of before 0.2.0, without a primary key, is used and migrated as it is."""
+    async with opened(new_url) as store:
+        await store.add_account(Account("ada", "hash"))
+        await run(store, "DROP TABLE toto_schema")
+        await run(store, "CREATE TABLE toto_schema (version bigint NOT NULL)")
+        await run(store, "INSERT INTO toto_schema VALUES (1)")
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, lambda _: []))
+    async with opened(new_url) as store:
+        assert await store.get_account("ada") == Account("ada", "hash")
+        assert await run(store, "SELECT * FROM toto_schema") == [(len(schema.MIGRATIONS),)]
+
+
+async def test_a_version_that_is_none(new_url: str) -> None:
+    """A table of another program that has the same name is left alone, and the error names it."""
+    async with opened(new_url) as store:
+        await run(store, "DROP TABLE toto_schema")
+        await run(store, "CREATE TABLE toto_schema (version varchar(9))")
+        await run(store, "INSERT INTO toto_schema VALUES ('1a')")
+        with pytest.raises(SettingsError, match="toto_schema is not one of toto-aio's"):
+            await open_store(new_url)
+        assert await run(store, "SELECT * FROM toto_schema") == [("1a",)]
+
+
 async def test_an_older_schema_is_migrated(new_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of those that open the store runs the missing steps in order, and stored data is kept."""
     async with opened(new_url) as store:

@@ -17,9 +17,11 @@ PASSWORD = "p@ss:w/rd %41"
 _numbers = itertools.count(1)
 
 
-def server() -> Server:
-    """MariaDB, without the machine's configuration."""
-    return Server(_command, user="mysql", is_ready=_is_ready)
+def server(*options: str) -> Server:
+    """MariaDB, without the machine's configuration; with ``options`` such as ``--innodb-page-size=4k``."""
+    return Server(
+        lambda directory, port: _command(directory, port, options), user="mysql", is_ready=_is_ready
+    )
 
 
 def fresh_url(server: Server) -> str:
@@ -45,12 +47,14 @@ def sql(server: Server, statements: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _command(directory: Path, port: int) -> Sequence[str]:
+def _command(directory: Path, port: int, options: Sequence[str] = ()) -> Sequence[str]:
     data = f"--datadir={directory}/data"
     install = ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal"]
-    run([*install, "--skip-test-db"], "mysql")
+    # The tables of the server itself have no keys for what some options require.
+    sizes = [option for option in options if option.startswith("--innodb-page-size")]
+    run([*install, "--skip-test-db", *sizes], "mysql")
     local = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory}/socket"]
-    return ["mariadbd", "--no-defaults", data, *local, f"--pid-file={directory}/pid"]
+    return ["mariadbd", "--no-defaults", data, *local, f"--pid-file={directory}/pid", *options]
 
 
 def _address(port: int) -> list[str]:

@@ -18,10 +18,12 @@ def in_list(keys: Sequence[str]) -> tuple[str, Sequence[Any]]:
 class Dialect:
     """What is specific to the SQL of a database, beginning with the names of its types.
 
-    Text in a column of the type ``key`` is compared byte for byte, including trailing spaces.
+    Text in a column of the type ``key``, of 255 bytes, or ``hash``, longer and not indexed, is compared byte
+    for byte, including trailing spaces.
     """
 
     key: str
+    hash: str
     text: str
     blob: str
     real: str

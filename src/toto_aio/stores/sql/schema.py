@@ -14,7 +14,7 @@ def _create_tables(d: Dialect) -> Sequence[str]:
     return [
         *d.table(
             "toto_accounts",
-            f"""user_id {d.key} NOT NULL PRIMARY KEY, password {d.key}, extra {d.text} NOT NULL,
+            f"""user_id {d.key} NOT NULL PRIMARY KEY, password {d.hash}, extra {d.text} NOT NULL,
             version {d.integer} NOT NULL""",
         ),
         *d.table(
@@ -53,7 +53,9 @@ async def create_schema(driver: Driver, dialect: Dialect) -> None:
 
 async def _migrate(dialect: Dialect, run: Run) -> None:
     if not await run(dialect.has_schema):
-        await run(f"CREATE TABLE toto_schema (version {dialect.integer} NOT NULL) {dialect.table_options}")
+        # Some servers refuse tables without a primary key. Before version 0.2.0 it had none.
+        columns = f"version {dialect.integer} NOT NULL PRIMARY KEY"
+        await run(f"CREATE TABLE toto_schema ({columns}) {dialect.table_options}")
     if not await run("SELECT version FROM toto_schema"):
         await run("INSERT INTO toto_schema (version) VALUES (0)")
     version = await _version(run, dialect)
@@ -65,7 +67,11 @@ async def _migrate(dialect: Dialect, run: Run) -> None:
 
 async def _version(run: Run, dialect: Dialect) -> int:
     rows = await run("SELECT version FROM toto_schema") if await run(dialect.has_schema) else []
-    version = int(rows[0][0]) if rows else 0
+    version = rows[0][0] if rows else 0
+    if not isinstance(version, int):
+        raise SettingsError(
+            "database: its table toto_schema is not one of toto-aio's; use another database, or rename it"
+        )
     if version > len(MIGRATIONS):
         raise SettingsError(
             f"database: its tables are version {version}, and this toto-aio knows up to {len(MIGRATIONS)}; "

@@ -1,0 +1,36 @@
+"""Methods that use aiohttp's exceptions, called over a WebSocket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.support.limits import WATCHDOG
+from tests.support.service import Serve
+
+
+@pytest.mark.parametrize("kind", [web.HTTPPaymentRequired, web.HTTPNotFound, web.HTTPOk, web.HTTPNoContent])
+async def test_like_in_a_batch(serve: Serve, errors: Any, kind: type[web.HTTPException]) -> None:
+    """They are an error 1003 that says to call by HTTP, and no error of the service."""
+
+    async def away(handler: Any, parameters: Any) -> None:
+        raise kind
+
+    async def redirect(handler: Any, parameters: Any) -> None:
+        raise web.HTTPFound("/elsewhere")
+
+    service = await serve({"away": away, "redirect": redirect})
+    async with service.client.ws_connect("/service/websocket") as socket:
+        for name in ("away", "redirect"):
+            batch = {"batch": {"a": {"method": name}}}
+            in_batch = (await (await service.post(json=batch)).json())["batch"]["a"]["error"]
+            await socket.send_json({"id": 1, "method": name})
+            answer = json.loads(await socket.receive_str(timeout=WATCHDOG))
+            assert answer["id"] == 1
+            assert answer["error"]["code"] == in_batch["code"] == 1003
+            assert answer["error"]["value"] == f"'{name}' answers with bytes of its own: call it by HTTP."
+            await socket.send_json({"method": name})  # without an id nothing is sent
+    assert not errors()
