@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -271,7 +272,7 @@ async def test_a_service_that_ends_while_a_thread_has_a_transaction(tmp_path: Pa
     await eventually(ended.is_set)
     with pytest.raises((asyncio.CancelledError, Unavailable)):
         await call
-    with sqlite3.connect(tmp_path / "toto.db") as database:
+    with closing(sqlite3.connect(tmp_path / "toto.db")) as database:
         assert database.execute("select name from sqlite_master where name = 't'").fetchall() == []
 
 

@@ -124,7 +124,7 @@ async def test_an_error_with_no_status(serve: Serve, status: Any) -> None:
 
 
 async def test_what_can_be_sent(serve: Serve) -> None:
-    """Text, tabs and every final status; a socket and a batch ignore or share them."""
+    """Text, tabs and every final status."""
 
     def shape(handler: Handler) -> None:
         handler.set_header("X-Own", "\u00e9\ta")

@@ -10,14 +10,14 @@ def checked_status(status: int) -> int:
     if not isinstance(status, int):
         raise TypeError(f"a status is a number such as 404, not {type(status).__name__}")
     if not 200 <= status <= 599:
-        raise ValueError(f"{status} is no status of a response: write one from 200 to 599")
+        raise ValueError(f"{status} is not the status of a response: write one from 200 to 599")
     return status
 
 
 def checked_header(name: str, value: str) -> tuple[str, str]:
     """A header. Raises ``TypeError``, and ``ValueError`` for what would be read as something else."""
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header: write letters, digits and -")
+        raise ValueError(f"{name!r} is not the name of a header: write letters, digits and -")
     return name, checked_text(value, name)
 
 

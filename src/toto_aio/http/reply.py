@@ -27,6 +27,7 @@ VARY = "Cookie, Authorization, x-toto-session-id"
 FRAMING = frozenset(("connection", "content-length", "transfer-encoding"))
 """The headers that say where a response ends: the service's own, whatever a method sets (RFC 9112, 6)."""
 WITHOUT_BODY = EMPTY | {205}
+"""The statuses whose responses have no body, whatever a method gives (RFC 9110, 15.3.6; RFC 9112, 6.3)."""
 Response = TypeVar("Response", bound=web.StreamResponse)
 
 
