@@ -237,7 +237,7 @@ async def test_over_every_way(serve: Serve, caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_events_and_sessions(serve: Serve) -> None:
-    """Events take the same values, sessions all but generators, and both name the place."""
+    """Events take the same values, sessions plain data only, and both name the place."""
 
     @anonymous_session
     async def keep(handler: Handler, parameters: Any) -> Any:
@@ -246,6 +246,9 @@ async def test_events_and_sessions(serve: Serve) -> None:
             await handler.events.send("note", {"rows": generator(row())})
             handler.session["note"] = await anext(aiter(notes))
         handler.session["row"] = row()
+        with pytest.raises(TypeError, match="'row' has a value of type Row"):
+            await handler.session.save()
+        handler.session["row"] = dict(row())
         await handler.session.save()
         await handler.session.refresh()
         handler.session["bad"] = [Owner()]

@@ -5,6 +5,7 @@ The same authenticator serves requests and the frames of sockets.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any
@@ -102,8 +103,9 @@ class Authenticator:
             len(request.nonce) <= MAX_NONCE and request.nonce.isprintable()
         ):
             raise InvalidHMAC  # not every store could keep it
-        key = f"nonce:{session.record.key}:{request.nonce}"
-        return self._count_once(key, self._scheme.nonce_ttl)
+        # Hashed, as a nonce may have more bytes than a store has for a key.
+        digest = hashlib.sha256(f"{session.record.key}:{request.nonce}".encode()).hexdigest()
+        return self._count_once(f"nonce:{digest}", self._scheme.nonce_ttl)
 
     async def _count_once(self, key: str, ttl: float) -> None:
         if not await self._sessions.store.add_once(key, ttl):
