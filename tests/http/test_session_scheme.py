@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -17,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import ROOT
+from tests.support.documented import documented_client
 from tests.support.service import ENCODINGS, Serve, Service
 from toto_aio import Handler, TotoException
 from toto_aio.clock import Clock
@@ -37,16 +35,7 @@ JSON = "application/json"
 PASSWORD = "correct horse"
 
 
-def documented() -> Any:
-    """The code in the documentation."""
-    text = (ROOT / "docs" / "signatures.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102  # our own documentation
-    return SimpleNamespace(**names)
-
-
-client = documented()
+client = documented_client()
 
 
 @safe

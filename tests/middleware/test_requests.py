@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from tests.support import ROOT
+from tests.support.documented import documented_client
 from tests.support.service import PlainServer
 from tests.support.site import PASSWORD, OpenSite, Site, make_site
 from toto_aio.exceptions import TotoException, Unavailable, UserIDExists
@@ -26,16 +24,7 @@ ALLOWED = "https://app.example"
 VARY = "Cookie, Authorization, x-toto-session-id"
 
 
-def documented() -> Any:
-    """The client in the documentation of the scheme ``session``."""
-    text = (ROOT / "docs" / "signatures.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102  # our own documentation
-    return SimpleNamespace(**names)
-
-
-client = documented()
+client = documented_client()
 
 
 async def take(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
-from tests.middleware.test_requests import documented
+from tests.support.documented import documented_client
 from tests.support.service import Client, FastServer, PlainServer
 from tests.support.site import PASSWORD, OpenSite, Site, make_site, who
 from toto_aio import create_app
@@ -186,7 +186,7 @@ async def test_pages_around_those_of_another_service(aiohttp_client: AiohttpClie
         ("/inner/members", b"{}", b"welcome ada"),
         ("/inner/api/service", b'{"method": "account.sessions"}', b'{"result":'),
     ):
-        headers = documented().signed_headers(session, key, "POST", path, "application/json", body)
+        headers = documented_client().signed_headers(session, key, "POST", path, "application/json", body)
         response = await site.client.post(path, data=body, headers=headers)
         assert (await response.read()).startswith(answer)
         for name in ("x-toto-hmac", "Vary", "Cache-Control"):
@@ -204,7 +204,7 @@ async def test_another_service_beside_it(aiohttp_client: AiohttpClient) -> None:
     await site.service.create("ada", PASSWORD)
     result = await site.service.result("account.login", {"user_id": "ada", "password": PASSWORD})
     body = b'{"method": "account.sessions"}'
-    headers = documented().signed_headers(
+    headers = documented_client().signed_headers(
         result["session_id"], result["key"], "POST", "/other/service", "application/json", body
     )
     response = await site.client.post("/other/service", data=body, headers=headers)

@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions, TypeRegistry
 from toto_aio.codecs.bson_scan import scan_bson
 from toto_aio.codecs.builtin import Encoders, Hook
 from toto_aio.codecs.codec import Codec, Steps, run
-from toto_aio.codecs.encoding import Encode, Encoding, encoder
+from toto_aio.codecs.encoding import Encode, Encoding
 from toto_aio.codecs.limits import LARGE, malformed
 from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
 
@@ -45,14 +45,7 @@ def encode_bson(value: Any) -> bytes:
 def bson_with(encoders: Encoders) -> Codec:
     """BSON with an application's encoders."""
     encoding = Encoding(_make, encoders, wrap=lambda value: {"": value})
-    return Codec(
-        "application/bson",
-        decode_bson,
-        encoder(encoding.at_once, encoding.converted),
-        bson_steps,
-        encoder(encoding.at_once, encoding.converted_again),
-        encoding.plain,
-    )
+    return encoding.codec("application/bson", decode_bson, bson_steps)
 
 
 def _make(hook: Hook) -> Encode:

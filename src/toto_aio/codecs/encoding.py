@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from toto_aio.codecs.builtin import Encoders, Hook, hook_with
+from toto_aio.codecs.codec import Codec, Steps
 from toto_aio.codecs.converter import Converter, EncodingError
 
 Encode = Callable[[Any], bytes]
@@ -52,6 +53,24 @@ class Encoding:
         overrides = any(_is_native(kind) for kind in encoders)
         self._overriding: Encoders = encoders if overrides else {}
         self.at_once: Encode = _convert_first if overrides else encode
+
+    def codec(
+        self,
+        content_type: str,
+        decode: Callable[[bytes], Any],
+        steps: Callable[[bytes], Steps],
+        make: Callable[[Encode, Encode], Encode] | None = None,
+    ) -> Codec:
+        """The codec with this encoding; ``make`` is used instead of ``encoder``."""
+        make = make or encoder
+        return Codec(
+            content_type,
+            decode,
+            make(self.at_once, self.converted),
+            steps,
+            make(self.at_once, self.converted_again),
+            self.plain,
+        )
 
     def plain(self, value: Any, *, reads_iterators: bool = True) -> Any:
         """Plain data, which this content type can encode. Raises ``EncodingError``."""

@@ -99,17 +99,12 @@ def encode_json(value: Any) -> bytes:
 def json_with(encoders: Encoders) -> Codec:
     """JSON with an application's encoders."""
     encoding = Encoding(lambda hook: msgspec.json.Encoder(enc_hook=hook).encode, encoders)
-    return Codec(
-        "application/json",
-        decode_json,
-        _encoder(encoding.at_once, encoding.converted),
-        json_steps,
-        _encoder(encoding.at_once, encoding.converted_again),
-        encoding.plain,
-    )
+    return encoding.codec("application/json", decode_json, json_steps, _encoder)
 
 
 def _encoder(at_once: Encode, converted: Encode) -> Encode:
+    """As ``encoder``, in ASCII. It is not built from that one, as each call of a method would pay for it."""
+
     def encode(value: Any) -> bytes:
         try:
             body = at_once(value)

@@ -8,7 +8,7 @@ import msgspec
 
 from toto_aio.codecs.builtin import Encoders
 from toto_aio.codecs.codec import Codec, Steps, run
-from toto_aio.codecs.encoding import Encoding, encoder
+from toto_aio.codecs.encoding import Encoding
 from toto_aio.codecs.limits import LARGE, UNSCANNED, malformed
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
@@ -49,14 +49,7 @@ def encode_msgpack(value: Any) -> bytes:
 def msgpack_with(encoders: Encoders) -> Codec:
     """MessagePack with an application's encoders."""
     encoding = Encoding(lambda hook: msgspec.msgpack.Encoder(enc_hook=hook).encode, encoders)
-    return Codec(
-        "application/msgpack",
-        decode_msgpack,
-        encoder(encoding.at_once, encoding.converted),
-        msgpack_steps,
-        encoder(encoding.at_once, encoding.converted_again),
-        encoding.plain,
-    )
+    return encoding.codec("application/msgpack", decode_msgpack, msgpack_steps)
 
 
 _decode = msgspec.msgpack.Decoder().decode

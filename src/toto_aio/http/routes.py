@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.http.body import (
     BrokenBodyError,
     body_at_hand,
     read_body,
-    refuse_body,
     require_known_coding,
     too_large,
 )
 from toto_aio.http.clients import is_behind
 from toto_aio.http.cors import ALLOWED_METHODS
+from toto_aio.http.expect import meet_expectation
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 from toto_aio.http.service import SERVICE
 from toto_aio.names import shortened
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import root_path
+
+E = TypeVar("E", bound=InvalidParameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +83,12 @@ def add_routes(
         return app[SERVICE].refuse(request, None, _cannot_answer(request, InvalidParameters))
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
-        """Have a client that waits with its body send it, or respond at once if nobody wants it."""
-        if request.version < HttpVersion11:
-            return None
-        if request.headers[hdrs.EXPECT].lower() != "100-continue":
-            raise web.HTTPExpectationFailed
-        error = None
+        refusal = None
         if request.method not in handlers:
-            error = _cannot_answer(request, BrokenBodyError)
+            refusal = _cannot_answer(request, BrokenBodyError)
         elif (request.content_length or 0) > settings.max_body_size:
-            error = BrokenBodyError(too_large(settings.max_body_size), status=413)
-        if error is not None:
-            service = app[SERVICE]
-            response = service.refuse(request, service.codec(request), error)
-            refuse_body(request)
-            return response
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the response has not begun
-        return None
+            refusal = BrokenBodyError(too_large(settings.max_body_size), status=413)
+        return await meet_expectation(request, app[SERVICE], refusal)
 
     handlers = {
         hdrs.METH_POST: post,
@@ -121,5 +112,5 @@ def add_routes(
     app[ROUTES] = Routes(root, at_root[hdrs.METH_POST], below[hdrs.METH_POST], every)
 
 
-def _cannot_answer(request: web.Request, kind: type[InvalidParameters]) -> InvalidParameters:
+def _cannot_answer(request: web.Request, kind: type[E]) -> E:
     return kind(f"Cannot answer {shortened(request.method)}: call methods by POST.", status=405)
