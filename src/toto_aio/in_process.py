@@ -18,9 +18,10 @@ from typing import Any, cast
 from aiohttp import web
 
 from toto_aio.app import create_app
-from toto_aio.auth.accounts import normal_user_id
+from toto_aio.auth.accounts import Accounts, normal_user_id
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.answers import RawAnswer, Streamed
 from toto_aio.dispatch.call import Call
@@ -73,6 +74,16 @@ class OpenService:
     def connection(self) -> Connection:
         """The service's database client ``db``, ``accounts`` and ``sessions``, as ``handler.connection``."""
         return self._lifespan.runtime.connection
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts of the service, as ``handler.accounts``."""
+        return self.connection.accounts
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of all users, as ``handler.sessions``."""
+        return self.connection.sessions
 
     @property
     def events(self) -> EventManager:
@@ -148,7 +159,7 @@ class OpenService:
 
     async def _require_account(self, user_id: str) -> None:
         if await self.connection.accounts.get(user_id) is None:
-            create = f"service.connection.accounts.create({user_id!r}, None)"
+            create = f"service.accounts.create({user_id!r}, None)"
             raise LookupError(f"there is no account {user_id!r}; create it: await {create}")
 
 
@@ -169,7 +180,7 @@ class UserSessions:
             session = None if known is None else await self._sessions.load(known.session_id)
             if session is None:
                 await self._prepare(user_id)
-                session = await self._sessions.create(user_id, ClientInfo("", AGENT))
+                session = await self._sessions.log_in_known(user_id, ClientInfo("", AGENT))
             self._by_user[user_id] = session
             return session
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple, cast
 
+from toto_aio.auth.account_change import changing
+from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Passwords
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID, Unavailable
 from toto_aio.models import Account
 from toto_aio.names import shortened
-from toto_aio.stores import AccountStore
+from toto_aio.stores import AccountStore, SessionStore
 from toto_aio.threads import waits_in_threads
 
-__all__ = ["Accounts"]
+__all__ = ["AccountPage", "Accounts"]
 
 MAX_NAMED = 10
 """Unknown fields that an error names."""
+MAX_PAGE = 1000
+"""The most accounts of a page."""
 MAX_USER_ID = 255
 """The most bytes of a user id in UTF-8."""
 
 
 class Accounts:
-    """The accounts of a service: rules over an ``AccountStore``. Clients may set the custom ``fields``."""
+    """The accounts of a service: rules over an ``AccountStore``. Clients may set the custom ``fields``.
+
+    ``ends`` ends the sessions of an account, which by default are in the same store.
+    """
 
     def __init__(
         self,
@@ -30,10 +37,12 @@ class Accounts:
         *,
         fields: Iterable[str] = (),
         password_min_length: int = 8,
+        ends: Ends | None = None,
     ) -> None:
         self.fields = frozenset(fields)
         self._store = store
         self._passwords = passwords
+        self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
 
     @waits_in_threads
@@ -56,6 +65,43 @@ class Accounts:
         """The account of ``user_id``, or None."""
         account = await self._store.get_account(normal_user_id(user_id))
         return None if account is None else UserAccount(self._store, account)
+
+    @waits_in_threads
+    async def delete(self, user_id: str) -> bool:
+        """Delete an account and end its sessions, whose sockets are closed in every process.
+
+        Returns False if there was no account; sessions are ended anyway, so a deletion that was cut off can
+        be repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
+        sessions is valid any more, even if the user id is given to somebody else.
+        """
+        user_id = normal_user_id(user_id)
+        async with changing(self._ends, user_id):
+            existed = await self._store.remove_account(user_id)
+            await self._end_rest(user_id, "The account is deleted.")
+        return existed
+
+    @waits_in_threads
+    async def set_password(self, user_id: str, new_password: str) -> None:
+        """Set a password without knowing the old one, or the first one, and end the account's sessions.
+
+        Check before that the caller may do so. Raises ``InvalidUserID`` without account,
+        ``InvalidParameters`` for a password that is too short or too long, and ``Unavailable``: then either
+        nothing is changed, or the password, and no session from before is valid any more.
+        """
+        user_id = normal_user_id(user_id)
+        hashed = await self._hash("new_password", new_password)
+
+        async def current() -> Account:
+            account = await self._store.get_account(user_id)
+            if account is None:
+                raise InvalidUserID("There is no such account.")
+            return account
+
+        await current()
+        async with changing(self._ends, user_id):
+            while not await self._store.replace_password(user_id, (await current()).password, hashed):
+                pass  # another change, or a login with an outdated hash, came first
+            await self._end_rest(user_id, "The password is set.")
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
@@ -101,11 +147,38 @@ class Accounts:
             raise InvalidCredentials  # the password that was verified is no longer the current one
         account.password = hashed
 
+    @waits_in_threads
+    async def list(self, cursor: str | None = None, limit: int = 100) -> AccountPage:
+        """At most ``limit`` accounts, in the order of their user ids, and the ``cursor`` of the next page.
+
+        The cursor is None on the last page. An account that is added or deleted meanwhile shifts no other
+        one. ``limit`` is 1 to 1,000.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit: write 1 to {MAX_PAGE}, not {limit!r}")
+        found = await self._store.list_accounts(require_text("cursor", cursor or ""), limit)
+        accounts = [UserAccount(self._store, account) for account in found]
+        return AccountPage(accounts, found[-1].user_id if len(found) == limit else None)
+
+    async def _end_rest(self, user_id: str, done: str) -> None:
+        """End sessions that were stored during a change; ``done`` says what is changed, if that fails."""
+        try:
+            await self._ends.end_all(user_id)
+        except Unavailable as exc:
+            raise Unavailable(f"{done} New sessions of the user are refused for a minute.") from exc
+
     async def _hash(self, name: str, password: str) -> str:
         require_text(name, password)
         if not self._password_min_length <= len(password.encode()) <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
         return await self._passwords.hash(password)
+
+
+class AccountPage(NamedTuple):
+    """A part of the accounts, and where to go on: give ``cursor`` to ``list`` for the next one."""
+
+    accounts: Sequence[UserAccount]
+    cursor: str | None
 
 
 class UserAccount(MutableMapping[str, Any]):
