@@ -124,6 +124,8 @@ class Visit:
         is_again, self._is_finished = self._is_finished, True
         if caller is None or is_again:
             return
+        if response.status == 401:
+            response.headers.setdefault(hdrs.WWW_AUTHENTICATE, context.challenge)
         if context.scheme is not None and (body := _signed_bytes(response)) is not None:
             signature = sign_response(context.scheme, request, caller, body)
             if signature is not None:
