@@ -18,7 +18,10 @@ class Inner(Struct):
 
 
 async def add(
-    title: str, tags: list[str] = [], limit: Annotated[int, Meta(ge=1)] = 10, inner: list[Inner] = []
+    title: str,
+    tags: list[str] = [],  # noqa: B006
+    limit: Annotated[int, Meta(ge=1)] = 10,
+    inner: list[Inner] = [],  # noqa: B006
 ) -> list[Any]:
     """Show what arrives."""
     return [title, tags, limit, inner]
