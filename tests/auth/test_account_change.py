@@ -79,7 +79,7 @@ async def test_any_operation_fails(store: Store, act: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize("log_in", [True, False], ids=["password", "other"])
-@pytest.mark.parametrize(("act", "operations"), [(delete, 5), (set_password, 7)])
+@pytest.mark.parametrize(("act", "operations"), [(delete, 6), (set_password, 7)])
 async def test_every_interleaving(act: Callable[..., Any], operations: int, log_in: bool) -> None:
     """However a login alternates with the change, and wherever that dies, no older session is left."""
     outcomes = set()
@@ -215,6 +215,22 @@ async def test_a_deletion(store: Store) -> None:
     assert not await is_right(sessions, "ada", OLD)
     assert await sessions.load(eve.session_id) is not None
     assert [each.user_id for each in (await accounts.list()).accounts] == ["ada", "eve"]
+
+
+async def test_an_account_of_version_0_1(store: Store) -> None:
+    """One whose id would be stored in another form now is meant by exactly that id, and no other is."""
+    sessions = sessions_in(store)
+    for user_id in ("ada", "ada "):
+        await store.add_account(Account(user_id, OLD))
+    ada, older = [await sessions.create(user_id, CLIENT) for user_id in ("ada", "ada ")]
+    assert [each["handle"] for each in await sessions.list("ada ")] == [older.handle]
+    assert [each["handle"] for each in await sessions.list(" ADA")] == [ada.handle]
+    await sessions.accounts.set_password("ada ", NEW)
+    assert await sessions.load(older.session_id) is None
+    assert await sessions.accounts.delete("ada ") is True
+    assert [each.user_id for each in (await sessions.accounts.list()).accounts] == ["ada"]
+    assert await is_right(sessions, "ada", OLD)
+    assert await sessions.load(ada.session_id) is not None
 
 
 async def test_pages_of_accounts(store: Store) -> None:

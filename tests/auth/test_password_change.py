@@ -19,7 +19,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.change_marker import is_account_changing, new_marker
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.password_change import change_password
-from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.passwords import Match, Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidCredentials, TotoException, Unavailable
@@ -42,13 +42,9 @@ class Instant(Passwords):
         """The password."""
         return password
 
-    async def verify(self, password: str, stored: str | None) -> bool:
+    async def verify(self, password: str, stored: str | None) -> Match:
         """Whether they are equal."""
-        return password == stored
-
-    def needs_rehash(self, stored: str) -> bool:
-        """Never."""
-        return False
+        return Match.RIGHT if password == stored else Match.NONE
 
 
 class Unlimited:

@@ -7,8 +7,16 @@ from typing import Any, NamedTuple, cast
 
 from toto_aio.auth.account_change import changing
 from toto_aio.auth.ends import Ends
-from toto_aio.auth.passwords import MAX_BYTES, Passwords
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID, Unavailable
+from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
+from toto_aio.auth.text import require_text
+from toto_aio.auth.user_ids import former_user_id, known_as, new_user_id
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidParameters,
+    InvalidUserID,
+    Unavailable,
+    UserIDExists,
+)
 from toto_aio.models import Account
 from toto_aio.names import shortened
 from toto_aio.stores import AccountStore, SessionStore
@@ -20,8 +28,6 @@ MAX_NAMED = 10
 """Unknown fields that an error names."""
 MAX_PAGE = 1000
 """The most accounts of a page."""
-MAX_USER_ID = 255
-"""The most bytes of a user id in UTF-8."""
 
 
 class Accounts:
@@ -52,19 +58,22 @@ class Accounts:
         Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password that is too short
         or too long.
         """
-        user_id = normal_user_id(user_id)
-        if not user_id or not user_id.isprintable():
-            raise InvalidUserID
+        new_id = new_user_id(user_id)
         hashed = None if password is None else await self._hash("password", password)
-        account = Account(user_id, hashed, values)
+        if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
+            raise UserIDExists
+        account = Account(new_id, hashed, values)
         await self._store.add_account(account)
         return UserAccount(self._store, account)
 
     @waits_in_threads
     async def get(self, user_id: str) -> UserAccount | None:
         """The account of ``user_id``, or None."""
-        account = await self._store.get_account(normal_user_id(user_id))
-        return None if account is None else UserAccount(self._store, account)
+        return self._seen(await self._find(user_id))
+
+    async def of_session(self, user_id: str) -> UserAccount | None:
+        """The account that a session of ``user_id`` belongs to, and no other that the id may be read as."""
+        return self._seen(await self._store.get_account(former_user_id(user_id)))
 
     @waits_in_threads
     async def delete(self, user_id: str) -> bool:
@@ -74,10 +83,12 @@ class Accounts:
         be repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
         sessions is valid any more, even if the user id is given to somebody else.
         """
-        user_id = normal_user_id(user_id)
-        async with changing(self._ends, user_id):
-            existed = await self._store.remove_account(user_id)
-            await self._end_rest(user_id, "The account is deleted.")
+        account = await self._find(user_id)
+        existed = False
+        for stored_as in known_as(user_id) if account is None else (account.user_id,):
+            async with changing(self._ends, stored_as):
+                existed |= await self._store.remove_account(stored_as)
+                await self._end_rest(stored_as, "The account is deleted.")
         return existed
 
     @waits_in_threads
@@ -88,34 +99,28 @@ class Accounts:
         ``InvalidParameters`` for a password that is too short or too long, and ``Unavailable``: then either
         nothing is changed, or the password, and no session from before is valid any more.
         """
-        user_id = normal_user_id(user_id)
         hashed = await self._hash("new_password", new_password)
-
-        async def current() -> Account:
-            account = await self._store.get_account(user_id)
-            if account is None:
-                raise InvalidUserID("There is no such account.")
-            return account
-
-        await current()
-        async with changing(self._ends, user_id):
-            while not await self._store.replace_password(user_id, (await current()).password, hashed):
-                pass  # another change, or a login with an outdated hash, came first
-            await self._end_rest(user_id, "The password is set.")
+        account = existing(await self._find(user_id))
+        async with changing(self._ends, account.user_id):
+            while True:
+                account = existing(await self._store.get_account(account.user_id))
+                if await self._store.replace_password(account.user_id, account.password, hashed):
+                    break  # otherwise another change, or a login with an outdated hash, came first
+            await self._end_rest(account.user_id, "The password is set.")
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
         """The account, if the password is right; replaces an outdated hash. Raises ``InvalidCredentials``."""
-        user_id = normal_user_id(user_id)
         password = require_text("password", password)
-        account = await self._store.get_account(user_id)
-        if not await self._passwords.verify(password, account.password if account else None):
+        account = await self._find(user_id)
+        match = await self._passwords.verify(password, account.password if account else None)
+        if match is Match.NONE:
             raise InvalidCredentials
         assert account is not None
         assert account.password is not None
-        if self._passwords.needs_rehash(account.password):
+        if match is Match.OUTDATED:
             hashed = await self._passwords.hash(password)
-            if not await self._store.replace_password(user_id, account.password, hashed):
+            if not await self._store.replace_password(account.user_id, account.password, hashed):
                 return await self.verify(user_id, password)  # another login or a change came first
             account.password = hashed
         return account
@@ -167,11 +172,29 @@ class Accounts:
         except Unavailable as exc:
             raise Unavailable(f"{done} New sessions of the user are refused for a minute.") from exc
 
+    async def _find(self, user_id: str) -> Account | None:
+        """The account of a user id, as it is stored now or was in version 0.1.
+
+        An id that may be stored in two forms is always looked up twice: the time tells nobody who exists.
+        """
+        found = [await self._store.get_account(one) for one in known_as(user_id)]
+        return next((account for account in found if account is not None), None)
+
+    def _seen(self, account: Account | None) -> UserAccount | None:
+        return None if account is None else UserAccount(self._store, account)
+
     async def _hash(self, name: str, password: str) -> str:
-        require_text(name, password)
-        if not self._password_min_length <= len(password.encode()) <= MAX_BYTES:
+        hashed = opaque(require_text(name, password))
+        if not self._password_min_length <= len(hashed.encode()) <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
         return await self._passwords.hash(password)
+
+
+def existing(account: Account | None) -> Account:
+    """The account. Raises ``InvalidUserID`` if it doesn't exist."""
+    if account is None:
+        raise InvalidUserID("There is no such account.")
+    return account
 
 
 class AccountPage(NamedTuple):
@@ -255,16 +278,6 @@ RESERVED = frozenset({"user_id", "password", "new_password", "session_id"})
 """Names that a custom field can't have."""
 
 
-def normal_user_id(user_id: object) -> str:
-    """A user id as it is stored, in lower case. Raises ``InvalidParameters`` for a wrong type or length."""
-    text = require_text("user_id", user_id)
-    if len(text) <= MAX_USER_ID:  # a longer text isn't worth the work of changing its case
-        text = text.lower()
-    if len(text.encode()) > MAX_USER_ID:
-        raise InvalidParameters(f"user_id must have at most {MAX_USER_ID} bytes.")
-    return text
-
-
 def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
     """The custom fields among parameters. Raises ``InvalidParameters`` that names those not ``allowed``."""
     values = {name: value for name, value in parameters.items() if name not in RESERVED}
@@ -273,14 +286,3 @@ def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> di
         more = ", ..." if len(unknown) > MAX_NAMED else ""
         raise InvalidParameters(f"Unknown account fields: {', '.join(names)}{more}")
     return values
-
-
-def require_text(name: str, value: object) -> str:
-    """A string that can be encoded as UTF-8. Raises ``InvalidParameters`` for anything else."""
-    if not isinstance(value, str):
-        raise InvalidParameters(f"{name} must be a string.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        raise InvalidParameters(f"{name} must be valid Unicode.") from None
-    return value

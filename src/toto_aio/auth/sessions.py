@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from toto_aio.auth.accounts import Accounts, normal_user_id
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
 from toto_aio.auth.session_saves import SessionSaves
 from toto_aio.auth.session_state import EMPTY
 from toto_aio.auth.throttle import Attempts, Throttle
+from toto_aio.auth.user_ids import known_as, normal_user_id
 from toto_aio.auth.user_session import UserSession, handle_of
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, Unavailable, described
 from toto_aio.models import ClientInfo, Session
@@ -103,7 +104,7 @@ class Sessions:
         if account is None:
             raise InvalidCredentials
         session = await self.create(account.user_id, client)
-        if await self.accounts.get(account.user_id) is None:
+        if await self.accounts.of_session(account.user_id) is None:
             await self.end(session)
             raise InvalidCredentials
         return session
@@ -186,7 +187,7 @@ class Sessions:
 
         Raises ``Unavailable``, if perhaps not all of them have ended.
         """
-        return await self.ends.end_all(user_of(user_id))
+        return await self.ends.end_all(await self._stored_as(user_id))
 
     @waits_in_threads
     async def describe_all(self, session: UserSession) -> Sequence[dict[str, Any]]:
@@ -201,7 +202,8 @@ class Sessions:
         Each is a dict of its ``handle``, the Unix times ``created``, ``seen`` and ``expires``, and the
         ``address`` and ``agent`` of the client that has made it.
         """
-        return [_described(record) for record in await self.store.list_sessions(user_of(user_id))]
+        stored_as = await self._stored_as(user_id)
+        return [_described(record) for record in await self.store.list_sessions(stored_as)]
 
     async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
         """Write a session's changed keys and what ``change`` does, as one step; returns ``change``'s result.
@@ -213,6 +215,15 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session again; unsaved changes are dropped."""
         session.reset(await self._saves.read(session.record.key))
+
+    async def _stored_as(self, user_id: str) -> str:
+        """The user id that the sessions have. Raises ``InvalidParameters`` for that of anonymous ones."""
+        found = known_as(user_id)[-1]
+        if found != user_id and (account := await self.accounts.get(user_id)) is not None:
+            found = account.user_id
+        if not found:
+            raise InvalidParameters("user_id must not be empty: anonymous sessions belong to strangers.")
+        return found
 
     async def _end_surplus(self, newest: Session) -> None:
         """End sessions that the user has too many of: a bounded number, if there are thousands."""
@@ -242,13 +253,6 @@ class Sessions:
         session.record.expires, session.record.seen = expires, now
         session.renewed = True
         return True
-
-
-def user_of(user_id: str) -> str:
-    """The user id as sessions have it. Raises ``InvalidParameters`` for "", which is nobody's."""
-    if not (user := normal_user_id(user_id)):
-        raise InvalidParameters("user_id must not be empty: anonymous sessions belong to strangers.")
-    return user
 
 
 def _key(session_id: str) -> str:

@@ -80,7 +80,7 @@ class UserSession:
     @waits_in_threads
     async def get_account(self) -> UserAccount | None:
         """The account of the session's user; None if the session is anonymous or the account is gone."""
-        return await self._sessions.accounts.get(self.user_id) if self.user_id else None
+        return await self._sessions.accounts.of_session(self.user_id) if self.user_id else None
 
     def describe(self) -> dict[str, Any]:
         """The session as responses have it; a new session includes its key, if it has one.
