@@ -36,7 +36,8 @@ async def test_a_bearer_token_shows_a_session(serve: Serve) -> None:
     session = await service.create()
     for value in (f"Bearer {session}", f"bearer  {session}", f"BEARER {session} "):
         headers = {"Authorization": value}
-        for body in ({"json": {}}, {"data": {"a": "b"}}, {"json": {"parameters": {}}}):
+        bodies: list[dict[str, Any]] = [{"json": {}}, {"data": {"a": "b"}}, {"json": {"parameters": {}}}]
+        for body in bodies:
             response = await service.post("/who", headers=headers, **body)
             answer = await response.json()
             assert answer["result"] == "ada", (value, body)
