@@ -49,7 +49,9 @@ class TotoException(Exception):
     ``details`` are further keys of the error, beside ``code`` and ``value``.
 
     ``status`` is the HTTP status of the response if the call is the only one of its request. It is 200 unless
-    ``STATUSES`` has another for the code, because Toto's clients read errors from a response with 200.
+    ``STATUSES`` has another for the code, because Toto's clients read errors from a response with 200. With
+    ``error_status=http`` an error that was not given a status, here or by its class, has that of
+    ``http_status``.
     """
 
     status: int = 200
@@ -188,6 +190,28 @@ class TimedOut(CodedException):
     CODE, VALUE = 1013, "Timed out"
 
 
+def http_status(error: TotoException, *, has_user: bool = False, chosen: int | None = None) -> int:
+    """The status of an error under ``error_status=http``: its own, or that of its code.
+
+    ``has_user``: the session is a user's. ``chosen`` is a status that the method has set: it counts for
+    errors of the author's own, if it is one of an error.
+    """
+    if _has_own_status(error):
+        return error.status
+    if error.code == NotAuthorized.CODE and has_user:
+        return 403
+    if error.code in HTTP_STATUSES:
+        return HTTP_STATUSES[error.code]
+    return chosen if chosen is not None and chosen >= 400 else 400
+
+
+def _has_own_status(error: TotoException) -> bool:
+    """Whether somebody has given an error a status, itself or by its class; it may be 200."""
+    kinds = type(error).__mro__
+    own = kinds[: kinds.index(TotoException)]
+    return "status" in vars(error) or any("status" in vars(kind) for kind in own)
+
+
 def described(error: BaseException) -> str:
     """An error and its text, for the log.
 
@@ -209,3 +233,19 @@ ERROR_INVALID_RESPONSE_HMAC = InvalidResponseHMAC.CODE  #: Toto's name of the co
 ERROR_INVALID_USER_ID = InvalidUserID.CODE  #: Toto's name of the code of ``InvalidUserID``.
 
 STATUSES = {Unavailable.CODE: 503, TooManyAttempts.CODE: 429, TimedOut.CODE: 504}
+"""The statuses of errors that don't come with 200, whatever ``error_status`` is."""
+HTTP_STATUSES = {
+    InternalError.CODE: 500,
+    MethodNotFound.CODE: 404,
+    MissingMethod.CODE: 400,
+    InvalidParameters.CODE: 400,
+    NotAuthorized.CODE: 401,  # 403 if it is a user who is not authorized
+    InvalidCredentials.CODE: 401,
+    UserIDExists.CODE: 409,
+    InvalidSessionID.CODE: 401,
+    InvalidHMAC.CODE: 401,
+    InvalidResponseHMAC.CODE: 502,  # of another service, which a method has called
+    InvalidUserID.CODE: 400,
+    **STATUSES,
+}
+"""The statuses of errors under ``error_status=http``, and on pages."""
