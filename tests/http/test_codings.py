@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgpack
@@ -31,7 +31,7 @@ async def echo(handler: Any, parameters: Any) -> Any:
 
 
 @pytest.fixture(params=[FastServer, GeneralServer], ids=["fast", "general"])
-async def service(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> AsyncIterator[Service]:
+async def service(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> Service:
     """A service on one of the paths."""
     app = create_app(
         method_module={"echo": echo}, database="memory://", max_body_size=LIMIT, allow_origin="*"
@@ -59,13 +59,17 @@ def bare(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-KINDS = {
+KINDS: dict[str, Callable[[Any], bytes]] = {
     JSON: lambda value: json.dumps(value).encode(),
     "application/msgpack": msgpack.packb,
     FORM: form,
     "multipart/form-data; boundary=xx": multipart,
 }
-PACKERS = {"gzip": gzip.compress, "deflate": zlib.compress, "Deflate": bare}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": bare,
+}
 
 
 async def post(service: Service, coding: str, kind: str, body: bytes, chunked: bool = False) -> Any:
@@ -159,7 +163,7 @@ async def test_the_next_request(service: Service) -> None:
 
 
 async def test_another_server(aiohttp_client: AiohttpClient) -> None:
-    """Under another server, and beside routes that are not the service's, aiohttp decodes: nothing is lost."""
+    """Under another server, and beside routes of others, aiohttp decodes: nothing is lost."""
 
     async def own(request: web.Request) -> web.Response:
         return web.Response(body=await request.read())
@@ -170,7 +174,7 @@ async def test_another_server(aiohttp_client: AiohttpClient) -> None:
     body = gzip.compress(json.dumps(VALUE).encode())
     beside = app()
     beside.router.add_post("/own", own)
-    clients = [
+    clients: list[Any] = [
         await aiohttp_client(app()),
         await aiohttp_client(FastServer(beside)),
         await aiohttp_client(app(), server_kwargs={"auto_decompress": False}),

@@ -61,7 +61,7 @@ async def test_several_processes(tmp_path: Path) -> None:
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
             server.process.send_signal(number)
         call = await begin(server, tmp_path)
-        workers = set()
+        workers: set[int] = set()
         while len(workers) < 2:
             workers.add((await server.call({"method": "who"}))["result"])
         for worker in workers:

@@ -65,7 +65,8 @@ def _methods(given: dict[str, Any]) -> None:
 
     import_from_here()
     with _failures_described("the methods cannot be listed"):
-        print(list_methods(settings, as_json=as_json))
+        listed = list_methods(settings, as_json=as_json)
+    print(listed)
 
 
 def _check(given: dict[str, Any]) -> None:

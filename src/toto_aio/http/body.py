@@ -33,8 +33,8 @@ async def read_body(request: web.Request, begun: bytes, limit: int, seconds: flo
     """The body, of which ``begun`` has been read already.
 
     Its bytes are counted here, as an app that embeds this one has a limit of its own on ``request.read``.
-    Raises ``InvalidParameters`` for more than ``limit`` bytes (status 413), an unknown coding (415) or one that
-    doesn't fit (400), ``BrokenBodyError`` for a body that decompresses to more (413), is broken (400) or
+    Raises ``InvalidParameters`` for more than ``limit`` bytes (413), an unknown coding (415) or what isn't
+    in its coding (400), ``BrokenBodyError`` for a body that decompresses to more (413), is broken (400) or
     hasn't arrived within the ``seconds`` (408).
     """
     try:
