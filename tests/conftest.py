@@ -27,6 +27,7 @@ BOTH_PATHS = frozenset(
         "http.test_bodies",
         "http.test_forms",
         "http.test_framing",
+        "http.test_own_responses",
         "http.test_account_forms",
         "http.test_odd_text",
         "http.test_limits",
