@@ -29,7 +29,7 @@ from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
-from toto_aio.codecs import encode_msgpack
+from toto_aio.codecs.msgpack_codec import EXACT
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID, Unavailable
 from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
@@ -876,7 +876,7 @@ async def test_nested_keys_that_are_no_text(store: Store, sessions: Sessions, ke
     with pytest.raises(TypeError, match="Keys must be strings"):
         await session.save()
     assert await stored(store) == before
-    session.record.state = encode_msgpack({"a": [{key: 1}]})
+    session.record.state = EXACT.encode({"a": [{key: 1}]})
     with pytest.raises(ValueError, match="Keys must be strings"):
         session.reset(session.record)
 
