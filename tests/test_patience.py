@@ -32,7 +32,7 @@ def caused(cause: BaseException) -> Unavailable:
 
 def test_which_errors_pass() -> None:
     """Those of a server that isn't there yet, and not those that waiting can't mend."""
-    import asyncpg
+    import asyncpg  # type: ignore[import-untyped]
     from asyncmy.errors import OperationalError
     from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
     from redis.exceptions import AuthenticationError, ResponseError
