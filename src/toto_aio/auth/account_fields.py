@@ -12,7 +12,7 @@ from toto_aio.codecs.plain import PLAIN_TYPES, validate
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
 
-JSON_TYPES = frozenset({str, bool, int, float, type(None)})
+JSON_TYPES: frozenset[type] = frozenset({str, bool, int, float, type(None)})
 """Types of values that JSON has, besides containers."""
 
 

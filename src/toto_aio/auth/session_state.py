@@ -15,7 +15,7 @@ from toto_aio.names import shortened
 
 MAX_SIZE = 4 * 1024 * 1024
 """The most bytes of a state. Databases have limits from 16 MiB on, in which some bytes count twice."""
-SAME_TYPES = frozenset({str, bytes, bool, int, float, type(None)})
+SAME_TYPES: frozenset[type] = frozenset({str, bytes, bool, int, float, type(None)})
 """Types of values that come back as they were saved, besides containers and times."""
 
 
