@@ -12,6 +12,8 @@ from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_ids import former_user_id, known_as, new_user_id
+from toto_aio.codecs import encode_json
+from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
@@ -301,8 +303,6 @@ def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> di
         names = [shortened(name) for name in sorted(unknown)[:MAX_NAMED]]
         more = ", ..." if len(unknown) > MAX_NAMED else ""
         raise InvalidParameters(f"Unknown account fields: {', '.join(names)}{more}")
-    try:
-        require_storable(values)
-    except (TypeError, ValueError) as exc:
-        raise InvalidParameters(str(exc)) from exc
-    return values
+    # What a client sends in BSON or MessagePack may be no JSON: it is kept as JSON has it.
+    plain: dict[str, Any] = read_json(encode_json(values))
+    return plain
