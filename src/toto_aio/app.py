@@ -8,6 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from toto_aio.agreement import require_agreement
+from toto_aio.contract import page
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -65,7 +66,9 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
-    others = [endpoint.add_route] if settings.use_web_sockets else []
+    others = [lambda app, settings: page.add_route(app, settings, methods)]
+    if settings.use_web_sockets:
+        others.append(endpoint.add_route)
     add_routes(app, settings, others)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 

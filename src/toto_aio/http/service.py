@@ -127,6 +127,10 @@ class Service:
             reply.set_header("Allow", ALLOWED_METHODS)
         return self._failure(codec or self._json, exc, Call(), reply)
 
+    def failure(self, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
+        """The response with an error of something that is no call, in JSON."""
+        return self._failure(self._json, exc, Call(), reply)
+
     def codec(self, request: HTTPRequest) -> Codec | None:
         """Reads the body of a request and writes its response; None for forms and unknown content types."""
         content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)

@@ -90,6 +90,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "HTTP status of errors: 200 for most, as Toto's clients need (toto), or the one for each (http)",
         ),
     ] = "toto"
+    openapi: Annotated[
+        Literal["on", "authenticated", "off"] | None,
+        option(
+            "Methods",
+            "who gets the OpenAPI document at ROOT/openapi.json: everyone (on), those who are logged in, or "
+            "nobody (off); by default everyone, unless a method has that name",
+        ),
+    ] = None
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     encoders: Annotated[
@@ -302,7 +310,8 @@ class Option:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that the option accepts, if it accepts only a few."""
-        return get_args(self.type) if get_origin(self.type) is Literal else ()
+        kinds = (self.type, *get_args(self.type))  # it may be one of a few, or None
+        return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
 
     @property
     def flag(self) -> str:
