@@ -26,10 +26,10 @@ from toto_aio.invocation import Guard
 from toto_aio.settings import Settings
 
 UNREAD = {
-    400: "It cannot be read",
-    408: "The body came too late",
-    413: "It is too large",
-    415: "Its content type",
+    400: "It cannot be read.",
+    408: "The body came too late.",
+    413: "The body is too large.",
+    415: "Its encoding is not known.",
 }
 """The statuses of error 1003 for a request that never became a call."""
 BUILT_IN: dict[str, tuple[type[CodedException], ...]] = {
@@ -52,16 +52,15 @@ def error_statuses(method: Method, settings: Settings) -> list[int]:
 
 def failure_responses(settings: Settings) -> dict[str, Any]:
     """The responses with an error, by their names in a document: one for each status."""
-    meanings: dict[int, list[str]] = {status: [f"1003: {text}."] for status, text in UNREAD.items()}
+    meanings = {status: [f"{InvalidParameters.CODE}: {text}"] for status, text in UNREAD.items()}
     for kind in EVERY:
         lines = meanings.setdefault(_status(kind, settings), [])
         lines.append(f"{kind.CODE}: {(kind.__doc__ or '').splitlines()[0]}")
     if settings.error_status == "http":
         meanings[403] = [f"{NotAuthorized.CODE}: The user may not do this."]
     meanings.pop(200, None)
-    return {
-        name_of(status): _response(status, "\n".join(lines)) for status, lines in sorted(meanings.items())
-    }
+    described = {status: "\n".join(lines) for status, lines in sorted(meanings.items())}
+    return {name_of(status): _response(status, text) for status, text in described.items()}
 
 
 def name_of(status: int) -> str:

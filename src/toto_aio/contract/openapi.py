@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from toto_aio.contract.failures import failure_responses
-from toto_aio.contract.operations import documented, encodings, in_each, operations, path_of
+from toto_aio.contract.operations import any_call, documented, encodings, in_each, operations, path_of
 from toto_aio.contract.schema import Schemas
 from toto_aio.contract.security import security_schemes
 from toto_aio.dispatch.method import Method
@@ -20,6 +20,9 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
     named = [methods[name] for name in sorted(methods)]
     schemas = Schemas(named)
     paths = {path_of(method, root): operations(method, settings, schemas) for method in named}
+    if settings.method_select == "parameter":
+        paths = {root or "/": {"post": any_call(named, settings, schemas)}}
+    packages = sorted({name.rpartition(".")[0] for name in methods})
     failures = failure_responses(settings)
     failures["Failure"] = {"description": "An error of the method's own."}
     content = in_each(encodings(settings), {"$ref": "#/components/schemas/Failure"})
@@ -27,9 +30,7 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
         "openapi": "3.1.0",
         "info": _info(settings.method_module),
         "paths": paths,
-        "tags": [
-            {"name": package} for package in sorted({name.rpartition(".")[0] for name in methods} - {""})
-        ],
+        "tags": [{"name": package} for package in packages if package],
         "components": {
             "schemas": schemas.components,
             "responses": {name: {**response, "content": content} for name, response in failures.items()},

@@ -14,7 +14,6 @@ from toto_aio.settings import Settings
 
 JSON = "application/json"
 SCRIPT = "application/javascript"
-BYTES = "application/octet-stream"
 
 
 def path_of(method: Method, root: str) -> str:
@@ -28,6 +27,21 @@ def operations(method: Method, settings: Settings, schemas: Schemas) -> dict[str
     if method.reachable_by_get(settings.get_methods):
         found["get"] = _operation(method, settings, schemas, by_get=True)
     return found
+
+
+def any_call(methods: Iterable[Method], settings: Settings, schemas: Schemas) -> dict[str, Any]:
+    """The one operation of a service whose calls name the method in their body."""
+    calls: list[Schema] = []
+    for method in methods:
+        parameters = schemas.named(f"{method.name}.parameters", schemas.body(method))
+        properties = {"method": {"const": method.name}, "parameters": parameters}
+        text = documented(method.documentation).get("summary", method.name)
+        calls.append({"type": "object", "title": text, "properties": properties, "required": ["method"]})
+    return {
+        "operationId": "call",
+        "requestBody": {"content": in_each(encodings(settings), {"oneOf": calls}), "required": True},
+        "responses": {"default": {"$ref": "#/components/responses/Failure"}},
+    }
 
 
 def encodings(settings: Settings) -> list[str]:
@@ -85,12 +99,11 @@ def _responses(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
     if settings.error_status == "toto":
         result = {"anyOf": [result, {"$ref": "#/components/schemas/Failure"}]}
     result = schemas.named(f"{method.name}.response", result)
-    success = {"description": "The result.", "content": in_each(types, result)}
-    if rules.raw:
-        success = {"description": "Bytes of the method's own.", "content": {"*/*": {}}}
+    content: dict[str, Any] = {"*/*": {}} if rules.raw else in_each(types, result)
     if rules.jsonp:
-        success["content"] = {**success["content"], SCRIPT: {"schema": {"type": "string"}}}
-    found: dict[str, Any] = {"200": success}
+        content[SCRIPT] = {"schema": {"type": "string"}}
+    text = "Bytes of the method's own." if rules.raw else "The result."
+    found: dict[str, Any] = {"200": {"description": text, "content": content}}
     if rules.redirects or rules.default_redirect:
         found["302"] = {"description": "An error leads somewhere else.", "headers": _LOCATION}
     for status in error_statuses(method, settings):

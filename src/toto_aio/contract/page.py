@@ -33,13 +33,10 @@ def add_route(app: web.Application, settings: Settings, methods: Mapping[str, Me
         return
     path = f"{root_path(settings)}/{PAGE}"
     if PAGE in methods and settings.method_select != "parameter":
+        taken = f"{path} is the method {PAGE!r} already: rename it, or write openapi=off"
         if settings.openapi is not None:
-            raise SettingsError(
-                f"openapi: {path} is the method {PAGE!r} already: rename it, or write openapi=off"
-            )
-        logger.warning(
-            "there is no OpenAPI document at %s, which is the method %r: write openapi=off", path, PAGE
-        )
+            raise SettingsError(f"openapi: {taken}")
+        logger.warning("there is no OpenAPI document: %s", taken)
         return
     app.router.add_get(path, Page(app, settings, methods).serve)
 

@@ -1,4 +1,4 @@
-"""JSON Schema of what methods take and give, as far as their records tell (draft 2020-12, as in OpenAPI 3.1)."""
+"""JSON Schema (draft 2020-12) of what methods take and give, as far as their records tell."""
 
 from __future__ import annotations
 

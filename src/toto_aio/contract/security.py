@@ -38,7 +38,7 @@ def requirements(method: Method, settings: Settings) -> list[Requirement]:
 
 
 def _signature(settings: Settings) -> tuple[str, ...]:
-    """The parts of a signature, if requests must have one; Toto's own proves nothing, and is demanded of none."""
+    """The parts of a signature, if requests must have one: Toto's own is demanded of none."""
     scheme = SCHEMES.get(settings.signing) if isinstance(settings.signing, str) else settings.signing
     if scheme is None or not scheme.keyed:
         return ()

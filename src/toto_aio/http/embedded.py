@@ -33,7 +33,7 @@ class Embedded(NamedTuple):
 
 
 def root_of(app: web.Application) -> str:
-    """The path of a service's root below all prefixes, once it is embedded; "" if that is the root of the site."""
+    """The path of a service's root, below the prefixes of what embeds it; "" at the root of the site."""
     resource = app[ROUTES].root.resource
     assert resource is not None
     return resource.canonical
