@@ -6,7 +6,7 @@ Raise one of these in a method, and the client receives its code and value. For 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -84,7 +84,8 @@ class TotoException(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as a response contains it."""
-        return {**self.details, "code": self.code, "value": self.value}
+        error = {"code": self.code, "value": self.value}
+        return {**error, **self.details, **error} if self.details else error
 
 
 class CodedException(TotoException):
@@ -121,9 +122,26 @@ class MissingMethod(CodedException):
 
 
 class InvalidParameters(CodedException):
-    """Parameters are missing or wrong, or the input cannot be read as a call (status 400, 413 or 415)."""
+    """Parameters are missing or wrong, or the input cannot be read as a call (status 400, 413 or 415).
+
+    Of a typed method, ``problems`` has everything that is wrong: ``path``, ``kind`` (``missing``,
+    ``unknown``, ``type`` or ``value``), and ``expected``, ``got`` or ``nearest``, as they apply.
+    """
 
     CODE, VALUE = 1003, "Invalid parameters."
+
+    def __init__(
+        self, value: Any = None, *, status: int | None = None, problems: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(value, status=status)
+        if problems:
+            self.details = {"problems": list(problems)}
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """What is wrong with the parameters, each as a dict; [] if the error has a text only."""
+        found = self.details.get("problems")
+        return found if isinstance(found, list) else []
 
 
 class NotAuthorized(CodedException):

@@ -64,6 +64,7 @@ class Batches:
             if not isinstance(entry, dict):
                 raise InvalidParameters("A call must be an object.")
             call = make_call(entry)
+            call.binary = codec.binary
             return {"result": await self._dispatch(call, caller, reply)}
         except web.HTTPException:
             exc: Exception = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")

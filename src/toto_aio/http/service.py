@@ -98,6 +98,8 @@ class Service:
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
         if by_form:
             call.by_form = True
+        elif codec.binary:
+            call.binary = True
         return await self._respond(codec, call, caller, reply)
 
     async def get(self, request: web.Request, path: str | None) -> web.StreamResponse:

@@ -180,7 +180,7 @@ class Socket:
             return
         call_id = message.get("id")
         parameters = message.get("parameters")
-        call = Call(message.get("method"), {} if parameters is None else parameters)
+        call = Call(message.get("method"), {} if parameters is None else parameters, binary=codec.binary)
         before = self.session
         session_id = None if before is None else before.session_id
         by_cookie = self._by_cookie
