@@ -25,7 +25,7 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
     packages = sorted({name.rpartition(".")[0] for name in methods})
     failures = failure_responses(settings)
     failures["Failure"] = {"description": "An error of the method's own."}
-    content = in_each(encodings(settings), {"$ref": "#/components/schemas/Failure"})
+    content = in_each(encodings(settings), {"$ref": "#/components/schemas/TotoFailure"})
     return {
         "openapi": "3.1.0",
         "info": _info(settings.method_module),

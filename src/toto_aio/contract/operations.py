@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from toto_aio.contract.failures import error_statuses, name_of
-from toto_aio.contract.schema import Schema, Schemas
+from toto_aio.contract.schema import Schemas
 from toto_aio.contract.security import requirements
+from toto_aio.contract.types import Schema
 from toto_aio.dispatch.method import Method
 from toto_aio.settings import Settings
 
@@ -97,7 +98,7 @@ def _responses(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
     rules = method.rules
     result = schemas.success(method)
     if settings.error_status == "toto":
-        result = {"anyOf": [result, {"$ref": "#/components/schemas/Failure"}]}
+        result = {"anyOf": [result, {"$ref": "#/components/schemas/TotoFailure"}]}
     result = schemas.named(f"{method.name}.response", result)
     content: dict[str, Any] = {"*/*": {}} if rules.raw else in_each(types, result)
     if rules.jsonp:

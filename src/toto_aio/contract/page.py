@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -56,6 +57,7 @@ class Page:
         self._settings = settings
         self._methods = methods
         self._document: Document | None = None
+        self._turn = asyncio.Lock()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """The document, 304 if the client has it, or the error of one who may not have it."""
@@ -67,9 +69,10 @@ class Page:
                 await _require_user(request, reply, service)
             except TotoException as exc:
                 return service.failure(exc, reply)
-        document = self._document
-        if document is None:
-            document = self._document = self._made()
+        async with self._turn:
+            if self._document is None:  # large services have large documents, and the loop has other work
+                self._document = await asyncio.to_thread(self._made)
+            document = self._document
         reply.set_header(hdrs.ETAG, f'"{document.tag}"')
         # A cache asks whether it is still the same, which it is until the service is another.
         reply.set_header(hdrs.CACHE_CONTROL, "no-cache" if is_public else "private, no-cache")
