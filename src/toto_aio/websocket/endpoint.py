@@ -17,6 +17,7 @@ from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket, SocketContext
+from toto_aio.websocket.strictness import require_masks
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Sockets:
             heartbeat=HEARTBEAT,
             timeout=2.0,
             max_msg_size=self._settings.max_body_size + 1,  # aiohttp refuses a message of that many bytes
+            autoclose=False,  # it would answer every code with 1000
             autoping=False,  # a flood of pings would be answered in one turn of the loop
             compress=False,  # its state would be most of what an idle socket costs
             decode_text=False,  # codecs read bytes
@@ -63,6 +65,7 @@ class Sockets:
         address = self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
         client = ClientInfo(address, request.headers.get(hdrs.USER_AGENT, ""))
         await response.prepare(request)
+        require_masks(request, response)
         socket = Socket(self._context, request, response, client, session)
         if self._stopping.is_set():  # it began while the session was loaded
             await socket.close(WSCloseCode.GOING_AWAY, "The service is stopping")
