@@ -69,7 +69,10 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     others = [lambda app, settings: page.add_route(app, settings, methods)]
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
-    add_routes(app, settings, others)  # last, as the root may be /
+    unread = frozenset(
+        name for name, each in methods.items() if not each.reachable_by_get(settings.get_methods)
+    )
+    add_routes(app, settings, others, unread=unread)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
     app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics)

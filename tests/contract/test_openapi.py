@@ -96,7 +96,7 @@ def test_who_may_call() -> None:
     assert of(anonymous_session) == [{"session": []}, {}]
     assert of(authenticated_with_parameter) == []
     assert of(authenticated, use_cookies=True) == [{"session": []}, {"cookie": []}]
-    signed = {"session": [], "signature": [], "timestamp": [], "nonce": []}
+    signed: dict[str, list[str]] = {"session": [], "signature": [], "timestamp": [], "nonce": []}
     assert of(authenticated, signing="session") == [signed]
     assert of(authenticated, signing="toto1") == [{"session": [], "signature": []}]
     assert of(authenticated, signing="user_id") == [{"session": []}]

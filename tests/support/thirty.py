@@ -15,7 +15,6 @@ from msgspec import Meta
 
 import toto_aio.methods
 from toto_aio import File, Handler, TotoException
-from toto_aio.exceptions import InvalidParameters
 from toto_aio.invocation import (
     anonymous_session,
     authenticated,
@@ -32,6 +31,9 @@ from toto_aio.registry import find_methods
 Parameters = dict[str, Any]
 Title = Annotated[str, Meta(min_length=1, max_length=80, description="What it is called", examples=["Milk"])]
 Positive = Annotated[int, Meta(ge=1, le=1000)]
+
+
+Whole = Annotated[float, Meta(ge=0.5, le=1000)]
 
 
 class Color(enum.Enum):
@@ -140,7 +142,9 @@ async def walk(handler: Handler, tree: Tree) -> str:
 
 
 @safe
-async def ratio(handler: Handler, part: float, whole: Annotated[float, Meta(gt=0, le=1000)] = 1.0) -> float | None:
+async def ratio(
+    handler: Handler, part: float, whole: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+) -> float | None:
     """A part of a whole."""
     return part if abs(part) > 1e300 else part / whole
 
@@ -198,8 +202,8 @@ async def mine(handler: Handler, limit: Positive = 5) -> str:
 async def visit(handler: Handler) -> int:
     """Count the visits."""
     assert handler.session is not None
-    state = await handler.session.update(lambda state: state.update(visits=state.get("visits", 0) + 1))
-    return int(handler.session.state["visits"]) if state is None else 1
+    await handler.session.update(lambda state: state.update(visits=state.get("visits", 0) + 1))
+    return int(handler.session.state["visits"])
 
 
 @optionally_authenticated
@@ -238,9 +242,7 @@ async def echo(handler: Handler, parameters: Parameters) -> Parameters:
 @requires("text")
 async def note(handler: Handler, parameters: Parameters) -> bool:
     """Keep a note in the session."""
-    if not isinstance(parameters["text"], str):
-        raise InvalidParameters("text: write text")
-    return True
+    return bool(parameters["text"])
 
 
 @authenticated_with_parameter

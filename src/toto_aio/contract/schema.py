@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, UNSET
 
-from toto_aio.contract.types import INTEGER, REFERENCE, VALUE, Schema, Types, without_null
+from toto_aio.contract.types import REFERENCE, VALUE, Schema, Types, without_null
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.model_types import is_pydantic
 from toto_aio.dispatch.signature import NOTHING, Parameter, Signature
@@ -17,7 +17,7 @@ from toto_aio.invocation import Guard
 
 SESSION_ID: Schema = {"type": "string", "description": "The id of the caller's session."}
 CALLBACK: Schema = {
-    "type": "string",
+    "type": ["string", "null"],
     "pattern": "^[A-Za-z_$][A-Za-z0-9_$.]{0,63}$",
     "description": "The function that the script calls; without it the response is like any other.",
 }
@@ -74,8 +74,7 @@ class Schemas:
         if rules.jsonp:
             known[rules.jsonp] = {"required": False, "schema": CALLBACK}
         if is_free:
-            anything = {"type": "object", "additionalProperties": {"type": "string"}}
-            known["parameters"] = {"style": "form", "explode": True, "schema": anything}
+            known["parameters"] = {"style": "form", "explode": True, "schema": {"type": "object"}}
         return [{"name": name, "in": "query", **shown} for name, shown in known.items()]
 
     def form(self, method: Method) -> Schema | None:
@@ -152,9 +151,7 @@ COMMON: Mapping[str, Schema] = {
     "TotoValue": {
         "description": "Anything that JSON has: integers have 64 bits, objects are nested at most 64 deep.",
         "anyOf": [
-            {"type": ["null", "boolean", "string"]},
-            INTEGER,
-            {"type": "number", "not": {"type": "integer"}},
+            {"type": ["null", "boolean", "string", "number"]},
             {"type": "array", "items": VALUE},
             {"type": "object", "additionalProperties": VALUE},
         ],

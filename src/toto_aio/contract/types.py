@@ -8,7 +8,9 @@ from typing import Any
 
 import bson
 import msgspec
+from msgspec import inspect as types
 
+from toto_aio.dispatch.annotations import nodes, plain_node
 from toto_aio.dispatch.model_types import is_pydantic, takes_others
 
 Schema = dict[str, Any]
@@ -24,21 +26,24 @@ class Types:
 
     def __init__(self, kinds: Iterable[Any]) -> None:
         self.components: dict[str, Schema] = {}
+        self._models: dict[Any, str] = {}
         readable = [kind for kind in kinds if self._is_readable(kind)]
         schemas, components = msgspec.json.schema_components(
             readable, schema_hook=self._custom, ref_template=f"{REFERENCE}{{name}}"
         )
-        for name, schema in components.items():
-            self.components[name] = refined(schema)
-        self._schemas = {_key(kind): refined(schema) for kind, schema in zip(readable, schemas, strict=True)}
+        for kind, schema in zip(readable, schemas, strict=True):
+            mark_dates(schema, components, types.type_info(kind))
+        self.components |= {name: refined(schema) for name, schema in components.items()}
+        self._schemas = {id(kind): refined(schema) for kind, schema in zip(readable, schemas, strict=True)}
+        self._kinds = readable  # so that no other object gets the id of one
 
     def of(self, kind: Any) -> Schema:
         """The schema of a type: anything, if the type has none."""
-        return self._schemas.get(_key(kind), {})
+        return self._schemas.get(id(kind), {})
 
     def of_pydantic(self, model: Any) -> Schema:
         """The schema of a model that is all parameters, which has no others unless it asks for them."""
-        schema = refined(self._custom(model))
+        schema = self.components[self._custom(model)["$ref"].removeprefix(REFERENCE)]
         return schema if takes_others(model) else {**schema, "additionalProperties": False}
 
     def _is_readable(self, kind: Any) -> bool:
@@ -54,10 +59,19 @@ class Types:
             return dict(FORMATS[kind])
         if not is_pydantic(kind):
             raise NotImplementedError
-        schema: Schema = kind.model_json_schema(ref_template=f"{REFERENCE}{{model}}")
-        for name, below in schema.pop("$defs", {}).items():
-            self.components[name] = refined(below)
-        return schema
+        if kind not in self._models:
+            schema: Schema = kind.model_json_schema(ref_template=f"{REFERENCE}{{model}}")
+            name = (
+                kind.__name__
+                if kind.__name__ not in self.components
+                else f"{kind.__module__}.{kind.__name__}"
+            )
+            self._models[kind] = name
+            for other, below in schema.pop("$defs", {}).items():
+                self.components.setdefault(other, refined(below))
+            if "$ref" not in schema:  # of a model that contains itself
+                self.components[name] = refined(schema)
+        return {"$ref": f"{REFERENCE}{self._models[kind]}"}
 
 
 def refined(schema: Schema) -> Schema:
@@ -84,6 +98,36 @@ def refined(schema: Schema) -> Schema:
     return found
 
 
+def mark_dates(schema: Schema, components: Mapping[str, Schema], node: types.Type) -> None:
+    """Say which texts are points in time, which msgspec does only if they must have a time zone."""
+    _mark(schema, node)
+    for each in nodes(node):
+        properties = components.get(getattr(getattr(each, "cls", None), "__name__", ""), {}).get(
+            "properties", {}
+        )
+        for field in getattr(each, "fields", ()):
+            if field.encode_name in properties:
+                _mark(properties[field.encode_name], field.type)
+
+
+def _mark(schema: Any, node: types.Type) -> None:
+    node = plain_node(node)
+    if not isinstance(schema, dict):
+        return
+    if isinstance(node, types.DateTimeType):
+        schema.setdefault("format", "date-time")
+    elif isinstance(node, types.UnionType):
+        kinds = {type(plain_node(each)) for each in node.types}
+        if types.DateTimeType in kinds and types.StrType not in kinds:
+            for each in schema.get("anyOf", ()):
+                if each == {"type": "string"}:
+                    each["format"] = "date-time"
+    elif hasattr(node, "item_type"):
+        _mark(schema.get("items"), node.item_type)
+    elif isinstance(node, types.DictType):
+        _mark(schema.get("additionalProperties"), node.value_type)
+
+
 def without_null(schema: Schema) -> Schema:
     """A schema of what text can be, which is never null."""
     kinds = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
@@ -93,11 +137,6 @@ def without_null(schema: Schema) -> Schema:
     if rest.get("default", "") is None:
         del rest["default"]
     return {**kinds[0], **rest} if len(kinds) == 1 else {**rest, "anyOf": kinds}
-
-
-def _key(kind: Any) -> Any:
-    """Types are not all hashable, and some that are not the same are equal: 1 and True in a ``Literal``."""
-    return id(kind)
 
 
 def _each(schemas: Any) -> Any:
@@ -124,6 +163,9 @@ _BELOW: Mapping[str, Callable[[Any], Any]] = {
 }
 _PATTERNS = {
     "base64": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    "date-time": r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?$",
+    "date": r"^\d{4}-\d\d-\d\d$",
+    "uuid": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
     "decimal": r"^-?[0-9]{1,30}(\.[0-9]{1,30})?$",
 }
 FORMATS: Mapping[Any, Schema] = {

@@ -201,7 +201,7 @@ def _object(search: Search, value: Any, node: Any) -> None:
     if getattr(node, "array_like", False) or isinstance(node, types.NamedTupleType):
         _array_object(search, value, node)
         return
-    if isinstance(value, getattr(node, "cls", ())) and type(node) is not types.TypedDictType:
+    if type(node) is not types.TypedDictType and isinstance(value, getattr(node, "cls", ())):
         return  # of a call in process
     if not isinstance(value, Mapping):
         search.wrong_type(value, node)

@@ -21,7 +21,7 @@ from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoExceptio
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
 from toto_aio.http.body import BrokenBodyError, essence
-from toto_aio.http.cors import ALLOWED_METHODS
+from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY
 from toto_aio.http.envelope import envelope
 from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
@@ -120,13 +120,15 @@ class Service:
             return self._failure(self._json, exc, call, reply)
         return await self._respond(self._json, call, caller, reply)
 
-    def refuse(self, request: web.Request, codec: Codec | None, exc: TotoException) -> web.StreamResponse:
-        """The response to a request that never became a call."""
+    def refuse(
+        self, request: web.Request, codec: Codec | None, exc: TotoException, allowed: str = ALLOWED_METHODS
+    ) -> web.StreamResponse:
+        """The response to a request that never became a call; ``allowed`` are the verbs that may."""
         reply = HTTPReply(request, self.context)
         if isinstance(exc, BrokenBodyError):
             reply.set_header("Connection", "close")  # aiohttp closes it: the next request can't be found
         if exc.status == 405:
-            reply.set_header("Allow", ALLOWED_METHODS)
+            reply.set_header("Allow", allowed)
         return self._failure(codec or self._json, exc, Call(), reply)
 
     def failure(self, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
@@ -206,7 +208,7 @@ class Service:
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
         if status == 405 and call.by_get:
-            reply.set_header("Allow", "POST, OPTIONS")
+            reply.set_header("Allow", POST_ONLY)
         body = codec.encode(envelope("error", error.as_dict(), reply.caller))
         return reply.response(body, codec.content_type, status)
 
