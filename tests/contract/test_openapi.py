@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 import pytest
 from openapi_spec_validator import validate
 
 import toto_aio.methods
 from tests.support import ROOT
+from tests.support.thirty import METHODS
 from toto_aio.contract.openapi import openapi
 from toto_aio.invocation import (
     anonymous_session,
@@ -92,14 +95,17 @@ def test_who_may_call() -> None:
         return security
 
     assert of() == []
-    assert of(authenticated) == [{"session": []}]
-    assert of(anonymous_session) == [{"session": []}, {}]
+    assert of(authenticated) == [{"session": []}, {"bearer": []}]
+    assert of(anonymous_session) == [{"session": []}, {"bearer": []}, {}]
     assert of(authenticated_with_parameter) == []
-    assert of(authenticated, use_cookies=True) == [{"session": []}, {"cookie": []}]
-    signed: dict[str, list[str]] = {"session": [], "signature": [], "timestamp": [], "nonce": []}
-    assert of(authenticated, signing="session") == [signed]
-    assert of(authenticated, signing="toto1") == [{"session": [], "signature": []}]
-    assert of(authenticated, signing="user_id") == [{"session": []}]
+    assert of(authenticated, use_cookies=True) == [{"session": []}, {"bearer": []}, {"cookie": []}]
+    for signing, parts in (
+        ("session", ["signature", "timestamp", "nonce"]),
+        ("toto1", ["signature"]),
+        ("user_id", []),
+    ):
+        security = of(authenticated, signing=signing)
+        assert [list(one) for one in security] == [["session", *parts], ["bearer", *parts]]
 
 
 @pytest.mark.parametrize("mode", ["toto", "http"])
@@ -170,3 +176,84 @@ def test_every_example(example: str, package: str, monkeypatch: pytest.MonkeyPat
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == package]:
             del sys.modules[name]  # another example has a package of that name
+
+
+def test_the_types_of_typed_methods() -> None:
+    """Parameters and results have the schemas of their types, and models are named once."""
+    document = described(METHODS, error_status="http")
+    schemas = document["components"]["schemas"]
+    assert len(METHODS) == 30
+    add = schemas["notes.add.parameters"]
+    assert (add["required"], add["additionalProperties"]) == (["title"], False)
+    assert add["properties"]["title"] == {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 80,
+        "description": "What it is called",
+        "examples": ["Milk"],
+    }
+    assert add["properties"]["tags"]["default"] == []
+    assert schemas["notes.add.response"]["properties"]["result"] == {"$ref": "#/components/schemas/Note"}
+    assert schemas["notes.replace.parameters"]["required"] == ["title"]
+    person = {"$ref": "#/components/schemas/Person"}
+    assert schemas["people.invite.parameters"]["properties"]["person"] == person
+    assert schemas["people.invite.response"]["properties"]["result"] == person
+    assert schemas["people.meet.parameters"]["properties"]["age"]["maximum"] == 150
+    when = schemas["people.invite.parameters"]["properties"]["when"]["anyOf"][0]
+    assert when["format"] == "date-time"
+    born = schemas["Author"]["properties"]["born"]["anyOf"][0]
+    assert born["format"] == "date"
+    assert schemas["math.total.parameters"]["properties"]["numbers"]["items"]["maximum"] == 1000
+    assert schemas["math.pair.parameters"]["properties"]["both"]["prefixItems"][0]["maximum"] == 2**63 - 1
+
+
+def test_typed_methods_by_get_and_in_forms() -> None:
+    """A query has a parameter for each, and a form the files of a method that takes them."""
+    document = described(METHODS)
+    find = document["paths"]["/service/notes/find"]["get"]
+    assert [(each["name"], each["required"]) for each in find["parameters"]] == [
+        ("word", True),
+        ("limit", False),
+        ("exact", False),
+    ]
+    content = document["paths"]["/service/data/upload"]["post"]["requestBody"]["content"]
+    form = content["multipart/form-data"]["schema"]
+    assert form["properties"]["file"]["format"] == "binary"
+    assert form["required"] == ["file"]
+    plain = document["paths"]["/service/notes/add"]["post"]["requestBody"]
+    assert "multipart/form-data" not in plain["content"]
+
+
+class Node(pydantic.BaseModel):
+    """A model of pydantic that contains itself."""
+
+    name: str
+    below: list[Node] = []
+
+
+@dataclass
+class Odd:
+    """A class with a method's own type, which has no schema."""
+
+    value: Any
+    handler: type[Any] | None = None
+
+
+async def grow(handler: Any, node: Node) -> Node:
+    """Grow."""
+    return node
+
+
+async def odd(handler: Any, name: str) -> Odd:
+    """Return something of which msgspec knows nothing."""
+    return Odd(name)
+
+
+def test_types_that_contain_themselves_or_have_no_schema() -> None:
+    """The first are named once, and the others are anything."""
+    document = described({"grow": grow, "odd": odd}, error_status="http")
+    schemas = document["components"]["schemas"]
+    node = {"$ref": "#/components/schemas/Node"}
+    assert schemas["grow.parameters"]["properties"]["node"] == node
+    assert schemas["Node"]["properties"]["below"]["items"] == node
+    assert schemas["odd.response"]["properties"]["result"] == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toto_aio.dispatch.method import Method
+from toto_aio.http.bearer import SCHEME
 from toto_aio.http.cookies import cookie_name
 from toto_aio.http.signatures import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
 from toto_aio.invocation import Guard
@@ -16,7 +17,10 @@ Requirement = dict[str, list[str]]
 
 def security_schemes(settings: Settings) -> dict[str, Any]:
     """The schemes of a service, by their names in its document."""
-    found = {"session": _key("header", SESSION_HEADER, "The id of a session, from a login.")}
+    found = {
+        "session": _key("header", SESSION_HEADER, "The id of a session, from a login."),
+        "bearer": {"type": "http", "scheme": SCHEME, "description": "The same, as any client can send it."},
+    }
     if settings.use_cookies:
         text = "The session of a browser, for pages of the service's own and allowed origins."
         found["cookie"] = _key("cookie", cookie_name(settings), text)
@@ -31,9 +35,8 @@ def requirements(method: Method, settings: Settings) -> list[Requirement]:
     if guard in (Guard.NONE, Guard.PARAMETER):  # whose session is a parameter
         return []
     signature: Requirement = {name: [] for name in _signature(settings)}
-    shown: list[Requirement] = [{"session": [], **signature}]
-    if settings.use_cookies:
-        shown.append({"cookie": [], **signature})
+    ways = ["session", "bearer", *(["cookie"] if settings.use_cookies else [])]
+    shown: list[Requirement] = [{way: [], **signature} for way in ways]
     return shown if guard >= Guard.AUTHENTICATED else [*shown, {}]
 
 
