@@ -1,4 +1,4 @@
-"""``redis://host/0``: accounts and sessions in Redis.
+"""``redis://host/0``: accounts and sessions in Redis: in one server, by Sentinel, or in a cluster.
 
 A session is one string, ``toto:session:<key>``, which Redis drops when it expires. The sorted set
 ``toto:sessions:<user id>`` is the index of an account: it has the keys of the account's sessions, ordered by
@@ -14,16 +14,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
-from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
-from toto_aio.redis_eviction import Evictions
-from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
-from toto_aio.settings.urls import address_of
+from toto_aio.redis_connection import ERRORS, Argument, RedisLink
+from toto_aio.redis_eviction import SEEN, Evictions
+from toto_aio.redis_target import RedisTarget, redis_target
 from toto_aio.stores import redis_records as records
 from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
 from toto_aio.stores.transactions import NoTransactions
@@ -37,18 +35,18 @@ DURABLE_CONFIGURATION = {"appendonly": b"yes", "appendfsync": b"always"}
 
 
 async def from_url(url: str) -> RedisStore:
-    """Return the store at a URL; ``db`` is a ``redis.asyncio.Redis`` with a pool of its own."""
-    pool = connection_pool(url, "database")
-    store = RedisStore(RedisConnection(unopened_connection(pool)), Redis.from_pool(pool), owns_db=True)
-    await store.prepare(address_of(url))
-    return store
+    """Return the store at a URL; ``db`` is a client of redis-py with a pool of its own."""
+    return await _open(redis_target(url, "database"), owns_db=True)
 
 
-async def from_client(client: Redis) -> RedisStore:
-    """Return the store on the server of a ready client, which stays open and becomes ``db``."""
-    connection = RedisConnection(unopened_connection(pool_like(client, "database")))
-    store = RedisStore(connection, client, owns_db=False)
-    await store.prepare("of the client")
+async def from_client(client: Any) -> RedisStore:
+    """Return the store on the servers of a ready client, which stays open and becomes ``db``."""
+    return await _open(redis_target(client, "database"), owns_db=False)
+
+
+async def _open(target: RedisTarget, *, owns_db: bool) -> RedisStore:
+    store = RedisStore(target, owns_db=owns_db)
+    await store.prepare()
     return store
 
 
@@ -60,28 +58,35 @@ class RedisStore:
         "in another database, and the sessions in Redis (session_store)"
     )
 
-    def __init__(self, connection: RedisConnection, db: Redis, *, owns_db: bool) -> None:
-        self.db = db
-        self._connection = connection
+    def __init__(self, target: RedisTarget, *, owns_db: bool) -> None:
+        self.db = target.client()
+        self._target = target
+        self._connection: RedisLink = target.link(False)
+        self._account, self._session, self._index, self._counter = (
+            target.prefix + kind for kind in (ACCOUNT, SESSION, INDEX, COUNTER)
+        )
         self._owns_db = owns_db
         self._account_risk = ""
         self._evictions = Evictions(
-            connection,
-            "store",
+            self._connection,
+            f"{target.prefix}{SEEN}store",
             kept="sessions, counts of login attempts and nonces, and with an allkeys policy accounts",
             risk="users are logged out, locked logins are open, copied signed requests are accepted again",
         )
 
-    async def prepare(self, name: str) -> None:
-        """Check that the database ``name`` can be reached, and how it can lose data; else close the store."""
+    async def prepare(self) -> None:
+        """Check that the servers can be reached, and how they can lose data; else close the store."""
         try:
             async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
-                await self._connection.read("PING")
-                self._account_risk = await self._find_account_risk()
+                for server in await self._connection.primaries():
+                    await server.read("PING")
+                    self._account_risk = self._account_risk or await _find_account_risk(server)
                 await self._evictions.begin()
         except ERRORS as exc:
             await self.close()
-            raise Unavailable(f"Cannot open the database {name}: {str(exc) or 'no answer'}") from exc
+            raise Unavailable(
+                f"Cannot open the database {self._target.name}: {str(exc) or 'no answer'}"
+            ) from exc
         except BaseException:
             await self.close()
             raise
@@ -91,6 +96,8 @@ class RedisStore:
         if self._owns_db:
             with suppress(*ERRORS):  # a frozen server does not answer the closing of TLS
                 await self.db.aclose()
+        with suppress(*ERRORS):
+            await self._target.close()
 
     async def get_account(self, user_id: str) -> Account | None:
         async with _limited():
@@ -101,7 +108,7 @@ class RedisStore:
         self._warn_of_account_risk()
         value = records.pack_account(account)
         async with _limited():
-            if not await self._connection.call("SET", ACCOUNT + account.user_id, value, "NX"):
+            if not await self._connection.call("SET", self._account + account.user_id, value, "NX"):
                 raise UserIDExists
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
@@ -126,7 +133,7 @@ class RedisStore:
 
     async def get_session(self, key: str) -> Session | None:
         try:
-            value = await self._connection.read("GET", SESSION + key)
+            value = await self._connection.read("GET", self._session + key)
         except ERRORS as exc:
             raise Unavailable from exc
         session = None if value is None else records.unpack_session(key, value)
@@ -138,12 +145,14 @@ class RedisStore:
             value = records.pack_session(session)
             async with _limited():
                 await self._add_to_index(session.user_id, session.key, session.expires)
-                await self._connection.call("SET", SESSION + session.key, value, "PX", milliseconds(ttl))
+                await self._connection.call(
+                    "SET", self._session + session.key, value, "PX", milliseconds(ttl)
+                )
 
     async def save_session(self, session: Session) -> bool:
         versions = (records.pack_version(version) for version in (session.version, session.version + 1))
         async with _limited():
-            key = SESSION + session.key
+            key = self._session + session.key
             return bool(await self._run(records.SAVE, key, *versions, session.state, time.time()))
 
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
@@ -155,7 +164,7 @@ class RedisStore:
             now = time.time()
             times = records.pack_times(expires, seen)
             return bool(
-                await self._run(records.TOUCH, SESSION + key, now, times, milliseconds(expires - now))
+                await self._run(records.TOUCH, self._session + key, now, times, milliseconds(expires - now))
             )
 
     async def list_sessions(self, user_id: str) -> list[Session]:
@@ -167,13 +176,13 @@ class RedisStore:
 
     async def remove_session(self, key: str) -> bool:
         async with _limited():
-            value = await self._run(records.REMOVE, SESSION + key)
+            value = await self._run(records.REMOVE, self._session + key)
         if value is None:
             return False
         session = records.unpack_session(key, value)
         if session.user_id:
             # If this is lost, the entry does no harm, and is dropped when the session would have expired.
-            self._connection.send_and_forget("ZREM", INDEX + session.user_id, key)
+            self._connection.send_and_forget("ZREM", self._index + session.user_id, key)
         return session.expires > time.time()
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
@@ -183,20 +192,23 @@ class RedisStore:
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         async with _limited():
-            return int(await self._run(records.INCREMENT, COUNTER + key, by, milliseconds(ttl)))
+            return int(await self._run(records.INCREMENT, self._counter + key, by, milliseconds(ttl)))
 
     async def get_counter(self, key: str) -> tuple[int, float]:
         async with _limited():
             count, left = await asyncio.gather(
-                self._connection.read("GET", COUNTER + key), self._connection.read("PTTL", COUNTER + key)
+                self._connection.read("GET", self._counter + key),
+                self._connection.read("PTTL", self._counter + key),
             )
         return (int(count), left / 1000) if count is not None and left > 0 else (0, 0.0)
 
     async def add_once(self, key: str, ttl: float) -> bool:
         async with _limited():
             if ttl <= 0:  # Redis does not set a key that has already expired
-                return not await self._connection.read("EXISTS", COUNTER + key)
-            return bool(await self._connection.call("SET", COUNTER + key, 1, "NX", "PX", milliseconds(ttl)))
+                return not await self._connection.read("EXISTS", self._counter + key)
+            return bool(
+                await self._connection.call("SET", self._counter + key, 1, "NX", "PX", milliseconds(ttl))
+            )
 
     async def sweep(self) -> int:
         """Redis drops what has expired. See whether it has dropped more than that."""
@@ -206,34 +218,31 @@ class RedisStore:
 
     async def _read_account(self, user_id: str) -> bytes | None:
         self._warn_of_account_risk()
-        value: bytes | None = await self._connection.read("GET", ACCOUNT + user_id)
+        value: bytes | None = await self._connection.read("GET", self._account + user_id)
         return value
 
     async def _replace(self, value: bytes, account: Account) -> bool:
         account.version += 1
         packed = records.pack_account(account)
-        return bool(await self._run(records.REPLACE, ACCOUNT + account.user_id, value, packed))
+        return bool(await self._run(records.REPLACE, self._account + account.user_id, value, packed))
 
     async def _add_to_index(self, user_id: str, key: str, expires: float) -> None:
         """Add a session to its account's index. Anonymous sessions have none, as they would all share it."""
         now = time.time()
         if user_id and expires > now:
             ttl = milliseconds(expires - now + INDEX_MARGIN)
-            await self._run(records.ADD_TO_INDEX, INDEX + user_id, key, expires, ttl, now)
+            await self._run(records.ADD_TO_INDEX, self._index + user_id, key, expires, ttl, now)
 
     async def _session_keys(self, user_id: str) -> list[str]:
         """Return the keys of an account's sessions; for the user id "" those of all sessions there are."""
         if user_id:
             return [
-                str(key, "utf-8") for key in await self._connection.read("ZRANGE", INDEX + user_id, 0, -1)
+                str(key, "utf-8")
+                for key in await self._connection.read("ZRANGE", self._index + user_id, 0, -1)
             ]
-        keys: set[str] = set()
-        cursor: bytes | int = 0
-        while True:
-            cursor, found = await self._connection.read("SCAN", cursor, "MATCH", SESSION + "*", "COUNT", 1000)
-            keys.update(str(key, "utf-8").removeprefix(SESSION) for key in found)
-            if cursor == b"0":
-                return list(keys)
+        servers = await self._connection.primaries()
+        found = await asyncio.gather(*(_scan(server, self._session) for server in servers))
+        return list(set().union(*found))
 
     async def _run(self, script: Script, key: str, *arguments: Argument) -> Any:
         try:
@@ -243,22 +252,34 @@ class RedisStore:
                 raise
         return await self._connection.call("EVAL", script.text, 1, key, *arguments)
 
-    async def _find_account_risk(self) -> str:
-        try:
-            found = [await self._connection.read("CONFIG", "GET", option) for option in DURABLE_CONFIGURATION]
-        except ResponseError:
-            return "can be lost unless its configuration, which this user may not read, has"
-        is_durable = all(
-            not pair or pair[1] == value
-            for value, pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
-        )
-        return "" if is_durable else "can be lost: write in its configuration"
-
     def _warn_of_account_risk(self) -> None:
         """Warn once how this Redis can lose accounts, when it turns out to hold any."""
         if self._account_risk:
             logger.warning("accounts in Redis %s appendonly yes and appendfsync always", self._account_risk)
             self._account_risk = ""
+
+
+async def _scan(server: RedisLink, prefix: str) -> set[str]:
+    """Return what follows a prefix in the keys of a server."""
+    keys: set[str] = set()
+    cursor: bytes | int = 0
+    while True:
+        cursor, found = await server.read("SCAN", cursor, "MATCH", prefix + "*", "COUNT", 1000)
+        keys.update(str(key, "utf-8").removeprefix(prefix) for key in found)
+        if cursor == b"0":
+            return keys
+
+
+async def _find_account_risk(server: RedisLink) -> str:
+    try:
+        found = [await server.read("CONFIG", "GET", option) for option in DURABLE_CONFIGURATION]
+    except ResponseError:
+        return "can be lost unless its configuration, which this user may not read, has"
+    is_durable = all(
+        not pair or pair[1] == value
+        for value, pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
+    )
+    return "" if is_durable else "can be lost: write in its configuration"
 
 
 @asynccontextmanager

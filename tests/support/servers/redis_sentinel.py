@@ -1,0 +1,84 @@
+"""A Redis, its replica, and a Sentinel that watches them under the name ``toto``."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from tests.support.limits import WATCHDOG
+from tests.support.servers import Server, redis
+from tests.support.servers.redis_cluster import wait
+
+NAME = "toto"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The servers."""
+
+    servers: tuple[Server, Server]
+    sentinel: Server
+
+    def primary(self) -> Server:
+        """The server that Sentinel names."""
+        with Redis(port=self.sentinel.port) as client:
+            port = client.sentinel_master(NAME)["port"]
+        return next(server for server in self.servers if server.port == port)
+
+    async def fail_over(self) -> None:
+        """Make the replica the primary, and wait until the other one is its replica."""
+        before = self.primary()
+        with Redis(port=self.sentinel.port) as client, Redis(port=before.port) as old:
+            client.sentinel_failover(NAME)
+            async with asyncio.timeout(3 * WATCHDOG):
+                while self.primary() is before or old.role()[0] != b"slave":
+                    await asyncio.sleep(0.05)
+
+
+@contextmanager
+def server() -> Iterator[Watched]:
+    """Servers that know each other."""
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(redis.server(**redis.REPLICATES_AT_ONCE)) for _ in range(2))
+        with Redis(port=other.port) as client:
+            client.replicaof("127.0.0.1", str(one.port))
+            wait(lambda: client.info("replication")["master_link_status"] == "up")
+        sentinel = stack.enter_context(Server(lambda directory, port: _command(directory, port, one.port)))
+        with Redis(port=sentinel.port) as client:
+            wait(lambda: is_ready(client))
+        yield Watched((one, other), sentinel)
+
+
+def fresh_url(watched: Watched) -> str:
+    """The URL of an empty database."""
+    return f"redis+sentinel://127.0.0.1:{watched.sentinel.port}/{NAME}/{next(_numbers)}"
+
+
+def is_ready(sentinel: Redis) -> bool:
+    """Whether Sentinel could make the replica the primary."""
+    state = sentinel.sentinel_master(NAME)
+    replicas = sentinel.sentinel_slaves(NAME)
+    return state["flags"] == "master" and any(each["master-link-status"] == "ok" for each in replicas)
+
+
+def _command(directory: Path, port: int, primary: int) -> Sequence[str]:
+    lines = (
+        "bind 127.0.0.1",
+        f"port {port}",
+        f"dir {directory}",
+        f"sentinel monitor {NAME} 127.0.0.1 {primary} 1",
+        f"sentinel down-after-milliseconds {NAME} 60000",  # no test waits for it
+        f"sentinel failover-timeout {NAME} 10000",
+    )
+    configuration = directory / "sentinel.conf"
+    configuration.write_text("".join(f"{line}\n" for line in lines))
+    return ["redis-server", str(configuration), "--sentinel"]
+
+
+_numbers = itertools.count(1)
