@@ -23,6 +23,7 @@ BOTH_PATHS = frozenset(
     f"tests.{name}"
     for name in [
         "http.test_service",
+        "http.test_error_status",
         "http.test_bodies",
         "http.test_forms",
         "http.test_framing",

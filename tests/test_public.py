@@ -71,6 +71,7 @@ def test_the_root() -> None:
     """Its names are those that the documentation imports from it."""
     assert toto_aio.__all__ == [
         "Connection",
+        "File",
         "Handler",
         "OpenService",
         "Settings",
@@ -79,6 +80,7 @@ def test_the_root() -> None:
         "UserAccount",
         "UserSession",
         "create_app",
+        "method",
         "open_service",
     ]
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from toto_aio.dispatch.runtime import Connection
     from toto_aio.exceptions import TotoException
     from toto_aio.in_process import OpenService, open_service
+    from toto_aio.invocation import method
+    from toto_aio.models import File
     from toto_aio.server.toto_server import TotoServer
     from toto_aio.settings import Settings
 
@@ -18,6 +20,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Connection",
+    "File",
     "Handler",
     "OpenService",
     "Settings",
@@ -26,11 +29,13 @@ __all__ = [
     "UserAccount",
     "UserSession",
     "create_app",
+    "method",
     "open_service",
 ]
 
 _MODULES = {
     "Connection": "toto_aio.dispatch.runtime",
+    "File": "toto_aio.models",
     "Handler": "toto_aio.dispatch.handler",
     "OpenService": "toto_aio.in_process",
     "Settings": "toto_aio.settings",
@@ -39,6 +44,7 @@ _MODULES = {
     "UserAccount": "toto_aio.auth.accounts",
     "UserSession": "toto_aio.auth.sessions",
     "create_app": "toto_aio.app",
+    "method": "toto_aio.invocation",
     "open_service": "toto_aio.in_process",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ from toto_aio.monitoring.paths import own_path
 from toto_aio.registry import find_methods
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import override
+from toto_aio.settings.urls import root_path
 from toto_aio.signing import SCHEMES, Scheme
 from toto_aio.websocket import endpoint
 
@@ -55,6 +57,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         cors=cors,
         drain=drain,
         signals=frozenset(signals),
+        challenge=f'Bearer realm="{quote(root_path(settings) or "/")}"',
     )
     metrics = _metrics(settings, proxies) if settings.metrics else None
 

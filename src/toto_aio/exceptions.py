@@ -6,7 +6,7 @@ Raise one of these in a method, and the client receives its code and value. For 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -49,7 +49,9 @@ class TotoException(Exception):
     ``details`` are further keys of the error, beside ``code`` and ``value``.
 
     ``status`` is the HTTP status of the response if the call is the only one of its request. It is 200 unless
-    ``STATUSES`` has another for the code, because Toto's clients read errors from a response with 200.
+    ``STATUSES`` has another for the code, because Toto's clients read errors from a response with 200. With
+    ``error_status=http`` an error that was not given a status, here or by its class, has that of
+    ``http_status``.
     """
 
     status: int = 200
@@ -82,7 +84,8 @@ class TotoException(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """The error as a response contains it."""
-        return {**self.details, "code": self.code, "value": self.value}
+        error = {"code": self.code, "value": self.value}
+        return {**error, **self.details, **error} if self.details else error
 
 
 class CodedException(TotoException):
@@ -119,9 +122,26 @@ class MissingMethod(CodedException):
 
 
 class InvalidParameters(CodedException):
-    """Parameters are missing or wrong, or the input cannot be read as a call (status 400, 413 or 415)."""
+    """Parameters are missing or wrong, or the input cannot be read as a call (status 400, 413 or 415).
+
+    Of a typed method, ``problems`` has everything that is wrong: ``path``, ``kind`` (``missing``,
+    ``unknown``, ``type`` or ``value``), and ``expected``, ``got`` or ``nearest``, as they apply.
+    """
 
     CODE, VALUE = 1003, "Invalid parameters."
+
+    def __init__(
+        self, value: Any = None, *, status: int | None = None, problems: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(value, status=status)
+        if problems:
+            self.details = {"problems": list(problems)}
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """What is wrong with the parameters, each as a dict; [] if the error has a text only."""
+        found = self.details.get("problems")
+        return found if isinstance(found, list) else []
 
 
 class NotAuthorized(CodedException):
@@ -188,6 +208,28 @@ class TimedOut(CodedException):
     CODE, VALUE = 1013, "Timed out"
 
 
+def http_status(error: TotoException, *, has_user: bool = False, chosen: int | None = None) -> int:
+    """The status of an error under ``error_status=http``: its own, or that of its code.
+
+    ``has_user``: the session is a user's. ``chosen`` is a status that the method has set: it counts for
+    errors of the author's own, if it is one of an error.
+    """
+    if _has_own_status(error):
+        return error.status
+    if error.code == NotAuthorized.CODE and has_user:
+        return 403
+    if error.code in HTTP_STATUSES:
+        return HTTP_STATUSES[error.code]
+    return chosen if chosen is not None and chosen >= 400 else 400
+
+
+def _has_own_status(error: TotoException) -> bool:
+    """Whether somebody has given an error a status, itself or by its class; it may be 200."""
+    kinds = type(error).__mro__
+    own = kinds[: kinds.index(TotoException)]
+    return "status" in vars(error) or any("status" in vars(kind) for kind in own)
+
+
 def described(error: BaseException) -> str:
     """An error and its text, for the log.
 
@@ -209,3 +251,19 @@ ERROR_INVALID_RESPONSE_HMAC = InvalidResponseHMAC.CODE  #: Toto's name of the co
 ERROR_INVALID_USER_ID = InvalidUserID.CODE  #: Toto's name of the code of ``InvalidUserID``.
 
 STATUSES = {Unavailable.CODE: 503, TooManyAttempts.CODE: 429, TimedOut.CODE: 504}
+"""The statuses of errors that don't come with 200, whatever ``error_status`` is."""
+HTTP_STATUSES = {
+    InternalError.CODE: 500,
+    MethodNotFound.CODE: 404,
+    MissingMethod.CODE: 400,
+    InvalidParameters.CODE: 400,
+    NotAuthorized.CODE: 401,  # 403 if it is a user who is not authorized
+    InvalidCredentials.CODE: 401,
+    UserIDExists.CODE: 409,
+    InvalidSessionID.CODE: 401,
+    InvalidHMAC.CODE: 401,
+    InvalidResponseHMAC.CODE: 502,  # of another service, which a method has called
+    InvalidUserID.CODE: 400,
+    **STATUSES,
+}
+"""The statuses of errors under ``error_status=http``, and on pages."""

@@ -18,9 +18,9 @@ from typing import Any, cast
 from aiohttp import web
 
 from toto_aio.app import create_app
-from toto_aio.auth.accounts import normal_user_id
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.user_ids import known_as
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.answers import RawAnswer, Streamed
 from toto_aio.dispatch.call import Call
@@ -146,16 +146,21 @@ class OpenService:
                 "asyncio.run_coroutine_threadsafe(service.call(...), loop).result()"
             )
 
-    async def _require_account(self, user_id: str) -> None:
-        if await self.connection.accounts.get(user_id) is None:
+    async def _require_account(self, user_id: str) -> str:
+        account = await self.connection.accounts.get(user_id)
+        if account is None:
             create = f"service.connection.accounts.create({user_id!r}, None)"
             raise LookupError(f"there is no account {user_id!r}; create it: await {create}")
+        return account.user_id
 
 
 class UserSessions:
-    """A session for each user that calls are made for. ``prepare`` is called before one is created."""
+    """A session for each user that calls are made for.
 
-    def __init__(self, sessions: Sessions, prepare: Callable[[str], Awaitable[None]]) -> None:
+    ``prepare`` is called before one is created, and returns the user id of the account.
+    """
+
+    def __init__(self, sessions: Sessions, prepare: Callable[[str], Awaitable[str]]) -> None:
         self._sessions = sessions
         self._prepare = prepare
         self._by_user: dict[str, UserSession] = {}
@@ -163,14 +168,14 @@ class UserSessions:
 
     async def get(self, user_id: str) -> UserSession:
         """The session of a user, as it is stored now; a new one if there is none yet, or it has ended."""
-        user_id = normal_user_id(user_id)
+        name = known_as(user_id)[0]
         async with self._creating:
-            known = self._by_user.get(user_id)
+            known = self._by_user.get(name)
             session = None if known is None else await self._sessions.load(known.session_id)
             if session is None:
-                await self._prepare(user_id)
-                session = await self._sessions.create(user_id, ClientInfo("", AGENT))
-            self._by_user[user_id] = session
+                account_id = await self._prepare(user_id)
+                session = await self._sessions.create(account_id, ClientInfo("", AGENT))
+            self._by_user[name] = session
             return session
 
     async def end(self) -> None:

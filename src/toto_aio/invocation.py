@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from toto_aio.exceptions import (
@@ -54,6 +55,7 @@ __all__ = [
     "default_parameters",
     "error_redirect",
     "jsonp",
+    "method",
     "optionally_authenticated",
     "raw_response",
     "requires",
@@ -89,11 +91,52 @@ class Rules:
     safe: bool = False
     cancellable: bool = False
     timeout: float | None = None
+    is_marked: bool = False
+    """Whether it is a method of its own, beside the ``invoke`` of its module."""
 
 
 def rules_of(function: Callable[..., Any]) -> Rules:
     """The record of a function; a wrapper made with ``functools.wraps`` has the record of what it wraps."""
     return getattr(function, "__toto_aio_rules__", None) or Rules()
+
+
+_marked: dict[str, set[str]] = {}
+"""The names of the functions that are marked ``@method``, by their modules."""
+
+
+def method(function: Invoke) -> Invoke:
+    """Make a function a method, beside the ``invoke`` of its module.
+
+    ``add`` in ``notes.py`` is ``notes.add``, and ``list_`` is ``notes.list``. A module that imports the
+    function doesn't have it as a method too.
+    """
+    name = getattr(function, "__name__", "")
+    if name.startswith("_"):
+        raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
+    _rules(function).is_marked = True
+    _marked.setdefault(function.__module__, set()).add(_wire_name(name))
+    return function
+
+
+def marked_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The functions that a module marks ``@method``, by their names in calls; none that it imports."""
+    return {
+        _wire_name(name): value
+        for name, value in vars(module).items()
+        if callable(value)
+        and not name.startswith("_")
+        and rules_of(value).is_marked
+        and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+def marked_names(module: ModuleType) -> frozenset[str]:
+    """The names that a module has marked, even if a module below it has taken one since."""
+    return frozenset(_marked.get(module.__name__, ()))
+
+
+def _wire_name(name: str) -> str:
+    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
 
 
 def authenticated(function: Invoke) -> Invoke:

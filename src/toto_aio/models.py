@@ -13,7 +13,7 @@ from msgspec.structs import force_setattr
 
 from toto_aio.names import readable
 
-__all__ = ["Account", "ClientInfo", "Session"]
+__all__ = ["Account", "ClientInfo", "File", "Session"]
 
 
 class Account(Struct):
@@ -46,6 +46,17 @@ class Session(Struct):
     seen: float = 0.0
     address: str = ""
     agent: str = ""
+
+
+class File(Struct, frozen=True):
+    """A file of a form: its ``name`` as the browser sent it, its content type, and its bytes.
+
+    The name and the type are the client's, and may be anything: never open a path that is made of a name.
+    """
+
+    name: str
+    content_type: str = "application/octet-stream"
+    data: bytes = b""
 
 
 class ClientInfo(Struct, frozen=True):

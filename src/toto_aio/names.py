@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Sequence
 
 MAX_SHOWN = 64
 """The most characters of a name that are shown: one may be as long as a body."""
+MAX_STEPS = 12
+"""The most steps of a path that are shown."""
 
 
 def shortened(name: object, most: int = MAX_SHOWN) -> str:
     """The name, cut if it is longer than ``most`` characters; what isn't text is shown in part."""
     text = name if isinstance(name, str) else _REPR.repr(name)
     return without_surrogates(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def shown_path(path: Sequence[object]) -> str:
+    """A path as one would write it: ``result.items[3].owner``."""
+    text = ""
+    for step in path[:MAX_STEPS]:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif isinstance(step, str) and step.isidentifier():
+            text += f".{shortened(step)}"
+        else:
+            text += f"[{shortened(step)!r}]"
+    return text.removeprefix(".") + ("..." if len(path) > MAX_STEPS else "")
 
 
 def readable(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import toto_aio.methods
 from toto_aio.dispatch.method import Method, compile_method
+from toto_aio.invocation import marked_functions, marked_names
 from toto_aio.settings import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -25,24 +26,26 @@ NEAR = 0.8
 def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
     """The methods of a package by their dotted names.
 
-    A method is a module that defines ``invoke``; modules whose names begin with an underscore are skipped.
-    Modules that the ``__init__`` of a package imports are methods under their names there: those of the same
-    package and of toto_aio, and others if its ``__all__`` names them. A module that can't be imported raises
-    what its import raised, with a note that names the module. If no package ``methods`` exists, the default
-    name serves the built-in methods.
+    A method is a module that defines ``invoke``, and a function of a module that is marked ``@method``;
+    modules whose names begin with an underscore are skipped. Modules that the ``__init__`` of a package
+    imports are methods under their names there: those of the same package and of toto_aio, and others if its
+    ``__all__`` names them. A module that can't be imported raises what its import raised, with a note that
+    names the module. If no package ``methods`` exists, the default name serves the built-in methods.
 
     Instead of a package, a mapping may name functions or modules. Raises ``SettingsError``.
     """
     if isinstance(package, Mapping):
-        found = dict(package)
+        found = _given(package)
     elif isinstance(package, str | ModuleType):
         root = package if isinstance(package, ModuleType) else _import_root(package)
         found = _found(root)
     else:
         raise SettingsError(f"method_module: expected a package, not {package!r}")
     if not found:
-        raise SettingsError("method_module: no module there defines invoke(handler, parameters)")
-    return {name: compile_method(name, source, method_timeout) for name, source in found.items()}
+        raise SettingsError("method_module: no module there defines invoke, or a function marked @method")
+    return {
+        name: compile_method(name, source, method_timeout, module) for name, (source, module) in found.items()
+    }
 
 
 def _import_root(name: str) -> ModuleType:
@@ -62,17 +65,48 @@ def _import_root(name: str) -> ModuleType:
         raise SettingsError(f"method_module: there is no module {name!r} on the import path") from exc
 
 
-def _found(root: ModuleType) -> dict[str, ModuleType]:
-    """The modules with ``invoke``, by their names; what was imported is logged, and what is misspelt."""
-    found: dict[str, ModuleType] = {}
+Source = tuple[Any, ModuleType | None]
+"""Where a method comes from: a module with ``invoke``, or a function and the module that it is in, if any."""
+
+
+def _given(methods: Mapping[str, Any]) -> dict[str, Source]:
+    """The methods in a mapping of names to functions or modules."""
+    found: dict[str, Source] = {}
+    for name, value in methods.items():
+        marked = marked_functions(value) if isinstance(value, ModuleType) else {}
+        if not marked or hasattr(value, "invoke"):
+            found[name] = value, None
+        for function_name, function in marked.items():
+            _add(found, _join(name, function_name), function, value)
+    return found
+
+
+def _add(found: dict[str, Source], name: str, function: Any, module: ModuleType) -> None:
+    """Add a marked function. Raises ``SettingsError`` if its name is another method's."""
+    if name in found:
+        raise SettingsError(
+            f"{name}: {module.__name__} marks it @method, and there is another one: rename it"
+        )
+    found[name] = function, module
+
+
+def _found(root: ModuleType) -> dict[str, Source]:
+    """The methods below a package by their names; what was imported is logged, and what is misspelt."""
+    found: dict[str, Source] = {}
     imported: set[str] = set()
-    for name, module, origin in _walk(root, "", root, ()):
-        if not hasattr(module, "invoke"):
+    marked: list[tuple[str, Any, ModuleType]] = []
+    for name, module, functions, origin in _walk(root, "", root, ()):
+        is_method = bool(name) and hasattr(module, "invoke")
+        if not is_method and not functions and name:
             _warn_of_a_near_miss(module)
-        elif name not in found:
-            found[name] = module
-            if origin:
-                imported.add(origin)
+        if is_method and name not in found:
+            found[name] = module, None
+        marked += [(_join(name, each), function, module) for each, function in functions.items()]
+        if origin and (is_method or functions):
+            imported.add(origin)
+    for name, function, module in marked:
+        if found.get(name) != (function, module):
+            _add(found, name, function, module)
     if imported:
         logger.info("methods that are imported: %s", ", ".join(sorted(imported)))
     return found
@@ -80,18 +114,22 @@ def _found(root: ModuleType) -> dict[str, ModuleType]:
 
 def _walk(
     module: ModuleType, prefix: str, root: ModuleType, above: tuple[ModuleType, ...], origin: str = ""
-) -> Iterator[tuple[str, ModuleType, str]]:
-    """A module and all modules below it, with their names in the service.
+) -> Iterator[tuple[str, ModuleType, dict[str, Any], str]]:
+    """A module and all modules below it, with their names in the service and their functions for ``@method``.
 
     ``above`` are the packages on the way to it, which it may import too; ``origin`` is the import by which it
     came, if it did.
     """
-    if prefix:
-        yield prefix, module, origin
+    # Before the modules below are imported, each of which takes its name in the package.
+    functions = marked_functions(module)
+    yield prefix, module, functions, origin
     if not hasattr(module, "__path__"):
         return
     modules = {info.name for info in pkgutil.iter_modules(module.__path__)} | _plain_folders(module)
     children = {name for name in modules if not name.startswith("_")}
+    if both := children & marked_names(module):
+        name = _join(module.__name__, min(both))
+        raise SettingsError(f"{name} is a module, and a function marked @method: rename one of them")
     for child in sorted(children):
         below = _import(f"{module.__name__}.{child}")
         yield from _walk(below, _join(prefix, child), root, (*above, module), origin)

@@ -119,9 +119,13 @@ class InProcess:
             self._users = UserSessions(self._lifespan.runtime.connection.sessions, self._create_account)
         return await self._users.get(user_id)
 
-    async def _create_account(self, user_id: str) -> None:
+    async def _create_account(self, user_id: str) -> str:
+        accounts = self._lifespan.runtime.connection.accounts
         with suppress(UserIDExists):
-            await self._lifespan.runtime.connection.accounts.create(user_id, None)
+            return (await accounts.create(user_id, None)).user_id
+        account = await accounts.get(user_id)
+        assert account is not None
+        return account.user_id
 
 
 def require_loop(loop: asyncio.AbstractEventLoop) -> None:

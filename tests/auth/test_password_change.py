@@ -18,7 +18,7 @@ from toto_aio.auth import change_marker, password_change
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.change_marker import is_password_changing, new_marker
 from toto_aio.auth.password_change import change_password
-from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.passwords import Match, Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
 from toto_aio.exceptions import InvalidCredentials, TotoException, Unavailable
 from toto_aio.models import Account, ClientInfo
@@ -40,13 +40,9 @@ class Instant(Passwords):
         """The password."""
         return password
 
-    async def verify(self, password: str, stored: str | None) -> bool:
+    async def verify(self, password: str, stored: str | None) -> Match:
         """Whether they are equal."""
-        return password == stored
-
-    def needs_rehash(self, stored: str) -> bool:
-        """Never."""
-        return False
+        return Match.RIGHT if password == stored else Match.NONE
 
 
 class Unlimited:

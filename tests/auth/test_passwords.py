@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import unicodedata
 from contextlib import closing
 from typing import Any
 
 import argon2
 import pytest
 
-from toto_aio.auth.passwords import MAX_BYTES, Passwords
+from toto_aio.auth.passwords import MAX_BYTES, MAX_CHARACTERS, Match, Passwords, opaque
 
 
 def quick() -> closing[Passwords]:
@@ -103,15 +104,78 @@ async def test_text_that_is_no_unicode_is_a_wrong_password() -> None:
         assert not await passwords.verify("\ud800 horse", None)
 
 
-async def test_needs_rehash() -> None:
-    """A hash with other parameters needs a rehash, and so does Toto's; one with the same does not."""
+async def test_outdated_hashes() -> None:
+    """A hash with other parameters is outdated, and so is Toto's; one with the same is not."""
     with quick() as passwords, closing(Passwords()) as stronger:
         stored = await passwords.hash("correct horse")
-        assert not passwords.needs_rehash(stored)
-        assert stronger.needs_rehash(stored)
-        assert passwords.needs_rehash(await stronger.hash("correct horse"))
-        assert passwords.needs_rehash(toto_hash(b"correct horse", "saltsalt"))
-        assert await stronger.verify("correct horse", stored)  # it is understood until then
+        assert await passwords.verify("correct horse", stored) is Match.RIGHT
+        assert await stronger.verify("correct horse", stored) is Match.OUTDATED
+        assert await passwords.verify("correct horse", await stronger.hash("correct horse")) is Match.OUTDATED
+        of_toto = toto_hash(b"correct horse", "saltsalt")
+        assert await passwords.verify("correct horse", of_toto) is Match.OUTDATED
+        assert await stronger.verify("wrong", stored) is Match.NONE
+
+
+NFC, NFD = "p\u00e4ssw\u00f6rd \u00e9", "pa\u0308sswo\u0308rd\u3000e\u0301"
+"""The same keys, as one system sends them and as another does."""
+
+
+async def test_passwords_are_compared_in_nfc() -> None:
+    """Composed or decomposed, with any space: it is the same password. Nothing else is mapped."""
+    with quick() as passwords:
+        for set_as in (NFC, NFD):
+            stored = await passwords.hash(set_as)
+            for sent in (NFC, NFD, NFC.replace(" ", "\u00a0"), NFD.replace("\u3000", "\u2003")):
+                assert await passwords.verify(sent, stored) is Match.RIGHT, ascii(sent)
+            for other in (
+                NFC.upper(),
+                NFC.replace("p", "\uff50"),
+                NFC + "\u200b",
+                NFC + " ",
+                NFC.replace(" ", "\t"),
+            ):
+                assert await passwords.verify(other, stored) is Match.NONE, ascii(other)
+
+
+async def test_hashes_of_what_was_not_in_nfc() -> None:
+    """A hash from before version 0.2, and Toto's, verifies as it was sent then, and is outdated."""
+    hasher = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with quick() as passwords:
+        for stored in (hasher.hash(NFD), toto_hash(NFD.encode(), "saltsalt", 2)):
+            assert await passwords.verify(NFD, stored) is Match.OUTDATED
+            assert await passwords.verify(NFC, stored) is Match.NONE  # which nobody can know
+        for stored in (hasher.hash(NFC), toto_hash(NFC.encode(), "saltsalt", 2)):
+            assert await passwords.verify(NFD, stored)
+            assert await passwords.verify(NFD + "x", stored) is Match.NONE
+
+
+async def test_unknown_users_cost_as_many_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a wrong password costs depends on the text that was sent, not on what is stored for the user."""
+    with quick() as passwords:
+        hashes = 0
+        original = argon2.PasswordHasher.verify
+
+        def counted(*args: Any) -> Any:
+            nonlocal hashes
+            hashes += 1
+            return original(*args)
+
+        monkeypatch.setattr(argon2.PasswordHasher, "verify", counted)
+        of_toto = toto_hash(b"correct horse", "saltsalt", 2)
+        kinds = (None, await passwords.hash("correct horse"), of_toto, "broken")
+        for sent, expected in (("wrong horse", 1), (NFC, 1), (NFD, 2)):
+            for stored in kinds:
+                hashes = 0
+                assert not await passwords.verify(sent, stored)
+                assert hashes == expected, (sent, stored)
+
+
+def test_no_longer_text_fits() -> None:
+    """No character of Unicode becomes so short in NFC that a text of the most characters could be hashed."""
+    for character in map(chr, (*range(0xD800), *range(0xE000, 0x30000))):
+        parts = unicodedata.normalize("NFD", character)
+        shortest = min(len(opaque(character).encode()), len(unicodedata.normalize("NFC", parts).encode()))
+        assert len(parts) * MAX_BYTES < shortest * MAX_CHARACTERS, hex(ord(character))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +292,7 @@ async def test_the_loop_goes_on_while_a_password_is_verified(kind: str) -> None:
         }[kind]
         verifying = asyncio.create_task(passwords.verify("correct horse", stored))
         assert await turns_of_the_loop(verifying) > 10
-        assert await verifying is (stored is not None)
+        assert bool(await verifying) is (stored is not None)
 
 
 async def test_the_loop_goes_on_while_a_password_is_hashed() -> None:
@@ -244,4 +308,4 @@ async def test_many_at_once() -> None:
         answers = await asyncio.gather(
             *(passwords.verify(f"password {number % 7}", stored[number % 5]) for number in range(70))
         )
-        assert answers == [number % 7 == number % 5 for number in range(70)]
+        assert list(map(bool, answers)) == [number % 7 == number % 5 for number in range(70)]

@@ -167,13 +167,32 @@ async def test_missing_parameters(
     assert await error(service, method, parameters) == expected
 
 
-@pytest.mark.parametrize("user_id", ["", "a\nb", "\x00", "a\u200bb", "\u202eada"], ids=ascii)
+@pytest.mark.parametrize("user_id", ["", "a\nb", "\x00", "\u200b \u2800", "\ufffeada"], ids=ascii)
 async def test_user_ids_that_no_account_can_have(serve: Serve, user_id: str) -> None:
     """They are refused when an account is created, and are merely unknown at a login."""
     service = await serve()
     parameters = {"user_id": user_id, "password": PASSWORD}
     assert await error(service, "account.create", parameters) == {"code": 1010, "value": "Invalid user ID."}
     assert await error(service, "account.login", parameters) == INVALID_CREDENTIALS
+
+
+async def test_the_characters_of_other_keyboards(serve: Serve) -> None:
+    """Whichever characters a system sends for a user id and a password, they are the same ones."""
+    service = await serve(METHODS)
+    composed, decomposed = "p\u00e4ssw\u00f6rd \u00e9", "pa\u0308sswo\u0308rd\u00a0e\u0301"
+    created = await service.result("account.create", {"user_id": "Jose\u0301", "password": decomposed})
+    assert created["user_id"] == "jos\u00e9"
+    for user_id, password in (("jos\u00e9", composed), ("JOS\u00c9 ", decomposed)):
+        session = await service.result("account.login", {"user_id": user_id, "password": password})
+        assert session["user_id"] == "jos\u00e9"
+        assert await error(service, "account.create", {"user_id": user_id, "password": password}) == {
+            "code": 1006,
+            "value": "User ID already in use.",
+        }
+    change = {"user_id": "jose\u0301", "password": composed, "new_password": f"{decomposed} 2"}
+    changed = await service.call("account.update", change, session=session["session_id"])
+    assert changed["result"]["updated_fields"] == ["password"]
+    await service.result("account.login", {"user_id": "jos\u00e9", "password": f"{composed} 2"})
 
 
 @pytest.mark.parametrize("method", ["account.create", "account.login"])
@@ -330,7 +349,7 @@ async def test_a_login_leaves_the_anonymous_session(serve: Serve) -> None:
         ("ada", PASSWORD.upper()),
         ("eve", PASSWORD),
         ("", PASSWORD),
-        ("ada ", PASSWORD),
+        ("ada x", PASSWORD),
         ("%", PASSWORD),
         ("' OR ''='", "' OR ''='"),
     ],

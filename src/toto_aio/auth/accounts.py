@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from toto_aio.auth.passwords import MAX_BYTES, Passwords
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID
+from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
+from toto_aio.auth.text import require_text
+from toto_aio.auth.user_ids import former_user_id, known_as, new_user_id
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID, UserIDExists
 from toto_aio.models import Account
 from toto_aio.names import shortened
 from toto_aio.stores import AccountStore
@@ -16,8 +18,6 @@ __all__ = ["Accounts"]
 
 MAX_NAMED = 10
 """Unknown fields that an error names."""
-MAX_USER_ID = 255
-"""The most bytes of a user id in UTF-8."""
 
 
 class Accounts:
@@ -43,33 +43,36 @@ class Accounts:
         Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password that is too short
         or too long.
         """
-        user_id = normal_user_id(user_id)
-        if not user_id or not user_id.isprintable():
-            raise InvalidUserID
+        new_id = new_user_id(user_id)
         hashed = None if password is None else await self._hash("password", password)
-        account = Account(user_id, hashed, values)
+        if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
+            raise UserIDExists
+        account = Account(new_id, hashed, values)
         await self._store.add_account(account)
         return UserAccount(self._store, account)
 
     @waits_in_threads
     async def get(self, user_id: str) -> UserAccount | None:
         """The account of ``user_id``, or None."""
-        account = await self._store.get_account(normal_user_id(user_id))
-        return None if account is None else UserAccount(self._store, account)
+        return self._seen(await self._find(user_id))
+
+    async def of_session(self, user_id: str) -> UserAccount | None:
+        """The account that a session of ``user_id`` belongs to, and no other that the id may be read as."""
+        return self._seen(await self._store.get_account(former_user_id(user_id)))
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
         """The account, if the password is right; replaces an outdated hash. Raises ``InvalidCredentials``."""
-        user_id = normal_user_id(user_id)
         password = require_text("password", password)
-        account = await self._store.get_account(user_id)
-        if not await self._passwords.verify(password, account.password if account else None):
+        account = await self._find(user_id)
+        match = await self._passwords.verify(password, account.password if account else None)
+        if match is Match.NONE:
             raise InvalidCredentials
         assert account is not None
         assert account.password is not None
-        if self._passwords.needs_rehash(account.password):
+        if match is Match.OUTDATED:
             hashed = await self._passwords.hash(password)
-            if not await self._store.replace_password(user_id, account.password, hashed):
+            if not await self._store.replace_password(account.user_id, account.password, hashed):
                 return await self.verify(user_id, password)  # another login or a change came first
             account.password = hashed
         return account
@@ -101,9 +104,20 @@ class Accounts:
             raise InvalidCredentials  # the password that was verified is no longer the current one
         account.password = hashed
 
+    async def _find(self, user_id: str) -> Account | None:
+        """The account of a user id, as it is stored now or was in version 0.1.
+
+        An id that may be stored in two forms is always looked up twice: the time tells nobody who exists.
+        """
+        found = [await self._store.get_account(one) for one in known_as(user_id)]
+        return next((account for account in found if account is not None), None)
+
+    def _seen(self, account: Account | None) -> UserAccount | None:
+        return None if account is None else UserAccount(self._store, account)
+
     async def _hash(self, name: str, password: str) -> str:
-        require_text(name, password)
-        if not self._password_min_length <= len(password.encode()) <= MAX_BYTES:
+        hashed = opaque(require_text(name, password))
+        if not self._password_min_length <= len(hashed.encode()) <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
         return await self._passwords.hash(password)
 
@@ -182,16 +196,6 @@ RESERVED = frozenset({"user_id", "password", "new_password", "session_id"})
 """Names that a custom field can't have."""
 
 
-def normal_user_id(user_id: object) -> str:
-    """A user id as it is stored, in lower case. Raises ``InvalidParameters`` for a wrong type or length."""
-    text = require_text("user_id", user_id)
-    if len(text) <= MAX_USER_ID:  # a longer text isn't worth the work of changing its case
-        text = text.lower()
-    if len(text.encode()) > MAX_USER_ID:
-        raise InvalidParameters(f"user_id must have at most {MAX_USER_ID} bytes.")
-    return text
-
-
 def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
     """The custom fields among parameters. Raises ``InvalidParameters`` that names those not ``allowed``."""
     values = {name: value for name, value in parameters.items() if name not in RESERVED}
@@ -200,14 +204,3 @@ def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> di
         more = ", ..." if len(unknown) > MAX_NAMED else ""
         raise InvalidParameters(f"Unknown account fields: {', '.join(names)}{more}")
     return values
-
-
-def require_text(name: str, value: object) -> str:
-    """A string that can be encoded as UTF-8. Raises ``InvalidParameters`` for anything else."""
-    if not isinstance(value, str):
-        raise InvalidParameters(f"{name} must be a string.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        raise InvalidParameters(f"{name} must be valid Unicode.") from None
-    return value

@@ -1,4 +1,8 @@
-"""Password hashes: argon2id (RFC 9106) for new ones; Toto's PBKDF2 is verified until the next login."""
+"""Password hashes: argon2id (RFC 9106) for new ones; Toto's PBKDF2 is verified until the next login.
+
+What is hashed is the password in NFC, as systems differ in what they send for the same keys: ``ä`` is one
+character from one, and a letter with a mark from another.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 import secrets
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import Enum
 from typing import TypeVar, TypeVarTuple
 
 import argon2
@@ -20,7 +27,21 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 MAX_BYTES = 1024
-"""The longest password that is hashed; a longer one is always wrong."""
+"""The longest password that is hashed, in UTF-8 and NFC; a longer one is always wrong."""
+MAX_CHARACTERS = 2 * MAX_BYTES
+"""Characters from which on a text isn't worth the work: NFC makes less than two of them into one byte."""
+
+
+class Match(Enum):
+    """Whether a password is the one of a hash. ``OUTDATED``: it is, and is to be hashed again."""
+
+    NONE = 0
+    OUTDATED = 1
+    RIGHT = 2
+
+    def __bool__(self) -> bool:
+        """Whether the password is the one."""
+        return self is not Match.NONE
 
 
 class Passwords:
@@ -43,21 +64,26 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The hash to store for a new password."""
-        return await self._run(self._hasher.hash, password.encode())
+        return await self._run(self._hasher.hash, opaque(password).encode())
 
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether ``stored`` is a hash of ``password``.
+    async def verify(self, password: str, stored: str | None) -> Match:
+        """Whether ``stored`` is a hash of ``password``, made as ``hash`` makes it or as it was made before.
 
         An unknown user (None), a wrong password and one of Toto's hashes take the same steps and so the same
-        time: each costs one PBKDF2 of Toto's and one argon2id.
+        time: each costs one PBKDF2 of Toto's and one argon2id. For a password that isn't in NFC each costs
+        two of both, as before version 0.2.0 such a password was hashed as it was sent.
         """
-        return await self._run(self._verify, password.encode(errors="surrogatepass"), stored)
+        return await self._run(self._verify, password, stored)
 
-    def needs_rehash(self, stored: str) -> bool:
-        """Whether a verified hash should be replaced: it is one of Toto's, or has other parameters."""
-        return not stored.startswith("$argon2") or self._hasher.check_needs_rehash(stored)
+    def _verify(self, password: str, stored: str | None) -> Match:
+        for text in dict.fromkeys((opaque(password), password)):
+            if self._is_right(text.encode(errors="surrogatepass"), stored):
+                assert stored is not None
+                is_current = stored.startswith("$argon2") and not self._hasher.check_needs_rehash(stored)
+                return Match.RIGHT if is_current and text == opaque(password) else Match.OUTDATED
+        return Match.NONE
 
-    def _verify(self, password: bytes, stored: str | None) -> bool:
+    def _is_right(self, password: bytes, stored: str | None) -> bool:
         known = stored is not None and len(password) <= MAX_BYTES
         password = password[:MAX_BYTES]
         toto = stored is not None and stored.startswith(TOTO_PREFIX)
@@ -71,6 +97,19 @@ class Passwords:
         async with self.turns.turn():
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
+
+def opaque(password: str) -> str:
+    """A password as it is hashed: RFC 8265's OpaqueString, NFC with U+0020 for every other space.
+
+    No character is refused, unlike there: control characters have been allowed before.
+    """
+    if password.isascii() or len(password) > MAX_CHARACTERS:
+        return password
+    return unicodedata.normalize("NFC", _SPACES.sub(" ", password))
+
+
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+"""The spaces of Unicode (Zs) other than U+0020."""
 
 TOTO_PREFIX = "$p5k2$"
 _TOTO_DECOY = f"{TOTO_PREFIX}$decoysal$" + "." * 32

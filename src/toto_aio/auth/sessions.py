@@ -18,10 +18,11 @@ from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
-from toto_aio.auth.accounts import Accounts, UserAccount, normal_user_id
+from toto_aio.auth.accounts import Accounts, UserAccount
 from toto_aio.auth.change_marker import is_password_changing
 from toto_aio.auth.session_state import EMPTY, apply, difference, pack, unpack
 from toto_aio.auth.throttle import Attempts, Throttle
+from toto_aio.auth.user_ids import normal_user_id
 from toto_aio.exceptions import InvalidSessionID, Unavailable, described
 from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
@@ -326,7 +327,7 @@ class UserSession:
     @waits_in_threads
     async def get_account(self) -> UserAccount | None:
         """The account of the session's user; None if the session is anonymous or the account is gone."""
-        return await self._sessions.accounts.get(self.user_id) if self.user_id else None
+        return await self._sessions.accounts.of_session(self.user_id) if self.user_id else None
 
     def describe(self) -> dict[str, Any]:
         """The session as responses have it; a new session includes its key, if it has one.

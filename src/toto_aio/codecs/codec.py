@@ -28,6 +28,8 @@ class Codec:
     steps: Callable[[bytes], Steps]
     encode_again: Callable[[Any], bytes]
     plain: Callable[[Any], Any]
+    binary: bool = False
+    """Whether it has bytes of its own; in JSON they are text, in base64."""
 
 
 def run(steps: Steps) -> Any:

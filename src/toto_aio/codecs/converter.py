@@ -13,19 +13,17 @@ from typing import Any
 import msgspec
 
 from toto_aio.codecs.builtin import MAX_ITEMS, Encoders, Hook, encoder_of
-from toto_aio.names import shortened
+from toto_aio.names import shortened, shown_path
 
 MAX_LEVELS = 100
 """The most levels of nesting, beyond which a value probably contains itself."""
-MAX_STEPS = 12
-"""The most steps of a path that are shown."""
 
 
 class EncodingError(TypeError, ValueError):
     """A value that cannot be encoded; ``path`` is where it is, ``reason`` why."""
 
     def __init__(self, path: Sequence[object], reason: str) -> None:
-        super().__init__(f"{_shown(path)}: {reason}")
+        super().__init__(f"{shown_path(path) or 'the value'}: {reason}")
         self.path = tuple(path)
         self.reason = reason
 
@@ -164,16 +162,3 @@ def _parts(value: Any) -> Mapping[str, Any] | None:
 
 
 _PLAIN = frozenset((bool, float, bytes, type(None)))
-
-
-def _shown(path: Sequence[object]) -> str:
-    """A path as one would write it: ``result.items[3].owner``."""
-    text = ""
-    for step in path[:MAX_STEPS]:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        elif isinstance(step, str) and step.isidentifier():
-            text += f".{shortened(step)}"
-        else:
-            text += f"[{shortened(step)!r}]"
-    return (text.removeprefix(".") or "the value") + ("..." if len(path) > MAX_STEPS else "")

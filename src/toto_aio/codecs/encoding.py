@@ -70,6 +70,7 @@ class Encoding:
             steps,
             make(self.at_once, self.converted_again),
             self.plain,
+            binary=content_type != "application/json",
         )
 
     def plain(self, value: Any, *, reads_iterators: bool = True) -> Any:

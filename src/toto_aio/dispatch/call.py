@@ -18,6 +18,10 @@ class Call(Struct):
     parameters: Any = None
     by_get: bool = False
     by_form: bool = False
+    is_whole: bool = False
+    """Whether the parameters are a whole message, with the key ``method`` that named the call."""
+    binary: bool = False
+    """Whether its codec has bytes of its own, so that text is never base64."""
     redirect_to: str | None = None
     error_redirect_to: str | None = None
     """Where a form says that the browser is to go: a path of this site."""
@@ -41,11 +45,13 @@ def make_call(message: dict[str, Any], path: str | None = None, *, named: bool =
     Without the key ``parameters`` the whole message is the parameters.
     """
     name = path.rstrip("/").replace("/", ".") if path else None
-    if not name and named and "method" in message:
+    by_key = not name and named and "method" in message
+    if by_key:
         name = message["method"]
-    # A look-up by ``get`` would cost one more call.
-    parameters = message["parameters"] if "parameters" in message else message  # noqa: SIM401
-    return Call(name, {} if parameters is None else parameters)
+    if "parameters" in message:  # a look-up by ``get`` would cost one more call
+        parameters = message["parameters"]
+        return Call(name, {} if parameters is None else parameters)
+    return Call(name, message, is_whole=by_key)
 
 
 class ClientDisconnectedError(Exception):

@@ -226,8 +226,18 @@ class AwaitedCancelledError(Exception):
     """A call awaited something that was cancelled; the call itself was not."""
 
 
-def wire_error(exc: Exception, call: Call, address: str, *, debug: bool = False) -> TotoException:
-    """The error that a client receives for an exception, which is logged under the call's id."""
+def wire_error(
+    exc: Exception, call: Call, address: str, *, codec: Codec | None = None, debug: bool = False
+) -> TotoException:
+    """The error that a client receives for an exception, which is logged under the call's id.
+
+    An error whose value the codec can't encode is an internal error.
+    """
+    if codec is not None and isinstance(exc, TotoException):
+        try:
+            codec.encode(exc.as_dict())
+        except Exception as unsendable:
+            exc = unsendable
     log_failure(exc, call, address)
     if isinstance(exc, TotoException):
         return exc

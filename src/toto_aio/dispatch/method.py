@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from toto_aio.invocation import Rules, rules_of
+from toto_aio.dispatch.classic import is_classic
+from toto_aio.dispatch.signature import Signature
+from toto_aio.invocation import Guard, Rules, rules_of
 from toto_aio.settings import SettingsError
 from toto_aio.threads import is_coroutine_function
 
@@ -36,6 +38,8 @@ class Method:
     threaded: bool
     post_only: bool
     on_connection_close: Callable[[Any], Any] | None
+    signature: Signature | None = None
+    """What a typed method takes and gives; None for a classic one."""
 
     def reachable_by_get(self, get_methods: str) -> bool:
         """Whether GET may call the method under this setting of ``get_methods``."""
@@ -47,31 +51,61 @@ class Method:
         return "call it by POST" if self.post_only else "call it by POST, or mark it @safe"
 
 
-def compile_method(name: str, source: Any, method_timeout: float) -> Method:
-    """The record of the method in a module, or of a function.
+def compile_method(name: str, source: Any, method_timeout: float, module: ModuleType | None = None) -> Method:
+    """The record of the method in a module, or of a function, which is marked in its ``module``.
 
     Raises ``SettingsError`` for a function that can't be called as a method.
     """
     invoke = getattr(source, "invoke", source)
     if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
         raise SettingsError(f"{name}: write 'async def invoke(handler, parameters)', without yield")
-    _require_two_arguments(name, invoke)
     rules = rules_of(invoke)
+    signature, called = None, invoke
+    if is_classic(invoke):
+        _require_two_arguments(name, invoke)
+    else:
+        # A service of classic methods needs nothing of this.
+        from toto_aio.dispatch.parameters import typed_invoke
+        from toto_aio.dispatch.reading import read_signature
+
+        signature = read_signature(name, invoke)
+        _require_rules_for(name, rules, signature)
+        called = typed_invoke(name, invoke, signature)
     if rules.jsonp and rules.guard:
         raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
+    of = source if module is None else module
     limit = ASYNCHRONOUS_TIMEOUT if rules.asynchronous else method_timeout
     return Method(
         name=name,
-        invoke=invoke,
+        invoke=called,
         rules=rules,
-        source=source.__name__ if isinstance(source, ModuleType) else getattr(invoke, "__module__", ""),
+        source=of.__name__ if isinstance(of, ModuleType) else getattr(invoke, "__module__", ""),
         documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
         timeout=rules.timeout or limit,
         # A plain wrapper of a coroutine function only creates the coroutine: that needs no thread.
         threaded=not is_coroutine_function(invoke),
         post_only=getattr(invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS),
-        on_connection_close=getattr(source, "on_connection_close", None),
+        on_connection_close=getattr(of, "on_connection_close", None),
+        signature=signature,
     )
+
+
+def _require_rules_for(name: str, rules: Rules, signature: Signature) -> None:
+    """Raise ``SettingsError`` for what a typed method says twice, or in two ways."""
+    if rules.required:
+        raise SettingsError(f"{name}: @requires is for invoke(handler, parameters): leave out the default")
+    if rules.defaults:
+        raise SettingsError(
+            f"{name}: @default_parameters is for invoke(handler, parameters): write x=default"
+        )
+    taken = {rules.jsonp: "@jsonp"} if rules.jsonp else {}
+    if rules.guard is Guard.PARAMETER:
+        taken["session_id"] = "@authenticated_with_parameter"
+    for each in signature.parameters:
+        if each.name in taken:
+            raise SettingsError(
+                f"{name}: {each.attribute}: rename it: {taken[each.name]} takes this parameter"
+            )
 
 
 def _require_two_arguments(name: str, invoke: Callable[..., Any]) -> None:

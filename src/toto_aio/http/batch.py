@@ -10,9 +10,9 @@ from aiohttp import web
 from toto_aio.auth.caller import Caller
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
-from toto_aio.dispatch.dispatcher import Dispatch
+from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.http.envelope import envelope, error_value
+from toto_aio.http.envelope import envelope
 from toto_aio.http.reply import HTTPReply
 from toto_aio.settings import Settings
 
@@ -64,6 +64,7 @@ class Batches:
             if not isinstance(entry, dict):
                 raise InvalidParameters("A call must be an object.")
             call = make_call(entry)
+            call.binary = codec.binary
             return {"result": await self._dispatch(call, caller, reply)}
         except web.HTTPException:
             exc: Exception = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")
@@ -71,7 +72,7 @@ class Batches:
             return {"result": None}  # nobody reads it
         except Exception as error:
             exc = error
-        return {"error": error_value(codec, exc, call, reply, debug=self._debug)}
+        return {"error": wire_error(exc, call, reply.address, codec=codec, debug=self._debug).as_dict()}
 
     def _plain(
         self, codec: Codec, outcome: dict[str, Any], entry: dict[str, Any], reply: HTTPReply
@@ -82,4 +83,4 @@ class Batches:
             return plain
         except Exception as exc:
             call = make_call(entry)
-            return {"error": error_value(codec, exc, call, reply, debug=self._debug)}
+            return {"error": wire_error(exc, call, reply.address, codec=codec, debug=self._debug).as_dict()}

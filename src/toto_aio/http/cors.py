@@ -9,7 +9,7 @@ from toto_aio.http.request import HTTPRequest
 from toto_aio.http.signatures import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
 
 ALLOWED_HEADERS = ", ".join(("content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER))
-EXPOSED_HEADERS = f"{HMAC_HEADER}, {hdrs.RETRY_AFTER}"
+EXPOSED_HEADERS = f"{HMAC_HEADER}, {hdrs.RETRY_AFTER}, {hdrs.WWW_AUTHENTICATE}"
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
 MAX_AGE = "600"
 """Seconds that a browser may cache the answer to a preflight request."""

@@ -10,18 +10,12 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.exceptions import (
-    InvalidCredentials,
-    InvalidHMAC,
-    InvalidParameters,
-    InvalidSessionID,
-    InvalidUserID,
-    NotAuthorized,
-    TimedOut,
+    HTTP_STATUSES,
     TooManyAttempts,
     TotoException,
     Unavailable,
-    UserIDExists,
     described,
+    http_status,
 )
 from toto_aio.http.body import BrokenBodyError
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
@@ -47,11 +41,9 @@ def http_errors(*others: type[TotoException]) -> Iterator[None]:
 
 def http_error(exc: TotoException) -> web.HTTPException | None:
     """The HTTP error that says the same; None for a code that isn't the service's."""
-    status = STATUSES.get(exc.code)
-    if status is None:
+    status = http_status(exc)
+    if exc.code not in HTTP_STATUSES or status not in ERRORS:
         return None
-    if status == 400 and exc.status in ERRORS:
-        status = exc.status
     error: web.HTTPException = ERRORS[status](text=str(exc.value))
     if isinstance(exc, TooManyAttempts):
         error.headers[hdrs.RETRY_AFTER] = str(exc.retry_after)
@@ -64,21 +56,6 @@ class HTTPClientClosedRequest(web.HTTPClientError):
     """The client has left, so nobody gets this response."""
 
     status_code = CLIENT_CLOSED_REQUEST
-
-
-STATUSES = {
-    InvalidParameters.CODE: 400,
-    NotAuthorized.CODE: 401,
-    InvalidCredentials.CODE: 401,
-    UserIDExists.CODE: 409,
-    InvalidSessionID.CODE: 401,
-    InvalidHMAC.CODE: 401,
-    InvalidUserID.CODE: 400,
-    Unavailable.CODE: 503,
-    TooManyAttempts.CODE: 429,
-    TimedOut.CODE: 504,
-}
-"""The statuses of errors on a page, where a client reads the status and not the code."""
 
 
 def _too_large(*, text: str) -> web.HTTPException:

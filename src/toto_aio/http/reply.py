@@ -47,6 +47,8 @@ class ReplyContext:
     cors: Cors | None
     drain: Drain
     signals: frozenset[Any]
+    challenge: str
+    """``WWW-Authenticate`` of a response with 401 (RFC 9110, 11.6.1). Never Basic: a browser would ask."""
     observed: bool | None = None
 
     def observe(self, request: web.Request) -> bool:
@@ -69,7 +71,8 @@ class HTTPReply:
     body = b""
     caller: Caller | None = None
     content_type = JSON.content_type
-    _status: int | None = None
+    status: int | None = None
+    """The status that the method has set, if it has."""
     _headers: dict[str, str] | None = None
     _cookies: list[Cookie] | None = None
     _stream: Stream | None = None
@@ -102,7 +105,7 @@ class HTTPReply:
 
     def set_status(self, status: int) -> None:
         self._require_head()
-        self._status = status
+        self.status = status
 
     def set_header(self, name: str, value: str) -> None:
         self._require_head()
@@ -153,10 +156,13 @@ class HTTPReply:
         A status that the method has set counts instead of 200. ``enveloped`` bodies may contain the session.
         """
         context, caller = self._context, self.caller
-        if self._status is not None and status == 200:
-            status = self._status
-        if status != 200 and status in WITHOUT_BODY:
-            body = b""
+        if self.status is not None and status == 200:
+            status = self.status
+        if status != 200:
+            if status in WITHOUT_BODY:
+                body = b""
+            elif status == 401:
+                self._challenge()
         if caller is not None and context.scheme is not None and (caller.session or caller.signer):
             self._sign(context.scheme, caller, body)
         if context.cookie is not None:
@@ -217,6 +223,11 @@ class HTTPReply:
         if self._stream is not None:
             self._stream.close()
 
+    def _challenge(self) -> None:
+        """Say how to show who one is, unless the method has."""
+        if "www-authenticate" not in {name.lower() for name in self._headers or ()}:
+            self.set_header(hdrs.WWW_AUTHENTICATE, self._context.challenge)
+
     def _sign(self, scheme: Scheme, caller: Caller, body: bytes) -> None:
         signature = sign_response(scheme, self.http_request, caller, body)
         if signature is not None:
@@ -243,8 +254,10 @@ class HTTPReply:
             self._set_session_cookie(self._context.cookie, enveloped=False)
         if self.caller is not None and self.caller.consulted:
             self._keep_from_caches(self.caller)
-        if self._status is not None and status == 200:
-            response.set_status(self._status)
+        if self.status is not None and status == 200:
+            response.set_status(self.status)
+        if response.status == 401:
+            self._challenge()
         if self._headers is not None:
             response.headers.update(self._headers)
         for name, value, attributes in self._cookies or ():

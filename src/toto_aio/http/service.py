@@ -17,12 +17,12 @@ from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, ScriptAnsw
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.dispatch.head import checked_status
-from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException
+from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException, http_status
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
 from toto_aio.http.body import BrokenBodyError, essence
 from toto_aio.http.cors import ALLOWED_METHODS
-from toto_aio.http.envelope import envelope, error_value
+from toto_aio.http.envelope import envelope
 from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
 from toto_aio.http.request import HTTPRequest
@@ -62,6 +62,7 @@ class Service:
         self._codecs = {name: codec for name, codec in codecs.items() if enabled[name]}
         self._json = codecs[JSON.content_type]
         self._debug = settings.debug
+        self._true_statuses = settings.error_status == "http"
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
 
@@ -97,6 +98,8 @@ class Service:
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
         if by_form:
             call.by_form = True
+        elif codec.binary:
+            call.binary = True
         return await self._respond(codec, call, caller, reply)
 
     async def get(self, request: web.Request, path: str | None) -> web.StreamResponse:
@@ -185,19 +188,27 @@ class Service:
 
     def _failure(self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply) -> web.StreamResponse:
         """The response with an error. One with a status that can't be sent is an internal error."""
-        status = 200
         if isinstance(exc, TotoException):
             try:
-                status = checked_status(exc.status)
+                checked_status(exc.status)
             except (TypeError, ValueError) as wrong:
                 exc = wrong
-        error = error_value(codec, exc, call, reply, debug=self._debug)
+        error = wire_error(exc, call, reply.address, codec=codec, debug=self._debug)
+        status = self._status(error, reply)
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
         if status == 405 and call.by_get:
             reply.set_header("Allow", "POST, OPTIONS")
-        body = codec.encode(envelope("error", error, reply.caller))
+        body = codec.encode(envelope("error", error.as_dict(), reply.caller))
         return reply.response(body, codec.content_type, status)
+
+    def _status(self, error: TotoException, reply: HTTPReply) -> int:
+        """The status of an error, by the option ``error_status``."""
+        if not self._true_statuses:
+            return error.status
+        session = None if reply.caller is None else reply.caller.session
+        has_user = session is not None and session.user_id != ""
+        return http_status(error, has_user=has_user, chosen=reply.status)
 
 
 SERVICE = web.AppKey("toto_aio_service", Service)

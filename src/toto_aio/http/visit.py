@@ -5,9 +5,10 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from yarl import URL
 
-from toto_aio.auth.accounts import UserAccount, require_text
+from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.text import require_text
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, TooManyAttempts
 from toto_aio.http.body import body_at_hand, put_back, read_body
 from toto_aio.http.page_errors import HTTPClientClosedRequest, http_errors
@@ -123,6 +124,8 @@ class Visit:
         is_again, self._is_finished = self._is_finished, True
         if caller is None or is_again:
             return
+        if response.status == 401:
+            response.headers.setdefault(hdrs.WWW_AUTHENTICATE, context.challenge)
         if context.scheme is not None and (body := _signed_bytes(response)) is not None:
             signature = sign_response(context.scheme, request, caller, body)
             if signature is not None:

@@ -83,6 +83,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["safe", "all"],
         option("Methods", "methods that GET can call: those marked @safe, or all except account.*"),
     ] = "safe"
+    error_status: Annotated[
+        Literal["toto", "http"],
+        option(
+            "Methods",
+            "HTTP status of errors: 200 for most, as Toto's clients need (toto), or the one for each (http)",
+        ),
+    ] = "toto"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     encoders: Annotated[

@@ -180,7 +180,7 @@ class Socket:
             return
         call_id = message.get("id")
         parameters = message.get("parameters")
-        call = Call(message.get("method"), {} if parameters is None else parameters)
+        call = Call(message.get("method"), {} if parameters is None else parameters, binary=codec.binary)
         before = self.session
         session_id = None if before is None else before.session_id
         by_cookie = self._by_cookie
@@ -246,7 +246,8 @@ class Socket:
                 reply.disconnected()
 
     def _send_error(self, encoding: Format, exc: Exception, call: Call, call_id: Any) -> None:
-        error = wire_error(exc, call, self.client.address, debug=self._context.debug).as_dict()
+        codec, debug = encoding.codec, self._context.debug
+        error = wire_error(exc, call, self.client.address, codec=codec, debug=debug).as_dict()
         if call_id is None and call.name is not None:
             return
         try:

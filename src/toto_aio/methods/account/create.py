@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.auth.accounts import account_values, normal_user_id, require_text
+from toto_aio.auth.accounts import account_values
+from toto_aio.auth.text import require_text
+from toto_aio.auth.user_ids import normal_user_id
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import Unavailable

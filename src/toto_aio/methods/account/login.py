@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.auth.accounts import require_text
+from toto_aio.auth.text import require_text
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import requires

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.auth.accounts import account_values, normal_user_id
+from toto_aio.auth.accounts import account_values
+from toto_aio.auth.user_ids import known_as
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
@@ -24,7 +25,7 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     session = handler.session
     assert session is not None
     accounts = handler.connection.accounts
-    if "user_id" in parameters and normal_user_id(parameters["user_id"]) != session.user_id:
+    if "user_id" in parameters and session.user_id not in known_as(parameters["user_id"]):
         raise NotAuthorized
     values = account_values(parameters, accounts.fields)
     result: dict[str, Any] = {"updated_fields": []}

@@ -1,0 +1,173 @@
+"""A typed method as dispatch calls it: ``invoke(handler, parameters)``, compiled when the service starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial, update_wrapper
+from typing import Any
+
+import msgspec
+from bson import Decimal128
+from msgspec import NODEFAULT
+from msgspec import inspect as types
+from msgspec.structs import astuple
+
+from toto_aio.dispatch import text
+from toto_aio.dispatch.annotations import node_of, nodes, plain_node
+from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.handler import Handler
+from toto_aio.dispatch.leaves import LEAVES
+from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
+from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
+from toto_aio.dispatch.resolving import UnreadableTypeError
+from toto_aio.dispatch.signature import Parameter, Signature
+from toto_aio.names import shown_path
+from toto_aio.settings import SettingsError
+
+BINARY = (bytes,)
+"""What BSON and MessagePack have of their own: text is not base64 there."""
+MAX_VALUES = 2**17
+"""The most values of a body: those of a method with Decimals are all looked at."""
+
+
+def typed_invoke(name: str, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    """Calls a typed method with the parameters of a call. Raises ``SettingsError`` for what text cannot tell.
+
+    What it returns raises ``InvalidParameters`` with every problem.
+    """
+    decoder = Decoder(name, signature)
+    decode, takes_handler = decoder.decode, signature.takes_handler
+    if signature.model is not None:
+
+        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
+            model = decode(handler.call, parameters)
+            return function(handler, model) if takes_handler else function(model)
+
+    elif any(each.by_keyword for each in signature.parameters):
+        names = [each.attribute for each in signature.parameters if each.by_keyword]
+        place = len(signature.parameters) - len(names)
+
+        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
+            values = astuple(decode(handler.call, parameters))
+            named = dict(zip(names, values[place:], strict=True))
+            if takes_handler:
+                return function(handler, *values[:place], **named)
+            return function(*values[:place], **named)
+
+    elif takes_handler:
+
+        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
+            return function(handler, *astuple(decode(handler.call, parameters)))
+
+    else:
+
+        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
+            return function(*astuple(decode(handler.call, parameters)))
+
+    return update_wrapper(invoke, function, updated=())
+
+
+class Decoder:
+    """Reads the parameters of one method. Raises ``SettingsError`` for types that text cannot tell apart."""
+
+    def __init__(self, name: str, signature: Signature) -> None:
+        self._parameters = signature.parameters
+        self._model = signature.model
+        self._target: Any = signature.model or _struct(signature.parameters)
+        self._node: Any = node_of(self._target)
+        self._known = known_names(signature.model) or frozenset(each.name for each in self._parameters)
+        self._checks_names = signature.model is not None and not takes_others(signature.model)
+        self._exact = any(isinstance(each, types.DecimalType) for each in nodes(self._node))
+        self._deep = [
+            each for each in self._parameters if type(plain_node(node_of(each.type))) not in _LEAVES
+        ]
+        """The parameters whose classes may have checks of their own."""
+        self._text: dict[str, text.Field] = {}
+        for each in signature.parameters:
+            try:
+                self._text[each.name] = text.field_of(each)
+            except UnreadableTypeError as exc:
+                raise SettingsError(f"{name}: {each.attribute}: {exc}") from exc
+
+    def decode(self, call: Call, parameters: dict[str, Any]) -> Any:
+        """The values of a call: a struct of them, or the model. Raises ``InvalidParameters``."""
+        problems: list[Problem] = []
+        if call.by_get or call.by_form:
+            parameters, problems = text.read(text.named(parameters), self._text)
+        elif call.is_whole and "method" in parameters:
+            parameters = {name: value for name, value in parameters.items() if name != "method"}
+        if self._exact:
+            parameters = _with_decimals(parameters) if call.binary else parameters
+            problems = problems or self._problems(call, parameters, [], MAX_VALUES)
+        try:
+            if not problems and (not self._checks_names or self._known.issuperset(parameters)):
+                return self._converted(call, parameters, self._target)
+        except (ValueError, RecursionError):
+            pass  # its text has values, and only the first mistake
+        problems = self._problems(call, parameters, problems)
+        raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
+
+    def _converted(self, call: Call, value: Any, kind: Any) -> Any:
+        binary = BINARY if call.binary else None
+        return msgspec.convert(value, kind, builtin_types=binary, str_keys=True, dec_hook=read_custom)
+
+    def _problems(
+        self, call: Call, parameters: dict[str, Any], problems: list[Problem], visits: int = MAX_VISITS
+    ) -> list[Problem]:
+        """Everything that is wrong, beside what is known already."""
+        search = Search(binary=call.binary, visits=visits)
+        try:
+            search.problems += problems
+            if is_pydantic(self._model):
+                search.unknown(parameters, self._known if self._checks_names else parameters)
+                search.root(parameters, self._node)
+            else:
+                skip = {each.path for each in problems}
+                closed = self._checks_names or self._model is None
+                search.fields(parameters, self._node.fields, closed=closed, skip=skip)
+        except EnoughError:
+            pass
+        return search.problems
+
+    def _unexplained(self, call: Call, parameters: dict[str, Any], problems: list[Problem]) -> list[Problem]:
+        """The problems, and the parameters that only a check of their class refuses, or that are too long."""
+        paths = [each.path for each in problems]
+        found = list(problems)
+        for each in self._deep:
+            path = shown_path([each.name])
+            if each.name not in parameters or any(other.startswith(path) for other in paths):
+                continue
+            try:
+                self._converted(call, parameters[each.name], each.type)
+            except (ValueError, RecursionError):
+                found.append(Problem(path, "value"))
+        return found
+
+
+def _struct(parameters: tuple[Parameter, ...]) -> Any:
+    """A struct with a field for each parameter, which msgspec fills in one step."""
+    fields: list[Any] = []
+    for each in parameters:
+        if each.default is NODEFAULT:
+            fields.append((each.attribute, each.type))
+        elif isinstance(each.default, _CONSTANT) or each.default is msgspec.UNSET:
+            fields.append((each.attribute, each.type, each.default))
+        else:  # each call has its own
+            default = msgspec.field(default_factory=partial(deepcopy, each.default))
+            fields.append((each.attribute, each.type, default))
+    renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
+    return msgspec.defstruct("Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True)
+
+
+def _with_decimals(value: Any) -> Any:
+    """A value of BSON, with its decimals as Python has them."""
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    if isinstance(value, dict):
+        return {name: _with_decimals(each) for name, each in value.items()}
+    return [_with_decimals(each) for each in value] if isinstance(value, list) else value
+
+
+_CONSTANT = (str, bytes, int, float, type(None))
+_LEAVES = (*LEAVES, types.AnyType)
