@@ -165,8 +165,8 @@ SERVER_KINDS: tuple[str, ...] = ("mongodb", "redis", "postgresql", "mysql")
 """The kinds of servers that a store can use: the modules of ``tests.support.servers``."""
 
 
-OTHER_DRIVERS = {"aiomysql": "mysql", "motor": "mongodb"}
-"""For each driver that is not selected by default, the kind of its server."""
+OTHER_DRIVERS = {"aiomysql": "mysql", "motor": "mongodb", "redis_cluster": "redis_cluster"}
+"""For each driver that is not selected by default, and each other form of server, the kind of its server."""
 
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS])

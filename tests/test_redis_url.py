@@ -26,6 +26,7 @@ from toto_aio.stores import STORES
         ("redis://ada:a%40b%2F@cache/", {"username": "ada", "password": "a@b/", "host": "cache"}),
         ("redis://:secret@[::1]:7/0", {"password": "secret", "host": "::1", "port": 7, "db": 0}),
         ("rediss://cache?ssl_check_hostname=no", {"host": "cache", "ssl_check_hostname": False}),
+        ("redis://cache?db=3&family=0&socket_timeout=1&protocol=3", {"host": "cache", "db": 3}),
     ],
 )
 def test_urls(url: str, expected: dict[str, Any]) -> None:
@@ -95,6 +96,19 @@ def test_urls_that_are_not_understood() -> None:
         assert str(refused.value).startswith("events: "), url
         assert advice in str(refused.value), url
         assert "secret" not in str(refused.value), url
+
+
+def test_tls_by_an_option() -> None:
+    """What other clients write for TLS means it here too; a value that is not understood is refused."""
+    for url, expected in (
+        ("redis://host?ssl=true", True),
+        ("redis://host?tls=1", True),
+        ("redis://host?ssl=false", False),
+        ("redis+cluster://one,two?tls=true", True),
+    ):
+        assert uses_tls(parse_redis_url(url, "events").options) is expected, url
+    with pytest.raises(SettingsError, match="events: cannot use this ssl of the URL: write rediss://"):
+        parse_redis_url("redis://host?ssl=maybe", "events")
 
 
 def test_every_scheme_is_known_everywhere() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection, SSLConnection, parse_url
@@ -21,6 +21,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from toto_aio import redis_connection
 from toto_aio.settings import SettingsError
+from toto_aio.settings.provider_options import LEFT_OUT, Meaning, translated
 from toto_aio.settings.urls import without_password
 
 QUERY_OPTIONS = frozenset(
@@ -61,7 +62,7 @@ class Form:
         return f"write {self.example}, {_ESCAPES}and after a ? only {', '.join(sorted(self.options))}"
 
 
-SERVER = Form(SERVER_FORM)
+SERVER = Form(SERVER_FORM, options=QUERY_OPTIONS | {"db"})
 UNIX = Form("unix:///path/of/redis.sock?db=0", 0, "/.+", frozenset(("client_name", "db", "prefix")))
 SENTINEL = Form(
     "redis+sentinel://user:password@host1:26379,host2:26379/name/0",
@@ -82,6 +83,31 @@ FORMS = {
 }
 """The form of the URLs of each scheme; a bare name stands for the server on this machine."""
 
+PROVIDERS = {
+    **dict.fromkeys(
+        ("ssl", "tls"),
+        Meaning(
+            {"true": ("ssl", "1"), "1": ("ssl", "1"), "false": None, "0": None},
+            advice="write rediss:// for TLS",
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            *("family", "decode_responses", "encoding", "protocol", "timeout", "socket_timeout"),
+            *("socket_connect_timeout", "socket_keepalive", "health_check_interval", "max_connections"),
+            *(
+                "retry_on_timeout",
+                "dial_timeout",
+                "read_timeout",
+                "write_timeout",
+                "pool_size",
+                "maxRetriesPerRequest",
+            ),
+        ),
+        LEFT_OUT,
+    ),
+}
+"""What options mean that are written for other clients, by their names."""
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 """What a prefix may be. Braces would move keys to other slots, and others mean something in patterns."""
 
@@ -159,23 +185,28 @@ def _parse(url: str, form: Form, option: str) -> RedisURL:
     if not separator and form is not SERVER:
         raise ValueError
     parts = urlsplit(f"{base}://{rest}")
-    query = parse_qs(parts.query, keep_blank_values=True)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    query = translated(option, given, PROVIDERS)
+    if query.pop("ssl", None) and base == "redis":
+        base = "rediss"
     path = re.fullmatch(form.path, parts.path)
-    if set(query) - form.options or any(len(values) > 1 for values in query.values()):
+    if set(query) - form.options or len(given) > len(dict(given)):
         raise ValueError
     if parts.fragment or path is None or (form is UNIX) != (not parts.hostname and bool(separator and rest)):
         raise ValueError
-    prefix = _prefix(query.pop("prefix", [""])[0], "prefix" in parts.query, option)
+    prefix = _prefix(query.pop("prefix", None), option)
     found = path.groupdict()
     login, at, hosts = parts.netloc.rpartition("@")
-    own = {name: query.pop(name)[0] for name in ("sentinel_username", "sentinel_password") if name in query}
-    rest = urlencode({name: values[0] for name, values in query.items()})
+    own = {name: query.pop(name) for name in ("sentinel_username", "sentinel_password") if name in query}
+    rest = urlencode(query)
     first, *others = hosts.split(",")
     options: dict[str, Any] = {
         **parse_url(f"{base}://{login}{at}{first}{parts.path if form is UNIX else ''}?{rest}")
     }
     if found.get("db"):
         options["db"] = int(found["db"])
+    if options.get("db", 0) < 0:
+        raise ValueError
     unopened_connection(pool_of(options))  # fails if redis-py does not accept the options
     if form in (SERVER, UNIX):
         if others:
@@ -187,8 +218,8 @@ def _parse(url: str, form: Form, option: str) -> RedisURL:
     return RedisURL(form, kept, addresses, unquote(found.get("service") or ""), sentinel_options, prefix)
 
 
-def _prefix(text: str, given: bool, option: str) -> str:
-    if not given:
+def _prefix(text: str | None, option: str) -> str:
+    if text is None:
         return ""
     if not PREFIX.fullmatch(text):
         raise SettingsError(

@@ -497,7 +497,7 @@ async def test_a_unix_socket(servers: Callable[[str], Server], url: str) -> None
 @pytest.mark.parametrize(
     "url",
     [
-        *("redis://:s3cret@host/a", "redis://host:port/0", "redis://:s3cret@host/0?protocol=3"),
+        *("redis://:s3cret@host/a", "redis://host:port/0", "redis://:s3cret@host/0?proto=3"),
         *("unix://", "unix", "unix:///", "unix://:s3cret@host/socket", "unix:///socket?db=s3cret"),
         "unix:///socket?socket_timeout=1&password=s3cret",
     ],

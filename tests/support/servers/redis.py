@@ -57,8 +57,9 @@ def _command(directory: Path, port: int, others: Mapping[str, str]) -> Sequence[
         "databases": DATABASES,
         **others,
     }
+    program = str(options.pop("program", "redis-server"))
     words = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items())
-    return ["redis-server", *itertools.chain.from_iterable(words)]
+    return [program, *itertools.chain.from_iterable(words)]
 
 
 def _answers(port: int) -> bool:

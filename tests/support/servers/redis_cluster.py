@@ -31,10 +31,7 @@ class Cluster:
 def server() -> Iterator[Cluster]:
     """A cluster whose servers know each other."""
     with ExitStack() as stack:
-        one, other, replica = (
-            stack.enter_context(redis.server(**OPTIONS))
-            for _ in range(3)
-        )
+        one, other, replica = (stack.enter_context(redis.server(**OPTIONS)) for _ in range(3))
         cluster = Cluster((one, other), replica)
         clients = cluster.clients()
         for client, first in zip(clients[:2], (0, 8192), strict=True):
@@ -60,10 +57,10 @@ def fresh_url(cluster: Cluster) -> str:
 def is_well(client: Redis) -> bool:
     """Whether a server knows who has which slots, and of the replica."""
     ranges = client.execute_command("CLUSTER", "SLOTS")
-    return (
-        b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO")
-        and sorted(map(len, ranges)) == [3, 4]
-    )
+    return b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO") and sorted(map(len, ranges)) == [
+        3,
+        4,
+    ]
 
 
 def wait(condition: Callable[[], bool]) -> None:

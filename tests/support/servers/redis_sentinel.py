@@ -32,13 +32,18 @@ class Watched:
         return next(server for server in self.servers if server.port == port)
 
     async def fail_over(self) -> None:
-        """Make the replica the primary, and wait until the other one is its replica."""
+        """Make the replica the primary, and the other one its replica, as Sentinel does ten seconds later."""
         before = self.primary()
         with Redis(port=self.sentinel.port) as client, Redis(port=before.port) as old:
+            old.ping()
+            assert old.execute_command("WAIT", 1, int(WATCHDOG * 1000)) == 1  # until it has every write
             client.sentinel_failover(NAME)
-            async with asyncio.timeout(3 * WATCHDOG):
-                while self.primary() is before or old.role()[0] != b"slave":
-                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(WATCHDOG):
+                while self.primary() is before:
+                    await asyncio.sleep(0.02)
+            old.replicaof("127.0.0.1", str(self.primary().port))
+            for kind in ("normal", "pubsub"):
+                old.client_kill_filter(_type=kind, skipme=True)
 
 
 @contextmanager
