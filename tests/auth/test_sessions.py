@@ -27,7 +27,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions, UserSession
-from toto_aio.codecs import encode_msgpack
+from toto_aio.codecs.msgpack_codec import EXACT
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID, Unavailable
 from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
@@ -874,7 +874,7 @@ async def test_nested_keys_that_are_no_text(store: Store, sessions: Sessions, ke
     with pytest.raises(TypeError, match="Keys must be strings"):
         await session.save()
     assert await stored(store) == before
-    session.record.state = encode_msgpack({"a": [{key: 1}]})
+    session.record.state = EXACT.encode({"a": [{key: 1}]})
     with pytest.raises(ValueError, match="Keys must be strings"):
         session.reset(session.record)
 
