@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -55,11 +56,16 @@ async def hears(one: tuple[Broker, Inbox], other: tuple[Broker, Inbox]) -> None:
                 assert heard.startswith(b"for "), heard
     await one[0].publish(b"for one", broadcast=False)
     await one[0].publish(b"end", broadcast=True)
-    heard = [await inbox.take(1) for _, inbox in (one, other)]
+    arrived = [await inbox.take(1) for _, inbox in (one, other)]
     await one[0].check()
     await asyncio.sleep(0.05)
-    heard += [[inbox.payloads.get_nowait()] for _, inbox in (one, other) if not inbox.payloads.empty()]
-    assert sorted(payload for [payload] in heard) == [b"end", b"end", b"for one"]
+    arrived += [[inbox.payloads.get_nowait()] for _, inbox in (one, other) if not inbox.payloads.empty()]
+    assert sorted(payload for [payload] in arrived) == [b"end", b"end", b"for one"]
+
+
+def client_of(url: str) -> Any:
+    """A client with which to ask Redis itself."""
+    return Redis.from_url(url)
 
 
 # A prefix
@@ -69,7 +75,7 @@ async def test_a_prefix_separates_services(servers: Callable[[str], Server]) -> 
     """Services with different prefixes in one database share no account, session, counter, event or claim."""
     url = redis.fresh_url(servers("redis"))
     urls = [f"{url}?prefix=blog", f"{url}?prefix=shop", url]
-    async with Redis.from_url(url) as admin:
+    async with client_of(url) as admin:
         for number, each in enumerate(urls):
             async with opened(each) as store, listening(each) as (broker, inbox):
                 for operation in operations(store).values():
@@ -81,14 +87,14 @@ async def test_a_prefix_separates_services(servers: Callable[[str], Server]) -> 
                 await store.add_session(make_session(f"only {number}"))
                 assert [session.key for session in await store.list_sessions("")] == ["anonymous"]
                 assert [session.key for session in await store.list_sessions("ada")] == [f"only {number}"]
-                assert await store.get_counter("a") == (1, pytest.approx(60, abs=WATCHDOG))
+                assert (await store.get_counter("a"))[0] == 1
                 async with listening(urls[number - 1]) as (stranger, _):
                     await stranger.publish(b"strange", broadcast=True)
                     await stranger.publish(b"strange", broadcast=False)
                 await broker.publish(b"own", broadcast=False)
                 assert await inbox.take(1) == [b"own"]
                 assert await inbox.stays_empty()
-        keys = {str(key, "utf-8") for key in await admin.keys()}
+        keys = {str(key, "utf-8") for key in await admin.execute_command("KEYS", "*")}
         begin = {key.partition("toto:")[0] for key in keys}
         assert begin == {"blog:", "shop:", ""}
         kept = [key for key in keys if ":claim:" not in key]  # of an event that a stranger did not take
@@ -99,7 +105,7 @@ async def test_a_prefix_separates_services(servers: Callable[[str], Server]) -> 
 async def test_a_user_of_redis_for_one_prefix(servers: Callable[[str], Server], tmp_path: Any) -> None:
     """A user that Redis permits the keys and channels of a prefix can be the service's, and no other's."""
     url = redis.fresh_url(servers("redis"))
-    async with Redis.from_url(url) as admin:
+    async with client_of(url) as admin:
         await admin.execute_command(
             "ACL", "SETUSER", "prefixed", "on", ">x", "resetchannels", "~blog:*", "&blog:*", "+@all"
         )
@@ -262,8 +268,8 @@ async def test_a_failover_in_a_cluster(servers: Callable[[str], Any]) -> None:
             ):
                 await asyncio.sleep(0.05)
         for key in keys:
-            assert await until_it_works(lambda key=key: store.get_session(key)) == make_session(key)
-            assert await until_it_works(lambda key=key: store.touch_session(key, 2e9 * 2, 0.0)) is True
+            assert await until_it_works(partial(store.get_session, key)) == make_session(key)
+            assert await until_it_works(partial(store.touch_session, key, 4e9, 0.0)) is True
         for broker, _ in (one, two):
             await until_it_works(broker.check)
         await hears(one, two)

@@ -136,7 +136,8 @@ async def one_round(
         own = await stack.enter_async_context(events.subscribe("tick"))
         await reader.add_session(make_session("ended"))
         await asyncio.sleep(PAUSE)
-        async with Redis(port=replica.port) as successor, Redis(port=primary.port) as old:
+        old: Any = Redis(port=primary.port)
+        async with Redis(port=replica.port) as successor, old:
             await old.execute_command("WAIT", 1, 5000)
             await successor.replicaof("NO", "ONE")
             await old.replicaof("127.0.0.1", str(free_port()))  # where nobody is

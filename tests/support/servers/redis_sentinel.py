@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
@@ -28,13 +29,14 @@ class Watched:
     def primary(self) -> Server:
         """The server that Sentinel names."""
         with Redis(port=self.sentinel.port) as client:
-            port = client.sentinel_master(NAME)["port"]
+            port = _state(client)["port"]
         return next(server for server in self.servers if server.port == port)
 
     async def fail_over(self) -> None:
         """Make the replica the primary, and the other one its replica, as Sentinel does ten seconds later."""
         before = self.primary()
-        with Redis(port=self.sentinel.port) as client, Redis(port=before.port) as old:
+        with Redis(port=self.sentinel.port) as client, Redis(port=before.port) as server:
+            old: Any = server
             old.ping()
             assert old.execute_command("WAIT", 1, int(WATCHDOG * 1000)) == 1  # until it has every write
             client.sentinel_failover(NAME)
@@ -65,11 +67,16 @@ def fresh_url(watched: Watched) -> str:
     return f"redis+sentinel://127.0.0.1:{watched.sentinel.port}/{NAME}/{next(_numbers)}"
 
 
-def is_ready(sentinel: Redis) -> bool:
+def is_ready(sentinel: Any) -> bool:
     """Whether Sentinel could make the replica the primary."""
-    state = sentinel.sentinel_master(NAME)
+    state = _state(sentinel)
     replicas = sentinel.sentinel_slaves(NAME)
     return state["flags"] == "master" and any(each["master-link-status"] == "ok" for each in replicas)
+
+
+def _state(sentinel: Any) -> dict[str, Any]:
+    state: dict[str, Any] = sentinel.sentinel_master(NAME)
+    return state
 
 
 def _command(directory: Path, port: int, primary: int) -> Sequence[str]:
