@@ -25,7 +25,7 @@ PATIENCE = 60.0
 """Seconds of a limit that no test reaches, however busy the machine: more than ``WATCHDOG``."""
 
 DEFAULTS: dict[str, dict[str, float]] = {
-    "toto_aio.auth.sessions": {"SAVE_LIMIT": 5.0},
+    "toto_aio.auth.session_saves": {"SAVE_LIMIT": 5.0},
     "toto_aio.auth.tally": {"PATIENCE": 5.0},
     "toto_aio.redis_connection": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0},
     "toto_aio.redis_cluster": {"MAP_LIMIT": 0.5},

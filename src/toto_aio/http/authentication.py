@@ -13,7 +13,8 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters
 from toto_aio.http.bearer import bearer
 from toto_aio.http.cookies import SessionCookie

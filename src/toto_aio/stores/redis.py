@@ -2,7 +2,8 @@
 
 A session is one string, ``toto:session:<key>``, which Redis drops when it expires. The sorted set
 ``toto:sessions:<user id>`` is the index of an account: it has the keys of the account's sessions, ordered by
-the time at which they expire. It is written before the session, so no session is missing from it.
+the time at which they expire. It is written before the session, so no session is missing from it. The sorted
+set ``toto:accounts`` has the user ids of all accounts, and "" once those of earlier versions have been added.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from heapq import nlargest
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -22,16 +24,16 @@ from toto_aio.models import Account, Session
 from toto_aio.redis_connection import ERRORS, Argument, RedisLink
 from toto_aio.redis_eviction import SEEN, Evictions
 from toto_aio.redis_target import RedisTarget, redis_target
+from toto_aio.stores import portions
 from toto_aio.stores import redis_records as records
-from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
+from toto_aio.stores.redis_durability import account_risk
+from toto_aio.stores.redis_records import ACCOUNT, ACCOUNTS, COUNTER, INDEX, SESSION, Script, milliseconds
 from toto_aio.stores.transactions import NoTransactions
 
 logger = logging.getLogger(__name__)
 
 INDEX_MARGIN = 60.0
 """Seconds for which an account's index outlives its last session, as the index is written first."""
-DURABLE_CONFIGURATION = {"appendonly": b"yes", "appendfsync": b"always"}
-"""How Redis must be configured to lose no account."""
 
 
 async def from_url(url: str) -> RedisStore:
@@ -62,8 +64,8 @@ class RedisStore:
         self.db = target.client()
         self._target = target
         self._connection: RedisLink = target.link(False)
-        self._account, self._session, self._index, self._counter = (
-            target.prefix + kind for kind in (ACCOUNT, SESSION, INDEX, COUNTER)
+        self._account, self._accounts, self._session, self._index, self._counter = (
+            target.prefix + kind for kind in (ACCOUNT, ACCOUNTS, SESSION, INDEX, COUNTER)
         )
         self._owns_db = owns_db
         self._account_risk = ""
@@ -80,7 +82,7 @@ class RedisStore:
             async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
                 for server in await self._connection.primaries():
                     await server.read("PING")
-                    self._account_risk = self._account_risk or await _find_account_risk(server)
+                    self._account_risk = self._account_risk or await account_risk(server)
                 await self._evictions.begin()
         except ERRORS as exc:
             await self.close()
@@ -101,15 +103,17 @@ class RedisStore:
 
     async def get_account(self, user_id: str) -> Account | None:
         async with _limited():
-            value = await self._read_account(user_id)
-            return None if value is None else records.unpack_account(user_id, value)
+            return await self._find_account(user_id)
 
     async def add_account(self, account: Account) -> None:
         self._warn_of_account_risk()
         value = records.pack_account(account)
         async with _limited():
+            await self._connection.call("ZADD", self._accounts, 0, account.user_id)
             if not await self._connection.call("SET", self._account + account.user_id, value, "NX"):
                 raise UserIDExists
+            # Again, if the account was removed from the index in between.
+            self._connection.send_and_forget("ZADD", self._accounts, 0, account.user_id)
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         async with _limited():
@@ -120,7 +124,7 @@ class RedisStore:
                     return True
             return False
 
-    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+    async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
         async with _limited():
             while (value := await self._read_account(user_id)) is not None:
                 account = records.unpack_account(user_id, value)
@@ -130,6 +134,33 @@ class RedisStore:
                 if await self._replace(value, account):
                     return True
             return False
+
+    async def remove_account(self, user_id: str) -> bool:
+        async with _limited():
+            existed = bool(await self._connection.call("DEL", self._account + user_id))
+            await self._connection.call("ZREM", self._accounts, user_id)
+            if await self._connection.read("EXISTS", self._account + user_id):  # it has just been added again
+                await self._connection.call("ZADD", self._accounts, 0, user_id)
+            return existed
+
+    async def list_accounts(self, after: str, limit: int) -> list[Account]:
+        self._warn_of_account_risk()
+        await self._index_accounts()
+        found: list[Account] = []
+        async with _limited():
+            while wanted := limit - len(found):
+                member = f"({after}"
+                names = await self._connection.read(
+                    "ZRANGEBYLEX", self._accounts, member, "+", "LIMIT", 0, wanted
+                )
+                user_ids = [str(name, "utf-8") for name in names]
+                found += [
+                    account for account in await asyncio.gather(*map(self._find_account, user_ids)) if account
+                ]
+                if len(user_ids) < wanted:
+                    break
+                after = user_ids[-1]
+        return found
 
     async def get_session(self, key: str) -> Session | None:
         try:
@@ -167,12 +198,29 @@ class RedisStore:
                 await self._run(records.TOUCH, self._session + key, now, times, milliseconds(expires - now))
             )
 
-    async def list_sessions(self, user_id: str) -> list[Session]:
+    async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
         async with _limited():
-            keys = await self._session_keys(user_id)
-            found = [session for session in await asyncio.gather(*map(self.get_session, keys)) if session]
-        of_user = (session for session in found if session.user_id == user_id)
-        return sorted(of_user, key=lambda session: session.created)
+            if user_id:
+                members = await self._connection.read("ZREVRANGE", self._index + user_id, 0, limit - 1)
+                found = await self._heads(str(member, "utf-8") for member in members)
+            else:
+                anonymous = [each async for keys in self._portions("") for each in await self._heads(keys)]
+                found = nlargest(limit, (each for each in anonymous if not each.user_id), key=_expires)
+        return sorted(found, key=_created)
+
+    async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
+        index = self._index + user_id
+        async with _limited():
+            total = await self._connection.read("ZCARD", index)
+            if total - 1 <= most:
+                return []
+            keys = [
+                str(key, "utf-8")
+                for key in await self._connection.read("ZRANGE", index, 0, portions.PORTION - 1)
+            ]
+            others = sorted((each for each in await self._heads(keys) if each.key != keep), key=_created)
+        surplus = len(others) + total - len(keys) - most
+        return [session.key for session in others[: max(0, min(surplus, portions.SURPLUS))]]
 
     async def remove_session(self, key: str) -> bool:
         async with _limited():
@@ -186,9 +234,13 @@ class RedisStore:
         return session.expires > time.time()
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        async with _limited():
-            keys = [session.key for session in await self.list_sessions(user_id) if session.key != keep]
-            return sum(await asyncio.gather(*map(self.remove_session, keys)))
+        ended = 0
+        async for keys in self._portions(user_id):
+            async with _limited():
+                if not user_id:
+                    keys = [session.key for session in await self._heads(keys) if not session.user_id]
+                ended += await self._remove_portion(user_id, [key for key in keys if key != keep])
+        return ended
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         async with _limited():
@@ -221,6 +273,10 @@ class RedisStore:
         value: bytes | None = await self._connection.read("GET", self._account + user_id)
         return value
 
+    async def _find_account(self, user_id: str) -> Account | None:
+        value = await self._read_account(user_id)
+        return None if value is None else records.unpack_account(user_id, value)
+
     async def _replace(self, value: bytes, account: Account) -> bool:
         account.version += 1
         packed = records.pack_account(account)
@@ -233,16 +289,52 @@ class RedisStore:
             ttl = milliseconds(expires - now + INDEX_MARGIN)
             await self._run(records.ADD_TO_INDEX, self._index + user_id, key, expires, ttl, now)
 
-    async def _session_keys(self, user_id: str) -> list[str]:
-        """Return the keys of an account's sessions; for the user id "" those of all sessions there are."""
+    async def _portions(self, user_id: str) -> AsyncIterator[list[str]]:
+        """The keys of an account's sessions; for the user id "" those of all sessions there are."""
         if user_id:
-            return [
-                str(key, "utf-8")
-                for key in await self._connection.read("ZRANGE", self._index + user_id, 0, -1)
-            ]
-        servers = await self._connection.primaries()
-        found = await asyncio.gather(*(_scan(server, self._session) for server in servers))
-        return list(set().union(*found))
+            members = _scan(self._connection, "ZSCAN", self._index + user_id)
+            async for found in members:
+                yield found[::2]  # the others are scores
+            return
+        for server in await self._servers():
+            async for found in _scan(server, "SCAN", pattern=self._session + "*"):
+                yield [name.removeprefix(self._session) for name in found]
+
+    async def _servers(self) -> Sequence[RedisLink]:
+        async with _limited():
+            return await self._connection.primaries()
+
+    async def _heads(self, keys: Iterable[str]) -> list[Session]:
+        """The sessions of these keys, if they have not expired, without their states."""
+
+        async def head(key: str) -> Session | None:
+            value = await self._connection.read("GETRANGE", self._session + key, 0, records.HEAD - 1)
+            return records.unpack_session(key, value, with_state=False) if value else None
+
+        now = time.time()
+        found = await asyncio.gather(*map(head, keys))
+        return [session for session in found if session is not None and session.expires > now]
+
+    async def _remove_portion(self, user_id: str, keys: Sequence[str]) -> int:
+        removals = (self._connection.call("UNLINK", self._session + key) for key in keys)
+        removed = [key for key, count in zip(keys, await asyncio.gather(*removals), strict=True) if count]
+        if removed and user_id:  # an entry without a session may be that of one which is just being added
+            self._connection.send_and_forget("ZREM", self._index + user_id, *removed)
+        return len(removed)
+
+    async def _index_accounts(self) -> None:
+        """Index the accounts of versions before 0.2.0, which had no index. Each step is short."""
+        async with _limited():
+            if await self._connection.read("ZSCORE", self._accounts, "") is not None:
+                return
+        for server in await self._servers():
+            async for found in _scan(server, "SCAN", pattern=self._account + "*"):
+                scored = [part for name in found for part in (0, name.removeprefix(self._account))]
+                if scored:
+                    async with _limited():
+                        await self._connection.call("ZADD", self._accounts, *scored)
+        async with _limited():
+            await self._connection.call("ZADD", self._accounts, 0, "")
 
     async def _run(self, script: Script, key: str, *arguments: Argument) -> Any:
         try:
@@ -259,27 +351,21 @@ class RedisStore:
             self._account_risk = ""
 
 
-async def _scan(server: RedisLink, prefix: str) -> set[str]:
-    """Return what follows a prefix in the keys of a server."""
-    keys: set[str] = set()
+async def _scan(link: RedisLink, *command: str, pattern: str = "*") -> AsyncIterator[list[str]]:
+    """What a command such as SCAN goes through, in portions, each of which is a short step."""
     cursor: bytes | int = 0
-    while True:
-        cursor, found = await server.read("SCAN", cursor, "MATCH", prefix + "*", "COUNT", 1000)
-        keys.update(str(key, "utf-8").removeprefix(prefix) for key in found)
-        if cursor == b"0":
-            return keys
+    while cursor != b"0":
+        async with _limited():
+            cursor, found = await link.read(*command, cursor, "MATCH", pattern, "COUNT", portions.PORTION)
+        yield [str(name, "utf-8") for name in found]
 
 
-async def _find_account_risk(server: RedisLink) -> str:
-    try:
-        found = [await server.read("CONFIG", "GET", option) for option in DURABLE_CONFIGURATION]
-    except ResponseError:
-        return "can be lost unless its configuration, which this user may not read, has"
-    is_durable = all(
-        not pair or pair[1] == value
-        for value, pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
-    )
-    return "" if is_durable else "can be lost: write in its configuration"
+def _created(session: Session) -> float:
+    return session.created
+
+
+def _expires(session: Session) -> float:
+    return session.expires
 
 
 @asynccontextmanager

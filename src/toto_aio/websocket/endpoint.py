@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import WSCloseCode, hdrs, web
 
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable, described
 from toto_aio.http.bearer import shown_session_id
 from toto_aio.http.origins import Origins

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.dispatch.handler import Handler
 from toto_aio.events.registration import Registration
 from toto_aio.exceptions import InvalidParameters
@@ -26,6 +26,10 @@ class ReplySocket(Protocol):
     sender: FrameSender
     events: SocketEvents
     watching: set[SocketReply]
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        """The trace of the request that opened the socket."""
 
 
 class SocketReply:
@@ -75,6 +79,10 @@ class SocketReply:
     @property
     def agent(self) -> str:
         return self._socket.client.agent
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        return self._socket.traceparent
 
     def set_status(self, status: int) -> None: ...
 
