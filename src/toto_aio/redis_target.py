@@ -218,15 +218,21 @@ def _cluster(
     def at(host: str, port: int) -> AbstractConnection:
         return unopened_connection(pool, host=host, port=port)
 
-    finder = ClusterConnection(at, hosts)
+    async def locate(key: str) -> AbstractConnection:
+        finder = ClusterConnection(at, hosts)
+        try:
+            return await finder.locate(key)
+        finally:
+            await finder.close()
+
     return RedisTarget(
         name,
         prefix,
         0,
         lambda primary: ClusterConnection(at, hosts),
-        finder.locate,
+        locate,
         client,
-        finder.close,
+        _nothing,
         is_cluster=True,
     )
 
