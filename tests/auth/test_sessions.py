@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import argon2
@@ -822,6 +823,11 @@ OTHER_TYPES = [
 ]
 
 
+def put(key: str, value: Any, state: Any) -> None:
+    """Set a key of a state."""
+    state[key] = value
+
+
 async def test_what_would_come_back_as_another_type(sessions: Sessions) -> None:
     """``save`` and ``update`` raise ``TypeError`` with the key and the type, and nothing is stored."""
     session = await sessions.create("ada")
@@ -833,7 +839,7 @@ async def test_what_would_come_back_as_another_type(sessions: Sessions) -> None:
                 await session.save()
             del session["a"]
             with pytest.raises(TypeError, match=expected):
-                await session.update(lambda state, written=written: state.update(a=written))
+                await session.update(partial(put, "a", written))
             assert await state_of(sessions, session) == {}, written
 
 
