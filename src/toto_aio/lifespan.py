@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
@@ -222,11 +223,13 @@ class Lifespan:
         settings = self._settings
         passwords = Passwords()
         stack.callback(passwords.close)
+        on_end = None if ends is None else ends.announce
         accounts = Accounts(
             database,
             passwords,
             fields=settings.account_fields,
             password_min_length=settings.password_min_length,
+            ends=Ends(sessions_in, on_end),
         )
         throttle = Throttle(sessions_in, settings.login_attempts, passwords.turns)
         stack.push_async_callback(throttle.close)
@@ -240,7 +243,7 @@ class Lifespan:
             settings,
             attempts=attempts,
             keyed=scheme is not None and scheme.keyed,
-            on_end=None if ends is None else ends.announce,
+            on_end=on_end,
         )
         return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from aiohttp import WSCloseCode, hdrs, web
 
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable, described
+from toto_aio.http.bearer import shown_session_id
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
-from toto_aio.http.signatures import HMAC_HEADER, SESSION_HEADER
+from toto_aio.http.signatures import HMAC_HEADER
 from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
@@ -97,10 +98,10 @@ class Sockets:
             raise web.HTTPServiceUnavailable(text=str(exc.value)) from exc
 
     async def _load_session(self, request: web.Request) -> UserSession | None:
-        """The session of the header, the cookie, or the id in the URL, which can't be signed."""
+        """The session of the headers, the cookie, or the id in the URL, which can't be signed."""
         authenticator = self._context.authenticator
         session_id = request.match_info["session_id"]
-        if session_id and SESSION_HEADER not in request.headers:
+        if session_id and shown_session_id(request.headers) is None:
             return await authenticator.caller_of_url(session_id).retrieve()
         caller = authenticator.caller(request, b"")
         if not self._origins.trusts(request):  # other than a GET, a socket must say where it comes from
