@@ -1,4 +1,4 @@
-"""JSON-RPC over a WebSocket: a frame with ``"jsonrpc"``, or an array, is a message of it."""
+"""JSON-RPC over a WebSocket: a frame with ``"jsonrpc"``, or an array of such, is a message of it."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ async def test_errors(serve: Serve, errors: Any) -> None:
     """They are those over HTTP; what can't be read is one of JSON-RPC once the client has spoken it."""
     service = await serve(METHODS, batch_limit=2)
     async with service.client.ws_connect("/service/websocket") as socket:
-        await socket.send_str("{")
-        assert (await socket.receive_json(timeout=WATCHDOG))["error"]["code"] == 1003
+        for unreadable in ("{", "[]", "[1]", '[{"id": 1}]'):
+            await socket.send_str(unreadable)
+            assert (await socket.receive_json(timeout=WATCHDOG))["error"]["code"] == 1003
         for message, code in (
             (request("nobody"), -32601),
             (request("note"), -32602),

@@ -1,4 +1,4 @@
-"""What is answered over a WebSocket: exceptions of aiohttp's, and calls that end the session of the socket."""
+"""What is answered over a WebSocket: exceptions of aiohttp's, and calls that end its session."""
 
 from __future__ import annotations
 

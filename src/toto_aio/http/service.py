@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs import Codec
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON

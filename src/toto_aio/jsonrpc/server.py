@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError

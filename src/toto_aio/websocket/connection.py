@@ -185,7 +185,7 @@ class Socket:
             else:
                 message = await self._context.large_bodies.run(codec.steps(data))
             rpc, kind = self._context.rpc, type(message)
-            if kind is not dict and (kind is not list or rpc is None):
+            if kind is not dict and not (kind is list and self._is_batch(message)):
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
             self._refuse(encoding, data, exc)
@@ -219,6 +219,12 @@ class Socket:
                 self.watching.discard(reply)
             if caller.session is not None or caller.logged_out:
                 self._follow(before, caller)
+
+    def _is_batch(self, message: list[Any]) -> bool:
+        """Whether an array is a batch of JSON-RPC: one that says so, or any once the client has spoken it."""
+        if self._context.rpc is None:
+            return False
+        return self._rpc is not None or any(type(each) is dict and "jsonrpc" in each for each in message)
 
     async def _answer_rpc(self, rpc: JSONRPC, encoding: Format, message: Any, data: bytes) -> None:
         """Run the calls of a message of JSON-RPC, and send the response, if it has one."""
