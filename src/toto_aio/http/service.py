@@ -160,7 +160,7 @@ class Service:
             return result, made_session(before, caller)
 
         try:
-            body = await self._rpc.respond(message, codec, run, reply.address)
+            body = await self._rpc.respond(message, codec, run, reply)
             reply.status = None  # a method shares the response with others
             return reply.response(body or b"", codec.content_type, 200 if body else 204)
         except asyncio.CancelledError:
@@ -174,7 +174,7 @@ class Service:
         """The response to what isn't a message of JSON-RPC; only what HTTP has a status for has another."""
         assert self._rpc is not None
         status = exc.status if isinstance(exc, InvalidParameters) and exc.status in OF_HTTP else 200
-        return reply.response(self._rpc.refused(exc, codec, reply.address), codec.content_type, status)
+        return reply.response(self._rpc.refused(exc, codec, reply), codec.content_type, status)
 
     async def _batch(
         self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply
@@ -215,7 +215,7 @@ class Service:
             return web.Response(status=CLIENT_CLOSED_REQUEST)
         except Exception as exc:
             if reply.streaming:
-                wire_error(exc, call, reply.address)
+                wire_error(exc, call, reply)
                 return reply.break_stream()
             return self._failure(codec, exc, call, reply)
         finally:
@@ -239,7 +239,7 @@ class Service:
                 checked_status(exc.status)
             except (TypeError, ValueError) as wrong:
                 exc = wrong
-        error = wire_error(exc, call, reply.address, codec=codec, debug=self._debug)
+        error = wire_error(exc, call, reply, codec=codec, debug=self._debug)
         status = self._status(error, reply)
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))

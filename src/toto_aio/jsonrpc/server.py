@@ -13,6 +13,7 @@ from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
+from toto_aio.dispatch.call_log import Source
 from toto_aio.dispatch.dispatcher import wire_error
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import InvalidParameters, TotoException
@@ -50,31 +51,31 @@ class JSONRPC:
         self._debug = settings.debug
         self._methods = methods
 
-    async def respond(self, message: Any, codec: Codec, run: Run, address: str) -> bytes | None:
+    async def respond(self, message: Any, codec: Codec, run: Run, source: Source) -> bytes | None:
         """The body of the response to a message; None if that was notifications only."""
         if type(message) is not list:
-            one = await self._answer(message, codec, run, address)
-            return None if one.is_notification else self._encoded(codec, one, address)
+            one = await self._answer(message, codec, run, source)
+            return None if one.is_notification else self._encoded(codec, one, source)
         if not message:
-            return self.refused(InvalidRequestError("A batch must not be empty."), codec, address)
+            return self.refused(InvalidRequestError("A batch must not be empty."), codec, source)
         if len(message) > self._limit:
             error = InvalidRequestError(f"A batch has at most {self._limit} calls.")
-            return self.refused(error, codec, address)
+            return self.refused(error, codec, source)
         found: list[Any] = [None] * len(message)
 
         async def answer(number: int) -> None:
-            found[number] = await self._answer(message[number], codec, run, address)
+            found[number] = await self._answer(message[number], codec, run, source)
 
         await work_through(range(len(message)), answer, self._concurrency, "json-rpc")
         answers = [each for each in found if not each.is_notification]
-        return self._encoded_batch(codec, answers, address) if answers else None
+        return self._encoded_batch(codec, answers, source) if answers else None
 
-    def refused(self, exc: Exception, codec: Codec, address: str) -> bytes:
+    def refused(self, exc: Exception, codec: Codec, source: Source) -> bytes:
         """The body of the response to what is no message, or may not be one."""
-        error = self._error(exc, Call(), codec, address)
+        error = self._error(exc, Call(), codec, source)
         return codec.encode(failure(error, None, is_call=False))
 
-    async def _answer(self, message: Any, codec: Codec, run: Run, address: str) -> Answered:
+    async def _answer(self, message: Any, codec: Codec, run: Run, source: Source) -> Answered:
         call = Call()
         request_id, is_notification = None, False
         try:
@@ -87,13 +88,13 @@ class JSONRPC:
                 raise needs_its_own(call.method)
             response = success(result, request_id, None if made is None else made.describe())
         except InvalidRequestError as exc:
-            response = failure(self._error(exc, call, codec, address), exc.id)
+            response = failure(self._error(exc, call, codec, source), exc.id)
         except ClientDisconnectedError:
             response, is_notification = {}, True  # nobody reads it
         except web.HTTPException:  # a method that uses aiohttp's exceptions
-            response = failure(self._error(needs_its_own(call.method), call, codec, address), request_id)
+            response = failure(self._error(needs_its_own(call.method), call, codec, source), request_id)
         except Exception as exc:
-            response = failure(self._error(exc, call, codec, address), request_id)
+            response = failure(self._error(exc, call, codec, source), request_id)
         return Answered(call, response, is_notification=is_notification)
 
     def _named(self, method: str, params: dict[str, Any] | list[Any]) -> dict[str, Any]:
@@ -110,27 +111,27 @@ class JSONRPC:
             raise InvalidParameters(f"'{method}' takes at most {len(names)} parameters by position.")
         return dict(zip(names, params, strict=False))
 
-    def _error(self, exc: Exception, call: Call, codec: Codec, address: str) -> TotoException:
-        return wire_error(exc, call, address, codec=codec, debug=self._debug)
+    def _error(self, exc: Exception, call: Call, codec: Codec, source: Source) -> TotoException:
+        return wire_error(exc, call, source, codec=codec, debug=self._debug)
 
-    def _encoded(self, codec: Codec, answer: Answered, address: str) -> bytes:
+    def _encoded(self, codec: Codec, answer: Answered, source: Source) -> bytes:
         try:
             return codec.encode(answer.response)
         except Exception as exc:
-            error = self._error(exc, answer.call, codec, address)
+            error = self._error(exc, answer.call, codec, source)
             return codec.encode(failure(error, answer.response["id"]))
 
-    def _encoded_batch(self, codec: Codec, answers: list[Answered], address: str) -> bytes:
+    def _encoded_batch(self, codec: Codec, answers: list[Answered], source: Source) -> bytes:
         try:
             return codec.encode_again([answer.response for answer in answers])
         except Exception:  # a result that can't be encoded is an error of its own call only
-            return codec.encode([self._plain(codec, answer, address) for answer in answers])
+            return codec.encode([self._plain(codec, answer, source) for answer in answers])
 
-    def _plain(self, codec: Codec, answer: Answered, address: str) -> Any:
+    def _plain(self, codec: Codec, answer: Answered, source: Source) -> Any:
         try:
             return codec.plain(answer.response)
         except Exception as exc:
-            return failure(self._error(exc, answer.call, codec, address), answer.response["id"])
+            return failure(self._error(exc, answer.call, codec, source), answer.response["id"])
 
 
 def made_session(before: UserSession | None, caller: Caller) -> UserSession | None:

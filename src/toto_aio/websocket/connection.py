@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from toto_aio.events.manager import EventManager, current_manager
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
+from toto_aio.http.reply import TRACEPARENT
 from toto_aio.jsonrpc.server import JSONRPC, made_session
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
@@ -95,6 +97,16 @@ class Socket:
         """The sessions that a message of JSON-RPC has ended which hasn't been answered."""
         self._rpc: JSONRPC | None = None
         """Set once the client has sent a message of JSON-RPC, whose errors it expects then."""
+
+    @property
+    def address(self) -> str:
+        """The client's IP address."""
+        return self.client.address
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        """The trace of the request that opened the socket."""
+        return self.request.headers.getall(TRACEPARENT, ())
 
     async def run(self) -> None:
         """Read frames until the socket is closed, and let the calls in progress finish."""
@@ -246,7 +258,7 @@ class Socket:
                 elif caller.session is not None:
                     self._follow(before, caller)
 
-        body = await rpc.respond(message, encoding.codec, run, self.client.address)
+        body = await rpc.respond(message, encoding.codec, run, self)
         if body is not None:
             if not self.sender.has_room:
                 await self.sender.room()
@@ -274,7 +286,7 @@ class Socket:
         if self._rpc is None:
             self._send_error(encoding, exc, Call(), None)
         else:
-            self.sender.put(encoding.frame_of(self._rpc.refused(exc, encoding.codec, self.client.address)))
+            self.sender.put(encoding.frame_of(self._rpc.refused(exc, encoding.codec, self)))
         if encoding.content_type == JSON.content_type and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
 
@@ -307,7 +319,7 @@ class Socket:
 
     def _send_error(self, encoding: Format, exc: Exception, call: Call, call_id: Any) -> None:
         codec, debug = encoding.codec, self._context.debug
-        error = wire_error(exc, call, self.client.address, codec=codec, debug=debug).as_dict()
+        error = wire_error(exc, call, self, codec=codec, debug=debug).as_dict()
         if call_id is None and call.name is not None:
             return
         try:
