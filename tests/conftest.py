@@ -46,6 +46,8 @@ BOTH_PATHS = frozenset(
         "dispatch.test_dispatcher",
         "dispatch.test_hooks",
         "dispatch.test_toto_names",
+        "jsonrpc.test_examples",
+        "jsonrpc.test_http",
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",

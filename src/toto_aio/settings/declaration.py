@@ -91,13 +91,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "toto"
     openapi: Annotated[
-        Literal["on", "authenticated", "off"] | None,
+        Literal["auto", "on", "authenticated", "off"],
         option(
             "Methods",
             "who gets the OpenAPI document at ROOT/openapi.json: everyone (on), those who are logged in, or "
-            "nobody (off); by default everyone, unless a method has that name",
+            "nobody (off); auto is everyone, unless a method has that name",
         ),
-    ] = None
+    ] = "auto"
+    json_rpc: Annotated[
+        Literal["auto", "on", "off"],
+        option(
+            "Methods", "JSON-RPC 2.0 at root/rpc and over WebSockets; auto leaves the path to a method rpc"
+        ),
+    ] = "auto"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     encoders: Annotated[
@@ -322,8 +328,7 @@ class Option:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that the option accepts, if it accepts only a few."""
-        kinds = (self.type, *get_args(self.type))  # it may be one of a few, or None
-        return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
     def flag(self) -> str:
