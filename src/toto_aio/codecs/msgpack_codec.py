@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
 
 
 def decode_msgpack(body: bytes) -> Any:
-    """The value of a MessagePack object; extension types are refused."""
+    """The value of a MessagePack object; timestamps are in UTC, and other extension types are refused."""
     if len(body) > LARGE:
         return run(msgpack_steps(body))
     must_validate = len(body) <= UNSCANNED or run(scan_msgpack(body))
@@ -24,7 +25,7 @@ def decode_msgpack(body: bytes) -> Any:
     except (ValueError, RecursionError) as exc:
         raise malformed("MessagePack", exc) from exc
     if must_validate:
-        validate(value, PLAIN_TYPES)
+        validate(value, _TYPES)
     return value
 
 
@@ -37,7 +38,7 @@ def msgpack_steps(body: bytes) -> Steps:
     except (ValueError, RecursionError) as exc:
         raise malformed("MessagePack", exc) from exc
     if must_validate:
-        yield from validate_steps(value, PLAIN_TYPES)
+        yield from validate_steps(value, _TYPES)
     return value
 
 
@@ -52,5 +53,6 @@ def msgpack_with(encoders: Encoders) -> Codec:
     return encoding.codec("application/msgpack", decode_msgpack, msgpack_steps)
 
 
+_TYPES: frozenset[type] = PLAIN_TYPES | {datetime.datetime}
 _decode = msgspec.msgpack.Decoder().decode
 MSGPACK = msgpack_with({})
