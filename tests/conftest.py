@@ -15,7 +15,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods
 from tests.support import ROOT
-from tests.support.limits import patience
+from tests.support.limits import cheap_passwords, patience
 from tests.support.packages import Package
 from tests.support.servers import Server
 from tests.support.service import FastServer, PlainServer, Serve, Service
@@ -30,6 +30,7 @@ BOTH_PATHS = frozenset(
         "http.test_bodies",
         "http.test_forms",
         "http.test_framing",
+        "http.test_own_responses",
         "http.test_account_forms",
         "http.test_odd_text",
         "http.test_limits",
@@ -40,6 +41,7 @@ BOTH_PATHS = frozenset(
         "http.test_caching",
         "http.test_cookies",
         "http.test_cors",
+        "http.test_bearer",
         "http.test_time_limits",
         "codecs.test_codecs",
         "dispatch.test_handler",
@@ -150,6 +152,13 @@ def default_limits() -> Iterator[dict[str, dict[str, float]]]:
     """The limits that a service has. Tests run with longer ones, except for the limit that they test."""
     with patience() as found:
         yield found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """Passwords are hashed for almost nothing, except where their cost is tested: most tests serve some."""
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -101,7 +101,7 @@ async def test_as_a_user() -> None:
     async with open_service(method_module=METHODS, database=store) as service:
         with pytest.raises(LookupError, match="no account 'ada'; create it: await service"):
             await service.call("count", user_id="ada")
-        await service.connection.accounts.create("ada", "correct horse")
+        await service.accounts.create("ada", "correct horse")
         counted = await asyncio.gather(*(service.call("count", user_id=name) for name in ("ada", "Ada") * 5))
         assert sorted(counted) == list(range(1, 11))
         assert len(await store.list_sessions("ada")) == 1
@@ -109,6 +109,23 @@ async def test_as_a_user() -> None:
         assert await service.call("account.logout", user_id="ada") == {"authenticated": False}
         assert await service.call("count", user_id="ada") == 1
     assert await store.list_sessions("ada") == []
+
+
+async def test_accounts_and_sessions() -> None:
+    """A script manages them; the sessions of a deleted account end, and its calls are refused."""
+    async with open_service(**MEMORY) as service:
+        await service.accounts.create("ada", None)
+        await service.accounts.set_password("ada", "correct horse")
+        session = await service.call("account.login", {"user_id": "ada", "password": "correct horse"})
+        assert [each["agent"] for each in await service.sessions.list("ada")] == ["toto_aio.open_service"]
+        assert await service.call("count", user_id="ada") == 1
+        assert [each.user_id for each in (await service.accounts.list()).accounts] == ["ada"]
+        assert await service.accounts.delete("ada") is True
+        assert await service.sessions.list("ada") == []
+        with pytest.raises(NotAuthorized):
+            await service.call("count", session_id=session["session_id"])
+        with pytest.raises(LookupError, match=r"await service.accounts.create\('ada', None\)"):
+            await service.call("count", user_id="ada")
 
 
 async def test_in_a_session() -> None:

@@ -440,6 +440,7 @@ async def test_a_store_that_is_not_complete() -> None:
             store = MemoryStore()
             for name in (
                 *("get_session", "add_session", "save_session", "touch_session", "list_sessions"),
+                "surplus_sessions",
                 *("remove_session", "remove_sessions", "increment", "get_counter", "add_once", "sweep"),
             ):
                 setattr(self, name, getattr(store, name))
@@ -449,7 +450,7 @@ async def test_a_store_that_is_not_complete() -> None:
     line = await refused(service_of(database=Sessions()))
     assert line == (
         "database: Sessions is not a store: it lacks get_account, add_account, update_account, "
-        "replace_password, db"
+        "replace_password, remove_account, list_accounts, db"
     )
     for metrics in (False, True):
         async with running(service := service_of(session_store=Sessions(), metrics=metrics)):

@@ -18,7 +18,7 @@ from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, eventually
 from toto_aio import Handler, create_app
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.method import compile_method
 from toto_aio.events.manager import EventManager
@@ -86,7 +86,7 @@ async def test_everything_that_touches_the_service_waits(serve: Serve) -> None:
     """Each gives its result in a thread, and handler.wait takes results as they are."""
 
     def plain(handler: Any, parameters: Any) -> Any:
-        accounts, sessions = handler.connection.accounts, handler.connection.sessions
+        accounts, sessions = handler.accounts, handler.sessions
         account = accounts.create("ada", "correct horse", name="Ada")
         account.load("name")
         session = handler.create_session("ada", "correct horse")
@@ -108,12 +108,17 @@ async def test_everything_that_touches_the_service_waits(serve: Serve) -> None:
             [each["current"] for each in sessions.describe_all(session)],
             handler.wait(None),
             handler.wait(asyncio.sleep(0, "slept")),
+            accounts.set_password("ada", "correct horse"),
+            [each.user_id for each in accounts.list().accounts],
+            sessions.list("ada"),
+            accounts.delete("ada"),
+            sessions.end_all("ada"),
         ]
 
     service = await serve({"plain": plain})
     assert await service.result("plain") == [
         *["Ada", {"x": 1, "y": 2}, "ada", 1, None, None, None, [True], None],
-        "slept",
+        *["slept", None, ["ada"], [], True, 0],
     ]
 
 

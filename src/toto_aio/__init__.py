@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toto_aio.app import create_app
     from toto_aio.auth.accounts import UserAccount
-    from toto_aio.auth.sessions import UserSession
+    from toto_aio.auth.user_session import UserSession
     from toto_aio.dispatch.handler import Handler
     from toto_aio.dispatch.runtime import Connection
     from toto_aio.exceptions import TotoException
@@ -42,7 +42,7 @@ _MODULES = {
     "TotoException": "toto_aio.exceptions",
     "TotoServer": "toto_aio.server.toto_server",
     "UserAccount": "toto_aio.auth.accounts",
-    "UserSession": "toto_aio.auth.sessions",
+    "UserSession": "toto_aio.auth.user_session",
     "create_app": "toto_aio.app",
     "method": "toto_aio.invocation",
     "open_service": "toto_aio.in_process",

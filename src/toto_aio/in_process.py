@@ -18,9 +18,11 @@ from typing import Any, cast
 from aiohttp import web
 
 from toto_aio.app import create_app
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_ids import known_as
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.answers import RawAnswer, Streamed
 from toto_aio.dispatch.call import Call
@@ -73,6 +75,16 @@ class OpenService:
     def connection(self) -> Connection:
         """The service's database client ``db``, ``accounts`` and ``sessions``, as ``handler.connection``."""
         return self._lifespan.runtime.connection
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts of the service, as ``handler.accounts``."""
+        return self.connection.accounts
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of all users, as ``handler.sessions``."""
+        return self.connection.sessions
 
     @property
     def events(self) -> EventManager:
@@ -147,9 +159,9 @@ class OpenService:
             )
 
     async def _require_account(self, user_id: str) -> str:
-        account = await self.connection.accounts.get(user_id)
+        account = await self.accounts.get(user_id)
         if account is None:
-            create = f"service.connection.accounts.create({user_id!r}, None)"
+            create = f"service.accounts.create({user_id!r}, None)"
             raise LookupError(f"there is no account {user_id!r}; create it: await {create}")
         return account.user_id
 
@@ -174,7 +186,7 @@ class UserSessions:
             session = None if known is None else await self._sessions.load(known.session_id)
             if session is None:
                 account_id = await self._prepare(user_id)
-                session = await self._sessions.create(account_id, ClientInfo("", AGENT))
+                session = await self._sessions.log_in_known(account_id, ClientInfo("", AGENT))
             self._by_user[name] = session
             return session
 

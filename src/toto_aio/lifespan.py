@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
@@ -20,7 +21,7 @@ from toto_aio.clock import Clock
 from toto_aio.codecs import codecs_with
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
-from toto_aio.codecs.msgpack_codec import MSGPACK
+from toto_aio.codecs.msgpack_codec import exact_with
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
@@ -90,7 +91,8 @@ class Lifespan:
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
-        self._codecs = codecs_with(load_encoders(settings.encoders))
+        self._encoders = load_encoders(settings.encoders)
+        self._codecs = codecs_with(self._encoders)
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
         self._broker = None if is_deferred(settings.events) else open_broker(settings.events)
         self._leaving = Tasks()
@@ -205,7 +207,7 @@ class Lifespan:
             if self._init_events is not None:
                 raise SettingsError("event_init_module: write events=memory://, they are off")
             return None
-        events = EventManager(self._broker, encode=self._codecs[MSGPACK.content_type].encode)
+        events = EventManager(self._broker, encode=exact_with(self._encoders).encode)
         await events.start()
         stack.push_async_callback(events.close)
         if self._metrics is not None:
@@ -219,11 +221,13 @@ class Lifespan:
         settings = self._settings
         passwords = Passwords()
         stack.callback(passwords.close)
+        on_end = None if ends is None else ends.announce
         accounts = Accounts(
             database,
             passwords,
             fields=settings.account_fields,
             password_min_length=settings.password_min_length,
+            ends=Ends(sessions_in, on_end),
         )
         throttle = Throttle(sessions_in, settings.login_attempts, passwords.turns)
         stack.push_async_callback(throttle.close)
@@ -237,7 +241,7 @@ class Lifespan:
             settings,
             attempts=attempts,
             keyed=scheme is not None and scheme.keyed,
-            on_end=None if ends is None else ends.announce,
+            on_end=on_end,
         )
         return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
 

@@ -24,7 +24,7 @@ from typing import Any
 from aiohttp import web
 
 from toto_aio.auth.accounts import UserAccount
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.http import parent
 from toto_aio.http.page_errors import http_errors
 from toto_aio.http.parent import CLOSE, PARENT, transparent

@@ -25,7 +25,7 @@ from aiohttp import web
 import toto_aio.methods
 from toto_aio.app import create_app
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.client import Client
 from toto_aio.dispatch.answers import RawAnswer, Redirect
 from toto_aio.dispatch.call import Call

@@ -14,12 +14,14 @@ import argon2
 import pytest
 
 from tests.support.limits import WATCHDOG
-from toto_aio.auth import change_marker, password_change
+from toto_aio.auth import account_change, change_marker
 from toto_aio.auth.accounts import Accounts
-from toto_aio.auth.change_marker import is_password_changing, new_marker
+from toto_aio.auth.change_marker import is_account_changing, new_marker
+from toto_aio.auth.ends import Ends
 from toto_aio.auth.password_change import change_password
 from toto_aio.auth.passwords import Match, Passwords
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidCredentials, TotoException, Unavailable
 from toto_aio.models import Account, ClientInfo
 from toto_aio.settings import Settings
@@ -80,9 +82,9 @@ class Around:
 
 def sessions_in(accounts: Any, sessions: Any = None, **options: Any) -> Sessions:
     """The sessions over two stores, or one."""
-    return Sessions(
-        accounts if sessions is None else sessions, Accounts(accounts, Instant()), Settings(), **options
-    )
+    store = accounts if sessions is None else sessions
+    ends = Ends(store, options.get("on_end"))
+    return Sessions(store, Accounts(accounts, Instant(), ends=ends), Settings(), **options)
 
 
 async def change(sessions: Sessions, session: UserSession, old: str = OLD, new: str = NEW) -> UserSession:
@@ -246,8 +248,8 @@ class Stepped:
             await asyncio.sleep(0)
 
 
-OPERATIONS_OF_CHANGE = 8
-OPERATIONS_OF_LOGIN = 4
+OPERATIONS_OF_CHANGE = 9
+OPERATIONS_OF_LOGIN = 5
 
 
 def interleavings() -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -314,13 +316,14 @@ async def test_the_operations(store: Store) -> None:
         "remove_sessions",
         "replace_password",
         "add_session",
+        "get_account",
         "remove_sessions",
         "remove_session",  # the marker
     ]
     assert len(log) == OPERATIONS_OF_CHANGE
     log.clear()
     await sessions.log_in("ada", NEW, CLIENT)
-    assert log == ["get_account", "add_session", "list_sessions", "get_account"]
+    assert log == ["get_account", "add_session", "list_sessions", "surplus_sessions", "get_account"]
     assert len(log) == OPERATIONS_OF_LOGIN
     assert await sessions.load(renewed.session_id) is not None
 
@@ -341,7 +344,7 @@ async def test_two_changes_at_once(store: Store) -> None:
         assert await is_right(sessions, "ada", password) is (outcome is not refused)
     for own in owns:
         assert await sessions.load(own.session_id) is None
-    assert not await is_password_changing(store, "ada")
+    assert not await is_account_changing(store, "ada")
 
 
 async def test_the_second_of_two_changes_ends_nothing(store: Store) -> None:
@@ -446,14 +449,14 @@ async def test_the_ends_are_told_before_the_password_is_replaced(store: Store) -
 
 async def test_too_slow_a_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The password isn't replaced if the marker might expire meanwhile."""
-    monkeypatch.setattr(password_change, "REPLACE_WITHIN", 0.0)
+    monkeypatch.setattr(account_change, "CHANGE_WITHIN", 0.0)
     sessions = sessions_in(store)
     await sessions.accounts.create("ada", OLD)
     own = await sessions.create("ada", CLIENT)
     with pytest.raises(Unavailable):
         await change(sessions, own)
     assert await is_right(sessions, "ada", OLD)
-    assert not await is_password_changing(store, "ada")
+    assert not await is_account_changing(store, "ada")
 
 
 async def test_a_hash_that_is_outdated(store: Store) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import argon2
 import pytest
 
-from toto_aio.auth.passwords import MAX_BYTES, MAX_CHARACTERS, Match, Passwords, opaque
+from tests.support.limits import real_passwords
+from toto_aio.auth.passwords import MAX_BYTES, MAX_CHARACTERS, Match, Passwords, decoy, opaque
 
 
 def quick() -> closing[Passwords]:
@@ -46,7 +47,7 @@ async def test_the_right_password_and_no_other() -> None:
 
 async def test_hashes_are_argon2id_of_the_promised_parameters() -> None:
     """A new hash is argon2id with m=19456, t=2, p=1, and argon2 itself verifies it."""
-    with closing(Passwords()) as passwords:
+    with real_passwords(), closing(Passwords()) as passwords:
         stored = await passwords.hash("correct horse")
         assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
         assert argon2.PasswordHasher().verify(stored, "correct horse")
@@ -86,6 +87,17 @@ async def test_no_account_has_no_password() -> None:
         assert not await passwords.verify("", None)
 
 
+def test_a_decoy_is_verified_like_a_hash() -> None:
+    """It has the form and the parameters of a real hash, and is another one each time; nothing fits it."""
+    for hasher in (argon2.PasswordHasher(), argon2.PasswordHasher(1, 8, 1, hash_len=24, salt_len=9)):
+        made, real = decoy(hasher), hasher.hash("")
+        assert argon2.extract_parameters(made) == argon2.extract_parameters(real)
+        assert (len(made), hasher.check_needs_rehash(made)) == (len(real), False)
+        with pytest.raises(argon2.exceptions.VerifyMismatchError):  # a malformed one is refused at once
+            hasher.verify(made, "")
+        assert made != decoy(hasher)
+
+
 async def test_a_password_that_is_too_long_is_wrong() -> None:
     """A password of more than 1,024 bytes is wrong, even if it, or its beginning, was hashed."""
     with quick() as passwords:
@@ -106,7 +118,7 @@ async def test_text_that_is_no_unicode_is_a_wrong_password() -> None:
 
 async def test_outdated_hashes() -> None:
     """A hash with other parameters is outdated, and so is Toto's; one with the same is not."""
-    with quick() as passwords, closing(Passwords()) as stronger:
+    with quick() as passwords, real_passwords(), closing(Passwords()) as stronger:
         stored = await passwords.hash("correct horse")
         assert await passwords.verify("correct horse", stored) is Match.RIGHT
         assert await stronger.verify("correct horse", stored) is Match.OUTDATED

@@ -25,9 +25,11 @@ import toto_aio.auth.sessions
 from tests.support.service import shown
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
+from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
-from toto_aio.auth.sessions import Sessions, UserSession
-from toto_aio.codecs import encode_msgpack
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
+from toto_aio.codecs.msgpack_codec import EXACT
 from toto_aio.exceptions import InvalidCredentials, InvalidHMAC, InvalidSessionID, Unavailable
 from toto_aio.models import Account, ClientInfo, Session
 from toto_aio.settings import Settings
@@ -874,7 +876,7 @@ async def test_nested_keys_that_are_no_text(store: Store, sessions: Sessions, ke
     with pytest.raises(TypeError, match="Keys must be strings"):
         await session.save()
     assert await stored(store) == before
-    session.record.state = encode_msgpack({"a": [{key: 1}]})
+    session.record.state = EXACT.encode({"a": [{key: 1}]})
     with pytest.raises(ValueError, match="Keys must be strings"):
         session.reset(session.record)
 
@@ -1150,3 +1152,48 @@ async def test_accounts_and_sessions_in_two_stores(store: Store, passwords: Pass
     assert await store.get_account("ada") is None
     assert await accounts.list_sessions("ada") == []
     assert (await load(sessions, session.session_id)).user_id == "ada"
+
+
+async def test_more_sessions_than_a_user_may_have(store: Store, make_sessions: MakeSessions) -> None:
+    """The oldest end, and are told; anonymous sessions are not counted, and every login gets one."""
+    told: list[dict[str, str]] = []
+
+    async def tell(end: dict[str, str]) -> None:
+        told.append(end)
+
+    sessions = make_sessions(max_sessions=3)
+    sessions.ends = Ends(store, tell)
+    eve = await sessions.create("eve")
+    made = [await sessions.create("ada") for _ in range(5)]
+    assert [await sessions.load(each.session_id) is not None for each in made] == [False] * 2 + [True] * 3
+    assert told == [{"key": each.record.key} for each in made[:2]]
+    anonymous = [await sessions.create() for _ in range(5)]
+    assert all([await sessions.load(each.session_id) for each in (*anonymous, eve)])
+    # A process whose clock is behind, or a smaller limit, ends the others and not the one it has just made.
+    one = make_sessions(max_sessions=1)
+    for session in made[2:]:
+        await store.remove_session(session.record.key)
+        await store.add_session(replace(session.record, created=time.time() + 900))
+    newest = await one.create("ada")
+    assert [each.key for each in await store.list_sessions("ada")] == [newest.record.key]
+
+
+async def test_surplus_sessions_that_cannot_be_ended(
+    store: Store, make_sessions: MakeSessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The login succeeds, and a later one ends them."""
+    sessions = make_sessions(max_sessions=1)
+    first = await sessions.create("ada")
+
+    async def away(*args: Any) -> list[str]:
+        raise Unavailable from OSError("disk on fire")
+
+    surplus = store.surplus_sessions
+    store.surplus_sessions = away  # type: ignore[assignment,method-assign]
+    second = await sessions.create("ada")
+    assert "could not be ended: OSError('disk on fire')" in caplog.text
+    assert await sessions.load(first.session_id) is not None
+    store.surplus_sessions = surplus  # type: ignore[method-assign]
+    third = await sessions.create("ada")
+    assert [each.key for each in await store.list_sessions("ada")] == [third.record.key]
+    assert await sessions.load(second.session_id) is None

@@ -21,6 +21,8 @@ WRONG = [
     "handler.events.send('x')",
     "handler.create_session()",
     "handler.connection.accounts.create('ada', None)",
+    "handler.accounts.delete('ada')",
+    "handler.sessions.end_all('ada')",
     "handler.db_connection.sessions.end_others(handler.session)",
     "EventManager.instance().send('x')",
     "toto_aio.events.EventManager.instance().send('x')",

@@ -297,3 +297,21 @@ def test_a_script_with_a_wrong_option(
     assert line.startswith("run.py: ")
     assert expected in line
     assert capsys.readouterr() == ("", "")
+
+
+def test_output_that_nobody_reads_on(tmp_path: Path) -> None:
+    """A reader that leaves, as ``head`` does, is no error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    for arguments in (("methods", "--method-module=toto_aio.methods"), ("status",), ()):
+        process = subprocess.run(
+            [sys.executable, "-m", "toto_aio", *arguments],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+        assert process.stderr == b"", arguments
+    os.close(writer)

@@ -6,11 +6,16 @@ import collections
 import dataclasses
 import datetime
 import decimal
+import enum
 import ipaddress
 import itertools
+import json
 import logging
+import re
 import sqlite3
 import traceback
+import uuid
+import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,9 +30,11 @@ import pytest
 from tests.conftest import server_module
 from tests.support.service import Serve, shown
 from toto_aio import Handler, create_app
-from toto_aio.codecs import CODECS, Codec, codecs_with, encode_json
+from toto_aio.auth import session_state
+from toto_aio.codecs import CODECS, Codec, codecs_with, encode_json, msgpack_codec
 from toto_aio.codecs.builtin import MAX_ITEMS
 from toto_aio.codecs.converter import MAX_LEVELS, EncodingError
+from toto_aio.events import packing
 from toto_aio.exceptions import TotoException
 from toto_aio.invocation import anonymous_session, jsonp, safe
 from toto_aio.settings import SettingsError
@@ -369,3 +376,68 @@ def test_a_traceback_with_one_cause(codec: Codec) -> None:
     text = "".join(traceback.format_exception(caught.value))
     assert "During handling" not in text
     assert text.count("Traceback") == 2
+
+
+class Rank(enum.IntEnum):
+    """A number with a name."""
+
+    FIRST = 1
+
+
+@each_codec
+def test_keys_are_text(codec: Codec) -> None:
+    """Keys that have a text become it, at any depth, in every codec; others are an error with its place."""
+    moment = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
+    for key, text in (
+        (1, "1"),
+        (-(2**63), str(-(2**63))),
+        (1.5, "1.5"),
+        (True, "1"),
+        (Rank.FIRST, "1"),
+        (b"\xff", "/w=="),
+        (uuid.UUID(int=1), str(uuid.UUID(int=1))),
+        (moment, "2020-01-02T00:00:00Z"),
+        (moment.date(), "2020-01-02"),
+        (decimal.Decimal("1.50"), "1.50"),
+    ):
+        expected = {"result": [{text: {"a": 1, text: [2]}}, {"x": {text: None}}]}
+        value = {"result": [{key: {"a": 1, key: [2]}}, Data({key: None})]}
+        for encode in (codec.encode, codec.encode_again):
+            assert codec.decode(encode(value)) == expected, key
+        assert codec.decode(codec.encode({"result": [iter([{key: 1}])]})) == {"result": [[{text: 1}]]}
+    for wrong in (None, (1, 2), frozenset({1})):
+        with pytest.raises(EncodingError, match=r"result\[0\].*keys are text"):
+            codec.encode({"result": [{wrong: 1}]})
+
+
+def test_keys_of_events_and_states() -> None:
+    """What the service reads again itself keeps its keys, or is refused: nothing changes on the way."""
+    with pytest.raises(TypeError, match="Keys must be strings"):
+        session_state.pack({"a": {1: 2}})
+    with pytest.raises(TypeError, match="Keys must be strings"):
+        packing.pack([b"", 0, "name", {1: 2}], msgpack_codec.EXACT.encode)
+
+
+def test_what_msgpack_has_of_its_own() -> None:
+    """Extensions, and what is MessagePack already, are sent as they are."""
+    value = [msgspec.msgpack.Ext(5, b"x"), msgspec.Raw(b"\x07")]
+    assert CODECS["application/msgpack"].encode(value) == b"\x92\xd4\x05x\x07"
+
+
+def test_offsets_with_seconds() -> None:
+    """A moment whose offset has seconds, which ISO 8601 lacks, is sent in UTC; others keep their offset."""
+    codec = CODECS["application/json"]
+    moment = datetime.datetime(1900, 1, 1, 12, 0, 0, 5)
+    for seconds in (59, 61, 3601, 19052, -1172, -12620, 86399, -86399, 3600, 19800, 0):
+        offset = datetime.timedelta(seconds=seconds)
+        local = moment.replace(tzinfo=datetime.timezone(offset))
+        for value in (local, [local], {"a": Data(local)}, (local,), iter([local]), {local: 1}):
+            text = codec.encode({"a": 2, "result": value}).decode()
+            [found] = re.findall(r"1900-[\d.:TZ+-]+|190\d-[\d.:TZ+-]+|1899-[\d.:TZ+-]+", text)
+            if abs(seconds) >= 60 or not isinstance(value, datetime.datetime):
+                assert datetime.datetime.fromisoformat(found) == local, (seconds, value)
+            if seconds % 60 == 0:
+                assert datetime.datetime.fromisoformat(found).utcoffset() == offset
+    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+    old = datetime.datetime(1890, 1, 1, tzinfo=berlin)
+    assert json.loads(codec.encode([old, "T10:00:00+05:18"])) == ["1889-12-31T23:06:32Z", "T10:00:00+05:18"]

@@ -16,7 +16,7 @@ import pytest
 from tests.support.service import Serve
 from toto_aio.brokers import open_broker
 from toto_aio.brokers.memory import MemoryBroker
-from toto_aio.codecs import encode_msgpack
+from toto_aio.codecs.msgpack_codec import EXACT
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
 
@@ -557,7 +557,7 @@ async def test_nothing_is_delivered_after_closing() -> None:
 
 def event(number: int, args: Any = None, sender: bytes = b"elsewhere") -> bytes:
     """An event as a manager in another process would publish it."""
-    return encode_msgpack([sender, number, "news", args])
+    return EXACT.encode([sender, number, "news", args])
 
 
 async def test_a_gap_is_told_to_every_subscription() -> None:
@@ -647,7 +647,7 @@ async def test_what_is_no_event_is_logged_and_dropped(caplog: pytest.LogCaptureF
     for payload in (b"", b"\xc1", event(1)[:-1], event(1) + b"\0", event(1)[:-1] + b"\xa1\xff"):
         await broker.publish(payload, broadcast=True)
     for value in strange:
-        await broker.publish(encode_msgpack(value), broadcast=True)
+        await broker.publish(EXACT.encode(value), broadcast=True)
     await events.send("news", "sound")
     assert await inbox.next() == "sound"
     assert inbox.all == ["sound"]

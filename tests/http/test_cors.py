@@ -71,7 +71,7 @@ async def test_answers(serve: Serve, path: str, allowed: Any, origin: str | None
     service = await serve(METHODS, allow_origin=allowed)
     response = await service.client.post(path, json={}, headers={"Origin": origin} if origin else {})
     assert response.headers.get("Access-Control-Allow-Origin") == answer
-    exposed = "x-toto-hmac, Retry-After, WWW-Authenticate" if answer else None
+    exposed = "x-toto-hmac, Retry-After, WWW-Authenticate, idempotent-replayed" if answer else None
     assert response.headers.get("Access-Control-Expose-Headers") == exposed
     assert response.headers.get("Vary") == (None if "*" in allowed else "Origin")
     assert "Access-Control-Allow-Credentials" not in response.headers
@@ -95,13 +95,13 @@ async def test_headers_that_a_method_exposes(serve: Serve, allowed: str, name: s
     for _ in range(2):
         response = await service.post(f"/{path}", json={}, headers={"Origin": PAGE})
         exposed = response.headers.getall("Access-Control-Expose-Headers")
-        assert exposed == ["x-own, x-more, x-toto-hmac, Retry-After, WWW-Authenticate"]
+        assert exposed == ["x-own, x-more, x-toto-hmac, Retry-After, WWW-Authenticate, idempotent-replayed"]
 
 
 async def test_pre_flight(serve: Serve) -> None:
     """A browser first asks whether it may send the headers of a signed call."""
     service = await serve(METHODS, allow_origin=[PAGE])
-    asked = "content-type,x-toto-hmac,x-toto-nonce,x-toto-session-id,x-toto-timestamp"
+    asked = "authorization,content-type,x-toto-hmac,x-toto-nonce,x-toto-session-id,x-toto-timestamp"
     headers = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",

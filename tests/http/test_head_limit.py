@@ -13,10 +13,9 @@ import pytest
 from aiohttp import web
 
 from tests.support.limits import WATCHDOG
-from tests.support.service import FastRunner
+from tests.support.service import FastRunner, GeneralRunner
 from toto_aio import create_app
 from toto_aio.dispatch.handler import Handler
-from toto_aio.http.fast import protocols
 from toto_aio.http.head_limit import MAX_HEAD
 
 pytestmark = pytest.mark.parametrize("fast", [True, False], ids=["fast", "general"])
@@ -33,21 +32,11 @@ async def slow(handler: Handler, parameters: Any) -> Any:
     return parameters
 
 
-class Runner(web.AppRunner):
-    """A runner whose sites have the limit without the fast path."""
-
-    @property
-    def server(self) -> Any:
-        """The factory of connection protocols."""
-        server = super().server
-        return None if server is None else protocols(self.app, server, fast=False)
-
-
 @asynccontextmanager
 async def served(fast: bool) -> AsyncIterator[int]:
     """The port of a service."""
     app = create_app(method_module={"echo": echo, "slow": slow}, database="memory://")
-    runner = (FastRunner if fast else Runner)(app, access_log=None, shutdown_timeout=1)
+    runner = (FastRunner if fast else GeneralRunner)(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import bson
 import pytest
 
+from tests.support.limits import real_passwords
 from tests.support.service import Serve, Service
 from toto_aio import Handler
 from toto_aio.codecs import CODECS
@@ -367,7 +368,8 @@ async def test_an_account_of_totos(serve: Serve) -> None:
     """It logs in with its old password, and its hash is a new one afterwards."""
     store = MemoryStore()
     await store.add_account(Account("ada", "$p5k2$$exec$r1EWMCMk7Rlv3L/RNcFXviDefYa0hlql", {"name": "Ada"}))
-    service = await serve(METHODS, database=store)
+    with real_passwords():
+        service = await serve(METHODS, database=store)
     session = await log_in(service, "ada", "cloadm")
     assert await service.result("who", session=session) == {"user_id": "ada", "name": "Ada"}
     account = await store.get_account("ada")

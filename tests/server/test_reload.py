@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.server.test_master import version, version_of
-from tests.support.programs import SERVE, serving, write
+from tests.support.programs import SERVE, serving, start, write
 
 RELOADING = (*SERVE, "--port=0", "--autoreload")
 
@@ -91,3 +91,24 @@ def test_without_the_library(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "toto-aio: autoreload needs watchfiles: pip install 'toto-aio[autoreload]'\n"
+
+
+async def test_code_that_never_ends(tmp_path: Path) -> None:
+    """A module that hangs at its import is left as soon as it changes, at the first start and later."""
+    hanging = "import sys, time\nprint('hanging', file=sys.stderr, flush=True)\ntime.sleep(1000)"
+    write(tmp_path, methods__version=hanging)
+    server = await start(tmp_path, *RELOADING)
+    try:
+        for number in (1, 2):
+            await server.wait_for("hanging")
+            write(tmp_path, methods__version=version_of(number))
+            await server.wait_for("Serving on ")
+            assert await version(server) == number
+            write(tmp_path, methods__version=hanging)
+        await server.wait_for("hanging")
+        assert await version(server) == 2
+        assert await server.end() == 0
+    finally:
+        if server.process.returncode is None:
+            server.process.kill()
+            await server.process.communicate()

@@ -15,7 +15,7 @@ from tests.support.limits import WATCHDOG
 from tests.support.stores import LATER, NOW, make_session, opened_by
 from toto_aio.exceptions import UserIDExists
 from toto_aio.models import Account
-from toto_aio.stores import Store
+from toto_aio.stores import Store, portions
 
 T = TypeVar("T")
 
@@ -204,6 +204,56 @@ async def test_concurrent_replacements_of_a_password(store: Store) -> None:
     account = await store.get_account("ada")
     assert account is not None
     assert account.password == f"new {replaced.index(True)}"
+
+
+async def test_a_first_password(store: Store) -> None:
+    """An account without a password has None as the one that is replaced."""
+    await store.add_account(Account("ada", None, {"a": 1}))
+    assert await store.replace_password("ada", "old", "new") is False
+    assert await store.replace_password("eve", None, "new") is False
+    assert await store.replace_password("ada", None, "new") is True
+    assert await store.replace_password("ada", None, "newer") is False
+    assert await store.get_account("ada") == Account("ada", "new", {"a": 1}, 2)
+
+
+async def test_an_account_is_removed_once(store: Store) -> None:
+    """Of several removals at once one removes it; ids that look alike stay, and it can be added again."""
+    for user_id in USER_IDS:
+        await store.add_account(Account(user_id, "hash", {"n": 1}))
+    removed = await at_once(*(store.remove_account("abc") for _ in range(4)))
+    assert sorted(map(str, removed)) == ["False"] * 3 + ["True"]
+    assert await store.remove_account("ABC") is False
+    assert await store.get_account("abc") is None
+    assert await store.update_account("abc", {"n": 2}) is False
+    assert await store.replace_password("abc", "hash", "new") is False
+    listed = {account.user_id for account in await store.list_accounts("", 100)}
+    assert listed == {*USER_IDS} - {"abc"}
+    await store.add_account(Account("abc", None))
+    assert await store.get_account("abc") == Account("abc", None)
+
+
+async def test_accounts_are_listed_in_pages(store: Store) -> None:
+    """In the order of their bytes in UTF-8, each of them once, whatever is added or removed meanwhile."""
+    assert await store.list_accounts("", 10) == []
+    for n, user_id in enumerate(USER_IDS):
+        await store.add_account(Account(user_id, f"hash {n}", {"n": n}))
+    expected = sorted(USER_IDS, key=str.encode)
+    pages, after = [], ""
+    while page := await store.list_accounts(after, 4):
+        assert len(page) <= 4
+        pages += page
+        after = page[-1].user_id
+        if len(pages) == 4:
+            await store.remove_account(expected[0])
+            await store.remove_account(expected[5])
+            await store.add_account(Account("zzz", None))
+    assert [account.user_id for account in pages] == sorted(
+        {*expected, "zzz"} - {expected[5]}, key=str.encode
+    )
+    n = USER_IDS.index("grüße")
+    assert Account("grüße", f"hash {n}", {"n": n}) in pages
+    assert [account.user_id for account in await store.list_accounts("zzy", 4)] == ["zzz", *expected[-3:]]
+    assert await store.list_accounts(expected[-1], 4) == []
 
 
 async def test_updating_an_unknown_account(store: Store) -> None:
@@ -409,16 +459,16 @@ async def test_touching_an_unknown_session(store: Store) -> None:
 
 
 async def test_the_sessions_of_an_account(store: Store) -> None:
-    """The unexpired sessions of the account are listed with all fields, the oldest first."""
+    """The unexpired sessions of the account are listed, the oldest first, with all fields but the state."""
     for key, age in (("b", 20), ("c", 10), ("a", 30)):
         await store.add_session(make_session(key, created=NOW - age, state=key.encode()))
     await store.add_session(make_session("expired", expires=NOW - 1))
     await store.add_session(make_session("other", "eve"))
     listed = await store.list_sessions("ada")
     assert listed == [
-        make_session("a", created=NOW - 30, state=b"a"),
-        make_session("b", created=NOW - 20, state=b"b"),
-        make_session("c", created=NOW - 10, state=b"c"),
+        make_session("a", created=NOW - 30, state=b""),
+        make_session("b", created=NOW - 20, state=b""),
+        make_session("c", created=NOW - 10, state=b""),
     ]
 
 
@@ -430,8 +480,8 @@ async def test_a_list_is_up_to_date(store: Store) -> None:
     await store.touch_session("k1", LATER + 90.5, NOW)
     await store.remove_session("k2")
     assert await store.list_sessions("ada") == [
-        make_session("k0", state=b"saved", version=2),
-        make_session("k1", created=NOW + 1, expires=LATER + 90.5, seen=NOW),
+        make_session("k0", state=b"", version=2),
+        make_session("k1", created=NOW + 1, expires=LATER + 90.5, seen=NOW, state=b""),
     ]
 
 
@@ -486,10 +536,60 @@ async def test_one_session_is_kept(store: Store) -> None:
     for n in range(3):
         await store.add_session(make_session(f"k{n}"))
     assert await store.remove_sessions("ada", keep="k1") == 2
-    assert await store.list_sessions("ada") == [make_session("k1")]
+    assert [session.key for session in await store.list_sessions("ada")] == ["k1"]
     assert await store.remove_sessions("ada", keep="k1") == 0
     assert await store.remove_sessions("ada", keep="never") == 1
     assert await store.get_session("k1") is None
+
+
+@pytest.fixture
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store handles few sessions in an operation, so that tests need not create thousands."""
+    monkeypatch.setattr(portions, "PORTION", 10)
+    monkeypatch.setattr(portions, "SURPLUS", 5)
+
+
+async def test_many_sessions_are_removed_in_portions(small_portions: None, store: Store) -> None:
+    """All of them end, also if another process ends them at the same time, and each is counted once."""
+    for user_id in ("ada", "eve"):
+        sessions = [make_session(f"{user_id} {n}", user_id) for n in range(35)]
+        await asyncio.gather(*map(store.add_session, sessions))
+    ended = await at_once(store.remove_sessions("ada", keep="ada 20"), store.remove_sessions("ada", "ada 20"))
+    assert sum(map(int, map(str, ended))) == 34
+    assert [session.key for session in await store.list_sessions("ada")] == ["ada 20"]
+    assert len(await store.list_sessions("eve")) == 35
+    assert await store.remove_sessions("eve") == 35
+    assert await store.list_sessions("eve") == []
+
+
+async def test_a_list_is_limited(store: Store) -> None:
+    """If there are more sessions, those are left out that expire first."""
+    for n, expires in enumerate((3, 1, 4, 2)):
+        await store.add_session(make_session(f"k{n}", created=NOW - n, expires=LATER + expires))
+    assert [session.key for session in await store.list_sessions("ada", 4)] == ["k3", "k2", "k1", "k0"]
+    assert [session.key for session in await store.list_sessions("ada", 2)] == ["k2", "k0"]
+
+
+async def test_surplus_sessions(small_portions: None, store: Store) -> None:
+    """Those beyond the newest that are left, a bounded number at once; the one to keep is in neither."""
+    for n in range(4):
+        await store.add_session(make_session(f"k{n}", created=NOW + n, expires=LATER - 10 * n))
+    await store.add_session(make_session("other", "eve", created=NOW - 1))
+    await store.add_session(make_session("expired", created=NOW - 1, expires=NOW - 1))
+    assert await store.surplus_sessions("ada", 3, "k0") == []
+    assert await store.surplus_sessions("ada", 2, "k0") == ["k1"]
+    assert sorted(await store.surplus_sessions("ada", 2, "unknown")) == ["k0", "k1"]
+    assert sorted(await store.surplus_sessions("ada", 0, "k3")) == ["k0", "k1", "k2"]
+    assert await store.surplus_sessions("eve", 1, "") == await store.surplus_sessions("bob", 0, "") == []
+    await asyncio.gather(*(store.add_session(make_session(f"n{n}", created=NOW + n)) for n in range(35)))
+    left, rounds = 39, 0
+    while surplus := await store.surplus_sessions("ada", 3, "k0"):
+        assert len(surplus) <= 5
+        assert "k0" not in surplus
+        assert [await store.remove_session(key) for key in surplus] == [True] * len(surplus)
+        left, rounds = left - len(surplus), rounds + 1
+    assert (left, rounds) == (4, 7)
+    assert "k0" in [session.key for session in await store.list_sessions("ada")]
 
 
 async def test_keep_does_not_protect_others(store: Store) -> None:
@@ -509,7 +609,7 @@ async def test_a_sweep_drops_what_has_expired(store: Store) -> None:
     while step := await store.sweep():
         dropped += step
     assert dropped <= 3  # a database may have dropped some of its own accord
-    assert await store.list_sessions("ada") == [make_session(f"living{n}", created=NOW + n) for n in range(3)]
+    assert [session.key for session in await store.list_sessions("ada")] == [f"living{n}" for n in range(3)]
     assert await store.sweep() == 0
 
 
@@ -641,4 +741,4 @@ async def test_the_client_of_a_session(store: Store) -> None:
     session = replace(make_session("k"), seen=NOW + 0.25, address="2001:db8::1", agent="Grüße 🦊 'x'")
     await store.add_session(session)
     assert await store.get_session("k") == session
-    assert await store.list_sessions("ada") == [session]
+    assert await store.list_sessions("ada") == [replace(session, state=b"")]

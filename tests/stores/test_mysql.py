@@ -194,7 +194,8 @@ async def test_both_drivers(any_url: str) -> None:
         account = await store.get_account("ada ")
         assert account == Account("ada ", None, {"a": "'\\ 🦊", "b": [0.1, None, "%s ?"]})
         await store.add_session(every)
-        assert await store.list_sessions("ada") == [every]
+        assert await store.get_session(every.key) == every
+        assert await store.list_sessions("ada") == [replace(every, state=b"")]
         assert await store.save_session(replace(every, state=b"")) is True
         assert await store.get_session(every.key) == replace(every, state=b"", version=2)
         assert await store.touch_session(every.key, NOW + 9e4 + 0.1, NOW + 0.7) is True
@@ -251,7 +252,7 @@ async def test_a_server_that_is_strict_about_tables() -> None:
             assert await store.get_account("a" * 255) == account
             long = Session("k" * 255, "a" * 255, NOW, NOW + 86400, b"state")
             await store.add_session(long)
-            assert await store.list_sessions("a" * 255) == [long]
+            assert await store.list_sessions("a" * 255) == [replace(long, state=b"")]
             assert await store.increment("c" * 255, 60) == 1
 
 

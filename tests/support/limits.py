@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from toto_aio.auth import passwords
+from toto_aio.auth.passwords import COST
 from toto_aio.stores import STORES
 
 WATCHDOG = 20.0
@@ -22,7 +25,7 @@ PATIENCE = 60.0
 """Seconds of a limit that no test reaches, however busy the machine: more than ``WATCHDOG``."""
 
 DEFAULTS: dict[str, dict[str, float]] = {
-    "toto_aio.auth.sessions": {"SAVE_LIMIT": 5.0},
+    "toto_aio.auth.session_saves": {"SAVE_LIMIT": 5.0},
     "toto_aio.auth.tally": {"PATIENCE": 5.0},
     "toto_aio.redis_connection": {"CONNECT_LIMIT": 2.0, "OPERATION_LIMIT": 5.0},
     "toto_aio.brokers.redis": {"PUBLISH_LIMIT": 5.0},
@@ -36,10 +39,10 @@ DEFAULTS: dict[str, dict[str, float]] = {
 
 
 @contextmanager
-def limits(module: Any, **seconds: float) -> Iterator[None]:
-    """Set limits of a module for a block: ``with limits(pool, POOL_LIMIT=0.3):``"""
+def limits(module: Any, **values: Any) -> Iterator[None]:
+    """Set limits or other constants of a module for a block: ``with limits(pool, POOL_LIMIT=0.3):``"""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in seconds.items():
+        for name, value in values.items():
             patch.setattr(module, name, value)
         yield
 
@@ -54,6 +57,16 @@ def patience() -> Iterator[dict[str, dict[str, float]]]:
             found[name] = {limit: getattr(module, limit) for limit in values}
             stack.enter_context(limits(module, **dict.fromkeys(values, PATIENCE)))
         yield found
+
+
+def cheap_passwords() -> AbstractContextManager[None]:
+    """Let the hashes of a service cost almost nothing for a block."""
+    return limits(passwords, COST=replace(COST, time_cost=1, memory_cost=8))
+
+
+def real_passwords() -> AbstractContextManager[None]:
+    """Let them cost what they cost outside the tests."""
+    return limits(passwords, COST=COST)
 
 
 def patience_of_a_process(url: str) -> str:

@@ -47,11 +47,26 @@ class FastServer(TestServer):
 class FastRunner(web.AppRunner):
     """A runner whose sites use the fast path's protocols."""
 
+    fast = True
+
     @property
     def server(self) -> Any:
         """The factory of connection protocols."""
         server = super().server
-        return None if server is None else protocols(self.app, server, fast=True)
+        return None if server is None else protocols(self.app, server, fast=self.fast)
+
+
+class GeneralServer(TestServer):
+    """The same with the connections that ``toto-aio serve`` uses without its fast path."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return GeneralRunner(self.app, **{**options, "handler_cancellation": False})
+
+
+class GeneralRunner(FastRunner):
+    """A runner whose sites use the protocols of the general path."""
+
+    fast = False
 
 
 class Service:

@@ -1,10 +1,11 @@
-"""Methods that use aiohttp's exceptions, called over a WebSocket."""
+"""Methods that use aiohttp's exceptions, called over a WebSocket; and the end of a session there."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -34,3 +35,16 @@ async def test_like_in_a_batch(serve: Serve, errors: Any, kind: type[web.HTTPExc
             assert answer["error"]["value"] == f"'{name}' answers with bytes of its own: call it by HTTP."
             await socket.send_json({"method": name})  # without an id nothing is sent
     assert not errors()
+
+
+async def test_a_logout_without_events(serve: Serve) -> None:
+    """The call that ends the session of its socket has its response before the socket is closed."""
+    for events in ("off", "memory://"):
+        service = await serve(events=events)
+        for number in range(5):
+            session_id = await service.create(f"ada{number}")
+            headers = {"x-toto-session-id": session_id}
+            async with service.client.ws_connect("/service/websocket", headers=headers) as socket:
+                await socket.send_json({"id": 1, "method": "account.logout"})
+                assert (await socket.receive_json())["result"] == {"authenticated": False}
+                assert (await socket.receive()).data == aiohttp.WSCloseCode.POLICY_VIOLATION

@@ -499,6 +499,35 @@ async def test_the_session_is_ended_elsewhere(serve: Serve, way: str, events: st
     assert (await ask(other, "who"))["result"] == "eve"
 
 
+async def test_what_an_author_ends(serve: Serve, servers: Any) -> None:
+    """A deletion, a password that is set, and the end of all sessions close sockets in every process."""
+    url = server_module("redis").fresh_url(servers("redis"))
+
+    async def manage(handler: Handler, parameters: Parameters) -> Any:
+        if parameters["act"] == "end_all":
+            return await handler.sessions.end_all(parameters["user_id"])
+        if parameters["act"] == "set_password":
+            return await handler.accounts.set_password(parameters["user_id"], "battery staple")
+        return await handler.accounts.delete(parameters["user_id"])
+
+    methods = {**METHODS, "manage": manage}
+    here = await serve(methods, database=url, events=url)
+    there = await serve(methods, database=url, events=url)
+    eve = await here.create("eve")
+    others = [await connect(service, **{"x-toto-session-id": eve}) for service in (here, there)]
+    for act, result in {"end_all": 1, "set_password": None, "delete": True}.items():
+        session = await here.create(act)
+        sockets = [await connect(service, **{"x-toto-session-id": session}) for service in (here, there)]
+        for socket in sockets:
+            assert (await ask(socket, "who"))["result"] == act
+        ends = [asyncio.create_task(end(socket)) for socket in sockets]
+        assert await here.result("manage", {"act": act, "user_id": act}) == result
+        assert await asyncio.gather(*ends) == [1008, 1008], act
+        assert (await there.call("who", session=session))["error"]["code"] == 1004
+    for socket in others:
+        assert (await ask(socket, "who"))["result"] == "eve"
+
+
 async def test_across_services(serve: Serve, servers: Any) -> None:
     """Through Redis, events reach the sockets of another service, and so does the end of a session."""
     url = server_module("redis").fresh_url(servers("redis"))

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any, NamedTuple, cast
 
+from toto_aio.auth.account_change import changing
+from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_ids import former_user_id, known_as, new_user_id
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID, UserIDExists
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidParameters,
+    InvalidUserID,
+    Unavailable,
+    UserIDExists,
+)
 from toto_aio.models import Account
 from toto_aio.names import shortened
-from toto_aio.stores import AccountStore
+from toto_aio.stores import AccountStore, SessionStore
 from toto_aio.threads import waits_in_threads
 
-__all__ = ["Accounts"]
+__all__ = ["AccountPage", "Accounts"]
 
 MAX_NAMED = 10
 """Unknown fields that an error names."""
+MAX_PAGE = 1000
+"""The most accounts of a page."""
 
 
 class Accounts:
-    """The accounts of a service: rules over an ``AccountStore``. Clients may set the custom ``fields``."""
+    """The accounts of a service: rules over an ``AccountStore``. Clients may set the custom ``fields``.
+
+    ``ends`` ends the sessions of an account, which by default are in the same store.
+    """
 
     def __init__(
         self,
@@ -30,10 +43,12 @@ class Accounts:
         *,
         fields: Iterable[str] = (),
         password_min_length: int = 8,
+        ends: Ends | None = None,
     ) -> None:
         self.fields = frozenset(fields)
         self._store = store
         self._passwords = passwords
+        self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
 
     @waits_in_threads
@@ -59,6 +74,39 @@ class Accounts:
     async def of_session(self, user_id: str) -> UserAccount | None:
         """The account that a session of ``user_id`` belongs to, and no other that the id may be read as."""
         return self._seen(await self._store.get_account(former_user_id(user_id)))
+
+    @waits_in_threads
+    async def delete(self, user_id: str) -> bool:
+        """Delete an account and end its sessions, whose sockets are closed in every process.
+
+        Returns False if there was no account; sessions are ended anyway, so a deletion that was cut off can
+        be repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
+        sessions is valid any more, even if the user id is given to somebody else.
+        """
+        account = await self._find(user_id)
+        existed = False
+        for stored_as in known_as(user_id) if account is None else (account.user_id,):
+            async with changing(self._ends, stored_as):
+                existed |= await self._store.remove_account(stored_as)
+                await self._end_rest(stored_as, "The account is deleted.")
+        return existed
+
+    @waits_in_threads
+    async def set_password(self, user_id: str, new_password: str) -> None:
+        """Set a password without knowing the old one, or the first one, and end the account's sessions.
+
+        Check before that the caller may do so. Raises ``InvalidUserID`` without account,
+        ``InvalidParameters`` for a password that is too short or too long, and ``Unavailable``: then either
+        nothing is changed, or the password, and no session from before is valid any more.
+        """
+        hashed = await self._hash("new_password", new_password)
+        account = existing(await self._find(user_id))
+        async with changing(self._ends, account.user_id):
+            while True:
+                account = existing(await self._store.get_account(account.user_id))
+                if await self._store.replace_password(account.user_id, account.password, hashed):
+                    break  # otherwise another change, or a login with an outdated hash, came first
+            await self._end_rest(account.user_id, "The password is set.")
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
@@ -104,6 +152,26 @@ class Accounts:
             raise InvalidCredentials  # the password that was verified is no longer the current one
         account.password = hashed
 
+    @waits_in_threads
+    async def list(self, cursor: str | None = None, limit: int = 100) -> AccountPage:
+        """At most ``limit`` accounts, in the order of their user ids, and the ``cursor`` of the next page.
+
+        The cursor is None on the last page. An account that is added or deleted meanwhile shifts no other
+        one. ``limit`` is 1 to 1,000.
+        """
+        if not 1 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit: write 1 to {MAX_PAGE}, not {limit!r}")
+        found = await self._store.list_accounts(require_text("cursor", cursor or ""), limit)
+        accounts = [UserAccount(self._store, account) for account in found]
+        return AccountPage(accounts, found[-1].user_id if len(found) == limit else None)
+
+    async def _end_rest(self, user_id: str, done: str) -> None:
+        """End sessions that were stored during a change; ``done`` says what is changed, if that fails."""
+        try:
+            await self._ends.end_all(user_id)
+        except Unavailable as exc:
+            raise Unavailable(f"{done} New sessions of the user are refused for a minute.") from exc
+
     async def _find(self, user_id: str) -> Account | None:
         """The account of a user id, as it is stored now or was in version 0.1.
 
@@ -120,6 +188,20 @@ class Accounts:
         if not self._password_min_length <= len(hashed.encode()) <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
         return await self._passwords.hash(password)
+
+
+def existing(account: Account | None) -> Account:
+    """The account. Raises ``InvalidUserID`` if it doesn't exist."""
+    if account is None:
+        raise InvalidUserID("There is no such account.")
+    return account
+
+
+class AccountPage(NamedTuple):
+    """A part of the accounts, and where to go on: give ``cursor`` to ``list`` for the next one."""
+
+    accounts: Sequence[UserAccount]
+    cursor: str | None
 
 
 class UserAccount(MutableMapping[str, Any]):

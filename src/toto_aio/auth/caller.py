@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from toto_aio.auth.password_change import change_password
-from toto_aio.auth.sessions import Sessions, UserSession
-from toto_aio.exceptions import InvalidCredentials
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.models import ClientInfo
 from toto_aio.signing import SignedRequest
 
@@ -113,10 +113,7 @@ class Caller:
             elif verify_password:
                 self.session = await self._sessions.log_in(user_id, password, client, shown=self._session_id)
             else:
-                account = await self._sessions.accounts.get(user_id)
-                if account is None:
-                    raise InvalidCredentials
-                self.session = await self._sessions.create(account.user_id, client)
+                self.session = await self._sessions.log_in_known(user_id, client)
             self.session.hides_id = self.hides_id
             self._verified = True
             return self.session

@@ -1,4 +1,4 @@
-"""Markers of password changes that are under way: they keep new sessions of the user out meanwhile.
+"""Markers of changes of accounts that are under way: they keep new sessions of the user out meanwhile.
 
 A marker is in the store of the sessions, as a session of a user that cannot exist: no store needs anything
 for it, it expires by itself, and two changes have one each.
@@ -26,9 +26,9 @@ def new_marker(user_id: str) -> Session:
     return Session(key, _marked(user_id), now, now + MARKER_TTL, b"", seen=now)
 
 
-async def is_password_changing(store: SessionStore, user_id: str) -> bool:
-    """Whether a change of the user's password is under way, or was given up within the last minute."""
-    return bool(await store.list_sessions(_marked(user_id)))
+async def is_account_changing(store: SessionStore, user_id: str) -> bool:
+    """Whether the user's account is being changed, or a change was given up within the last minute."""
+    return bool(await store.list_sessions(_marked(user_id), 1))
 
 
 async def remove_marker(store: SessionStore, marker: Session) -> None:

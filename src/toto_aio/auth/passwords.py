@@ -30,6 +30,10 @@ MAX_BYTES = 1024
 """The longest password that is hashed, in UTF-8 and NFC; a longer one is always wrong."""
 MAX_CHARACTERS = 2 * MAX_BYTES
 """Characters from which on a text isn't worth the work: NFC makes less than two of them into one byte."""
+COST = argon2.Parameters(
+    argon2.Type.ID, version=19, salt_len=16, hash_len=32, time_cost=2, memory_cost=19456, parallelism=1
+)
+"""The parameters of new hashes, which are OWASP's: two passes over 19 MiB in one lane, 21 ms of one core."""
 
 
 class Match(Enum):
@@ -47,16 +51,15 @@ class Match(Enum):
 class Passwords:
     """Hashes and verifies passwords in threads of its own, never on the event loop.
 
-    The parameters of argon2id are OWASP's (19 MiB, two passes, one lane): 21 ms of one core. At most half of
-    the cores work on passwords, and who waits for one gets ``turns``: both methods raise ``TooManyAttempts``
-    if too many wait.
+    A hash costs ``COST`` unless ``hasher`` says otherwise. At most half of the cores work on passwords, and
+    who waits for one gets ``turns``: both methods raise ``TooManyAttempts`` if too many wait.
     """
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
-        self._hasher = hasher or argon2.PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+        self._hasher = hasher or argon2.PasswordHasher.from_parameters(COST)
         self._executor = ThreadPoolExecutor(HASHING, "toto-aio-passwords")
         self.turns = Turns()
-        self._decoy = self._hasher.hash(secrets.token_bytes(16))
+        self._decoy = decoy(self._hasher)
 
     def close(self) -> None:
         """Drop what waits for a thread; a hash in progress is finished."""
@@ -96,6 +99,19 @@ class Passwords:
     async def _run(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
         async with self.turns.turn():
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+
+
+def decoy(hasher: argon2.PasswordHasher) -> str:
+    """A hash that costs as much to verify as those of ``hasher``, and that no password fits.
+
+    Its salt and digest are random, so that a service does not have to hash anything before it starts.
+    """
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={COST.version}${cost}${salt}${digest}"
 
 
 def opaque(password: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from toto_aio.codecs import encode_msgpack
 from toto_aio.codecs.codec import run
+from toto_aio.codecs.msgpack_codec import EXACT
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
@@ -19,7 +19,7 @@ SAME_TYPES = frozenset({str, bytes, bool, int, float, type(None)})
 
 def pack(state: dict[str, Any]) -> bytes:
     """A state as it is stored. Raises ``TypeError`` for what would not come back as it is."""
-    packed = encode_msgpack(state)
+    packed = EXACT.encode_again(state)
     try:
         run(scan_msgpack(packed, bounded=False))
     except InvalidParameters as exc:
@@ -48,7 +48,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any]
     changed = {
         name: value
         for name, value in new.items()
-        if name not in old or encode_msgpack(old[name]) != encode_msgpack(value)
+        if name not in old or EXACT.encode_again(old[name]) != EXACT.encode_again(value)
     }
     return changed, old.keys() - new.keys()
 
@@ -79,5 +79,5 @@ def _other_type(root: Any) -> type | None:
 
 
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
-EMPTY = encode_msgpack({})
+EMPTY = EXACT.encode_again({})
 """A state without keys, packed."""

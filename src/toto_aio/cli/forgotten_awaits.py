@@ -20,8 +20,10 @@ AWAITED: Mapping[str, frozenset[str]] = {
     "handler": frozenset({"create_session", "retrieve_session", "drain"}),
     "session": frozenset({"save", "save_state", "update", "refresh", "get_account"}),
     "account": frozenset({"save", "load"}),
-    "accounts": frozenset({"create", "get", "verify", "change_password"}),
-    "sessions": frozenset({"create", "log_in", "end", "end_one", "end_others", "describe_all"}),
+    "accounts": frozenset({"create", "get", "verify", "change_password", "set_password", "delete", "list"}),
+    "sessions": frozenset(
+        {"create", "log_in", "end", "end_one", "end_others", "end_all", "describe_all", "list"}
+    ),
     "events": frozenset({"send"}),
 }
 """What has to be awaited, by the kind of object that it is called on."""
@@ -30,6 +32,8 @@ PARTS: Mapping[tuple[str, str], str] = {
     ("handler", "events"): "events",
     ("handler", "connection"): "connection",
     ("handler", "db_connection"): "connection",
+    ("handler", "accounts"): "accounts",
+    ("handler", "sessions"): "sessions",
     ("connection", "accounts"): "accounts",
     ("connection", "sessions"): "sessions",
 }

@@ -6,6 +6,7 @@ What a command needs is imported when it runs: help, and the line about a wrong 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             COMMANDS[given["command"]].run(given)
     except SettingsError as exc:
         sys.exit(f"toto-aio: {exc}")
+    except BrokenPipeError:
+        pass
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what was printed, unless nobody reads on, as in ``toto-aio methods | head -1``."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left would be written at the end of the process, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _serve(given: dict[str, Any]) -> None:
@@ -51,7 +65,8 @@ def _methods(given: dict[str, Any]) -> None:
 
     import_from_here()
     with _failures_described("the methods cannot be listed"):
-        print(list_methods(settings, as_json=as_json))
+        listed = list_methods(settings, as_json=as_json)
+    print(listed)
 
 
 def _check(given: dict[str, Any]) -> None:

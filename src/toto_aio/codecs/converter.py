@@ -123,6 +123,9 @@ class Converter:
         return items
 
     def _key(self, key: Any) -> Any:
+        own = encoder_of(self._encoders, type(key)) if self._encoders and type(key) is not str else None
+        if own is not None and isinstance(converted := self._converted(own, key), str | type(key)):
+            key = converted
         try:
             self._encode({key: None})
         except Exception as exc:
@@ -131,6 +134,8 @@ class Converter:
             plain = None
             with suppress(Exception):
                 plain = self._hook(key)
+            if isinstance(plain, int):  # of a bool, as the encoder of JSON does
+                plain = str(plain)
             if not isinstance(plain, str):
                 raise self._error(f"cannot encode {type(key)!r} as a key: keys are text") from None
             return plain

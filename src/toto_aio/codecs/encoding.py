@@ -8,6 +8,7 @@ import enum
 import uuid
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import msgspec
@@ -37,7 +38,8 @@ class Encoding:
     """Encodes for one content type, with an application's encoders.
 
     ``make`` makes the encoder with a hook for other types. ``at_once`` raises for what needs to be converted:
-    everything, if an application has an encoder for a type that the encoder takes as it is.
+    everything, if an application has an encoder for a type that the encoder takes as it is. ``always`` are
+    encoders for what is converted otherwise.
     """
 
     def __init__(
@@ -46,12 +48,13 @@ class Encoding:
         encoders: Encoders,
         *,
         wrap: Callable[[Any], Any] = lambda value: value,
+        always: Encoders = MappingProxyType({}),
     ) -> None:
         self._hook = hook_with(encoders)
         self._encode = encode = make(self._hook)
         self._check = lambda value: encode(wrap(value))
         overrides = any(_is_native(kind) for kind in encoders)
-        self._overriding: Encoders = encoders if overrides else {}
+        self._overriding: Encoders = {**always, **encoders} if overrides else always
         self.at_once: Encode = _convert_first if overrides else encode
 
     def codec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import re
@@ -22,6 +23,7 @@ from toto_aio.codecs.limits import (
     too_deep,
     too_many,
 )
+from toto_aio.codecs.moments import OFFSET, exact, may_be_rounded
 from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
 from toto_aio.exceptions import InvalidParameters
 
@@ -98,7 +100,9 @@ def encode_json(value: Any) -> bytes:
 
 def json_with(encoders: Encoders) -> Codec:
     """JSON with an application's encoders."""
-    encoding = Encoding(lambda hook: msgspec.json.Encoder(enc_hook=hook).encode, encoders)
+    encoding = Encoding(
+        lambda hook: msgspec.json.Encoder(enc_hook=hook).encode, encoders, always={datetime.datetime: exact}
+    )
     return encoding.codec("application/json", decode_json, json_steps, _encoder)
 
 
@@ -110,7 +114,7 @@ def _encoder(at_once: Encode, converted: Encode) -> Encode:
             body = at_once(value)
         except Exception:
             body = None  # what is raised next does not show this one
-        if body is None:
+        if body is None or (b"T" in body and OFFSET.search(body) and may_be_rounded(value)):
             body = converted(value)
         return body if body.isascii() else _escaped(body)
 

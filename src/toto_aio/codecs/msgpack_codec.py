@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from toto_aio.codecs.builtin import Encoders
+from toto_aio.codecs.builtin import Encoders, Hook
 from toto_aio.codecs.codec import Codec, Steps, run
-from toto_aio.codecs.encoding import Encoding
+from toto_aio.codecs.encoding import Encode, Encoding
 from toto_aio.codecs.limits import LARGE, UNSCANNED, malformed
 from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
@@ -43,16 +44,35 @@ def msgpack_steps(body: bytes) -> Steps:
 
 
 def encode_msgpack(value: Any) -> bytes:
-    """A MessagePack object; dates with a time zone become timestamps (extension -1)."""
+    """A MessagePack object; dates with a time zone become timestamps (extension -1).
+
+    Keys become text, as in JSON: most clients accept no others.
+    """
     return MSGPACK.encode_again(value)
 
 
 def msgpack_with(encoders: Encoders) -> Codec:
     """MessagePack with an application's encoders."""
+    return Encoding(_make, encoders).codec("application/msgpack", decode_msgpack, msgpack_steps)
+
+
+def exact_with(encoders: Encoders) -> Codec:
+    """MessagePack for what a service reads itself, such as events: keys stay what they are."""
     encoding = Encoding(lambda hook: msgspec.msgpack.Encoder(enc_hook=hook).encode, encoders)
     return encoding.codec("application/msgpack", decode_msgpack, msgpack_steps)
 
 
+def _make(hook: Hook) -> Encode:
+    encode = msgspec.msgpack.Encoder().encode
+    convert = partial(msgspec.to_builtins, builtin_types=_NATIVE, str_keys=True, enc_hook=hook)
+    return lambda value: encode(convert(value))
+
+
+_NATIVE = (
+    *(bytes, bytearray, memoryview, datetime.datetime),
+    *(msgspec.Raw, msgspec.msgpack.Ext),
+)
 _TYPES: frozenset[type] = PLAIN_TYPES | {datetime.datetime}
 _decode = msgspec.msgpack.Decoder().decode
 MSGPACK = msgpack_with({})
+EXACT = exact_with({})

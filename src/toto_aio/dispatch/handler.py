@@ -8,8 +8,10 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.head import checked_header, checked_status, checked_text
@@ -83,6 +85,16 @@ class Handler:
         return self._runtime.connection
 
     db_connection = connection
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts of the service: ``connection.accounts``."""
+        return self._runtime.connection.accounts
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of all users: ``connection.sessions``. The caller's own is ``session``."""
+        return self._runtime.connection.sessions
 
     @property
     def db(self) -> Any:

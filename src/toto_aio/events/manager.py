@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from toto_aio.brokers import Receiver, open_broker
-from toto_aio.codecs.msgpack_codec import MSGPACK
+from toto_aio.codecs.msgpack_codec import EXACT
 from toto_aio.events.packing import pack, unpack
 from toto_aio.events.registration import Registration, call_once, consume
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
@@ -63,7 +63,7 @@ class EventManager:
     loop; ``send`` also in a thread of the service, where it returns when the event has been sent.
     """
 
-    def __init__(self, events: Any, *, encode: Callable[[Any], bytes] = MSGPACK.encode) -> None:
+    def __init__(self, events: Any, *, encode: Callable[[Any], bytes] = EXACT.encode) -> None:
         broker = open_broker(events)
         if broker is None:
             raise SettingsError("events: write memory:// or redis://host/0, not off")

@@ -56,8 +56,8 @@ class SessionEnds:
 
     async def announce(self, end: End) -> None:
         """Announce an end. This process hears of it with the others, or soon without them."""
-        if self._events is None:
-            await self._hear(end)
+        if self._events is None:  # not yet: a call that ends its session has its response first
+            self._telling.start(self._hear(end), "session end")
         elif len(self._telling) < MAX_TELLING:
             self._telling.start(self._tell(self._events, end), "session end")
         else:

@@ -1,4 +1,4 @@
-"""The caller of a request: the session that its header or cookie shows, and its signature.
+"""The caller of a request: the session that its headers or its cookie show, and its signature.
 
 The same authenticator serves requests and the frames of sockets.
 """
@@ -13,8 +13,10 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters
+from toto_aio.http.bearer import bearer
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.signatures import (
@@ -38,10 +40,13 @@ class Authenticator:
         """Whether only signed requests may load a session."""
 
     def caller(self, request: HTTPRequest, body: bytes) -> Caller:
-        """The caller of a request with this body. Raises ``InvalidParameters`` (400): a repeated header."""
+        """The caller of a request with this body. Raises ``InvalidParameters`` (400): repeated headers."""
         headers = request.headers
         # A look-up by ``get`` would cost one more call.
         session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None  # noqa: SIM401
+        if hdrs.AUTHORIZATION in headers:
+            session_id = bearer(headers, session_id)
+        in_headers = session_id
         by_cookie = hides_id = False
         if self._cookie is not None:
             if session_id is None:
@@ -55,7 +60,7 @@ class Authenticator:
                 raise InvalidParameters(f"The header {header} is repeated.", status=400)
         if self._scheme is None:
             return Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=hides_id)
-        signed = signed_request(request, body)
+        signed = signed_request(request, body, in_headers or "")
         verify = partial(self._verify, signed)
         caller = Caller(self._sessions, session_id, verify, by_cookie=by_cookie, hides_id=hides_id)
         caller.signed = signed

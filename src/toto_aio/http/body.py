@@ -7,8 +7,8 @@ import asyncio
 from aiohttp import StreamReader, hdrs, web
 
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.http.codings import Decoder, coding_of, is_decoded, require_some
 from toto_aio.http.request import HTTPRequest
-from toto_aio.names import shortened
 
 PIECE = 2**12
 """Bytes of a body that are read before the loop has its turn: each may be a chunk, which costs 3 us."""
@@ -18,17 +18,10 @@ class BrokenBodyError(InvalidParameters):
     """A body that didn't arrive whole, after which nothing more can be read from its connection."""
 
 
-def require_known_coding(request: web.Request) -> None:
-    """Raise ``InvalidParameters`` (415) for a ``Content-Encoding`` that aiohttp has not decoded."""
-    coding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING)).strip().lower()
-    if coding not in ("", "identity", request._message.compression):
-        raise InvalidParameters(
-            f"Cannot read Content-Encoding {shortened(coding)!r}: write gzip or deflate.", status=415
-        )
-
-
 def body_at_hand(request: web.Request) -> bytes:
-    """The body, if all of it arrived with the headers; else b""."""
+    """The body, if all of it arrived with the headers, and as it is; else b""."""
+    if hdrs.CONTENT_ENCODING in request.headers:
+        return b""
     content = request.content
     try:
         return content.read_nowait() if content.is_eof() else b""
@@ -40,8 +33,9 @@ async def read_body(request: web.Request, begun: bytes, limit: int, seconds: flo
     """The body, of which ``begun`` has been read already.
 
     Its bytes are counted here, as an app that embeds this one has a limit of its own on ``request.read``.
-    Raises ``InvalidParameters`` (status 413) for more than ``limit`` bytes, ``BrokenBodyError`` for a body
-    that decompresses to more (413), is broken (400) or hasn't arrived within the ``seconds`` (408).
+    Raises ``InvalidParameters`` for more than ``limit`` bytes (413), an unknown coding (415) or what isn't
+    in its coding (400), ``BrokenBodyError`` for a body that decompresses to more (413), is broken (400) or
+    hasn't arrived within the ``seconds`` (408).
     """
     try:
         async with asyncio.timeout(seconds):
@@ -56,6 +50,8 @@ def put_back(request: web.Request, body: bytes) -> None:
     aiohttp has nothing public for this. Setting what ``read`` returns would not serve multipart forms.
     """
     again = StreamReader(request.protocol, len(body) + 1, loop=asyncio.get_running_loop())
+    if hdrs.CONTENT_ENCODING in request.headers:
+        again.total_compressed_bytes = len(body)  # it is decoded
     again.feed_data(body)
     again.feed_eof()
     request._payload = again
@@ -70,20 +66,41 @@ def refuse_body(request: web.Request) -> None:
 async def _read_within(request: web.Request, begun: bytes, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(request, limit)
+    coding = coding_of(request) if hdrs.CONTENT_ENCODING in request.headers else ""
+    if coding and request.can_read_body and not is_decoded(request):
+        return await _decoded(request, Decoder(coding, limit), limit)
     pieces = bytearray(begun)
-    try:
-        while piece := await request.content.read(PIECE):
-            pieces += piece
-            if len(pieces) > limit:
-                raise _too_large(request, limit)
-            await asyncio.sleep(0)  # reading doesn't pause while there is something to read
-    except web.RequestPayloadError as exc:
-        raise BrokenBodyError(f"The body is broken: {exc}", status=400) from exc
+    while piece := await _read_piece(request):
+        pieces += piece
+        if len(pieces) > limit:
+            raise _too_large(request, limit)
     if not pieces and request.body_exists:
         pieces += await request.read()  # a middleware of the embedding app has read it
     if len(pieces) > limit:
         raise _too_large(request, limit)
-    return bytes(pieces)
+    body = bytes(pieces)
+    require_some(request, coding, body)
+    return body
+
+
+async def _decoded(request: web.Request, decoder: Decoder, limit: int) -> bytes:
+    size = 0
+    while piece := await _read_piece(request):
+        size += len(piece)
+        if size > limit or not decoder.feed(piece):
+            raise _too_large(request, limit)
+    return decoder.end()
+
+
+async def _read_piece(request: web.Request) -> bytes:
+    """The next bytes as they came; b"" at the end."""
+    try:
+        piece = await request.content.read(PIECE)
+    except web.RequestPayloadError as exc:
+        raise BrokenBodyError(f"The body is broken: {exc}", status=400) from exc
+    if piece:
+        await asyncio.sleep(0)  # reading doesn't pause while there is something to read
+    return piece
 
 
 def too_large(limit: int) -> str:

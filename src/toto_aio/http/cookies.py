@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import hdrs
-from multidict import istr
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from toto_aio.auth.caller import Caller
 from toto_aio.http.origins import Origins
@@ -87,6 +89,22 @@ class SessionCookie:
             return self.name, "", {**self._attributes, "max_age": 0}
         left = max(0, math.ceil(session.expires - time.time()))
         return self.name, session.session_id, {**self._attributes, "max_age": left}
+
+
+def joining(make_request: Callable[..., Any]) -> Callable[..., Any]:
+    """A factory of requests that joins their headers ``Cookie``, of which aiohttp reads only the first.
+
+    HTTP/2 may have several, which a proxy may pass on as they are (RFC 9113, 8.2.3).
+    """
+
+    def make(message: Any, *arguments: Any) -> Any:
+        if hdrs.COOKIE in message.headers and len(found := message.headers.getall(hdrs.COOKIE)) > 1:
+            headers = CIMultiDict(message.headers)
+            headers[hdrs.COOKIE] = "; ".join(found)
+            message = message._replace(headers=CIMultiDictProxy(headers))
+        return make_request(message, *arguments)
+
+    return make
 
 
 def _value(header: str, name: str) -> str | None:

@@ -8,8 +8,11 @@ from toto_aio.http.origins import ANY, Origins
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.signatures import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
 
-ALLOWED_HEADERS = ", ".join(("content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER))
-EXPOSED_HEADERS = f"{HMAC_HEADER}, {hdrs.RETRY_AFTER}, {hdrs.WWW_AUTHENTICATE}"
+ALLOWED_HEADERS = ", ".join((
+    "content-type", SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER, "authorization",
+    "idempotency-key", "x-toto-timeout", "last-event-id",
+))  # fmt: skip
+EXPOSED_HEADERS = ", ".join((HMAC_HEADER, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE, "idempotent-replayed"))
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
 MAX_AGE = "600"
 """Seconds that a browser may cache the answer to a preflight request."""

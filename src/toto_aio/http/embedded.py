@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 
 from toto_aio.http.drain import DRAIN, Drain
+from toto_aio.http.parent import is_transparent
 from toto_aio.http.routes import ROUTES, Routes
 
 BODIES = frozenset((hdrs.METH_POST, hdrs.METH_ANY))
@@ -42,6 +43,15 @@ def find_services(app: web.Application, around: tuple[web.Application, ...] = ()
         inner = resource.get_info().get("app")
         if inner is not None:
             yield from find_services(inner, (*around, app))
+
+
+def is_only_a_service(app: web.Application) -> bool:
+    """Whether nothing but a service reads the bodies of the requests to an application."""
+    if ROUTES not in app or not all(map(is_transparent, app.middlewares)):
+        return False
+    resources = list(app.router.resources())
+    bodies = {route for resource in resources for route in resource if route.method in BODIES}
+    return bodies <= app[ROUTES].every and not any("app" in each.get_info() for each in resources)
 
 
 def drain_of(app: web.Application) -> Drain:

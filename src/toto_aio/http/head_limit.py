@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
+
+from toto_aio.http.strictness import require_sound
 
 MAX_HEAD = 32 * 1024
 """The most bytes of a head; nginx allows as much."""
@@ -37,6 +39,8 @@ class LimitedParser:
         parsed: Parsed = self._parser.feed_data(data)
         messages = parsed[0]
         if messages:
+            for each in messages:
+                require_sound(each[0])
             if self._size + len(data) > MAX_HEAD and max(_size(each[0]) for each in messages) > MAX_HEAD:
                 self._refuse()
             self._body, self._size = messages[-1][1], 0
@@ -74,6 +78,18 @@ class LimitedConnection(RequestHandler):
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._parser: Any = LimitedParser(self._parser)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The response to what is no request. aiohttp gives every such error the status 400."""
+        if isinstance(exc, HttpProcessingError) and exc.code in (501, 505):
+            status = exc.code
+        return super().handle_error(request, status, exc, message)
 
 
 def _size(message: Any) -> int:

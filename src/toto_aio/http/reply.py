@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from aiohttp import HttpVersion11, hdrs, web
 
@@ -16,7 +17,7 @@ from toto_aio.http.cors import Cors
 from toto_aio.http.drain import Drain
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.request import HTTPRequest, web_request
-from toto_aio.http.response import EMPTY, Cookie, check_cookie, is_observed, respond
+from toto_aio.http.response import EMPTY, FRAMING, Cookie, check_cookie, is_observed, respond
 from toto_aio.http.signatures import HMAC_HEADER, sign_response
 from toto_aio.http.stream import Stream
 from toto_aio.names import readable
@@ -24,10 +25,10 @@ from toto_aio.signing import Scheme
 
 VARY = "Cookie, Authorization, x-toto-session-id"
 """The headers that a response depends on whose method has asked for the session."""
-FRAMING = frozenset(("connection", "content-length", "transfer-encoding"))
-"""The headers that say where a response ends: the service's own, whatever a method sets (RFC 9112, 6)."""
 WITHOUT_BODY = EMPTY | {205}
 """The statuses whose responses have no body, whatever a method gives (RFC 9110, 15.3.6; RFC 9112, 6.3)."""
+_OF_URLS = "%/:?#[]@!$&'()*+,;=~"
+"""The characters of a URL that stay as they are (RFC 3986); others are written as percent and UTF-8."""
 Response = TypeVar("Response", bound=web.StreamResponse)
 
 
@@ -199,7 +200,9 @@ class HTTPReply:
 
     def redirect(self, url: str, status: int) -> web.Response:
         """The response that sends the client to ``url``."""
-        return self._dress(web.Response(status=status, headers={"Location": url}), status)
+        return self._dress(
+            web.Response(status=status, headers={"Location": quote(url, safe=_OF_URLS)}), status
+        )
 
     async def end_stream(self) -> web.StreamResponse:
         """Wait until the stream has been sent."""

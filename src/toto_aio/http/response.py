@@ -15,7 +15,7 @@ from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
-from toto_aio.dispatch.head import checked_text
+from toto_aio.dispatch.head import checked_header, checked_text
 from toto_aio.http.parent import is_transparent
 from toto_aio.http.request import HTTPRequest
 
@@ -79,6 +79,19 @@ def check_cookie(name: str, value: str, attributes: dict[str, Any]) -> None:
     checked_text(response.cookies[name].OutputString(), f"cookie {name}")
 
 
+def check_response(response: web.StreamResponse) -> None:
+    """Raise what is wrong with the headers of a method's own response, and leave its framing to aiohttp.
+
+    Raises ``TypeError`` or ``ValueError``.
+    """
+    for name, value in response.headers.items():
+        checked_header(name, value)
+    if "close" in response.headers.get(hdrs.CONNECTION, "").lower():
+        response.force_close()
+    for name in FRAMING:
+        response.headers.popall(name, None)
+
+
 def is_observed(request: web.Request, own: frozenset[Any] = frozenset()) -> bool:
     """Whether a middleware or signal of an app, except our ``own`` and transparent ones, sees the responses.
 
@@ -134,6 +147,8 @@ class WholeResponse(web.StreamResponse):
         return len(self.whole)
 
 
+FRAMING = frozenset(("connection", "content-length", "transfer-encoding"))
+"""The headers that say where a response ends: the service's own, whatever a method sets (RFC 9112, 6)."""
 EMPTY = frozenset({101, 204, 304})
 """Statuses of responses without a body."""
 UNUSUAL = frozenset({"connection", "content-length", "content-type", "date", "server", "transfer-encoding"})

@@ -13,7 +13,6 @@ from toto_aio.http.body import (
     BrokenBodyError,
     body_at_hand,
     read_body,
-    require_known_coding,
     too_large,
 )
 from toto_aio.http.clients import is_behind
@@ -57,8 +56,6 @@ def add_routes(
         service = app[SERVICE]
         codec = service.codec(request)
         try:
-            if hdrs.CONTENT_ENCODING in request.headers:
-                require_known_coding(request)
             if is_behind(request):
                 await request.writer.drain()
             # Most bodies arrive with their headers, and are read without a coroutine.

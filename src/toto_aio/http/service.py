@@ -26,7 +26,7 @@ from toto_aio.http.envelope import envelope
 from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
 from toto_aio.http.request import HTTPRequest
-from toto_aio.http.response import CLIENT_CLOSED_REQUEST
+from toto_aio.http.response import CLIENT_CLOSED_REQUEST, check_response
 from toto_aio.names import without_surrogates
 from toto_aio.settings import Settings
 
@@ -160,8 +160,12 @@ class Service:
             if caller.session is not None:
                 enveloped["session"] = caller.session.describe()
             return reply.response(chosen.encode(enveloped), content_type)
-        except web.HTTPException:
-            raise  # a method that uses aiohttp's exceptions
+        except web.HTTPException as exc:  # of a method that uses aiohttp's exceptions
+            try:
+                check_response(exc)
+            except (TypeError, ValueError) as wrong:
+                return self._failure(codec, wrong, call, reply)
+            raise
         except asyncio.CancelledError:
             reply.disconnected()  # the server, or a parent app, may be set to cancel handlers then
             raise

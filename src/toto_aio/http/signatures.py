@@ -16,8 +16,8 @@ TIMESTAMP_HEADER = istr("x-toto-timestamp")
 NONCE_HEADER = istr("x-toto-nonce")
 
 
-def signed_request(request: HTTPRequest, body: bytes) -> SignedRequest:
-    """What a scheme may read of a request with this body."""
+def signed_request(request: HTTPRequest, body: bytes, session_id: str = "") -> SignedRequest:
+    """What a scheme may read of a request with this body, whose headers show this session."""
     headers = request.headers
     return SignedRequest(
         body,
@@ -25,7 +25,7 @@ def signed_request(request: HTTPRequest, body: bytes) -> SignedRequest:
         request.method,
         request.raw_path,
         headers.get(hdrs.CONTENT_TYPE, ""),
-        headers.get(SESSION_HEADER, ""),
+        session_id,
         headers.get(TIMESTAMP_HEADER),
         headers.get(NONCE_HEADER),
     )

@@ -27,6 +27,7 @@ from toto_aio.server.pidfile import AlreadyRunning, Pidfile
 from toto_aio.server.program import require_pidfd
 from toto_aio.server.remembered import inherited_descriptor
 from toto_aio.server.serve import serve_until_shutdown
+from toto_aio.server.signals import ignore_meaningless
 from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import Sources
@@ -64,6 +65,7 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
 
 
 def _serve_in_this_process(settings: Settings, sources: Sources) -> None:
+    ignore_meaningless(signal.SIGALRM)
     _prepare(settings)
     # Before listening: a service whose methods cannot be imported takes no connection.
     try:
@@ -84,7 +86,8 @@ def _serve_in_this_process(settings: Settings, sources: Sources) -> None:
 
 def _serve_as_worker(settings: Settings, sources: Sources, channel: WorkerChannel) -> None:
     """Serve on the master's sockets; the master shows why a worker does not start."""
-    end_with_master()
+    end_with_master()  # by ALRM
+    ignore_meaningless()
     _prepare(settings)
     try:
         app = open_application(settings, sources.application, channel.report_warning)
@@ -104,6 +107,7 @@ def _serve_as_worker(settings: Settings, sources: Sources, channel: WorkerChanne
 def _serve_as_master(
     settings: Settings, sources: Sources, on_change: Callable[[Mapping[str, Any]], None]
 ) -> None:
+    ignore_meaningless(signal.SIGALRM)
     _prepare(settings)
     asyncio.run(Master(settings, sources, on_change).run())
 

@@ -16,10 +16,11 @@ from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, lis
 from toto_aio.server.processes import LOCAL_EVENTS, count_processes, has_local_events, require_shared_stores
 from toto_aio.server.program import working_directory
 from toto_aio.server.reload import watch
+from toto_aio.server.signals import ENDING
 from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import Sources
-from toto_aio.tasks import Tasks
+from toto_aio.tasks import Tasks, cancel
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ class Master:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Serve until TERM or INT; HUP restarts. Raises ``SettingsError`` or ``StartError`` if the first
-        start fails."""
+        """Serve until TERM, INT or QUIT; HUP restarts.
+
+        Raises ``SettingsError`` or ``StartError`` if the first start fails.
+        """
         loop = asyncio.get_running_loop()
         serving = asyncio.create_task(self._serve(), name="toto-aio master")
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             loop.add_signal_handler(number, serving.cancel)
         loop.add_signal_handler(signal.SIGHUP, self._restart_requested.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
@@ -73,11 +76,12 @@ class Master:
             # A file that changes within a second and keeps its size looks unchanged to Python's cache.
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             self._watching.start(self._restart_on(changes), "autoreload")
-        self._generation = await self._start(self._settings)
+        while self._generation is None:
+            self._restart_requested.clear()
+            self._generation = await self._start_unless_changed(self._settings)
         while True:
             self._publish_state()
             await self._restart_requested.wait()
-            self._restart_requested.clear()
             await self._restart()
 
     async def _restart_on(self, changes: AsyncIterator[set[str]]) -> None:
@@ -88,6 +92,20 @@ class Master:
                 self._restart_requested.set()
         except Exception:
             logger.exception("files are no longer watched: restart by HUP")
+
+    async def _start_unless_changed(self, settings: Settings) -> Generation | None:
+        """Start; None if with ``autoreload`` a file changes meanwhile, as what hangs would never be ready."""
+        if not settings.autoreload:
+            return await self._start(settings)
+        starting = asyncio.create_task(self._start(settings), name="toto-aio start")
+        changed = asyncio.create_task(self._restart_requested.wait(), name="toto-aio change")
+        try:
+            await asyncio.wait((starting, changed), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                return starting.result()
+            return None
+        finally:
+            await cancel(starting, changed)
 
     async def _start(self, settings: Settings) -> Generation:
         """Start a generation of workers; sockets that are already open stay open."""
@@ -131,8 +149,11 @@ class Master:
         logger.info("restarting")
         old, limit = self._generation, self._settings.shutdown_timeout
         try:
-            settings = self._sources.read()
-            new = await self._start(settings)
+            new = None
+            while new is None:
+                self._restart_requested.clear()
+                settings = self._sources.read()
+                new = await self._start_unless_changed(settings)
         except (SettingsError, StartError) as exc:
             logger.error("the restart failed, the old processes keep serving: %s", exc)
             self._failure = str(exc)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from toto_aio.http.cookies import joining
 from toto_aio.http.embedded import drain_of
 from toto_aio.http.fast import protocols
 from toto_aio.http.paths import bounded
@@ -75,7 +76,7 @@ async def _serve(
     try:
         assert runner.server is not None
         fast = settings.fast_path and not settings.access_log
-        runner.server.request_factory = bounded(runner.server.request_factory)
+        runner.server.request_factory = joining(bounded(runner.server.request_factory))
         acceptor = Acceptor(sockets, protocols(app, runner.server, fast=fast))
         # Objects made at the start last as long as the process: the collector need not inspect them again.
         gc.collect()

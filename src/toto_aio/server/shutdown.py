@@ -13,13 +13,14 @@ from contextlib import suppress
 from types import FrameType
 
 from toto_aio.server.orphans import survive_master
+from toto_aio.server.signals import ENDING
 from toto_aio.server.stacks import own_stacks
 
 logger = logging.getLogger(__name__)
 
 
 class Shutdown:
-    """Waits for TERM or INT, and cuts the process off ``limit`` seconds later if it is still running."""
+    """Waits for TERM, INT, QUIT or HUP, and cuts the process off ``limit`` seconds after if it still runs."""
 
     def __init__(self, limit: float) -> None:
         self.requested = asyncio.Event()
@@ -29,8 +30,10 @@ class Shutdown:
         self._limit = limit
         self._watchdog: threading.Timer | None = None
         # The event loop's own signal handlers would not run while a method blocks the loop.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             signal.signal(number, self._handle_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(signal.SIGHUP, self._handle_signal)
 
     def follow(self, channel: socket.socket) -> None:
         """Shut down when the master at the other end of ``channel`` ends, even if the loop is stuck."""

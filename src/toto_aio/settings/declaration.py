@@ -173,6 +173,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=0,
         ),
     ] = 0.0
+    max_sessions: Annotated[
+        int,
+        option("Sessions", "most sessions that a user may have; the oldest end", ge=1, le=1000),
+    ] = 100
     anon_session_ttl: Annotated[
         Seconds, option("Sessions", "idle lifetime of an anonymous session, in seconds", gt=0)
     ] = 86400.0

@@ -41,8 +41,20 @@ class AccountStore(Protocol):
         Returns False if the account does not exist.
         """
 
-    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
-        """Set the password hash to ``new`` if it still is ``old``, atomically. Returns False if it is not."""
+    async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
+        """Set the password hash to ``new`` if it still is ``old``, atomically. Returns False if it is not.
+
+        An account without a password has None as its ``old`` one.
+        """
+
+    async def remove_account(self, user_id: str) -> bool:
+        """Remove an account. Returns False, and does nothing, if it does not exist."""
+
+    async def list_accounts(self, after: str, limit: int) -> list[Account]:
+        """Return at most ``limit`` accounts whose user ids come ``after`` this text, in their order.
+
+        It is the order of their bytes in UTF-8; "" comes before all of them.
+        """
 
 
 class SessionStore(Protocol):
@@ -71,14 +83,28 @@ class SessionStore(Protocol):
         Returns False if the session has ended or expired.
         """
 
-    async def list_sessions(self, user_id: str) -> list[Session]:
-        """Return the unexpired sessions of an account, the oldest first."""
+    async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
+        """Return the unexpired sessions of an account, the oldest first, without their states.
+
+        If there are more than ``limit``, those are left out that expire first.
+        """
+
+    async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
+        """Return the keys of an account's sessions beyond the ``most`` that were created last.
+
+        The session ``keep`` is in neither. At most 100 keys are returned, and if there are thousands of
+        sessions, they need not be the oldest.
+        """
 
     async def remove_session(self, key: str) -> bool:
         """End a session. Returns False, and does nothing, if it does not exist."""
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        """End the sessions of an account, except the one whose key is ``keep``. Returns how many it ended."""
+        """End the sessions of an account, except the one whose key is ``keep``. Returns how many it ended.
+
+        Many sessions are ended in portions, each of which is an operation of its own, with its own limit of
+        time: other operations need not wait for all of them.
+        """
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         """Add to a counter, atomically, and return the new count.

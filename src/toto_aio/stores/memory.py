@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from copy import deepcopy
+from heapq import nlargest, nsmallest
 from typing import Any
 
 from msgspec.structs import replace
 
 from toto_aio.exceptions import UserIDExists
 from toto_aio.models import Account, Session
+from toto_aio.stores import portions
 from toto_aio.stores.transactions import NoTransactions
 
 
@@ -51,13 +53,21 @@ class MemoryStore:
         account.version += 1
         return True
 
-    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+    async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
         account = self._accounts.get(user_id)
         if account is None or account.password != old:
             return False
         account.password = new
         account.version += 1
         return True
+
+    async def remove_account(self, user_id: str) -> bool:
+        return self._accounts.pop(user_id, None) is not None
+
+    async def list_accounts(self, after: str, limit: int) -> list[Account]:
+        # The order of characters is that of their bytes in UTF-8.
+        user_ids = nsmallest(limit, (user_id for user_id in self._accounts if user_id > after))
+        return [deepcopy(self._accounts[user_id]) for user_id in user_ids]
 
     async def get_session(self, key: str) -> Session | None:
         session = self._unexpired(key)
@@ -81,10 +91,15 @@ class MemoryStore:
         session.expires, session.seen = expires, seen
         return True
 
-    async def list_sessions(self, user_id: str) -> list[Session]:
-        unexpired = (self._unexpired(key) for key in list(self._sessions))
-        found = [replace(session) for session in unexpired if session and session.user_id == user_id]
-        return sorted(found, key=lambda session: session.created)
+    async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
+        found = nlargest(limit, self._of_user(user_id), key=lambda session: session.expires)
+        found.sort(key=lambda session: session.created)
+        return [replace(session, state=b"") for session in found]
+
+    async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
+        others = [session for session in self._of_user(user_id) if session.key != keep]
+        others.sort(key=lambda session: session.created, reverse=True)
+        return [session.key for session in others[most : most + portions.SURPLUS]]
 
     async def remove_session(self, key: str) -> bool:
         exists = self._unexpired(key) is not None
@@ -92,7 +107,7 @@ class MemoryStore:
         return exists
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        found = [session.key for session in await self.list_sessions(user_id) if session.key != keep]
+        found = [session.key for session in self._of_user(user_id) if session.key != keep]
         for key in found:
             del self._sessions[key]
         return len(found)
@@ -124,6 +139,10 @@ class MemoryStore:
         for key in counters:
             del self._counters[key]
         return len(sessions) + len(counters)
+
+    def _of_user(self, user_id: str) -> list[Session]:
+        unexpired = (self._unexpired(key) for key in list(self._sessions))
+        return [session for session in unexpired if session and session.user_id == user_id]
 
     def _unexpired(self, key: str) -> Session | None:
         session = self._sessions.get(key)

@@ -24,6 +24,7 @@ from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import address_of, without_password
+from toto_aio.stores import portions
 from toto_aio.stores.coalesce import Coalescer
 from toto_aio.stores.mongodb_transactions import MongoDBTransactions
 from toto_aio.tasks import Tasks
@@ -135,9 +136,7 @@ class MongoDBStore:
     @bounded
     async def get_account(self, user_id: str) -> Account | None:
         found = await self._accounts.find_one({"_id": _text(user_id)})
-        if found is None:
-            return None
-        return Account(user_id, found["password"], read_json(found["extra"]), found["version"])
+        return None if found is None else _account(found)
 
     @bounded
     async def add_account(self, account: Account) -> None:
@@ -164,12 +163,21 @@ class MongoDBStore:
         return False
 
     @bounded
-    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+    async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
         updated = await self._accounts.update_one(
-            {"_id": _text(user_id), "password": _text(old)},
+            {"_id": _text(user_id), "password": None if old is None else _text(old)},
             {"$set": {"password": new}, "$inc": {"version": 1}},
         )
         return bool(updated.matched_count)
+
+    @bounded
+    async def remove_account(self, user_id: str) -> bool:
+        return bool((await self._accounts.delete_one({"_id": _text(user_id)})).deleted_count)
+
+    @bounded
+    async def list_accounts(self, after: str, limit: int) -> list[Account]:
+        found = self._accounts.find({"_id": {"$gt": _text(after)}}).sort("_id", 1).limit(limit)
+        return [_account(document) for document in await found.to_list(None)]
 
     async def get_session(self, key: str) -> Session | None:
         found = await self._reads.get(_text(key))
@@ -197,20 +205,31 @@ class MongoDBStore:
         return bool(updated.matched_count)
 
     @bounded
-    async def list_sessions(self, user_id: str) -> list[Session]:
-        of_user = {"user_id": _text(user_id), "expires": {"$gt": time.time()}}
-        found = await self._sessions.find(of_user).to_list(None)
-        return sorted(map(_session, found), key=lambda session: session.created)
+    async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
+        found = self._sessions.find(_others(user_id), {"state": 0}).sort("expires", -1).limit(limit)
+        sessions = [_session({**document, "state": b""}) for document in await found.to_list(None)]
+        return sorted(sessions, key=lambda session: session.created)
+
+    @bounded
+    async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
+        newest_first = self._sessions.find(_others(user_id, keep), {"_id": 1}).sort(
+            [("created", -1), ("_id", 1)]
+        )
+        return [
+            document["_id"]
+            for document in await newest_first.skip(most).limit(portions.SURPLUS).to_list(None)
+        ]
 
     @bounded
     async def remove_session(self, key: str) -> bool:
         return bool((await self._sessions.delete_one(_unexpired(key))).deleted_count)
 
-    @bounded
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        of_user = {"user_id": _text(user_id), "expires": {"$gt": time.time()}}
-        others = {**of_user, "_id": {"$ne": _text(keep or "")}}
-        return int((await self._sessions.delete_many(others)).deleted_count)
+        ended, found = 0, portions.PORTION
+        while found == portions.PORTION:
+            found, deleted = await self._remove_portion(user_id, keep)
+            ended += deleted
+        return ended
 
     @bounded
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
@@ -242,6 +261,13 @@ class MongoDBStore:
 
     async def sweep(self) -> int:
         return 0  # MongoDB drops what has expired
+
+    @bounded
+    async def _remove_portion(self, user_id: str, keep: str | None) -> tuple[int, int]:
+        """End some of the sessions; return how many there were, and how many nobody else has ended."""
+        some = self._sessions.find(_others(user_id, keep), {"_id": 1}).limit(portions.PORTION)
+        keys = [document["_id"] for document in await some.to_list(None)]
+        return len(keys), int((await self._sessions.delete_many({"_id": {"$in": keys}})).deleted_count)
 
     @bounded
     async def _find_sessions(self, keys: Sequence[str]) -> dict[str, Document]:
@@ -296,8 +322,19 @@ def _unexpired(key: str) -> Document:
     return {"_id": _text(key), "expires": {"$gt": time.time()}}
 
 
+def _others(user_id: str, keep: str | None = None) -> Document:
+    """Return the query for the sessions of a user, except the one whose key is ``keep``."""
+    of_user: Document = {"user_id": _text(user_id), "expires": {"$gt": time.time()}}
+    return of_user if keep is None else {**of_user, "_id": {"$ne": _text(keep)}}
+
+
 def _expiry(expires: float) -> Document:
     return {"expires": float(expires), "expires_at": DatetimeMS(int(expires * 1000))}
+
+
+def _account(document: Document) -> Account:
+    extra = read_json(document["extra"])
+    return Account(document["_id"], document["password"], extra, document["version"])
 
 
 def _session(document: Document) -> Session:

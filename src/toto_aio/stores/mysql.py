@@ -48,7 +48,7 @@ MYSQL = Dialect(
     on_conflict="ON DUPLICATE KEY UPDATE",
     counted="CAST(LAST_INSERT_ID({}) AS SIGNED)",
     returning="",
-    delete_expired="DELETE FROM {table} WHERE expires <= ? LIMIT 1000",
+    delete_some="DELETE FROM {table} WHERE {condition} LIMIT {limit}",
 )
 DEFAULT_PORT = 3306
 FOUND_ROWS = 2

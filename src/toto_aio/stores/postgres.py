@@ -34,6 +34,9 @@ POSTGRESQL = Dialect(
     real="double precision",
     integer="bigint",
     any_of=lambda keys: ("= ANY (?)", [keys]),
+    # With the lock, rows that another statement is deleting don't count for the limit.
+    delete_some="""DELETE FROM {table} WHERE {key} = ANY (ARRAY(
+        SELECT {key} FROM {table} WHERE {condition} LIMIT {limit} FOR UPDATE))""",
     # Not to_regclass, which may still answer from a cache after waiting for the lock.
     has_schema="""SELECT 1 FROM pg_catalog.pg_tables
         WHERE tablename = 'toto_schema' AND schemaname = ANY (current_schemas(false))""",

@@ -2,7 +2,8 @@
 
 A session is one string, ``toto:session:<key>``, which Redis drops when it expires. The sorted set
 ``toto:sessions:<user id>`` is the index of an account: it has the keys of the account's sessions, ordered by
-the time at which they expire. It is written before the session, so no session is missing from it.
+the time at which they expire. It is written before the session, so no session is missing from it. The sorted
+set ``toto:accounts`` has the user ids of all accounts, and "" once those of earlier versions have been added.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from heapq import nlargest
 from typing import Any
 
 from redis.asyncio import Redis
@@ -24,8 +26,9 @@ from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
 from toto_aio.redis_eviction import Evictions
 from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
 from toto_aio.settings.urls import address_of
+from toto_aio.stores import portions
 from toto_aio.stores import redis_records as records
-from toto_aio.stores.redis_records import ACCOUNT, COUNTER, INDEX, SESSION, Script, milliseconds
+from toto_aio.stores.redis_records import ACCOUNT, ACCOUNTS, COUNTER, INDEX, SESSION, Script, milliseconds
 from toto_aio.stores.transactions import NoTransactions
 
 logger = logging.getLogger(__name__)
@@ -94,15 +97,17 @@ class RedisStore:
 
     async def get_account(self, user_id: str) -> Account | None:
         async with _limited():
-            value = await self._read_account(user_id)
-            return None if value is None else records.unpack_account(user_id, value)
+            return await self._find_account(user_id)
 
     async def add_account(self, account: Account) -> None:
         self._warn_of_account_risk()
         value = records.pack_account(account)
         async with _limited():
+            await self._connection.call("ZADD", ACCOUNTS, 0, account.user_id)
             if not await self._connection.call("SET", ACCOUNT + account.user_id, value, "NX"):
                 raise UserIDExists
+            # Again, if the account was removed from the index in between.
+            self._connection.send_and_forget("ZADD", ACCOUNTS, 0, account.user_id)
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         async with _limited():
@@ -113,7 +118,7 @@ class RedisStore:
                     return True
             return False
 
-    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
+    async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
         async with _limited():
             while (value := await self._read_account(user_id)) is not None:
                 account = records.unpack_account(user_id, value)
@@ -123,6 +128,31 @@ class RedisStore:
                 if await self._replace(value, account):
                     return True
             return False
+
+    async def remove_account(self, user_id: str) -> bool:
+        async with _limited():
+            existed = bool(await self._connection.call("DEL", ACCOUNT + user_id))
+            await self._connection.call("ZREM", ACCOUNTS, user_id)
+            if await self._connection.read("EXISTS", ACCOUNT + user_id):  # it has just been added again
+                await self._connection.call("ZADD", ACCOUNTS, 0, user_id)
+            return existed
+
+    async def list_accounts(self, after: str, limit: int) -> list[Account]:
+        self._warn_of_account_risk()
+        await self._index_accounts()
+        found: list[Account] = []
+        async with _limited():
+            while wanted := limit - len(found):
+                member = f"({after}"
+                names = await self._connection.read("ZRANGEBYLEX", ACCOUNTS, member, "+", "LIMIT", 0, wanted)
+                user_ids = [str(name, "utf-8") for name in names]
+                found += [
+                    account for account in await asyncio.gather(*map(self._find_account, user_ids)) if account
+                ]
+                if len(user_ids) < wanted:
+                    break
+                after = user_ids[-1]
+        return found
 
     async def get_session(self, key: str) -> Session | None:
         try:
@@ -158,12 +188,29 @@ class RedisStore:
                 await self._run(records.TOUCH, SESSION + key, now, times, milliseconds(expires - now))
             )
 
-    async def list_sessions(self, user_id: str) -> list[Session]:
+    async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
         async with _limited():
-            keys = await self._session_keys(user_id)
-            found = [session for session in await asyncio.gather(*map(self.get_session, keys)) if session]
-        of_user = (session for session in found if session.user_id == user_id)
-        return sorted(of_user, key=lambda session: session.created)
+            if user_id:
+                members = await self._connection.read("ZREVRANGE", INDEX + user_id, 0, limit - 1)
+                found = await self._heads(str(member, "utf-8") for member in members)
+            else:
+                anonymous = [each async for keys in self._portions("") for each in await self._heads(keys)]
+                found = nlargest(limit, (each for each in anonymous if not each.user_id), key=_expires)
+        return sorted(found, key=_created)
+
+    async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
+        index = INDEX + user_id
+        async with _limited():
+            total = await self._connection.read("ZCARD", index)
+            if total - 1 <= most:
+                return []
+            keys = [
+                str(key, "utf-8")
+                for key in await self._connection.read("ZRANGE", index, 0, portions.PORTION - 1)
+            ]
+            others = sorted((each for each in await self._heads(keys) if each.key != keep), key=_created)
+        surplus = len(others) + total - len(keys) - most
+        return [session.key for session in others[: max(0, min(surplus, portions.SURPLUS))]]
 
     async def remove_session(self, key: str) -> bool:
         async with _limited():
@@ -177,9 +224,13 @@ class RedisStore:
         return session.expires > time.time()
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        async with _limited():
-            keys = [session.key for session in await self.list_sessions(user_id) if session.key != keep]
-            return sum(await asyncio.gather(*map(self.remove_session, keys)))
+        ended = 0
+        async for keys in self._portions(user_id):
+            async with _limited():
+                if not user_id:
+                    keys = [session.key for session in await self._heads(keys) if not session.user_id]
+                ended += await self._remove_portion(user_id, [key for key in keys if key != keep])
+        return ended
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         async with _limited():
@@ -209,6 +260,10 @@ class RedisStore:
         value: bytes | None = await self._connection.read("GET", ACCOUNT + user_id)
         return value
 
+    async def _find_account(self, user_id: str) -> Account | None:
+        value = await self._read_account(user_id)
+        return None if value is None else records.unpack_account(user_id, value)
+
     async def _replace(self, value: bytes, account: Account) -> bool:
         account.version += 1
         packed = records.pack_account(account)
@@ -221,19 +276,53 @@ class RedisStore:
             ttl = milliseconds(expires - now + INDEX_MARGIN)
             await self._run(records.ADD_TO_INDEX, INDEX + user_id, key, expires, ttl, now)
 
-    async def _session_keys(self, user_id: str) -> list[str]:
-        """Return the keys of an account's sessions; for the user id "" those of all sessions there are."""
-        if user_id:
-            return [
-                str(key, "utf-8") for key in await self._connection.read("ZRANGE", INDEX + user_id, 0, -1)
-            ]
-        keys: set[str] = set()
+    async def _portions(self, user_id: str) -> AsyncIterator[list[str]]:
+        """The keys of an account's sessions; for the user id "" those of all sessions there are."""
+        scan = ("ZSCAN", INDEX + user_id) if user_id else ("SCAN",)
         cursor: bytes | int = 0
-        while True:
-            cursor, found = await self._connection.read("SCAN", cursor, "MATCH", SESSION + "*", "COUNT", 1000)
-            keys.update(str(key, "utf-8").removeprefix(SESSION) for key in found)
-            if cursor == b"0":
-                return list(keys)
+        while cursor != b"0":
+            async with _limited():
+                pattern = "*" if user_id else SESSION + "*"
+                cursor, found = await self._connection.read(
+                    *scan, cursor, "MATCH", pattern, "COUNT", portions.PORTION
+                )
+            names = found[::2] if user_id else found  # an index has scores, too
+            yield [str(name, "utf-8").removeprefix(SESSION) for name in names]
+
+    async def _heads(self, keys: Iterable[str]) -> list[Session]:
+        """The sessions of these keys, if they have not expired, without their states."""
+
+        async def head(key: str) -> Session | None:
+            value = await self._connection.read("GETRANGE", SESSION + key, 0, records.HEAD - 1)
+            return records.unpack_session(key, value, with_state=False) if value else None
+
+        now = time.time()
+        found = await asyncio.gather(*map(head, keys))
+        return [session for session in found if session is not None and session.expires > now]
+
+    async def _remove_portion(self, user_id: str, keys: Sequence[str]) -> int:
+        removals = (self._connection.call("UNLINK", SESSION + key) for key in keys)
+        removed = [key for key, count in zip(keys, await asyncio.gather(*removals), strict=True) if count]
+        if removed and user_id:  # an entry without a session may be that of one which is just being added
+            self._connection.send_and_forget("ZREM", INDEX + user_id, *removed)
+        return len(removed)
+
+    async def _index_accounts(self) -> None:
+        """Index the accounts of versions before 0.2.0, which had no index. Each step is short."""
+        async with _limited():
+            if await self._connection.read("ZSCORE", ACCOUNTS, "") is not None:
+                return
+        cursor: bytes | int = 0
+        while cursor != b"0":
+            async with _limited():
+                cursor, found = await self._connection.read(
+                    "SCAN", cursor, "MATCH", ACCOUNT + "*", "COUNT", portions.PORTION
+                )
+                scored = [part for key in found for part in (0, key.removeprefix(ACCOUNT.encode()))]
+                if scored:
+                    await self._connection.call("ZADD", ACCOUNTS, *scored)
+        async with _limited():
+            await self._connection.call("ZADD", ACCOUNTS, 0, "")
 
     async def _run(self, script: Script, key: str, *arguments: Argument) -> Any:
         try:
@@ -259,6 +348,14 @@ class RedisStore:
         if self._account_risk:
             logger.warning("accounts in Redis %s appendonly yes and appendfsync always", self._account_risk)
             self._account_risk = ""
+
+
+def _created(session: Session) -> float:
+    return session.created
+
+
+def _expires(session: Session) -> float:
+    return session.expires
 
 
 @asynccontextmanager

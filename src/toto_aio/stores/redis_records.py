@@ -17,6 +17,9 @@ from toto_aio.codecs.json_codec import read_json
 from toto_aio.models import Account, Session
 
 ACCOUNT, SESSION, INDEX, COUNTER = "toto:account:", "toto:session:", "toto:sessions:", "toto:counter:"
+ACCOUNTS = "toto:accounts"
+HEAD = 4096
+"""Bytes that have everything of a session except its state: the service limits each of its fields."""
 
 
 class Script:
@@ -86,12 +89,12 @@ def pack_session(session: Session) -> bytes:
     return b"".join((_HEADER.pack(session.version, *times, len(fixed)), fixed, session.state))
 
 
-def unpack_session(key: str, value: bytes) -> Session:
-    """Decode a session."""
+def unpack_session(key: str, value: bytes, *, with_state: bool = True) -> Session:
+    """Decode a session, or the ``HEAD`` of one without its state."""
     version, expires, seen, created, length = _HEADER.unpack_from(value)
     start = _HEADER.size + length
     user_id, signing_key, address, agent = _fixed.decode(value[_HEADER.size : start])
-    state = value[start:]
+    state = value[start:] if with_state else b""
     return Session(key, user_id, created, expires, state, version, signing_key, seen, address, agent)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import Sessions, UserSession
+from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.limits import LARGE

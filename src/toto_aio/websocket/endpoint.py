@@ -8,15 +8,17 @@ from typing import Any
 
 from aiohttp import WSCloseCode, hdrs, web
 
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable, described
+from toto_aio.http.bearer import shown_session_id
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
-from toto_aio.http.signatures import HMAC_HEADER, SESSION_HEADER
+from toto_aio.http.signatures import HMAC_HEADER
 from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket, SocketContext
+from toto_aio.websocket.strictness import require_masks
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Sockets:
             heartbeat=HEARTBEAT,
             timeout=2.0,
             max_msg_size=self._settings.max_body_size + 1,  # aiohttp refuses a message of that many bytes
+            autoclose=False,  # it would answer every code with 1000
             autoping=False,  # a flood of pings would be answered in one turn of the loop
             compress=False,  # its state would be most of what an idle socket costs
             decode_text=False,  # codecs read bytes
@@ -63,6 +66,7 @@ class Sockets:
         address = self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
         client = ClientInfo(address, request.headers.get(hdrs.USER_AGENT, ""))
         await response.prepare(request)
+        require_masks(request, response)
         socket = Socket(self._context, request, response, client, session)
         if self._stopping.is_set():  # it began while the session was loaded
             await socket.close(WSCloseCode.GOING_AWAY, "The service is stopping")
@@ -94,10 +98,10 @@ class Sockets:
             raise web.HTTPServiceUnavailable(text=str(exc.value)) from exc
 
     async def _load_session(self, request: web.Request) -> UserSession | None:
-        """The session of the header, the cookie, or the id in the URL, which can't be signed."""
+        """The session of the headers, the cookie, or the id in the URL, which can't be signed."""
         authenticator = self._context.authenticator
         session_id = request.match_info["session_id"]
-        if session_id and SESSION_HEADER not in request.headers:
+        if session_id and shown_session_id(request.headers) is None:
             return await authenticator.caller_of_url(session_id).retrieve()
         caller = authenticator.caller(request, b"")
         if not self._origins.trusts(request):  # other than a GET, a socket must say where it comes from

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.events.manager import EventManager, require_free_name
 from toto_aio.events.registration import Registration

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from toto_aio.tasks import cancel
 from toto_aio.websocket.frames import FORMATS, Format, Formats
+from toto_aio.websocket.strictness import reply_code
 
 MAX_CALLS = 32
 """Calls of one socket that run at the same time; further frames aren't read until one has finished."""
@@ -87,6 +88,9 @@ class FrameReceiver:
                 try:
                     kind, data, _ = await receive()
                 except ConnectionError:  # of the answer to a ping of a client that has disconnected
+                    return
+                if kind is WSMsgType.CLOSE:
+                    await self._response.close(code=reply_code(data), drain=False)
                     return
                 encoding = self._formats.get(kind)
                 if encoding is None:

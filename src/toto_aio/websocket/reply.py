@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.dispatch.handler import Handler
 from toto_aio.events.registration import Registration
 from toto_aio.exceptions import InvalidParameters

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Collection
 
-from toto_aio.auth.sessions import UserSession
+from toto_aio.auth.user_session import UserSession
 from toto_aio.stores import SessionStore
 from toto_aio.websocket.connection import Socket
 

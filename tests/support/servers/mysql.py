@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,8 +13,6 @@ from tests.support.servers import Server, run
 USER = "toto"
 PASSWORD = "p@ss:w/rd %41"
 """A password that must be encoded in a URL."""
-
-_numbers = itertools.count(1)
 
 
 def server(*options: str) -> Server:
@@ -25,15 +23,8 @@ def server(*options: str) -> Server:
 
 
 def fresh_url(server: Server) -> str:
-    """Create a database, and return its URL, for a user who has access only to the test databases."""
-    name = f"toto_{next(_numbers)}"
-    sql(
-        server,
-        f"CREATE DATABASE {name}; "
-        f"CREATE USER IF NOT EXISTS {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; "
-        f"GRANT ALL ON {name}.* TO {USER}@'127.0.0.1'",
-    )
-    return url(server, name)
+    """The URL of an empty database, for a user who has access only to the test databases."""
+    return url(server, server.spare(partial(_create, server)))
 
 
 def url(server: Server, name: str, scheme: str = "mysql") -> str:
@@ -45,6 +36,12 @@ def sql(server: Server, statements: str) -> str:
     """Run statements as the administrator, and return what they print."""
     command = ["mariadb", *_address(server.port), "--batch", "--skip-column-names", "-e", statements]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _create(server: Server, names: Sequence[str]) -> None:
+    user = f"{USER}@'127.0.0.1'"
+    made = [f"CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {user}" for name in names]
+    sql(server, "; ".join([f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{PASSWORD}'", *made]))
 
 
 def _command(directory: Path, port: int, options: Sequence[str] = ()) -> Sequence[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -15,8 +14,6 @@ from tests.support.servers import Server, run
 USER = "postgres"
 PASSWORD = "p@ss:w/rd %41 ü"
 """A password that must be encoded in a URL."""
-
-_numbers = itertools.count(1)
 
 
 class PostgreSQL(Server):
@@ -34,8 +31,7 @@ def server() -> Server:
 
 def fresh_url(server: Server) -> str:
     """The URL of a new schema on the server, as creating a database takes a fifth of a second."""
-    name = f"toto_{next(_numbers)}"
-    sql(server, f"CREATE SCHEMA {name}")
+    name = server.spare(lambda names: sql(server, "; ".join(f"CREATE SCHEMA {name}" for name in names)))
     return f"{url(server)}?search_path={name}"
 
 

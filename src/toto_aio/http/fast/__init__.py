@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from toto_aio.http.embedded import find_services
+from toto_aio.http.embedded import find_services, is_only_a_service
 from toto_aio.http.fast.connection import FastConnection
 from toto_aio.http.fast.served import serve_fast
 from toto_aio.http.head_limit import LimitedConnection
@@ -30,7 +30,8 @@ KNOWN = ("3.14.",)
 def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callable[[], RequestHandler]:
     """The factory of the protocols of connections to a running app: without the fast path unless ``fast``.
 
-    The app is a service, or embeds some. With other versions of aiohttp the protocols are its own.
+    The app is a service, or embeds some. With other versions of aiohttp the protocols are its own. A service
+    alone decodes its bodies itself.
     """
     if not aiohttp.__version__.startswith(KNOWN):
         logger.warning(
@@ -40,6 +41,7 @@ def protocols(app: web.Application, server: web.Server, *, fast: bool) -> Callab
         return server
     found = [serve_fast(service, server) for service in find_services(app)] if fast else []
     served = tuple(service for service in found if service is not None)
+    options = {**server._kwargs, "loop": server._loop, "auto_decompress": not is_only_a_service(app)}
     if not served:
-        return lambda: LimitedConnection(server, loop=server._loop, **server._kwargs)
-    return lambda: FastConnection(served, server, loop=server._loop, **server._kwargs)
+        return lambda: LimitedConnection(server, **options)
+    return lambda: FastConnection(served, server, **options)

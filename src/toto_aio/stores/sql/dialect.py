@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toto_aio.stores import portions
+
 
 def in_list(keys: Sequence[str]) -> tuple[str, Sequence[Any]]:
     """Return the condition that a column has one of the keys, and the condition's values."""
@@ -38,9 +40,10 @@ class Dialect:
     counted: str = "{}"
     """What is put around a value that an upsert writes, so that it is returned."""
     returning: str = "RETURNING {column}"
-    delete_expired: str = (
-        "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE expires <= ? LIMIT 1000)"
+    delete_some: str = (
+        "DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {limit})"
     )
+    """Deletes ``limit`` rows, if the condition holds for so many, whatever others delete meanwhile."""
 
     def table(self, table: str, columns: str, *indexed: str) -> Sequence[str]:
         """Return the statements that create a table, and an index on each ``indexed`` column, if missing."""
@@ -63,4 +66,8 @@ class Dialect:
     def sweeps(self) -> Sequence[str]:
         """Return the statements that drop what has expired, each a bounded number of rows."""
         tables = (("toto_sessions", "session_key"), ("toto_counters", "counter_key"))
-        return [self.delete_expired.format(table=table, key=key) for table, key in tables]
+        return [self.delete_portion(table, key, "expires <= ?") for table, key in tables]
+
+    def delete_portion(self, table: str, key: str, condition: str) -> str:
+        """Return the statement that deletes a portion of the rows for which the condition holds."""
+        return self.delete_some.format(table=table, key=key, condition=condition, limit=portions.PORTION)

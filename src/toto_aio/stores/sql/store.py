@@ -15,6 +15,7 @@ from toto_aio.codecs import encode_json
 from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
+from toto_aio.stores import portions
 from toto_aio.stores.coalesce import Coalescer
 from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import Driver, DuplicateKeyError, Row
@@ -27,17 +28,24 @@ ADD_ACCOUNT = "INSERT INTO toto_accounts (user_id, password, extra, version) VAL
 UPDATE_ACCOUNT = """UPDATE toto_accounts SET extra = ?, version = version + 1
     WHERE user_id = ? AND version = ?"""
 REPLACE_PASSWORD = """UPDATE toto_accounts SET password = ?, version = version + 1
-    WHERE user_id = ? AND password = ?"""
+    WHERE user_id = ? AND COALESCE(password, '') = ?"""
+REMOVE_ACCOUNT = "DELETE FROM toto_accounts WHERE user_id = ?"
+LIST_ACCOUNTS = """SELECT user_id, password, extra, version FROM toto_accounts WHERE user_id > ?
+    ORDER BY user_id LIMIT ?"""
 _SESSION = "session_key, user_id, created, expires, state, version, signing_key, seen, address, agent"
 GET_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE expires > ? AND session_key"
 ADD_SESSION = f"INSERT INTO toto_sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SAVE_SESSION = """UPDATE toto_sessions SET state = ?, version = version + 1
     WHERE session_key = ? AND version = ? AND expires > ?"""
 TOUCH_SESSION = "UPDATE toto_sessions SET expires = ?, seen = ? WHERE session_key = ? AND expires > ?"
-LIST_SESSIONS = f"SELECT {_SESSION} FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY created"
+LIST_SESSIONS = """SELECT session_key, user_id, created, expires, version, signing_key, seen, address, agent
+    FROM toto_sessions WHERE user_id = ? AND expires > ? ORDER BY expires DESC LIMIT ?"""
+SURPLUS_SESSIONS = """SELECT session_key FROM toto_sessions
+    WHERE user_id = ? AND session_key <> ? AND expires > ?
+    ORDER BY created DESC, session_key LIMIT ? OFFSET ?"""
 REMOVE_SESSION = "DELETE FROM toto_sessions WHERE session_key = ? AND expires > ?"
 GET_COUNTER = "SELECT count, expires FROM toto_counters WHERE counter_key = ? AND expires > ?"
-REMOVE_SESSIONS = "DELETE FROM toto_sessions WHERE user_id = ? AND session_key <> ? AND expires > ?"
+OTHER_SESSIONS = "user_id = ? AND session_key <> ? AND expires > ?"
 
 
 class SQLStore:
@@ -62,6 +70,7 @@ class SQLStore:
         self._sessions = Coalescer(self._read_sessions)
         self._increment = dialect.increment()
         self._sweeps = dialect.sweeps()
+        self._remove_portion = dialect.delete_portion("toto_sessions", "session_key", OTHER_SESSIONS)
 
     async def prepare(self, name: str) -> None:
         """Bring the tables of the database ``name`` to the newest version. If that fails, close the store."""
@@ -99,8 +108,14 @@ class SQLStore:
                 return True
         raise Unavailable
 
-    async def replace_password(self, user_id: str, old: str, new: str) -> bool:
-        return await self._driver.execute(REPLACE_PASSWORD, new, user_id, old) == 1
+    async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
+        return await self._driver.execute(REPLACE_PASSWORD, new, user_id, old or "") == 1
+
+    async def remove_account(self, user_id: str) -> bool:
+        return await self._driver.execute(REMOVE_ACCOUNT, user_id) == 1
+
+    async def list_accounts(self, after: str, limit: int) -> list[Account]:
+        return [_account(row) for row in await self._driver.fetch(LIST_ACCOUNTS, after, limit)]
 
     async def get_session(self, key: str) -> Session | None:
         row = await self._sessions.get(key)
@@ -130,14 +145,26 @@ class SQLStore:
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
         return await self._driver.execute(TOUCH_SESSION, expires, seen, key, time.time()) == 1
 
-    async def list_sessions(self, user_id: str) -> list[Session]:
-        return [Session(*row) for row in await self._driver.fetch(LIST_SESSIONS, user_id, time.time())]
+    async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
+        rows = await self._driver.fetch(LIST_SESSIONS, user_id, time.time(), limit)
+        sessions = (Session(*(*row[:4], b"", *row[4:])) for row in rows)
+        return sorted(sessions, key=lambda session: session.created)
+
+    async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
+        values = user_id, keep, time.time(), portions.SURPLUS, most
+        rows = await self._driver.fetch(SURPLUS_SESSIONS, *values)
+        return [row[0] for row in rows]
 
     async def remove_session(self, key: str) -> bool:
         return await self._driver.execute(REMOVE_SESSION, key, time.time()) == 1
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
-        return await self._driver.execute(REMOVE_SESSIONS, user_id, keep or "", time.time())
+        ended = 0
+        while True:
+            portion = await self._driver.execute(self._remove_portion, user_id, keep or "", time.time())
+            ended += portion
+            if portion < portions.PORTION:
+                return ended
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         now = time.time()
