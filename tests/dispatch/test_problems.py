@@ -577,7 +577,7 @@ OF_TYPE: dict[Callable[..., Any], st.SearchStrategy[Any]] = {
     exact: st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9),
     colour: st.sampled_from(Colour),
     some: st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=2),
-    mapping: st.dictionaries(st.text(max_size=5), st.integers(-(2**63), 2**63 - 1), max_size=4),
+    mapping: st.dictionaries(st.text("abcé ", max_size=5), st.integers(-(2**63), 2**63 - 1), max_size=4),
     inner: st.builds(Inner, st.integers(-(2**63), 2**63 - 1), st.text(max_size=5)),
     tree: st.recursive(st.builds(Tree, st.just([]), st.integers(0, 9)), lambda below: st.builds(Tree, st.lists(below))),
     pet: st.builds(Cat, st.integers(0, 9)) | st.builds(Dog, st.text(max_size=5)),

@@ -102,8 +102,8 @@ def anything() -> Any:
     return object
 
 
-def no_annotation():
-    return 5  # type: ignore[no-untyped-def]
+def no_annotation():  # type: ignore[no-untyped-def]
+    return 5
 
 
 @raw_response
@@ -162,8 +162,8 @@ def not_finite() -> float:
     return float("nan")
 
 
-def classic(handler, parameters) -> int:
-    return "text"  # type: ignore[no-untyped-def, return-value]
+def classic(handler, parameters) -> int:  # type: ignore[no-untyped-def]
+    return "text"  # type: ignore[return-value]
 
 
 @asynchronous
@@ -187,16 +187,17 @@ WRONG = {
 async def test_results_in_process() -> None:
     """A result that is what its annotation says is given as it is; another is an error that names the path."""
     async with testing.calling() as call:
+        function: Callable[..., Any]
         for function in RIGHT:
             result = await call(function)
             if function is note:
                 assert result is NOTE
             if function in (iterator, iterator_as_list):
                 assert list(result) == [1, 2]
-        for function, text in WRONG.items():
+        for wrong, text in WRONG.items():
             with pytest.raises(ResultError) as error:
-                await call(function)
-            assert str(error.value).endswith(f": {text}"), function.__name__
+                await call(wrong)
+            assert str(error.value).endswith(f": {text}"), wrong.__name__
         assert await call(classic) == "text"
         assert await call(no_annotation) == 5
 
@@ -211,7 +212,7 @@ async def test_results_of_a_service(caplog: pytest.LogCaptureFixture) -> None:
             await client.call("wrong")
     assert "ResultError: wrong: result[1].title: expected str, got int" in caplog.text
     async with testing.serving(methods, check_results=False, debug=True) as client:
-        with pytest.raises(InternalError, match="result.1..title: expected str, got int"):
+        with pytest.raises(InternalError, match=r"result.1..title: expected str, got int"):
             await client.call("wrong")
         answers = await client.batch({"a": {"method": "wrong"}, "b": {"method": "right"}})
         assert isinstance(answers["a"], InternalError)

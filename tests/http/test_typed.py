@@ -143,6 +143,7 @@ async def test_each_codec(serve: Serve, content_type: str, encode: Any, decode: 
         assert response.status == 200
         return decode(await response.read())
 
+    body: dict[str, Any]
     for body in ({"parameters": RIGHT}, RIGHT):
         assert await post("/add", body) == {"result": RESULT}
         assert await post("", {"method": "add", **body}) == {"result": RESULT}
@@ -170,6 +171,7 @@ async def test_each_codec(serve: Serve, content_type: str, encode: Any, decode: 
     assert await post("", {"method": "plain", "parameters": {"method": "x"}}) == {"result": ["x", 0]}
     assert await post("", {"method": "plain", "x": 1}) == {"result": ["", 1]}
     assert await post("", {"method": "classic", "x": 1}) == {"result": {"method": "classic", "x": 1}}
+    wrong: Any
     for wrong in (None, [], {}):  # nothing is what no parameters are, as ever
         answer = await post("/add", {"parameters": wrong})
         assert answer["error"]["code"] == 1003
