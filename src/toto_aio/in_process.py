@@ -216,6 +216,7 @@ class InProcessReply:
     headers_only = False
     address = "127.0.0.1"
     agent = AGENT
+    traceparent = ()
     streaming = False
     body = b""
     written = b""

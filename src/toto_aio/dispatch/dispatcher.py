@@ -29,7 +29,7 @@ from toto_aio.dispatch.answers import (
     script,
 )
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
-from toto_aio.dispatch.call_log import log_failure, log_slow
+from toto_aio.dispatch.call_log import Source, log_failure, log_slow
 from toto_aio.dispatch.deadlines import Deadline
 from toto_aio.dispatch.form import fields_by_name, read_fields, redirect_after
 from toto_aio.dispatch.handler import Handler
@@ -112,7 +112,7 @@ class Dispatcher:
                 if dropped:
                     require_awaited(call.started)
             if time.perf_counter() - call.started > self._slow_call and not method.rules.asynchronous:
-                log_slow(call, reply.address)
+                log_slow(call, reply)
             return result
         except (Exception, asyncio.CancelledError) as exc:
             return _redirected(_error(exc, handler, limit), method, handler)
@@ -238,18 +238,18 @@ class AwaitedCancelledError(Exception):
 
 
 def wire_error(
-    exc: Exception, call: Call, address: str, *, codec: Codec | None = None, debug: bool = False
+    exc: Exception, call: Call, source: Source, *, codec: Codec | None = None, debug: bool = False
 ) -> TotoException:
     """The error that a client receives for an exception, which is logged under the call's id.
 
-    An error whose value the codec can't encode is an internal error.
+    ``source`` is where the call came from. An error whose value the codec can't encode is an internal error.
     """
     if codec is not None and isinstance(exc, TotoException):
         try:
             codec.encode(exc.as_dict())
         except Exception as unsendable:
             exc = unsendable
-    log_failure(exc, call, address)
+    log_failure(exc, call, source)
     if isinstance(exc, TotoException):
         return exc
     text = f"Internal error {call.transaction_id}"
@@ -282,7 +282,7 @@ def _redirected(exc: Exception, method: Method, handler: Handler) -> Redirect:
     redirect = redirect_after(exc, handler.call) if url is None else Redirect(url)
     if redirect is None or not reply.alone or reply.streaming or isinstance(exc, ClientDisconnectedError):
         raise exc
-    log_failure(exc, handler.call, reply.address)
+    log_failure(exc, handler.call, reply)
     return redirect
 
 

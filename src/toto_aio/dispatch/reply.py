@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from toto_aio.events.registration import Registration
@@ -42,6 +42,10 @@ class Reply(Protocol):
     @property
     def agent(self) -> str:
         """The client's ``User-Agent``; "" without one."""
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        """The values of the header ``traceparent``, which a log line names."""
 
     def set_status(self, status: int) -> None:
         """Respond with this HTTP status."""

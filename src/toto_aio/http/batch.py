@@ -72,7 +72,7 @@ class Batches:
             return {"result": None}  # nobody reads it
         except Exception as error:
             exc = error
-        return {"error": wire_error(exc, call, reply.address, codec=codec, debug=self._debug).as_dict()}
+        return {"error": wire_error(exc, call, reply, codec=codec, debug=self._debug).as_dict()}
 
     def _plain(
         self, codec: Codec, outcome: dict[str, Any], entry: dict[str, Any], reply: HTTPReply
@@ -83,4 +83,4 @@ class Batches:
             return plain
         except Exception as exc:
             call = make_call(entry)
-            return {"error": wire_error(exc, call, reply.address, codec=codec, debug=self._debug).as_dict()}
+            return {"error": wire_error(exc, call, reply, codec=codec, debug=self._debug).as_dict()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -23,6 +23,8 @@ from toto_aio.http.stream import Stream
 from toto_aio.names import readable
 from toto_aio.signing import Scheme
 
+TRACEPARENT = "traceparent"
+"""The header of W3C Trace Context that names the trace of a request."""
 VARY = "Cookie, Authorization, x-toto-session-id"
 """The headers that a response depends on whose method has asked for the session."""
 WITHOUT_BODY = EMPTY | {205}
@@ -103,6 +105,10 @@ class HTTPReply:
     @property
     def agent(self) -> str:
         return readable(self.http_request.headers.get(hdrs.USER_AGENT, ""))
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        return self.http_request.headers.getall(TRACEPARENT, ())
 
     def set_status(self, status: int) -> None:
         self._require_head()

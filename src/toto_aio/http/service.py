@@ -173,7 +173,7 @@ class Service:
             return web.Response(status=CLIENT_CLOSED_REQUEST)
         except Exception as exc:
             if reply.streaming:
-                wire_error(exc, call, reply.address)
+                wire_error(exc, call, reply)
                 return reply.break_stream()
             return self._failure(codec, exc, call, reply)
         finally:
@@ -197,7 +197,7 @@ class Service:
                 checked_status(exc.status)
             except (TypeError, ValueError) as wrong:
                 exc = wrong
-        error = wire_error(exc, call, reply.address, codec=codec, debug=self._debug)
+        error = wire_error(exc, call, reply, codec=codec, debug=self._debug)
         status = self._status(error, reply)
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from toto_aio.events.manager import EventManager, current_manager
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
+from toto_aio.http.reply import TRACEPARENT
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.control import ControlFrames
@@ -87,6 +89,16 @@ class Socket:
         self._closing = Tasks()
         self._control = ControlFrames(self.sender, self.close_soon)
         self._unreadable = 0
+
+    @property
+    def address(self) -> str:
+        """The client's IP address."""
+        return self.client.address
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        """The trace of the request that opened the socket."""
+        return self.request.headers.getall(TRACEPARENT, ())
 
     async def run(self) -> None:
         """Read frames until the socket is closed, and let the calls in progress finish."""
@@ -248,7 +260,7 @@ class Socket:
 
     def _send_error(self, encoding: Format, exc: Exception, call: Call, call_id: Any) -> None:
         codec, debug = encoding.codec, self._context.debug
-        error = wire_error(exc, call, self.client.address, codec=codec, debug=debug).as_dict()
+        error = wire_error(exc, call, self, codec=codec, debug=debug).as_dict()
         if call_id is None and call.name is not None:
             return
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -26,6 +26,10 @@ class ReplySocket(Protocol):
     sender: FrameSender
     events: SocketEvents
     watching: set[SocketReply]
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        """The trace of the request that opened the socket."""
 
 
 class SocketReply:
@@ -75,6 +79,10 @@ class SocketReply:
     @property
     def agent(self) -> str:
         return self._socket.client.agent
+
+    @property
+    def traceparent(self) -> Sequence[str]:
+        return self._socket.traceparent
 
     def set_status(self, status: int) -> None: ...
 
