@@ -490,7 +490,7 @@ def test_unknown_names() -> None:
 
     for name, nearest in {
         "titel": "title", "tilte": "title", "Title": "title", "titles": "title", "dueDate": "due_date",
-        "due-date": "due_date", "limits": "limit", "lmit": "limit", "foo": "", "": "", "x" * 5000: "", "\ud800": "",
+        "due-date": "due_date", "limits": "limit", "limitt": "limit", "foo": "", "": "", "x" * 5000: "", "\ud800": "",
     }.items():  # fmt: skip
         (problem,) = problems(method, {name: SECRET})
         assert problem.get("nearest", "") == nearest, name

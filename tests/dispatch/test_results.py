@@ -172,7 +172,7 @@ def later_wrong(handler: Any) -> int:
     return None  # type: ignore[return-value]
 
 
-WRONG = {
+WRONG: dict[Callable[..., Any], str] = {
     wrong_field: "result[1].title: expected str, got int",
     missing_field: "result.title is missing",
     wrong_name: "result.balance: expected decimal, got float",
