@@ -36,6 +36,7 @@ from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import accepted, load_encoders, load_function
 from toto_aio.monitoring.health import HEALTH, Health
+from toto_aio.patience import Patience
 from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
@@ -101,8 +102,9 @@ class Lifespan:
     async def run(self, app: web.Application) -> AsyncIterator[None]:
         """Open everything before the app serves, and close it after: for ``Application.cleanup_ctx``."""
         async with self._opened as stack:
-            database, sessions_in = await self._open_stores(stack, app)
-            events = await self._open_events(stack, app)
+            patience = Patience(self._settings.start_timeout)
+            database, sessions_in = await self._open_stores(stack, app, patience)
+            events = await self._open_events(stack, app, patience)
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
             if ends is not None:
                 stack.push_async_callback(ends.close)
@@ -183,24 +185,30 @@ class Lifespan:
             after=self._after,
         )
 
-    async def _open_stores(self, stack: AsyncExitStack, app: web.Application) -> tuple[Store, Store]:
+    async def _open_stores(
+        self, stack: AsyncExitStack, app: web.Application, patience: Patience
+    ) -> tuple[Store, Store]:
         """The database, and where sessions are: the same unless ``session_store`` says otherwise."""
-        database = sessions_in = await self._open_store(stack, app, "database", "database")
+        database = sessions_in = await self._open_store(stack, app, patience, "database", "database")
         if self._settings.session_store is not None:
-            sessions_in = await self._open_store(stack, app, "session_store", "sessions")
+            sessions_in = await self._open_store(stack, app, patience, "session_store", "sessions")
         return database, sessions_in
 
-    async def _open_store(self, stack: AsyncExitStack, app: web.Application, option: str, name: str) -> Store:
+    async def _open_store(
+        self, stack: AsyncExitStack, app: web.Application, patience: Patience, option: str, name: str
+    ) -> Store:
         given = getattr(self._settings, option)
         found = await resolve(option, given, app, stack)
         if found is not given and self._settings.processes != 1:
             require_shared(option, found)
-        store = await open_store(found, option)
+        store = await patience.wait_for(lambda: open_store(found, option))
         if store is not found:  # a store that was handed in belongs to whoever opened it
             stack.push_async_callback(store.close)
         return store if self._metrics is None else self._metrics.count_store(store, name)
 
-    async def _open_events(self, stack: AsyncExitStack, app: web.Application) -> EventManager | None:
+    async def _open_events(
+        self, stack: AsyncExitStack, app: web.Application, patience: Patience
+    ) -> EventManager | None:
         if is_deferred(self._settings.events):
             self._broker = open_broker(await resolve("events", self._settings.events, app, stack))
         if self._broker is None:
@@ -208,7 +216,7 @@ class Lifespan:
                 raise SettingsError("event_init_module: write events=memory://, they are off")
             return None
         events = EventManager(self._broker, encode=exact_with(self._encoders).encode)
-        await events.start()
+        await patience.wait_for(events.start)
         stack.push_async_callback(events.close)
         if self._metrics is not None:
             self._metrics.watch_events(events)

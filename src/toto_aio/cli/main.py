@@ -82,6 +82,21 @@ def _check(given: dict[str, Any]) -> None:
     sys.exit(1 if any(finding.rule.gravity == "grave" for finding in findings) else 0)
 
 
+def _user_ids(given: dict[str, Any]) -> None:
+    settings = _sources(given).read()
+    import asyncio
+
+    from toto_aio.cli.user_ids import look
+    from toto_aio.exceptions import Unavailable
+
+    try:
+        found = asyncio.run(look(settings))
+    except Unavailable as exc:
+        sys.exit(f"toto-aio: {exc.value}")
+    print(found)
+    sys.exit(0 if found.is_clean else 1)
+
+
 def _new(given: dict[str, Any]) -> None:
     from toto_aio.cli.new import make_project
 
@@ -166,4 +181,9 @@ COMMANDS: dict[str, Command] = {
     "status": Command(flags.DESCRIPTIONS["status"], _serve, options=("pidfile",)),
     "methods": Command("list the methods of a service", _methods, _add_json),
     "check": Command("report settings that are unsafe in production", _check),
+    "user-ids": Command(
+        "list accounts whose user ids look the same, or are in an older form",
+        _user_ids,
+        options=("database",),
+    ),
 }

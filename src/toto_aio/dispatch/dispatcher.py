@@ -178,6 +178,9 @@ class Dispatcher:
         """Do what the other decorators ask for; returns the name of a JSONP callback."""
         rules = method.rules
         callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
+        if rules.deprecation is not None and handler.reply.alone:
+            for name, value in rules.deprecation.headers().items():
+                handler.reply.set_header(name, value)
         if rules.defaults or rules.required:
             _complete(parameters, rules)
         if callback is not None:
@@ -289,7 +292,7 @@ def _redirected(exc: Exception, method: Method, handler: Handler) -> Redirect:
 def _is_plain(method: Method) -> bool:
     """Whether only the guard is to be passed before the method is called, as for most methods."""
     rules = method.rules
-    asks = (rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous)
+    asks = (rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous, rules.deprecation)
     return not any(asks) and not rules.cancellable and method.on_connection_close is None
 
 

@@ -142,6 +142,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_store: Annotated[
         Any, option("Database", "URL of a separate database for sessions; by default they are in database")
     ] = None
+    start_timeout: Annotated[
+        Seconds,
+        option(
+            "Database",
+            "seconds that a start waits for a database or broker that does not answer yet",
+            ge=0,
+        ),
+    ] = 0.0
     account_fields: Annotated[
         list[str], option("Database", "custom account fields that clients may set, such as email,name")
     ] = []
