@@ -50,6 +50,8 @@ BOTH_PATHS = frozenset(
         "dispatch.test_hooks",
         "http.test_typed",
         "dispatch.test_toto_names",
+        "jsonrpc.test_examples",
+        "jsonrpc.test_http",
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",

@@ -90,6 +90,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "HTTP status of errors: 200 for most, as Toto's clients need (toto), or the one for each (http)",
         ),
     ] = "toto"
+    json_rpc: Annotated[
+        Literal["auto", "on", "off"],
+        option(
+            "Methods", "JSON-RPC 2.0 at root/rpc and over WebSockets; auto leaves the path to a method rpc"
+        ),
+    ] = "auto"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     encoders: Annotated[
