@@ -183,6 +183,7 @@ class Lifespan:
             get_methods=self._settings.get_methods,
             slow_call=self._settings.slow_call,
             json=self._codecs[JSON.content_type],
+            check_results=self._settings.debug or self._settings.check_results,
             before=self._before,
             after=self._after,
         )

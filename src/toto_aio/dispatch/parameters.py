@@ -14,10 +14,9 @@ from msgspec import inspect as types
 from msgspec.structs import astuple
 
 from toto_aio.dispatch import text
-from toto_aio.dispatch.annotations import node_of, nodes, plain_node
+from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
-from toto_aio.dispatch.leaves import LEAVES
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
 from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
@@ -79,8 +78,10 @@ class Decoder:
         self._known = known_names(signature.model) or frozenset(each.name for each in self._parameters)
         self._checks_names = signature.model is not None and not takes_others(signature.model)
         self._exact = any(isinstance(each, types.DecimalType) for each in nodes(self._node))
-        self._deep = [
-            each for each in self._parameters if type(plain_node(node_of(each.type))) not in _LEAVES
+        self._checked = [
+            each
+            for each in self._parameters
+            if any(isinstance(node, _CLASSES) for node in nodes(node_of(each.type)))
         ]
         """The parameters whose classes may have checks of their own."""
         self._text: dict[str, text.Field] = {}
@@ -94,12 +95,13 @@ class Decoder:
         """The values of a call: a struct of them, or the model. Raises ``InvalidParameters``."""
         problems: list[Problem] = []
         if call.by_get or call.by_form:
-            parameters, problems = text.read(text.named(parameters), self._text)
+            parameters, problems = text.read(parameters, self._text)
         elif call.is_whole and "method" in parameters:
             parameters = {name: value for name, value in parameters.items() if name != "method"}
         if self._exact:
             parameters = _with_decimals(parameters) if call.binary else parameters
-            problems = problems or self._problems(call, parameters, [], MAX_VALUES)
+            if found := self._problems(call, parameters, problems, MAX_VALUES):
+                raise refusal(found)
         try:
             if not problems and (not self._checks_names or self._known.issuperset(parameters)):
                 return self._converted(call, parameters, self._target)
@@ -124,6 +126,10 @@ class Decoder:
             if is_pydantic(self._model):
                 search.unknown(parameters, self._known if self._checks_names else parameters)
                 search.root(parameters, self._node)
+                paths = {each.path for each in problems}
+                search.problems = [
+                    each for each in search.problems if each.kind != "missing" or each.path not in paths
+                ]
             else:
                 skip = {each.path for each in problems}
                 closed = self._checks_names or self._model is None
@@ -136,7 +142,7 @@ class Decoder:
         """The problems, and the parameters that only a check of their class refuses, or that are too long."""
         paths = [each.path for each in problems]
         found = list(problems)
-        for each in self._deep:
+        for each in self._checked if problems else self._parameters:
             path = shown_path([each.name])
             if each.name not in parameters or any(other.startswith(path) for other in paths):
                 continue
@@ -188,4 +194,4 @@ def _with_decimals(value: Any) -> Any:
 
 
 _CONSTANT = (str, bytes, int, float, type(None))
-_LEAVES = (*LEAVES, types.AnyType)
+_CLASSES = (types.StructType, types.DataclassType, types.NamedTupleType)

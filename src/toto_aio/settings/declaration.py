@@ -118,6 +118,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threads: Annotated[
         int, option("Methods", "plain 'def' methods that run at the same time, in threads", ge=1)
     ] = 16
+    check_results: Annotated[
+        bool, option("Methods", "compare results with the return annotations of typed methods, as debug does")
+    ] = False
     batch_limit: Annotated[int, option("Methods", "maximum number of calls in a batch", ge=1)] = 50
     batch_concurrency: Annotated[
         int, option("Methods", "calls of a batch that run at the same time; 1 runs them in order", ge=1)
