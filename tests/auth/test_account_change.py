@@ -79,7 +79,7 @@ async def test_any_operation_fails(store: Store, act: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize("log_in", [True, False], ids=["password", "other"])
-@pytest.mark.parametrize(("act", "operations"), [(delete, 6), (set_password, 7)])
+@pytest.mark.parametrize(("act", "operations"), [(delete, 5), (set_password, 7)])
 async def test_every_interleaving(act: Callable[..., Any], operations: int, log_in: bool) -> None:
     """However a login alternates with the change, and wherever that dies, no older session is left."""
     outcomes = set()
@@ -231,6 +231,27 @@ async def test_an_account_of_version_0_1(store: Store) -> None:
     assert [each.user_id for each in (await sessions.accounts.list()).accounts] == ["ada"]
     assert await is_right(sessions, "ada", OLD)
     assert await sessions.load(ada.session_id) is not None
+
+
+async def test_only_the_account_itself(store: Store) -> None:
+    """What is repeated after the account is gone does not find the one that looks the same, nor strangers."""
+    sessions = sessions_in(store)
+    accounts = sessions.accounts
+    await accounts.create("admin", OLD)
+    admin, stranger = await sessions.create("admin", CLIENT), await sessions.create("", CLIENT)
+    for older in ("\uff41dmin", "admin ", "ad\u00admin"):
+        await store.add_account(Account(older, OLD))
+        session = await sessions.create(older, CLIENT)
+        assert await accounts.delete(older) is True
+        assert await sessions.load(session.session_id) is None
+        assert await accounts.delete(older) is False, ascii(older)
+        with pytest.raises(InvalidUserID, match="no such account"):
+            await accounts.set_password(older, NEW)
+    for nobody in ("", " ", "\u2800"):
+        assert await accounts.delete(nobody) is False
+    assert await is_right(sessions, "admin", OLD)
+    for kept in (admin, stranger):
+        assert await sessions.load(kept.session_id) is not None
 
 
 async def test_pages_of_accounts(store: Store) -> None:

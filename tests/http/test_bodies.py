@@ -112,6 +112,22 @@ async def test_expected_but_not_wanted(serve: Serve, verb: str, path: str, size:
     assert await service.result("echo", {"x": 1}) == {"x": 1}
 
 
+async def test_expected_in_an_unknown_coding(serve: Serve) -> None:
+    """A client that waits with a body in a coding that nobody knows gets the error at once, too."""
+    service = await serve({"echo": echo}, max_body_size=LIMIT)
+    for path in ("/service/echo", "/service", "/service/rpc"):
+        for coding in ("foo", "gzip, gzip"):
+            lines = ["Expect: 100-continue", f"Content-Encoding: {coding}"]
+            head = request(b"", *lines, path=path).replace(b"Content-Length: 0", b"Content-Length: 9")
+            [answer] = await exchange(service, head)
+            assert answer.startswith(b"HTTP/1.1 415 "), (path, coding)
+            assert b"\r\nConnection: close\r\n" in answer
+            assert b"1003" in answer.partition(b"\r\n\r\n")[2]
+    known = request(gzip.compress(b"{}"), "Expect: 100-continue", "Content-Encoding: gzip")
+    head, end, body = known.partition(b"\r\n\r\n")
+    assert (await exchange(service, head + end, body))[-1].endswith(b'{"result":{}}')
+
+
 @pytest.mark.parametrize("size", [2, LIMIT])
 async def test_expected_and_wanted(serve: Serve, size: int) -> None:
     """Others are asked to send it, and their connection stays open."""

@@ -15,12 +15,15 @@ RESULT = b'{"id":1,"result":1}'
 CLOSE = 8
 
 
-async def talk(service: Service, *parts: bytes) -> tuple[bytes, int | None]:
-    """What is received before the close frame, and its code, if frames are sent in these parts."""
+async def talk(service: Service, *parts: bytes, early: bytes = b"") -> tuple[bytes, int | None]:
+    """What is received before the close frame, and its code, if frames are sent in these parts.
+
+    The bytes that are ``early`` come with the request that opens the socket.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", service.client.port)
     received = b""
     async with asyncio.timeout(WATCHDOG):
-        writer.write(OPEN)
+        writer.write(OPEN + early)
         await reader.readuntil(b"\r\n\r\n")
         for part in parts:
             writer.write(part)
@@ -56,6 +59,17 @@ async def test_masks(serve: Serve) -> None:
     masked, end = frame(1, CALL, last=True), frame(8, struct.pack("!H", 1000), last=True)
     for parts in ([masked, end], [masked[:1], masked[1:3], masked[3:], end]):
         assert await talk(service, *parts) == (RESULT, 1000), parts
+
+
+async def test_frames_behind_the_request(serve: Serve) -> None:
+    """What a client sends before the socket is open counts like what it sends later, wherever it is cut."""
+    service = await serve({"echo": echo})
+    end = frame(8, struct.pack("!H", 1000), last=True)
+    masked, not_masked = frame(1, CALL, last=True), unmasked(1, CALL)
+    for call, after, expected in ((masked, end, (RESULT, 1000)), (not_masked, b"", (b"", 1002))):
+        for at in (1, 2, 3, 6, len(call) - 1, len(call)):
+            parts = [part for part in (call[at:], after) if part]
+            assert await talk(service, *parts, early=call[:at]) == expected, (expected, at)
 
 
 async def test_codes(serve: Serve) -> None:

@@ -11,7 +11,7 @@ from toto_aio.auth.account_fields import require_storable
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
 from toto_aio.auth.text import require_text
-from toto_aio.auth.user_ids import former_user_id, known_as, new_user_id
+from toto_aio.auth.user_ids import exact_user_id, former_user_id, known_as, new_user_id
 from toto_aio.codecs import encode_json
 from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import (
@@ -87,34 +87,39 @@ class Accounts:
     async def delete(self, user_id: str) -> bool:
         """Delete an account and end its sessions, whose sockets are closed in every process.
 
+        ``user_id`` is that of the account, in lower or upper case: another way to write it deletes nothing,
+        as it may be the id of an account that has been deleted before.
+
         Returns False if there was no account; sessions are ended anyway, so a deletion that was cut off can
         be repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
         sessions is valid any more, even if the user id is given to somebody else.
         """
-        account = await self._find(user_id)
-        existed = False
-        for stored_as in known_as(user_id) if account is None else (account.user_id,):
-            async with changing(self._ends, stored_as):
-                existed |= await self._store.remove_account(stored_as)
-                await self._end_rest(stored_as, "The account is deleted.")
+        stored_as = exact_user_id(user_id)
+        if not stored_as:  # the sessions of "" are those of strangers
+            return False
+        async with changing(self._ends, stored_as):
+            existed = await self._store.remove_account(stored_as)
+            await self._end_rest(stored_as, "The account is deleted.")
         return existed
 
     @waits_in_threads
     async def set_password(self, user_id: str, new_password: str) -> None:
         """Set a password without knowing the old one, or the first one, and end the account's sessions.
 
-        Check before that the caller may do so. Raises ``InvalidUserID`` without account,
-        ``InvalidParameters`` for a password that is too short or too long, and ``Unavailable``: then either
-        nothing is changed, or the password, and no session from before is valid any more.
+        ``user_id`` is that of the account, as for ``delete``. Check before that the caller may do so. Raises
+        ``InvalidUserID`` without account, ``InvalidParameters`` for a password that is too short or too long,
+        and ``Unavailable``: then either nothing is changed, or the password, and no session from before is
+        valid any more.
         """
         hashed = await self._hash("new_password", new_password)
-        account = existing(await self._find(user_id))
-        async with changing(self._ends, account.user_id):
+        stored_as = exact_user_id(user_id)
+        existing(await self._store.get_account(stored_as))
+        async with changing(self._ends, stored_as):
             while True:
-                account = existing(await self._store.get_account(account.user_id))
+                account = existing(await self._store.get_account(stored_as))
                 if await self._store.replace_password(account.user_id, account.password, hashed):
                     break  # otherwise another change, or a login with an outdated hash, came first
-            await self._end_rest(account.user_id, "The password is set.")
+            await self._end_rest(stored_as, "The password is set.")
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:

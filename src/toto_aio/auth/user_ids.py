@@ -51,6 +51,17 @@ def former_user_id(user_id: str) -> str:
     return user_id.lower()
 
 
+def exact_user_id(user_id: object) -> str:
+    """The id of an account, given as it is stored, except for upper case: for what can't be undone.
+
+    Raises ``InvalidParameters`` for a wrong type or length.
+    """
+    text = former_user_id(require_text("user_id", user_id))
+    if len(text.encode()) > MAX_USER_ID:
+        raise _too_long()
+    return text
+
+
 def _forms(user_id: object) -> tuple[str, str]:
     text = require_text("user_id", user_id)
     if len(text) > MAX_USER_ID:  # a longer text isn't worth the work

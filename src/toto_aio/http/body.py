@@ -103,6 +103,15 @@ async def _read_piece(request: web.Request) -> bytes:
     return piece
 
 
+def coding_error(request: web.Request) -> BrokenBodyError | None:
+    """What is wrong with a body that has not been sent yet, if it will be in a coding that nobody knows."""
+    try:
+        coding_of(request)
+    except InvalidParameters as exc:
+        return BrokenBodyError(exc.value, status=exc.status)
+    return None
+
+
 def too_large(limit: int) -> str:
     """What is wrong with a body of more than ``limit`` bytes."""
     return f"The body must have at most {limit} bytes."

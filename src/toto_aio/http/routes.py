@@ -13,6 +13,7 @@ from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.http.body import (
     BrokenBodyError,
     body_at_hand,
+    coding_error,
     read_body,
     too_large,
 )
@@ -94,6 +95,8 @@ def add_routes(
             refusal = _cannot_answer(request, BrokenBodyError)
         elif (request.content_length or 0) > settings.max_body_size:
             refusal = BrokenBodyError(too_large(settings.max_body_size), status=413)
+        elif hdrs.CONTENT_ENCODING in request.headers:
+            refusal = coding_error(request)
         return await meet_expectation(request, app[SERVICE], refusal)
 
     handlers = {

@@ -18,7 +18,7 @@ from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket, SocketContext
-from toto_aio.websocket.strictness import require_masks
+from toto_aio.websocket.strictness import StrictWebSocket
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Sockets:
         """Open a socket, and serve it until it is closed."""
         if self._origins.trusts(request) is False and not self._origins.any:
             raise web.HTTPForbidden(text="Pages of this origin may not open a socket.")
-        response = web.WebSocketResponse(
+        response = StrictWebSocket(
             heartbeat=HEARTBEAT,
             timeout=2.0,
             max_msg_size=self._settings.max_body_size + 1,  # aiohttp refuses a message of that many bytes
@@ -66,7 +66,6 @@ class Sockets:
         address = self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
         client = ClientInfo(address, request.headers.get(hdrs.USER_AGENT, ""))
         await response.prepare(request)
-        require_masks(request, response)
         socket = Socket(self._context, request, response, client, session)
         if self._stopping.is_set():  # it began while the session was loaded
             await socket.close(WSCloseCode.GOING_AWAY, "The service is stopping")

@@ -9,20 +9,25 @@ from aiohttp import WebSocketError, WSCloseCode, web
 MASK = 0x80
 
 
+class StrictWebSocket(web.WebSocketResponse[Any]):
+    """A socket that is closed with 1002 if its client does not mask its frames (RFC 6455, 5.1).
+
+    The first frame tells: a client masks all of them, or none. aiohttp has nothing public for this.
+    """
+
+    def _post_start(self, request: web.BaseRequest, *arguments: Any) -> None:
+        connection: Any = request.protocol
+        # What has arrived behind the request is held back, as aiohttp's reader would take it at once.
+        early, connection._message_tail = connection._message_tail, b""
+        super()._post_start(request, *arguments)
+        connection._payload_parser = _FirstFrame(connection, self)
+        connection.data_received(early)
+
+
 def reply_code(code: int | None) -> WSCloseCode:
     """The code that answers a close frame with this code (RFC 6455, 7.4): 1006 is never sent."""
     wrong = code == WSCloseCode.ABNORMAL_CLOSURE or (code is not None and code > _LAST)
     return WSCloseCode.PROTOCOL_ERROR if wrong else WSCloseCode.OK
-
-
-def require_masks(request: web.Request, response: web.WebSocketResponse[Any]) -> None:
-    """Close an open socket with 1002 if its client does not mask its frames (RFC 6455, 5.1).
-
-    The first frame tells: a client masks all of them, or none. aiohttp has nothing public for this.
-    """
-    protocol: Any = request.protocol
-    if protocol._payload_parser is not None:
-        protocol._payload_parser = _FirstFrame(protocol, response)
 
 
 class _FirstFrame:
