@@ -146,17 +146,18 @@ def fail_in_a_thread(kind: str) -> None:
     raise ERRORS[kind]()
 
 
-UNSENDABLE: dict[str, Callable[[], Any]] = {
+ODD: dict[str, Callable[[], Any]] = {
     "object": object,
-    "huge": lambda: 2**70,
-    "nan": lambda: math.nan,
-    "surrogate": lambda: "\ud800",
+    "text that is no UTF-8": lambda: "\ud800",
+    "keys without a text": lambda: {None: 1},
+    "beyond 64 bits": lambda: 2**70,
+    "infinite": lambda: math.inf,
 }
-"""What ``unsendable`` returns, which no codec can send."""
+"""What ``odd`` returns."""
 
 
-async def unsendable(kind: str) -> Any:
-    return UNSENDABLE[kind]()
+async def odd(kind: str) -> Any:
+    return ODD[kind]()
 
 
 @authenticated
@@ -249,7 +250,7 @@ METHODS: dict[str, Any] = {
         each.__name__: each
         for each in (
             *(echo, echo_in_a_thread, needs, note, note_in_a_thread, nothing, fail, fail_in_a_thread),
-            *(unsendable, private, private_classic, private_in_a_thread, maybe, visit, shown, slow, later),
+            *(odd, private, private_classic, private_in_a_thread, maybe, visit, shown, slow, later),
             *(later_fails, raw, written, streamed, redirected, script, sent_away, forbidden),
         )
     },
