@@ -20,7 +20,8 @@ import msgspec
 from yarl import URL
 
 from toto_aio import exceptions
-from toto_aio.codecs import CODECS, Codec, read_bson
+from toto_aio.codecs import CODECS, Codec
+from toto_aio.codecs.bson_codec import read_bson
 from toto_aio.exceptions import (
     CodedException,
     InvalidHMAC,

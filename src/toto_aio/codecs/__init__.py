@@ -7,7 +7,7 @@ floats, string keys, valid UTF-8, and no types that represent code or references
 
 from collections.abc import Mapping
 
-from toto_aio.codecs.bson_codec import BSON, bson_with, decode_bson, encode_bson, read_bson
+from toto_aio.codecs.bson_codec import BSON, bson_with, decode_bson, encode_bson
 from toto_aio.codecs.builtin import Encoders
 from toto_aio.codecs.codec import Codec
 from toto_aio.codecs.json_codec import JSON, decode_json, encode_json, json_with
@@ -21,7 +21,6 @@ __all__ = [
     "encode_bson",
     "encode_json",
     "encode_msgpack",
-    "read_bson",
 ]
 
 CODECS: Mapping[str, Codec] = {codec.content_type: codec for codec in (JSON, BSON, MSGPACK)}
