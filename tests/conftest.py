@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 import toto_aio.methods
 from tests.support import ROOT
 from tests.support.limits import cheap_passwords, patience
+from tests.support.packages import Package
 from tests.support.servers import Server
 from tests.support.service import FastServer, PlainServer, Serve, Service
 from toto_aio import create_app
@@ -46,7 +49,10 @@ BOTH_PATHS = frozenset(
         "dispatch.test_handler",
         "dispatch.test_dispatcher",
         "dispatch.test_hooks",
+        "http.test_typed",
         "dispatch.test_toto_names",
+        "jsonrpc.test_examples",
+        "jsonrpc.test_http",
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",
@@ -126,6 +132,26 @@ def serve(request: pytest.FixtureRequest, aiohttp_client: AiohttpClient) -> Serv
         return Service(await aiohttp_client(server(create_app(**options))))
 
     return serve
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+    """Write a package that can be imported, from the texts of its files; return its name."""
+    before = set(sys.modules)
+    name = "package_of_a_test"
+
+    def write(files: Mapping[str, str]) -> str:
+        for file, text in {"__init__.py": "", **files}.items():
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        return name
+
+    yield write
+    for module in set(sys.modules) - before:
+        if module.partition(".")[0] == name:
+            del sys.modules[module]
 
 
 @cache

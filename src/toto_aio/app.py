@@ -8,6 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from toto_aio.agreement import require_agreement
+from toto_aio.contract import page
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -18,6 +19,7 @@ from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.routes import add_routes
 from toto_aio.importer import Extra, load
+from toto_aio.jsonrpc.server import open_rpc
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
@@ -59,17 +61,23 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         signals=frozenset(signals),
         challenge=f'Bearer realm="{quote(root_path(settings) or "/")}"',
     )
+    rpc = open_rpc(settings, methods)
     metrics = _metrics(settings, proxies) if settings.metrics else None
 
     if settings.health not in ("", "off"):
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
-    others = [endpoint.add_route] if settings.use_web_sockets else []
-    add_routes(app, settings, others)  # last, as the root may be /
+    others = [lambda app, settings: page.add_route(app, settings, methods)]
+    if settings.use_web_sockets:
+        others.append(endpoint.add_route)
+    unread = frozenset(
+        name for name, each in methods.items() if not each.reachable_by_get(settings.get_methods)
+    )
+    add_routes(app, settings, others, unread=unread)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics)
+    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc)
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)

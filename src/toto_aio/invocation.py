@@ -13,6 +13,7 @@ matter. Each that a caller should know about adds a line to the method's documen
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
@@ -119,8 +120,8 @@ def rules_of(function: Callable[..., Any]) -> Rules:
     return getattr(function, "__toto_aio_rules__", None) or Rules()
 
 
-_marked: dict[str, set[str]] = {}
-"""The names of the functions that are marked ``@method``, by their modules."""
+MARKED = "__toto_aio_methods__"
+"""Where a module has the names that it marks ``@method``: a module below it may take them in its place."""
 
 
 def method(function: Invoke) -> Invoke:
@@ -133,25 +134,27 @@ def method(function: Invoke) -> Invoke:
     if name.startswith("_"):
         raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
     _rules(function).is_marked = True
-    _marked.setdefault(function.__module__, set()).add(_wire_name(name))
+    module = sys.modules.get(function.__module__)
+    if module is not None:
+        vars(module).setdefault(MARKED, set()).add(_wire_name(name))
     return function
 
 
-def marked_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions that a module marks ``@method``, by their names in calls; none that it imports."""
-    return {
-        _wire_name(name): value
+def marked_functions(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
+    """The functions that a module marks ``@method``, with their names in calls; none that it imports."""
+    return [
+        (_wire_name(name), value)
         for name, value in vars(module).items()
         if callable(value)
         and not name.startswith("_")
         and rules_of(value).is_marked
         and getattr(value, "__module__", None) == module.__name__
-    }
+    ]
 
 
 def marked_names(module: ModuleType) -> frozenset[str]:
     """The names that a module has marked, even if a module below it has taken one since."""
-    return frozenset(_marked.get(module.__name__, ()))
+    return frozenset(getattr(module, MARKED, ()))
 
 
 def _wire_name(name: str) -> str:

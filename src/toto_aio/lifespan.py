@@ -35,6 +35,7 @@ from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import accepted, load_encoders, load_function
+from toto_aio.jsonrpc.server import JSONRPC
 from toto_aio.monitoring.health import HEALTH, Health
 from toto_aio.patience import Patience
 from toto_aio.resources import is_deferred, resolve
@@ -81,6 +82,7 @@ class Lifespan:
         origins: Origins,
         context: ReplyContext,
         metrics: Metrics | None,
+        rpc: JSONRPC | None = None,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -89,6 +91,7 @@ class Lifespan:
         self._origins = origins
         self._context = context
         self._metrics = metrics
+        self._rpc = rpc
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
@@ -127,7 +130,7 @@ class Lifespan:
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
             app[SERVICE] = Service(
-                self._settings, dispatch, authenticator, self._context, large_bodies, self._codecs
+                self._settings, dispatch, authenticator, self._context, large_bodies, self._codecs, self._rpc
             )
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
@@ -180,6 +183,7 @@ class Lifespan:
             get_methods=self._settings.get_methods,
             slow_call=self._settings.slow_call,
             json=self._codecs[JSON.content_type],
+            check_results=self._settings.debug or self._settings.check_results,
             before=self._before,
             after=self._after,
         )
@@ -274,6 +278,7 @@ class Lifespan:
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
             formats(self._codecs),
+            self._rpc,
             debug=settings.debug,
         )
         sockets = Sockets(settings, shared, self._origins, context.proxies)

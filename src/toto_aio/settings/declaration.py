@@ -90,6 +90,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "HTTP status of errors: 200 for most, as Toto's clients need (toto), or the one for each (http)",
         ),
     ] = "toto"
+    openapi: Annotated[
+        Literal["auto", "on", "authenticated", "off"],
+        option(
+            "Methods",
+            "who gets the OpenAPI document at ROOT/openapi.json: everyone (on), those who are logged in, or "
+            "nobody (off); auto is everyone, unless a method has that name",
+        ),
+    ] = "auto"
+    json_rpc: Annotated[
+        Literal["auto", "on", "off"],
+        option(
+            "Methods", "JSON-RPC 2.0 at root/rpc and over WebSockets; auto leaves the path to a method rpc"
+        ),
+    ] = "auto"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     encoders: Annotated[
@@ -104,6 +118,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threads: Annotated[
         int, option("Methods", "plain 'def' methods that run at the same time, in threads", ge=1)
     ] = 16
+    check_results: Annotated[
+        bool, option("Methods", "compare results with the return annotations of typed methods, as debug does")
+    ] = False
     batch_limit: Annotated[int, option("Methods", "maximum number of calls in a batch", ge=1)] = 50
     batch_concurrency: Annotated[
         int, option("Methods", "calls of a batch that run at the same time; 1 runs them in order", ge=1)
