@@ -18,7 +18,7 @@ from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
-from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
+from toto_aio.dispatch.problems import MAX_DEPTH, MAX_VISITS, EnoughError, Problem, Search, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
 from toto_aio.dispatch.signature import Parameter, Signature
 from toto_aio.names import shown_path
@@ -101,12 +101,16 @@ class Decoder:
         if self._exact:
             parameters = _with_decimals(parameters) if call.binary else parameters
             if found := self._problems(call, parameters, problems, MAX_VALUES):
+                if (whole := _whole(call, parameters)) is not parameters:
+                    return self.decode(call, whole)
                 raise refusal(found)
         try:
             if not problems and (not self._checks_names or self._known.issuperset(parameters)):
                 return self._converted(call, parameters, self._target)
         except (ValueError, RecursionError):
             pass  # its text has values, and only the first mistake
+        if (whole := _whole(call, parameters)) is not parameters:
+            return self.decode(call, whole)
         problems = self._problems(call, parameters, problems)
         raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
 
@@ -164,6 +168,38 @@ def _struct(parameters: tuple[Parameter, ...]) -> Any:
             fields.append((each.attribute, each.type, default))
     renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
     return msgspec.defstruct("Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True)
+
+
+def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a refused call, with integers for floats that are some; else themselves."""
+    found: dict[str, Any] = parameters if call.by_get or call.by_form else _with_integers(parameters)
+    return found
+
+
+def _with_integers(root: Any) -> Any:
+    """A value with integers for the floats that are integers, as in JSON Schema; itself if there is none.
+
+    JSON has one kind of number, and some clients write 5.0 for 5. A value of a call in process may contain
+    itself, so no more is looked at than a body can have.
+    """
+    left = MAX_VALUES
+
+    def converted(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if isinstance(value, float):
+            return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**63 else value
+        if left < 0 or depth == MAX_DEPTH:
+            return value
+        if isinstance(value, dict):
+            found: Any = {name: converted(each, depth + 1) for name, each in value.items()}
+            return found if any(each is not value[name] for name, each in found.items()) else value
+        if isinstance(value, list):
+            found = [converted(each, depth + 1) for each in value]
+            return found if any(new is not old for new, old in zip(found, value, strict=True)) else value
+        return value
+
+    return converted(root, 0)
 
 
 def _with_decimals(value: Any) -> Any:
