@@ -357,7 +357,14 @@ async def test_once_in_a_deployment(serve: Serve, tmp_path: Any) -> None:
     async def once(handler: Handler, parameters: Parameters) -> bool:
         return await handler.connection.once(parameters["name"], parameters["seconds"])
 
-    services = [await serve({"once": once}, database=f"sqlite:///{tmp_path}/toto.db") for _ in range(2)]
+    async def endless(handler: Handler, parameters: Parameters) -> None:
+        for seconds in (float("inf"), float("nan"), 1e18, 0, -1):
+            with pytest.raises(ValueError, match="at most 3153600000"):
+                await handler.connection.once("endless", seconds)
+
+    methods = {"once": once, "endless": endless}
+    services = [await serve(methods, database=f"sqlite:///{tmp_path}/toto.db") for _ in range(2)]
+    assert await services[0].result("endless") is None
     for name in ("report", "x" * 5000):
         told = [await service.result("once", {"name": name, "seconds": 60}) for service in services * 2]
         assert told == [True, False, False, False]

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -187,7 +187,8 @@ async def test_operators_reach_no_query(own_store: Store, value: Any) -> None:
     await own_store.add_session(make_session("k"))
     for operation in (
         own_store.get_account(value),
-        own_store.replace_password("ada", value or 0, "new"),  # None is an account without a password
+        # None is an account without a password.
+        own_store.replace_password("ada", cast(Any, value or 0), "new"),
         own_store.get_session(value),
         own_store.list_sessions(value),
         own_store.remove_session(value),

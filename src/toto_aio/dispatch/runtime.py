@@ -13,6 +13,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
+from toto_aio.settings.durations import MAX_SECONDS
 from toto_aio.stores.transactions import Transaction, Transactions
 from toto_aio.threads import Threads
 
@@ -38,8 +39,11 @@ class Connection:
     async def once(self, name: str, seconds: float) -> bool:
         """Whether this process is the only one of the deployment to be told so within the seconds.
 
-        It is counted where the sessions are. Raises ``Unavailable``.
+        It is counted where the sessions are. Raises ``Unavailable``, and ``ValueError`` for a time that no
+        database keeps.
         """
+        if not 0 < seconds <= MAX_SECONDS:
+            raise ValueError(f"seconds: write more than 0 and at most {MAX_SECONDS:.0f}, not {seconds!r}")
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
         return await self.sessions.store.add_once(f"once:{digest}", seconds)
 
