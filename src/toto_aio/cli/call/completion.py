@@ -1,0 +1,159 @@
+"""``toto-aio completion``: a script for the shell, and what the script asks for at each press of Tab."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from toto_aio.cli.call.command import target_of
+from toto_aio.cli.call.document import Described, Document, Parameter
+from toto_aio.cli.call.kept import known_urls
+from toto_aio.cli.call.line import OWN, Options, option_of, parameter_name, read_head, read_rest
+from toto_aio.cli.call.values import choices, is_boolean
+from toto_aio.settings import SettingsError
+
+PATIENCE = "3"
+"""Seconds that a service may take to say what its methods take."""
+HARMLESS = re.compile(r"[\w.,:/@%+=~-]+", re.ASCII)
+"""What may be put into a command line: names in the document of a stranger are not to be run by the shell."""
+SEPARATORS = re.compile(r"[();<>|&]+")
+
+Commands = Mapping[str, Callable[[], Sequence[str]]]
+"""The commands, with what gives the options of each."""
+
+
+def script(shell: str) -> str:
+    """The script for a shell. Raises ``SettingsError``."""
+    if shell not in SCRIPTS:
+        raise SettingsError(f"completion: write one of {', '.join(SCRIPTS)}, not {shell!r}")
+    return SCRIPTS[shell]
+
+
+def completions(line: str, commands: Commands, breaks: str = "") -> list[str]:
+    """What the last word of a line may become, sorted.
+
+    bash replaces only what follows the last of its ``breaks`` in the word, so this is what it gets.
+    """
+    words = _words(line)
+    if not words:
+        return []
+    *before, word = words[1:]
+    found = {each for each in _candidates(before, word, commands) if each.startswith(word)}
+    cut = max((word.rfind(each) for each in breaks if not each.isspace()), default=-1) + 1
+    return sorted(each[cut:] for each in found if HARMLESS.fullmatch(each))
+
+
+def _words(line: str) -> list[str]:
+    """The words of the last command of a line; the last one may be empty, as nothing of it is typed yet."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        words = list(lexer)
+    except ValueError:  # within quotation marks
+        return []
+    if not line or line[-1].isspace():
+        words.append("")
+    for place in reversed(range(len(words))):
+        if SEPARATORS.fullmatch(words[place]):
+            words = words[place + 1 :]
+            break
+    return words if len(words) > 1 else []
+
+
+def _candidates(before: Sequence[str], word: str, commands: Commands) -> Iterable[str]:
+    if not before:
+        return commands
+    if before[0] == "call":
+        try:
+            with redirect_stdout(io.StringIO()):  # what the author's modules print
+                return asyncio.run(_of_call(before[1:], word))
+        except (Exception, SystemExit):
+            return []
+    options = commands[before[0]]() if before[0] in commands else ()
+    urls = known_urls() if before[0] in ("login", "logout") else ()
+    return [*options, *urls]
+
+
+async def _of_call(before: Sequence[str], word: str) -> Iterable[str]:
+    """What may follow in ``toto-aio call``. Raises whatever keeps a service from saying it."""
+    line = read_head(before)
+    own = [f"--{name}=" if value else f"--{name}" for name, (value, _) in OWN.items()]
+    if line.method is None and word.startswith("-"):
+        return own
+    if line.target is None:
+        return [".", *known_urls()]
+    given = read_rest(line, lenient=True)
+    options = Options({"timeout": PATIENCE, **given.options.values})
+    document = await target_of(line.target, options).document()
+    if document is None:
+        return own
+    if line.method is None:
+        return document.methods
+    method = document.methods.get(line.method)
+    if method is None:
+        return own
+    name, equals, _ = word.partition("=")
+    parameter = method.parameter(parameter_name(name.lstrip("-"), {each.name for each in method.parameters}))
+    if equals and parameter is not None:
+        return _values(name, word, parameter, document)
+    return [*_options(method, document, given.parameters), *own]
+
+
+def _options(method: Described, document: Document, written: Iterable[str]) -> list[str]:
+    """The options of the parameters that are not written yet."""
+    left = [each for each in method.parameters if each.name not in set(written)]
+    return [option_of(each.name) + ("" if is_boolean(each.schema, document) else "=") for each in left]
+
+
+def _values(option: str, word: str, parameter: Parameter, document: Document) -> list[str]:
+    """The values of a parameter, if there are few; of a file, the paths."""
+    text = word.removeprefix(f"{option}=")
+    if parameter.takes_file and text.startswith("@"):
+        return [f"{option}=@{path}" for path in _paths(text[1:])]
+    done, comma, _ = text.rpartition(",")
+    return [f"{option}={done}{comma}{each}" for each in choices(parameter.schema, document)]
+
+
+def _paths(begun: str) -> list[str]:
+    folder, _, _ = begun.rpartition("/")
+    prefix = f"{folder}/" if "/" in begun else ""
+    with os.scandir(Path(prefix or ".").expanduser()) as entries:
+        return [f"{prefix}{each.name}{'/' if each.is_dir() else ''}" for each in entries]
+
+
+SCRIPTS: Mapping[str, str] = {
+    "bash": """\
+_toto_aio() {
+    mapfile -t COMPREPLY < <("$1" completion bash --line="${COMP_LINE:0:COMP_POINT}" \\
+        --breaks="$COMP_WORDBREAKS" 2>/dev/null)
+    case "${COMPREPLY[0]}" in
+        *=|*/) compopt -o nospace ;;
+    esac
+}
+complete -F _toto_aio toto-aio
+""",
+    "zsh": """\
+#compdef toto-aio
+_toto_aio() {
+    local -a found
+    found=("${(@f)$(toto-aio completion zsh --line="$LBUFFER" 2>/dev/null)}")
+    compadd -S '' -- ${(M)found:#*[=/]}
+    compadd -- ${found:#*[=/]}
+}
+if [ "$funcstack[1]" = "_toto_aio" ]; then
+    _toto_aio "$@"
+else
+    compdef _toto_aio toto-aio
+fi
+""",
+    "fish": """\
+complete -c toto-aio -f -a '(toto-aio completion fish --line=(commandline -cp | string collect) 2>/dev/null)'
+""",
+}
+"""What each shell runs when it starts."""
