@@ -6,12 +6,14 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import permutations
 from typing import Any
 
 import pytest
 
 from toto_aio.invocation import (
+    Deprecation,
     Guard,
     Rules,
     anonymous_session,
@@ -20,6 +22,7 @@ from toto_aio.invocation import (
     authenticated_with_parameter,
     cancellable,
     default_parameters,
+    deprecated,
     error_redirect,
     jsonp,
     optionally_authenticated,
@@ -49,6 +52,10 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     "safe": (safe, Rules(safe=True)),
     "timeout": (timeout(5), Rules(timeout=5)),
     "cancellable": (cancellable, Rules(cancellable=True)),
+    "deprecated": (
+        deprecated(since="2027-01-31", sunset=date(2027, 6, 30)),
+        Rules(deprecation=Deprecation(datetime(2027, 1, 31, tzinfo=UTC), datetime(2027, 6, 30, tzinfo=UTC))),
+    ),
 }
 GUARDS = ("optionally_authenticated", "anonymous_session", "authenticated", "authenticated_with_parameter")
 
@@ -111,6 +118,7 @@ def test_all_decorators_in_any_order(shift: int) -> None:
             safe=True,
             timeout=5,
             cancellable=True,
+            deprecation=DECORATORS["deprecated"][1].deprecation,
         )
     )
 
@@ -286,3 +294,18 @@ def test_plain_functions_are_decorated_alike() -> None:
         decorated = decorator(decorated)
     assert decorated is invoke
     assert decorated(None, {"a": 1}) == 1
+
+
+def test_dates_of_deprecated() -> None:
+    """A date is its beginning in UTC, a datetime has a time zone, and anything else is refused."""
+    noon = datetime(2027, 1, 31, 12, tzinfo=timezone(timedelta(hours=2)))
+    for since in (noon, "2027-01-31T12:00+02:00", "2027-01-31T10:00:00+00:00"):
+        found = rules_of(deprecated(since=since)(function())).deprecation
+        assert found == Deprecation(datetime(2027, 1, 31, 10, tzinfo=UTC)), since
+        assert found.headers() == {"Deprecation": "@1801389600"}
+    wrong: list[Any] = ["soon", "", "2027-01-31T12:00", datetime(2027, 1, 31, 12), 2027, None, True]
+    for since in wrong:
+        with pytest.raises((TypeError, ValueError)):
+            deprecated(since=since)
+    with pytest.raises(ValueError, match="sunset is before since"):
+        deprecated(since="2027-01-31", sunset="2027-01-30")

@@ -29,8 +29,7 @@ from tests.support.stores import (
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
-from toto_aio.redis_connection import RedisConnection
-from toto_aio.redis_url import connection_pool, unopened_connection
+from toto_aio.redis_target import redis_target
 from toto_aio.stores import Store, open_store
 
 KIND = "redis"
@@ -274,7 +273,7 @@ async def test_a_script_on_a_replica(error: str, ends: bool) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        connection = RedisConnection(unopened_connection(connection_pool(f"redis://127.0.0.1:{port}/0", "x")))
+        connection = redis_target(f"redis://127.0.0.1:{port}/0", "events").link(False)
         for _ in range(3):
             with pytest.raises(ResponseError):
                 await connection.call("EVALSHA", "0" * 40, 0)

@@ -6,13 +6,14 @@ import functools
 import inspect
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import toto_aio.methods
+from tests.support.packages import Package
 from tests.support.service import Serve, shown
 from toto_aio.dispatch.method import Method, compile_method
 from toto_aio.invocation import (
@@ -30,27 +31,6 @@ from toto_aio.registry import find_methods
 from toto_aio.settings import SettingsError
 
 INVOKE = "async def invoke(handler, parameters):\n    return __name__\n"
-Package = Callable[[Mapping[str, str]], str]
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
-    """Write a package that can be imported, from the texts of its files; return its name."""
-    before = set(sys.modules)
-    name = "package_of_a_test"
-
-    def write(files: Mapping[str, str]) -> str:
-        for file, text in {"__init__.py": "", **files}.items():
-            path = tmp_path / name / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        monkeypatch.syspath_prepend(tmp_path)
-        return name
-
-    yield write
-    for module in set(sys.modules) - before:
-        if module.partition(".")[0] == name:
-            del sys.modules[module]
 
 
 def names(package: Any) -> list[str]:

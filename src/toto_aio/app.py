@@ -19,6 +19,7 @@ from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.routes import add_routes
 from toto_aio.importer import Extra, load
+from toto_aio.jsonrpc.server import open_rpc
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
@@ -60,6 +61,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         signals=frozenset(signals),
         challenge=f'Bearer realm="{quote(root_path(settings) or "/")}"',
     )
+    rpc = open_rpc(settings, methods)
     metrics = _metrics(settings, proxies) if settings.metrics else None
 
     if settings.health not in ("", "off"):
@@ -75,7 +77,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     add_routes(app, settings, others, unread=unread)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics)
+    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc)
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)

@@ -13,11 +13,13 @@ matter. Each that a caller should know about adds a line to the method's documen
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
 from enum import IntEnum
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
@@ -53,6 +55,7 @@ __all__ = [
     "authenticated_with_parameter",
     "cancellable",
     "default_parameters",
+    "deprecated",
     "error_redirect",
     "jsonp",
     "method",
@@ -76,6 +79,22 @@ class Guard(IntEnum):
     PARAMETER = 4
 
 
+class Deprecation(NamedTuple):
+    """Since when a method is deprecated, and when it will end if that is known, both in UTC."""
+
+    since: datetime
+    sunset: datetime | None = None
+
+    def headers(self) -> dict[str, str]:
+        """The headers of its responses (RFC 9745, RFC 8594)."""
+        sent = {"Deprecation": f"@{int(self.since.timestamp())}"}
+        if self.sunset is not None:
+            from email.utils import format_datetime  # few methods need it
+
+            sent["Sunset"] = format_datetime(self.sunset, usegmt=True)
+        return sent
+
+
 @dataclass(slots=True)
 class Rules:
     """What the decorators state about one ``invoke``."""
@@ -91,6 +110,7 @@ class Rules:
     safe: bool = False
     cancellable: bool = False
     timeout: float | None = None
+    deprecation: Deprecation | None = None
     is_marked: bool = False
     """Whether it is a method of its own, beside the ``invoke`` of its module."""
 
@@ -100,8 +120,8 @@ def rules_of(function: Callable[..., Any]) -> Rules:
     return getattr(function, "__toto_aio_rules__", None) or Rules()
 
 
-_marked: dict[str, set[str]] = {}
-"""The names of the functions that are marked ``@method``, by their modules."""
+MARKED = "__toto_aio_methods__"
+"""Where a module has the names that it marks ``@method``: a module below it may take them in its place."""
 
 
 def method(function: Invoke) -> Invoke:
@@ -114,25 +134,27 @@ def method(function: Invoke) -> Invoke:
     if name.startswith("_"):
         raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
     _rules(function).is_marked = True
-    _marked.setdefault(function.__module__, set()).add(_wire_name(name))
+    module = sys.modules.get(function.__module__)
+    if module is not None:
+        vars(module).setdefault(MARKED, set()).add(_wire_name(name))
     return function
 
 
-def marked_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The functions that a module marks ``@method``, by their names in calls; none that it imports."""
-    return {
-        _wire_name(name): value
+def marked_functions(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
+    """The functions that a module marks ``@method``, with their names in calls; none that it imports."""
+    return [
+        (_wire_name(name), value)
         for name, value in vars(module).items()
         if callable(value)
         and not name.startswith("_")
         and rules_of(value).is_marked
         and getattr(value, "__module__", None) == module.__name__
-    }
+    ]
 
 
 def marked_names(module: ModuleType) -> frozenset[str]:
     """The names that a module has marked, even if a module below it has taken one since."""
-    return frozenset(_marked.get(module.__name__, ()))
+    return frozenset(getattr(module, MARKED, ()))
 
 
 def _wire_name(name: str) -> str:
@@ -259,6 +281,38 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
         return _document(function, f"*Takes at most* {seconds:g} *seconds.*")
 
     return decorate
+
+
+def deprecated(*, since: date | str, sunset: date | str | None = None) -> Callable[[Invoke], Invoke]:
+    """Tell callers that they should stop calling the method: ``@deprecated(since="2027-01-31")``.
+
+    ``sunset`` is when the method is going to end. Both are dates, or datetimes with a time zone, or their
+    text in ISO 8601. Responses of their own, not those in a batch or on a socket, have the headers
+    ``Deprecation`` and ``Sunset``. Nothing is refused, before or after.
+    """
+    found = Deprecation(_moment("since", since), None if sunset is None else _moment("sunset", sunset))
+    if found.sunset is not None and found.sunset < found.since:
+        raise ValueError("deprecated: sunset is before since")
+    ends = "" if found.sunset is None else f" *It ends on* {found.sunset:%Y-%m-%d}."
+
+    def decorate(function: Invoke) -> Invoke:
+        _rules(function).deprecation = found
+        return _document(function, f"*Deprecated since* {found.since:%Y-%m-%d}.{ends}")
+
+    return decorate
+
+
+def _moment(name: str, given: date | str) -> datetime:
+    moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+    if not isinstance(moment, date):
+        raise TypeError(f"deprecated: {name}: write a date such as '2027-01-31', not {given!r}")
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time())
+    if moment.tzinfo is None:
+        if moment.time() != time():
+            raise ValueError(f"deprecated: {name}: write the time zone too, as in '2027-01-31T12:00+00:00'")
+        moment = moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
 
 
 def _require_arguments(decorator: str, example: str, is_right: bool) -> None:

@@ -35,7 +35,9 @@ from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
 from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import accepted, load_encoders, load_function
+from toto_aio.jsonrpc.server import JSONRPC
 from toto_aio.monitoring.health import HEALTH, Health
+from toto_aio.patience import Patience
 from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
@@ -80,6 +82,7 @@ class Lifespan:
         origins: Origins,
         context: ReplyContext,
         metrics: Metrics | None,
+        rpc: JSONRPC | None = None,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -88,6 +91,7 @@ class Lifespan:
         self._origins = origins
         self._context = context
         self._metrics = metrics
+        self._rpc = rpc
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
@@ -101,8 +105,9 @@ class Lifespan:
     async def run(self, app: web.Application) -> AsyncIterator[None]:
         """Open everything before the app serves, and close it after: for ``Application.cleanup_ctx``."""
         async with self._opened as stack:
-            database, sessions_in = await self._open_stores(stack, app)
-            events = await self._open_events(stack, app)
+            patience = Patience(self._settings.start_timeout)
+            database, sessions_in = await self._open_stores(stack, app, patience)
+            events = await self._open_events(stack, app, patience)
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
             if ends is not None:
                 stack.push_async_callback(ends.close)
@@ -125,7 +130,7 @@ class Lifespan:
             large_bodies = LargeBodies()
             authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
             app[SERVICE] = Service(
-                self._settings, dispatch, authenticator, self._context, large_bodies, self._codecs
+                self._settings, dispatch, authenticator, self._context, large_bodies, self._codecs, self._rpc
             )
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
@@ -178,28 +183,35 @@ class Lifespan:
             get_methods=self._settings.get_methods,
             slow_call=self._settings.slow_call,
             json=self._codecs[JSON.content_type],
+            check_results=self._settings.debug or self._settings.check_results,
             before=self._before,
             after=self._after,
         )
 
-    async def _open_stores(self, stack: AsyncExitStack, app: web.Application) -> tuple[Store, Store]:
+    async def _open_stores(
+        self, stack: AsyncExitStack, app: web.Application, patience: Patience
+    ) -> tuple[Store, Store]:
         """The database, and where sessions are: the same unless ``session_store`` says otherwise."""
-        database = sessions_in = await self._open_store(stack, app, "database", "database")
+        database = sessions_in = await self._open_store(stack, app, patience, "database", "database")
         if self._settings.session_store is not None:
-            sessions_in = await self._open_store(stack, app, "session_store", "sessions")
+            sessions_in = await self._open_store(stack, app, patience, "session_store", "sessions")
         return database, sessions_in
 
-    async def _open_store(self, stack: AsyncExitStack, app: web.Application, option: str, name: str) -> Store:
+    async def _open_store(
+        self, stack: AsyncExitStack, app: web.Application, patience: Patience, option: str, name: str
+    ) -> Store:
         given = getattr(self._settings, option)
         found = await resolve(option, given, app, stack)
         if found is not given and self._settings.processes != 1:
             require_shared(option, found)
-        store = await open_store(found, option)
+        store = await patience.wait_for(lambda: open_store(found, option))
         if store is not found:  # a store that was handed in belongs to whoever opened it
             stack.push_async_callback(store.close)
         return store if self._metrics is None else self._metrics.count_store(store, name)
 
-    async def _open_events(self, stack: AsyncExitStack, app: web.Application) -> EventManager | None:
+    async def _open_events(
+        self, stack: AsyncExitStack, app: web.Application, patience: Patience
+    ) -> EventManager | None:
         if is_deferred(self._settings.events):
             self._broker = open_broker(await resolve("events", self._settings.events, app, stack))
         if self._broker is None:
@@ -207,7 +219,7 @@ class Lifespan:
                 raise SettingsError("event_init_module: write events=memory://, they are off")
             return None
         events = EventManager(self._broker, encode=exact_with(self._encoders).encode)
-        await events.start()
+        await patience.wait_for(events.start)
         stack.push_async_callback(events.close)
         if self._metrics is not None:
             self._metrics.watch_events(events)
@@ -266,6 +278,7 @@ class Lifespan:
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
             formats(self._codecs),
+            self._rpc,
             debug=settings.debug,
         )
         sockets = Sockets(settings, shared, self._origins, context.proxies)

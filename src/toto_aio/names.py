@@ -24,6 +24,8 @@ def shortened(name: object, most: int = MAX_SHOWN) -> str:
 
 def shown_path(path: Sequence[object]) -> str:
     """A path as one would write it: ``result.items[3].owner``."""
+    if len(path) == 1 and isinstance(path[0], str) and path[0].isidentifier():
+        return shortened(path[0])
     text = ""
     for step in path[:MAX_STEPS]:
         if isinstance(step, int):

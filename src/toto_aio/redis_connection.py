@@ -11,8 +11,8 @@ import asyncio
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, cast
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
@@ -23,27 +23,51 @@ CONNECT_LIMIT = 2.0
 """Seconds in which a connection must be made and its greeting answered."""
 OPERATION_LIMIT = 5.0
 """Seconds that Redis has to reply to a command."""
+ROLE_INTERVAL = 5.0
+"""Seconds between two questions whether the server still is the primary."""
 
 ERRORS = (OSError, RedisError, hiredis.HiredisError)
 """What a command raises: errors of the network (including ``TimeoutError``) and of the server."""
 
 Argument = str | bytes | int | float
 
+Locate = Callable[[], Awaitable[AbstractConnection]]
+"""Returns a connection of redis-py that is not open, which supplies an address and the credentials for it."""
+
+
+class RedisLink(Protocol):
+    """What sends commands to Redis: a ``RedisConnection``, or a ``ClusterConnection`` with many of them."""
+
+    async def call(self, *command: Argument) -> Any:
+        """Return the reply to a command, which is sent at most once."""
+
+    async def read(self, *command: Argument) -> Any:
+        """Return the reply to a command that changes nothing; it is sent again if the connection ends."""
+
+    def send_and_forget(self, *command: Argument) -> None:
+        """Send a command whose reply nobody needs, if the connection is open."""
+
+    async def primaries(self) -> Sequence[RedisLink]:
+        """Return the links to every server that takes writes: what has no key is asked of each of them."""
+
+    async def close(self) -> None:
+        """End the connection. Callers that still wait get a ``ConnectionError``."""
+
 
 class RedisConnection:
     """A connection to one server, which is opened by the first command and opened again after it ends.
 
-    ``template`` is a connection of redis-py that is not open; it supplies the address and the credentials.
+    The server is the one that ``locate`` names at that moment. With ``primary`` a replica is refused.
     """
 
-    def __init__(self, template: AbstractConnection) -> None:
-        self._template = template
+    def __init__(self, locate: Locate, *, primary: bool = False) -> None:
+        self._locate = locate
+        self._primary = primary
         self._protocol: RedisProtocol | None = None
         self._opening: asyncio.Task[RedisProtocol] | None = None
         self._closed = False
 
     async def call(self, *command: Argument) -> Any:
-        """Return the reply to a command, which is sent at most once."""
         protocol = self._protocol
         if protocol is not None and protocol.is_open:
             return await protocol.send(command)
@@ -51,7 +75,6 @@ class RedisConnection:
             return await (await self._connect()).send(command)
 
     async def read(self, *command: Argument) -> Any:
-        """Return the reply to a command that changes nothing; it is sent again if the connection ends."""
         start = time.monotonic()
         protocol = self._protocol
         try:
@@ -64,13 +87,21 @@ class RedisConnection:
             async with asyncio.timeout(start + OPERATION_LIMIT - time.monotonic()):
                 return await self.call(*command)
 
+    async def call_after(self, first: Argument, *command: Argument) -> Any:
+        """Return the reply to the second of two commands, between which no other is sent."""
+        async with asyncio.timeout(OPERATION_LIMIT):
+            protocol = await self._connect()
+            protocol.send((first,)).add_done_callback(_retrieve_error)
+            return await protocol.send(command)
+
     def send_and_forget(self, *command: Argument) -> None:
-        """Send a command whose reply nobody needs, if the connection is open."""
         if self._protocol is not None and self._protocol.is_open:
             self._protocol.send(command).add_done_callback(_retrieve_error)
 
+    async def primaries(self) -> Sequence[RedisLink]:
+        return [self]
+
     async def close(self) -> None:
-        """End the connection. Callers that still wait get a ``ConnectionError``."""
         self._closed = True
         if self._opening is not None:  # its error, if any, is for the callers that wait for it
             self._opening.cancel()
@@ -85,7 +116,7 @@ class RedisConnection:
         if self._protocol is not None and self._protocol.is_open:
             return self._protocol
         if self._opening is None:
-            self._opening = asyncio.create_task(_open(self._template), name="toto-aio redis")
+            self._opening = asyncio.create_task(_open(self._locate, self._primary), name="toto-aio redis")
             self._opening.add_done_callback(self._opened)
         # Several callers may wait for it, so one that is cancelled must not cancel it.
         return await asyncio.shield(self._opening)
@@ -109,6 +140,7 @@ class RedisProtocol(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._role_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass of asyncio's
@@ -128,6 +160,24 @@ class RedisProtocol(asyncio.Protocol):
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check_deadline)
         return reply
+
+    def watch_role(self) -> None:
+        """End the connection when the server turns out to have become a replica.
+
+        Such a server answers reads from what it has, and takes events that nobody hears. Another one is the
+        primary now, and may have taken over the name.
+        """
+        self._role_timer = self._loop.call_later(
+            ROLE_INTERVAL, lambda: self.send(("ROLE",)).add_done_callback(self._role_told)
+        )
+
+    def _role_told(self, reply: asyncio.Future[Any]) -> None:
+        if reply.cancelled() or reply.exception() is not None:
+            return  # the connection has ended, or the user may not ask
+        if is_replica(reply.result()):
+            self.end(ConnectionAbortedError(DEMOTED))
+        elif self.is_open:
+            self.watch_role()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -157,8 +207,9 @@ class RedisProtocol(asyncio.Protocol):
         """
         self.is_open = False
         self._transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._role_timer):
+            if timer is not None:
+                timer.cancel()
         kind = TimeoutError if isinstance(reason, TimeoutError) else ConnectionResetError
         while self._waiting:
             _, reply = self._waiting.popleft()
@@ -183,17 +234,38 @@ class RedisProtocol(asyncio.Protocol):
                 self._timer = self._loop.call_at(deadline, self._check_deadline)
 
 
-async def _open(template: AbstractConnection) -> RedisProtocol:
+def is_replica(role: Any) -> bool:
+    """Whether a reply to ROLE is that of a replica."""
+    return bool(role) and role[0] == b"slave"
+
+
+DEMOTED = "this Redis is a replica, not the primary"
+
+
+async def _open(locate: Locate, primary: bool) -> RedisProtocol:
     async with asyncio.timeout(CONNECT_LIMIT):
+        template = await locate()
         protocol = await _dial(template)
         try:
             await asyncio.gather(*map(protocol.send, await _greeting(template)))
+            if primary:
+                await _refuse_replica(protocol)
         except BaseException as exc:
             # A Redis that cannot write to its disk refuses a PING like a write, and still answers reads.
             if not (isinstance(exc, ResponseError) and str(exc).startswith("MISCONF")):
                 protocol.end(ConnectionAbortedError("Redis refused the connection"))
                 raise
+        protocol.watch_role()
         return protocol
+
+
+async def _refuse_replica(protocol: RedisProtocol) -> None:
+    try:
+        role = await protocol.send(("ROLE",))
+    except ResponseError:
+        return  # the user may not ask
+    if is_replica(role):
+        raise ConnectionAbortedError(DEMOTED)
 
 
 async def _dial(template: AbstractConnection) -> RedisProtocol:

@@ -8,12 +8,11 @@ has to be asked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from redis.exceptions import ResponseError
 
-from toto_aio.redis_connection import RedisConnection
+from toto_aio.redis_connection import RedisLink
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ ADVICE = f"write maxmemory-policy {SAFE} in its configuration"
 REMEMBERED = 86_400_000
 """Milliseconds for which the processes know how much the server had dropped when one of them last looked."""
 SEEN = "toto:evicted:"
-"""The prefix of the key that they share, so that one of them reports what all of them see."""
+"""What the key begins with that they share, so that one of them reports what all of them see."""
 EXCHANGE = """-- what was seen: the new value, the TTL (ms)
 local seen = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -32,14 +31,14 @@ return seen
 
 
 class Evictions:
-    """Looks for what one server drops. ``kept`` is what we keep there, and ``risk`` what its loss leads to.
+    """Looks for what servers drop. ``kept`` is what we keep there, and ``risk`` what its loss leads to.
 
-    ``name`` is that of the key in which the processes share what they have seen.
+    ``key`` is the one in which the processes share what they have seen.
     """
 
-    def __init__(self, connection: RedisConnection, name: str, *, kept: str, risk: str) -> None:
+    def __init__(self, connection: RedisLink, key: str, *, kept: str, risk: str) -> None:
         self._connection = connection
-        self._key = SEEN + name
+        self._key = key
         self._kept = kept
         self._risk = risk
         self._policy: str | None = None
@@ -57,7 +56,7 @@ class Evictions:
         Also warns if its policy has changed since.
         """
         facts = await self._facts()
-        if not facts:
+        if not any(facts):
             return  # ``begin`` has said so
         await self._warn(facts)
         position = _position(facts)
@@ -73,8 +72,11 @@ class Evictions:
                 ADVICE,
             )
 
-    async def _warn(self, facts: Mapping[str, str]) -> None:
-        policy = facts.get("maxmemory_policy") or await self._configured()
+    async def _warn(self, facts: Sequence[Mapping[str, str]]) -> None:
+        policies = {each.get("maxmemory_policy", "") for each in facts}
+        if "" in policies:
+            policies = await self._configured()
+        policy = min(policies, key=lambda each: (each == SAFE, each))  # the worst
         if policy == self._policy:
             return
         self._policy = policy
@@ -95,19 +97,23 @@ class Evictions:
                 ADVICE,
             )
 
-    async def _facts(self) -> dict[str, str]:
+    async def _facts(self) -> list[dict[str, str]]:
+        """What each server says of itself."""
         try:
-            return parse_info(await self._connection.read("INFO"))
+            return [parse_info(await server.read("INFO")) for server in await self._connection.primaries()]
         except ResponseError:
-            return {}  # the user may not
+            return [{}]  # the user may not
 
-    async def _configured(self) -> str:
-        """The policy by the other way to read it, or "" if neither is permitted."""
-        try:
-            pair = await self._connection.read("CONFIG", "GET", "maxmemory-policy")
-        except ResponseError:
-            return ""
-        return str(pair[1], "utf-8") if pair else ""
+    async def _configured(self) -> set[str]:
+        """The policies by the other way to read them; "" stands for those that cannot be read."""
+        policies: set[str] = set()
+        for server in await self._connection.primaries():
+            try:
+                pair = await server.read("CONFIG", "GET", "maxmemory-policy")
+            except ResponseError:
+                pair = None
+            policies.add(str(pair[1], "utf-8") if pair else "")
+        return policies
 
 
 def parse_info(text: bytes) -> dict[str, str]:
@@ -116,12 +122,17 @@ def parse_info(text: bytes) -> dict[str, str]:
     return {name: value for name, colon, value in lines if colon}
 
 
-def _position(facts: Mapping[str, Any]) -> str:
-    """How many keys have been dropped by which run of the server: its count begins again with each."""
-    return f"{facts.get('run_id', '')} {facts.get('evicted_keys', 0)}"
+def _position(facts: Sequence[Mapping[str, str]]) -> str:
+    """How many keys have been dropped by which run of each server: its count begins again with each run."""
+    return ",".join(f"{each.get('run_id', '')} {each.get('evicted_keys', 0)}" for each in facts)
 
 
 def _dropped(before: str, after: str) -> int:
     """How many keys have been dropped from one position to another."""
-    (old_run, _, old), (run, _, new) = before.partition(" "), after.partition(" ")
-    return int(new) - (int(old) if old_run == run else 0)
+    old = _counts(before)
+    return sum(count - old.get(run, 0) for run, count in _counts(after).items())
+
+
+def _counts(position: str) -> dict[str, int]:
+    pairs = (each.rpartition(" ") for each in position.split(","))
+    return {run: int(count or 0) for run, _, count in pairs}

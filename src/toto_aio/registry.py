@@ -73,10 +73,10 @@ def _given(methods: Mapping[str, Any]) -> dict[str, Source]:
     """The methods in a mapping of names to functions or modules."""
     found: dict[str, Source] = {}
     for name, value in methods.items():
-        marked = marked_functions(value) if isinstance(value, ModuleType) else {}
+        marked = marked_functions(value) if isinstance(value, ModuleType) else []
         if not marked or hasattr(value, "invoke"):
             found[name] = value, None
-        for function_name, function in marked.items():
+        for function_name, function in marked:
             _add(found, _join(name, function_name), function, value)
     return found
 
@@ -101,7 +101,7 @@ def _found(root: ModuleType) -> dict[str, Source]:
             _warn_of_a_near_miss(module)
         if is_method and name not in found:
             found[name] = module, None
-        marked += [(_join(name, each), function, module) for each, function in functions.items()]
+        marked += [(_join(name, each), function, module) for each, function in functions]
         if origin and (is_method or functions):
             imported.add(origin)
     for name, function, module in marked:
@@ -114,7 +114,7 @@ def _found(root: ModuleType) -> dict[str, Source]:
 
 def _walk(
     module: ModuleType, prefix: str, root: ModuleType, above: tuple[ModuleType, ...], origin: str = ""
-) -> Iterator[tuple[str, ModuleType, dict[str, Any], str]]:
+) -> Iterator[tuple[str, ModuleType, list[tuple[str, Any]], str]]:
     """A module and all modules below it, with their names in the service and their functions for ``@method``.
 
     ``above`` are the packages on the way to it, which it may import too; ``origin`` is the import by which it

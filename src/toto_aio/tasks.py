@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -41,6 +41,24 @@ class Tasks:
     async def cancel(self) -> None:
         """Cancel the running tasks, and wait until they are gone."""
         await cancel(*self._tasks)
+
+
+async def work_through(
+    items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int, name: str
+) -> None:
+    """Do the work for each item, in their order; ``at_once`` above 1 does so many at the same time."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await work(item)
+
+    if at_once == 1:
+        await worker()
+        return
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(worker(), name=f"toto-aio {name}")
 
 
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:

@@ -148,7 +148,7 @@ def _settings(
 ) -> Settings:
     """The options of a test, which touches nothing that the service of the file uses."""
     given = None if file is None else read_settings({}, file)
-    alone = {"database": "memory://", "session_store": None, "events": "memory://"}
+    alone = {"database": "memory://", "session_store": None, "events": "memory://", "check_results": True}
     named = {} if methods is None else {"method_module": methods}
     settings = override(given, {**alone, **options, **named})
     if settings.method_module == DEFAULT_PACKAGE and importlib.util.find_spec(DEFAULT_PACKAGE) is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import argon2
@@ -182,16 +183,12 @@ async def test_every_login_has_an_id_of_its_own(sessions: Sessions) -> None:
         assert (await load(sessions, session.session_id)).user_id == "ada"
 
 
-@pytest.mark.parametrize(
-    "session_id",
-    ["", "x", "x" * 43, "x" * 256, "x" * 257, "x" * 1_000_000, "é", "\ud800", "\x00", " "],
-    ids=len,
-)
-async def test_unknown_ids(sessions: Sessions, session_id: str) -> None:
+async def test_unknown_ids(sessions: Sessions) -> None:
     """They have no session, whatever they look like, and create none."""
     await sessions.create("ada")
-    assert await sessions.load(session_id) is None
-    assert await sessions.load(session_id) is None
+    for session_id in ("", "x", "x" * 43, "x" * 256, "x" * 257, "x" * 1_000_000, "é", "\ud800", "\x00", " "):
+        assert await sessions.load(session_id) is None, ascii(session_id[:50])
+        assert await sessions.load(session_id) is None, ascii(session_id[:50])
 
 
 @pytest.mark.parametrize("session_id", ["", "x" * 257])
@@ -202,13 +199,14 @@ async def test_ids_of_impossible_length(store: Store, sessions: Sessions, sessio
     assert reads.calls == 0
 
 
-@pytest.mark.parametrize("session_id", [{"$gt": ""}, ["x"], [], 0, 1, True, False, b"x", 1.5], ids=shown)
-async def test_ids_that_are_no_text(store: Store, sessions: Sessions, session_id: Any) -> None:
+async def test_ids_that_are_no_text(store: Store, sessions: Sessions) -> None:
     """Other values that a client may send as an id have no session, and never reach the store."""
     reads = Counted(store, "get_session")
-    assert await sessions.load(session_id) is None
-    assert await Caller(sessions, None, None).retrieve(session_id) is None
-    assert reads.calls == 0
+    odd: list[Any] = [{"$gt": ""}, ["x"], [], 0, 1, True, False, b"x", 1.5]
+    for session_id in odd:
+        assert await sessions.load(session_id) is None, session_id
+        assert await Caller(sessions, None, None).retrieve(session_id) is None, session_id
+        assert reads.calls == 0, session_id
 
 
 async def test_an_ended_session(store: Store, sessions: Sessions) -> None:
@@ -261,45 +259,40 @@ async def test_a_fresh_session_is_not_written(store: Store, make_sessions: MakeS
         assert writes.calls == 0
 
 
-@pytest.mark.parametrize(
-    ("user_id", "options", "left", "life"),
-    [
-        ("ada", {"session_ttl": 100_000}, 99_500, None),
-        ("ada", {"session_ttl": 1000}, 985, 1000),
-        ("ada", {"session_ttl": 1000}, 20, 1000),
-        ("ada", {"session_ttl": 1000, "session_renew": 100}, 120, None),
-        ("ada", {"session_ttl": 1000, "session_renew": 100}, 80, 1000),
-        ("ada", {"session_ttl": 1000, "session_renew": 5000}, 980, 1000),
-        ("ada", {"session_ttl": 1000, "session_renew": 900, "anon_session_renew": 10}, 500, 1000),
-        ("", {"anon_session_ttl": 100_000}, 99_500, None),
-        ("", {"anon_session_ttl": 1000}, 985, 1000),
-        ("", {"anon_session_ttl": 1000, "session_ttl": 9000}, 20, 1000),
-        ("", {"anon_session_ttl": 1000, "anon_session_renew": 100}, 120, None),
-        ("", {"anon_session_ttl": 1000, "anon_session_renew": 100, "session_renew": 900}, 500, None),
-        ("", {"anon_session_ttl": 1000, "anon_session_renew": 100}, 80, 1000),
-    ],
-)
-async def test_renewal(
-    store: Store,
-    make_sessions: MakeSessions,
-    user_id: str,
-    options: dict[str, float],
-    left: float,
-    life: float | None,
-) -> None:
+RENEWALS: list[tuple[str, dict[str, float], float, float | None]] = [
+    ("ada", {"session_ttl": 100_000}, 99_500, None),
+    ("ada", {"session_ttl": 1000}, 985, 1000),
+    ("ada", {"session_ttl": 1000}, 20, 1000),
+    ("ada", {"session_ttl": 1000, "session_renew": 100}, 120, None),
+    ("ada", {"session_ttl": 1000, "session_renew": 100}, 80, 1000),
+    ("ada", {"session_ttl": 1000, "session_renew": 5000}, 980, 1000),
+    ("ada", {"session_ttl": 1000, "session_renew": 900, "anon_session_renew": 10}, 500, 1000),
+    ("", {"anon_session_ttl": 100_000}, 99_500, None),
+    ("", {"anon_session_ttl": 1000}, 985, 1000),
+    ("", {"anon_session_ttl": 1000, "session_ttl": 9000}, 20, 1000),
+    ("", {"anon_session_ttl": 1000, "anon_session_renew": 100}, 120, None),
+    ("", {"anon_session_ttl": 1000, "anon_session_renew": 100, "session_renew": 900}, 500, None),
+    ("", {"anon_session_ttl": 1000, "anon_session_renew": 100}, 80, 1000),
+]
+"""The user, the options, the seconds that are left, and the new lifetime, or None without a renewal."""
+
+
+async def test_renewal(store: Store, make_sessions: MakeSessions) -> None:
     """0 renews after a hundredth of the lifetime, else when less is left; anonymous sessions separately."""
-    sessions = make_sessions(**options)
-    session = await sessions.create(user_id)
-    before = time.time() + left
-    await store.touch_session(session.record.key, before, time.time())
-    loaded = await load(sessions, session.session_id)
-    record = await stored(store, user_id)
-    assert record.expires == loaded.expires
-    assert record.version == 1
-    if life is None:
-        assert loaded.expires == pytest.approx(before, abs=0.001)
-    else:
-        assert 0 <= time.time() + life - loaded.expires < SOON
+    for user_id, options, left, life in RENEWALS:
+        sessions = make_sessions(**options)
+        session = await sessions.create(user_id)
+        before = time.time() + left
+        await store.touch_session(session.record.key, before, time.time())
+        loaded = await load(sessions, session.session_id)
+        record = await stored(store, user_id)
+        assert record.expires == loaded.expires
+        assert record.version == 1
+        if life is None:
+            assert loaded.expires == pytest.approx(before, abs=0.001), (options, left)
+        else:
+            assert 0 <= time.time() + life - loaded.expires < SOON, (options, left)
+        await sessions.end(session)
 
 
 async def test_a_session_ends_at_last(store: Store, make_sessions: MakeSessions) -> None:
@@ -830,19 +823,24 @@ OTHER_TYPES = [
 ]
 
 
-@pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("value", OTHER_TYPES, ids=shown)
-async def test_what_would_come_back_as_another_type(sessions: Sessions, value: Any, nested: bool) -> None:
+def put(key: str, value: Any, state: Any) -> None:
+    """Set a key of a state."""
+    state[key] = value
+
+
+async def test_what_would_come_back_as_another_type(sessions: Sessions) -> None:
     """``save`` and ``update`` raise ``TypeError`` with the key and the type, and nothing is stored."""
     session = await sessions.create("ada")
-    session["a"] = [{"b": [value]}] if nested else value
-    expected = f"'a' has a value of type {type(value).__name__}, which would come back"
-    with pytest.raises(TypeError, match=expected):
-        await session.save()
-    del session["a"]
-    with pytest.raises(TypeError, match=expected):
-        await session.update(lambda state: state.update(a=value))
-    assert await state_of(sessions, session) == {}
+    for value in OTHER_TYPES:
+        expected = f"'a' has a value of type {type(value).__name__}, which would come back"
+        for written in (value, [{"b": [value]}]):
+            session["a"] = written
+            with pytest.raises(TypeError, match=expected):
+                await session.save()
+            del session["a"]
+            with pytest.raises(TypeError, match=expected):
+                await session.update(partial(put, "a", written))
+            assert await state_of(sessions, session) == {}, written
 
 
 async def test_a_time_with_its_zone(sessions: Sessions) -> None:

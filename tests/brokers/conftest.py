@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 import tests.support.servers.redis
+import tests.support.servers.redis_cluster
 from toto_aio.brokers import Broker
 
 
@@ -24,7 +25,19 @@ def redis(request: pytest.FixtureRequest) -> Broker:
     return RedisBroker(tests.support.servers.redis.fresh_url(request.getfixturevalue("servers")("redis")))
 
 
-BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {"memory": memory, "redis": redis}
+def redis_cluster(request: pytest.FixtureRequest) -> Broker:
+    """``redis+cluster://``, with a prefix of its own."""
+    from toto_aio.brokers.redis import RedisBroker
+
+    cluster = request.getfixturevalue("servers")("redis_cluster")
+    return RedisBroker(tests.support.servers.redis_cluster.fresh_url(cluster))
+
+
+BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {
+    "memory": memory,
+    "redis": redis,
+    "redis_cluster": redis_cluster,
+}
 
 
 @pytest.fixture(params=list(BROKERS.values()), ids=list(BROKERS))

@@ -20,7 +20,7 @@ from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import Server, free_port, make_certificate
 from tests.support.service import eventually
 from toto_aio import redis_connection
-from toto_aio.brokers import Receiver, open_broker
+from toto_aio.brokers import Receiver, open_broker, redis_listener
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.redis import CHANNEL, RedisBroker
 from toto_aio.exceptions import Unavailable
@@ -188,7 +188,7 @@ async def test_two_connections_under_load(url: str) -> None:
     async with started(url) as [process]:
         await asyncio.gather(*(process.send(broadcast=bool(n % 2)) for n in range(500)))
         assert len(await process.inbox.take(500)) == 500
-        assert sorted(each["sub"] for each in await connections(url)) == ["0", "1"]
+        assert sorted(each["sub"] for each in await connections(url)) == ["0", "2"]
         tasks = [task for task in asyncio.all_tasks() if task.get_name() == "toto-aio events"]
         assert len(tasks) == 1
     await all_are_closed(url)
@@ -300,7 +300,7 @@ async def test_a_start_while_the_server_is_frozen(own_server: Server, own_url: s
 
 def test_the_delay_between_attempts_to_reconnect() -> None:
     """A broker tries to reconnect within a second, however long Redis was away."""
-    assert redis_broker.MIN_RECONNECT_DELAY < redis_broker.MAX_RECONNECT_DELAY < 1
+    assert redis_listener.MIN_RECONNECT_DELAY < redis_listener.MAX_RECONNECT_DELAY < 1
 
 
 async def test_a_restart(own_server: Server, own_url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -364,7 +364,7 @@ async def test_a_server_that_is_silent(
     own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A silent connection is checked with a PING, and replaced if there is no answer."""
-    monkeypatch.setattr(redis_broker, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(redis_listener, "HEARTBEAT", 0.05)
     monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 3)  # of the connection that listens
     async with started(own_url) as [process]:
         await asyncio.sleep(0.5)
@@ -378,7 +378,7 @@ async def test_a_server_that_is_silent(
             assert len(caplog.records) == 1
             # No PING may be in progress at the end: redis-py sends it with asyncio.wait_for, which
             # can swallow a cancellation before Python 3.12, see https://github.com/python/cpython/issues/86296
-            monkeypatch.setattr(redis_broker, "HEARTBEAT", 10)
+            monkeypatch.setattr(redis_listener, "HEARTBEAT", 10)
         finally:
             own_server.thaw()
         await process.was_interrupted()
@@ -391,7 +391,7 @@ async def test_a_connection_that_is_cut(url: str) -> None:
     async with started(url) as [process], client(url) as connected:
         for each in await connections(url):
             await connected.client_kill(each["addr"])
-            if each["sub"] == "1":
+            if each["sub"] != "0":
                 await process.was_interrupted()
             await send_until_sent(process, b"x")
             assert await process.heard() == [b"x"]
@@ -497,7 +497,7 @@ async def test_a_unix_socket(servers: Callable[[str], Server], url: str) -> None
 @pytest.mark.parametrize(
     "url",
     [
-        *("redis://:s3cret@host/a", "redis://host:port/0", "redis://:s3cret@host/0?protocol=3"),
+        *("redis://:s3cret@host/a", "redis://host:port/0", "redis://:s3cret@host/0?proto=3"),
         *("unix://", "unix", "unix:///", "unix://:s3cret@host/socket", "unix:///socket?db=s3cret"),
         "unix:///socket?socket_timeout=1&password=s3cret",
     ],
@@ -536,7 +536,8 @@ async def test_a_ready_client(own_url: str) -> None:
 def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-    monkeypatch.delitem(sys.modules, "toto_aio.brokers.redis")
+    for name in ("brokers.redis", "redis_target"):
+        monkeypatch.delitem(sys.modules, f"toto_aio.{name}")
     with pytest.raises(SettingsError) as refused:
         open_broker("redis://localhost")
     assert str(refused.value) == "Redis needs a driver: pip install 'toto-aio[redis]'"
@@ -546,7 +547,7 @@ async def test_a_close_during_a_heartbeat(
     own_server: Server, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends, although redis-py may swallow the cancellation of a PING before Python 3.12."""
-    monkeypatch.setattr(redis_broker, "HEARTBEAT", 0.001)
+    monkeypatch.setattr(redis_listener, "HEARTBEAT", 0.001)
     for attempt in range(30):
         broker = RedisBroker(own_url)
         await broker.start(Receiver(lambda payload: None))

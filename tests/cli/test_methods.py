@@ -88,6 +88,7 @@ def test_the_options(tmp_path: Path) -> None:
         "required": ["text", "color"],
         "defaults": {"color": "red"},
         "timeout": 5.0,
+        "deprecated": None,
         "from": "notes.add",
     }
 

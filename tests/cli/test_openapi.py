@@ -14,7 +14,7 @@ from toto_aio.cli.main import main
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It prints the document or writes it into a file, by the options of the service, and opens no database."""
+    """It prints the document or writes it, by the options of the service, and opens no database."""
     monkeypatch.chdir(tmp_path)
     arguments = ["openapi", "--method-module=toto_aio.methods", "--root=/api", "--database=sqlite:///here.db"]
     main(arguments)

@@ -46,7 +46,7 @@ BODIES = {
     **{f"BSON: {name}": (BSON, bson_codec, make) for name, make in BSON_BODIES.items()},
 }
 DECODERS = ("_decode", "_decode_exponents")
-AFTER_DECODING = {"MessagePack: extensions at the limit", "MessagePack: timestamps at the limit"}
+AFTER_DECODING = {"MessagePack: extensions at the limit"}
 """What is refused for its type, however few there are."""
 BEFORE_DECODING = {
     "JSON: integers": "131072 values",

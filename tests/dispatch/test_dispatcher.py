@@ -17,6 +17,7 @@ from toto_aio.invocation import (
     authenticated,
     authenticated_with_parameter,
     default_parameters,
+    deprecated,
     error_redirect,
     jsonp,
     optionally_authenticated,
@@ -54,6 +55,35 @@ async def test_requires(serve: Serve) -> None:
     answer = await service.call("m", {"b": 1})
     assert answer == {"error": {"code": 1003, "value": "Missing parameters: a, c"}}
     assert await service.result("m", {"a": None, "b": 0, "c": ""}) == {"a": None, "b": 0, "c": ""}
+
+
+async def test_deprecated(serve: Serve) -> None:
+    """Every response of its own says since when and until when, errors and redirects too; no other does."""
+    marked = deprecated(since="2027-01-31", sunset="2027-06-30")
+    said = {"Deprecation": "@1801353600", "Sunset": "Wed, 30 Jun 2027 00:00:00 GMT"}
+    methods = {
+        "m": marked(fresh(echo)),
+        "by_get": safe(marked(fresh(echo))),
+        "raw": raw_response(marked(fresh(lambda handler, parameters: asyncio.sleep(0, b"x")))),
+        "redirects": marked(error_redirect({}, "/sorry")(requires("a")(fresh(echo)))),
+        "fails": requires("a")(marked(fresh(echo))),
+        "open_end": deprecated(since="2027-01-31")(fresh(echo)),
+    }
+    service = await serve({**methods, "current": fresh(echo)}, use_web_sockets=True)
+    for name in ("m", "raw", "fails", "redirects", "m"):
+        response = await service.post(f"/{name}", json={}, allow_redirects=False)
+        assert {header: response.headers.get(header) for header in said} == said, name
+    got = await service.client.get("/service/by_get")
+    assert {header: got.headers.get(header) for header in said} == said
+    opened = await service.post("/open_end", json={})
+    assert (opened.headers["Deprecation"], "Sunset" in opened.headers) == (said["Deprecation"], False)
+    batch = await service.post(json={"batch": {"1": {"method": "m", "parameters": {"a": 1}}}})
+    assert await batch.json() == {"batch": {"1": {"result": {"a": 1}}}}
+    for response in (batch, await service.post("/current", json={})):
+        assert not said.keys() & set(response.headers)
+    async with service.client.ws_connect("/service/websocket") as socket:
+        await socket.send_json({"id": 1, "method": "m"})
+        assert await socket.receive_json() == {"id": 1, "result": {}}
 
 
 async def test_default_parameters(serve: Serve) -> None:

@@ -313,7 +313,7 @@ def _copy(function: Any) -> Any:
     return invoke
 
 
-async def test_no_turn_in_time(with_notes: Any) -> None:
+async def test_no_turn_in_time(with_notes: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Calls that get no connection in time are 1011, and the others go on."""
     from toto_aio.stores import sqlite_busy
     from toto_aio.stores.sql import pool
@@ -328,7 +328,7 @@ async def test_no_turn_in_time(with_notes: Any) -> None:
             await go_on.wait()
 
     service = await with_notes({"hold": hold})
-    logging.getLogger("toto_aio.calls").setLevel(logging.ERROR)
+    caplog.set_level(logging.ERROR, "toto_aio.calls")
     with limits(pool, POOL_LIMIT=0.2), limits(sqlite_busy, BUSY_TIMEOUT=0.2):
         calls = [asyncio.create_task(service.call("hold")) for _ in range(pool.MAX_SIZE + 3)]
         done, waiting = await asyncio.wait(calls, timeout=2)

@@ -117,56 +117,52 @@ async def test_a_name_that_is_not_utf8(serve: Serve, store_url: str, way: str) -
     assert [each["agent"] for each in listed["sessions"]] == [READABLE]
 
 
-@pytest.mark.parametrize(
-    ("content_type", "body", "path", "decode"),
-    [
-        (b"application/json", b"{}", b"/service/look", json.loads),
-        (b"application/json", b'{"batch": {"a": {"method": "look"}}}', b"/service", json.loads),
-        (b"application/bson", bson.encode({}), b"/service/look", bson.decode),
-        (b"application/msgpack", msgpack.packb({}), b"/service/look", msgpack.unpackb),
-        (b"application/x-www-form-urlencoded", b"a=b", b"/service/look", json.loads),
-        (b"multipart/form-data; boundary=B", MULTIPART, b"/service/look", json.loads),
-        (b"application/json", b"", b"/service/look", json.loads),
-    ],
-    ids=["json", "batch", "bson", "msgpack", "form", "multipart", "empty"],
-)
-async def test_every_encoding(
-    serve: Serve, store_url: str, content_type: bytes, body: bytes, path: bytes, decode: Callable[..., Any]
-) -> None:
+ENCODED: list[tuple[bytes, bytes, bytes, Callable[..., Any]]] = [
+    (b"application/json", b"{}", b"/service/look", json.loads),
+    (b"application/json", b'{"batch": {"a": {"method": "look"}}}', b"/service", json.loads),
+    (b"application/bson", bson.encode({}), b"/service/look", bson.decode),
+    (b"application/msgpack", msgpack.packb({}), b"/service/look", msgpack.unpackb),
+    (b"application/x-www-form-urlencoded", b"a=b", b"/service/look", json.loads),
+    (b"multipart/form-data; boundary=B", MULTIPART, b"/service/look", json.loads),
+    (b"application/json", b"", b"/service/look", json.loads),
+]
+"""A call of ``look`` in each encoding: content type, body, path, and what decodes the response."""
+
+
+async def test_every_encoding(serve: Serve, store_url: str) -> None:
     """The name reaches methods readable, in every encoding; so it does by GET."""
     service = await serve(METHODS, database=store_url)
-    answer = decode(await exchange(service, body, path=path, content_type=content_type, User_Agent=ODD))
-    answer = answer["batch"]["a"] if "batch" in answer else answer
-    assert answer["result"] == READABLE
-    if not body:
-        got = await exchange(service, verb=b"GET", path=path, User_Agent=ODD)
-        assert json.loads(got)["result"] == READABLE
+    for content_type, body, path, decode in ENCODED:
+        answer = decode(await exchange(service, body, path=path, content_type=content_type, User_Agent=ODD))
+        answer = answer["batch"]["a"] if "batch" in answer else answer
+        assert answer["result"] == READABLE, (content_type, body)
+    got = await exchange(service, verb=b"GET", path=b"/service/look", User_Agent=ODD)
+    assert json.loads(got)["result"] == READABLE
 
 
-@pytest.mark.parametrize("way", ["http", "socket"])
-@pytest.mark.parametrize(
-    ("forwarded", "address"),
-    [
-        (b"2001:db8::7%na\xefve", "2001:db8::7"),
-        (b"2001:db8::7%" + b"x" * 3000, "2001:db8::7"),
-        (b"2001:db8::7%a b", "2001:db8::7"),
-        (b"\xff", "127.0.0.1"),
-        (b"unix", "127.0.0.1"),
-    ],
-    ids=["surrogate", "long", "space", "no address", "unix"],
-)
-async def test_forwarded_addresses(
-    serve: Serve, store_url: str, way: str, forwarded: bytes, address: str
-) -> None:
+FORWARDED = {
+    b"2001:db8::7%na\xefve": "2001:db8::7",
+    b"2001:db8::7%" + b"x" * 3000: "2001:db8::7",
+    b"2001:db8::7%a b": "2001:db8::7",
+    b"\xff": "127.0.0.1",
+    b"unix": "127.0.0.1",
+}
+"""The address that is taken from each value of X-Forwarded-For."""
+
+
+async def test_forwarded_addresses(serve: Serve, store_url: str) -> None:
     """Only an address is taken from X-Forwarded-For: the zone of an IPv6 address could be any text."""
-    service = await serve(METHODS, database=store_url, trusted_proxies=["127.0.0.1"])
-    send = call if way == "http" else call_by_socket
-    created = await send(service, "account.create", ADA, X_Forwarded_For=forwarded)
-    session = created["result"]["session_id"]
-    wrong = await send(service, "account.login", {**ADA, "password": "wrong"}, X_Forwarded_For=forwarded)
-    assert wrong["error"]["code"] == 1005
-    listed = await service.result("account.sessions", session=session)
-    assert [each["address"] for each in listed["sessions"]] == [address]
+    service = await serve(METHODS, database=store_url, trusted_proxies=["127.0.0.1"], login_attempts=1000)
+    for send in (call, call_by_socket):
+        for number, (forwarded, address) in enumerate(FORWARDED.items()):
+            ada = {**ADA, "user_id": f"{send.__name__}{number}"}
+            created = await send(service, "account.create", ada, X_Forwarded_For=forwarded)
+            session = created["result"]["session_id"]
+            wrong = {**ada, "password": "wrong"}
+            refused = await send(service, "account.login", wrong, X_Forwarded_For=forwarded)
+            assert refused["error"]["code"] == 1005, (ada, forwarded)
+            listed = await service.result("account.sessions", session=session)
+            assert [each["address"] for each in listed["sessions"]] == [address], (ada, forwarded)
 
 
 @pytest.mark.parametrize("signing", ["user_id", "toto1", "session", "off"])
@@ -190,23 +186,23 @@ async def test_odd_credentials(serve: Serve, store_url: str, signing: str) -> No
             assert answer["error"]["code"] in (1004, 1008)
 
 
-@pytest.mark.parametrize("nonce", ["a\0b", "a\x1bb", "a\x7f", "n\u00efve", "\ud800", "x" * 129])
-async def test_a_nonce_that_no_store_keeps(serve: Serve, store_url: str, nonce: str) -> None:
+async def test_a_nonce_that_no_store_keeps(serve: Serve, store_url: str) -> None:
     """It is refused, even if the request is signed rightly: it would become the key of a counter."""
     service = await serve(METHODS, database=store_url, signing="session")
     created = await service.result("account.create", ADA)
     timestamp = client.signed_headers("", created["key"], "", "", "", b"")["x-toto-timestamp"]
-    async with service.client.ws_connect("/service/websocket") as socket:
-        if nonce.isascii():
-            parts = ("GET", "/service/websocket", "", created["session_id"], timestamp, nonce)
-            signature = client.sign(created["key"], *parts, client.hashlib.sha256(b"").hexdigest())
-        else:
-            signature = "any"
-        shown = {"session_id": created["session_id"], "signature": signature, "timestamp": timestamp}
-        frame = json.dumps({"id": 1, **shown, "nonce": nonce})
-        await socket.send_str(frame)
-        answer = json.loads(await socket.receive_str(timeout=WATCHDOG))
-        assert answer["error"]["code"] == (1003 if nonce == "\ud800" else 1008)
+    for nonce in ("a\0b", "a\x1bb", "a\x7f", "n\u00efve", "\ud800", "x" * 129):
+        async with service.client.ws_connect("/service/websocket") as socket:
+            if nonce.isascii():
+                parts = ("GET", "/service/websocket", "", created["session_id"], timestamp, nonce)
+                signature = client.sign(created["key"], *parts, client.hashlib.sha256(b"").hexdigest())
+            else:
+                signature = "any"
+            shown = {"session_id": created["session_id"], "signature": signature, "timestamp": timestamp}
+            frame = json.dumps({"id": 1, **shown, "nonce": nonce})
+            await socket.send_str(frame)
+            answer = json.loads(await socket.receive_str(timeout=WATCHDOG))
+            assert answer["error"]["code"] == (1003 if nonce == "\ud800" else 1008), ascii(nonce)
 
 
 class Nonces:

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.programs import CALL, HELLO, SERVE, failing, serving, short, write
+from tests.support.programs import CALL, HELLO, SERVE, failing, failing_each, serving, short, write
 
 
 async def test_without_methods(tmp_path: Path) -> None:
@@ -162,36 +162,37 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
     assert "in use" in said
 
 
-@pytest.mark.parametrize(
-    "argument",
-    [
-        "--method-module=nowhere",
-        "--method-module=nowhere.methods",
-        "--method-module=",
-        "--startup-function=nowhere.function",
-        "--startup-function=methods.nothing",
-        "--startup-function=function",
-        "--before-handler=nowhere.function",
-        "--event-init-module=nowhere",
-        "--event-init-module=methods",
-        "--database=nonsense://",
-        "--database=sqlite:////nowhere/toto.db",
-        "--events=nonsense",
-        "--signing=nonsense",
-        "--root=/{nonsense",
-        "--root=/{name}",
-        "--host=256.0.0.1",
-        "--unix-socket=nowhere/socket",
-    ],
-)
-async def test_a_wrong_value_ends_the_start_with_one_line(tmp_path: Path, argument: str) -> None:
+WRONG = [
+    "--method-module=nowhere",
+    "--method-module=nowhere.methods",
+    "--method-module=",
+    "--startup-function=nowhere.function",
+    "--startup-function=methods.nothing",
+    "--startup-function=function",
+    "--before-handler=nowhere.function",
+    "--event-init-module=nowhere",
+    "--event-init-module=methods",
+    "--database=nonsense://",
+    "--database=sqlite:////nowhere/toto.db",
+    "--events=nonsense",
+    "--signing=nonsense",
+    "--root=/{nonsense",
+    "--root=/{name}",
+    "--host=256.0.0.1",
+    "--unix-socket=nowhere/socket",
+]
+"""Values of options that are only found to be wrong during the start."""
+
+
+async def test_a_wrong_value_ends_the_start_with_one_line(tmp_path: Path) -> None:
     """What is only discovered during the start is also reported in one line, and the option is named."""
     write(tmp_path, methods__hello=HELLO)
-    said = await failing(tmp_path, *SERVE, "--port=0", argument)
-    assert said.startswith("toto-aio: ")
-    assert said.count("\n") == 1
-    name, _, value = argument.removeprefix("--").partition("=")
-    assert name.replace("-", "_") in said or value.removeprefix("sqlite:///") in said
+    each = await failing_each(tmp_path, *(f"serve --port=0 {argument}" for argument in WRONG))
+    for argument, said in zip(WRONG, each, strict=True):
+        assert said.startswith("toto-aio: "), (argument, said)
+        assert said.count("\n") == 1, (argument, said)
+        name, _, value = argument.removeprefix("--").partition("=")
+        assert name.replace("-", "_") in said or value.removeprefix("sqlite:///") in said, (argument, said)
 
 
 async def test_a_startup_function_that_fails(tmp_path: Path) -> None:

@@ -71,6 +71,17 @@ async def test_a_url_that_is_not_understood(url: str) -> None:
     assert "secret" not in "".join(traceback.format_exception(error.value))
 
 
+async def test_a_url_with_options_of_other_clients() -> None:
+    """What only clients in other languages have is left out."""
+    habits = "useNewUrlParser=true&w=majority&useUnifiedTopology=true&retryWrites=true&appName=x"
+    client = mongodb.make_client(f"mongodb://cache/toto?{habits}")
+    assert client.options.pool_options.appname == "x"
+    await client.close()
+    client = mongodb.make_client("mongodb://cache/toto?useNewUrlParser=true")
+    assert client.get_default_database().name == "toto"
+    await client.close()
+
+
 async def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening fails in time, with an error that names the database but not the password."""
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -95,6 +96,8 @@ async def ready_pool(url: str, **options: Any) -> AsyncIterator[Any]:
         ),
         ("mysql:///db?unix_socket=/run/my.sock", {"db": "db", "unix_socket": "/run/my.sock"}),
         ("mysql://host?ssl=false", {"host": "host"}),
+        ("mysql://host?charset=latin1&ssl-mode=PREFERRED&connect_timeout=5&parseTime=true", {"host": "host"}),
+        ("mysql:///db?socket=/run/my.sock", {"db": "db", "unix_socket": "/run/my.sock"}),
     ],
 )
 def test_urls(url: str, arguments: dict[str, Any]) -> None:
@@ -109,6 +112,34 @@ def test_urls(url: str, arguments: dict[str, Any]) -> None:
     }
     usual |= {"charset": "utf8mb4", "autocommit": True}
     assert connect_arguments(url) == usual | arguments
+
+
+VERIFIED, CHAIN, UNVERIFIED = (True, ssl.CERT_REQUIRED), (False, ssl.CERT_REQUIRED), (False, ssl.CERT_NONE)
+TLS = {
+    "ssl=true": VERIFIED,
+    "ssl-mode=REQUIRED": UNVERIFIED,  # of DigitalOcean and Aiven
+    "ssl_mode=VERIFY_CA": CHAIN,
+    "sslMode=VERIFY_IDENTITY": VERIFIED,
+    "sslmode=verify-full&ssl-mode=REQUIRED": VERIFIED,
+    "sslaccept=strict": VERIFIED,
+    "sslaccept=accept_invalid_certs": UNVERIFIED,
+    "ssl=%7B%22rejectUnauthorized%22%3Atrue%7D": VERIFIED,  # of PlanetScale
+    "useSSL=true&requireSSL=true": UNVERIFIED,
+    "verifyServerCertificate=true&useSSL=true": CHAIN,
+    "tls=skip-verify": UNVERIFIED,
+}
+"""Options of URLs, and whether the host name and the certificate are verified."""
+
+
+def test_tls_as_providers_write_it() -> None:
+    """Each way to ask for TLS means what it means to the client that has it; of two the safer one holds."""
+    for option, expected in TLS.items():
+        context = connect_arguments(f"mysql://host/db?{option}")["ssl"]
+        assert (context.check_hostname, context.verify_mode) == expected, option
+    for option in ("ssl=s3cret", "ssl-mode=s3cret", "sslaccept=s3cret", "useSSL=s3cret"):
+        with pytest.raises(SettingsError, match="of the URL: write ssl-mode=REQUIRED") as refused:
+            connect_arguments(f"mysql://host/db?{option}")
+        assert "s3cr" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,8 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
-from toto_aio.stores.postgres import data_source, numbered, statement_cache
+from toto_aio.stores.postgres import data_source, numbered
+from toto_aio.stores.postgres_options import connect_options
 from toto_aio.stores.sql import operations, pool
 
 
@@ -245,22 +247,87 @@ async def test_a_number_of_statements_that_is_none(value: str) -> None:
         await open_store(f"postgresql://localhost/x?statement_cache_size={value}")
 
 
-@pytest.mark.parametrize(
-    ("url", "rest", "options"),
-    [
-        ("postgresql://h/a?statement_cache_size=0", "postgresql://h/a", {"statement_cache_size": 0}),
-        (
-            "postgresql://h/a?b=%40&statement_cache_size=7&c=%3F",
-            "postgresql://h/a?b=%40&c=%3F",
-            {"statement_cache_size": 7},
-        ),
-        ("postgresql://h/a?sslmode=require", "postgresql://h/a?sslmode=require", {}),
-        ("postgresql", "postgresql", {}),
-    ],
-)
-def test_the_statement_cache_of_a_url(url: str, rest: str, options: dict[str, int]) -> None:
-    """The option is taken out of the URL, and all else is left as it is."""
-    assert statement_cache(url) == (rest, options)
+UNPREPARED = {"statement_cache_size": 0}
+PROVIDERS: dict[str, tuple[str, dict[str, int]]] = {
+    "postgresql": ("postgresql", {}),
+    "postgresql://h/a?sslmode=require": ("postgresql://h/a?sslmode=require", {}),
+    "postgresql://h/a?statement_cache_size=0": ("postgresql://h/a", UNPREPARED),
+    "postgresql://h/a?b=%40&statement_cache_size=7&c=%3F": (
+        "postgresql://h/a?b=%40&c=%3F",
+        {"statement_cache_size": 7},
+    ),
+    # of Supabase, with Prisma
+    "postgres://u:p@h:6543/a?pgbouncer=true&connection_limit=1&schema=x": (
+        "postgres://u:p@h:6543/a?search_path=x",
+        UNPREPARED,
+    ),
+    # of libpq and node-postgres
+    "postgres://h/a?sslmode=no-verify&connect_timeout=5&keepalives=1&gssencmode=disable": (
+        "postgres://h/a?sslmode=require",
+        {},
+    ),
+    "postgres://h/a?ssl=true&application_name=x%20y&target_session_attrs=read-write": (
+        "postgres://h/a?sslmode=require&application_name=x%20y&target_session_attrs=read-write",
+        {},
+    ),
+    "postgres://h/a?sslmode=verify-full&sslrootcert=%2Fca.pem&ssl=true": (
+        "postgres://h/a?sslmode=verify-full&sslrootcert=%2Fca.pem",
+        {},
+    ),
+    # of Java's client
+    "postgres://h/a?prepareThreshold=0&currentSchema=x&ApplicationName=y": (
+        "postgres://h/a?search_path=x&application_name=y",
+        UNPREPARED,
+    ),
+    "postgres://h/a?sslmode=disable&channel_binding=require&sslrootcert=ca": (
+        "postgres://h/a?sslmode=verify-full&sslrootcert=ca",
+        {},
+    ),
+}
+"""URLs, and what is left of them beside which options of asyncpg."""
+
+
+def test_urls_of_providers() -> None:
+    """Each option is that of asyncpg, or left out; of two modes of TLS the safer one holds."""
+    for url, expected in PROVIDERS.items():
+        assert connect_options(url) == expected, url
+    for url in (
+        "postgres://h/a?sslmode=require&channel_binding=require",  # of Neon
+        "postgres://h/a?sslmode=verify-full&sslrootcert=system",
+    ):
+        rest, options = connect_options(url)
+        assert rest == "postgres://h/a", url
+        assert options["ssl"].check_hostname, url
+        assert options["ssl"].verify_mode == ssl.CERT_REQUIRED, url
+
+
+def test_options_that_cannot_be_left_out() -> None:
+    """What would make a connection less safe than it says is refused, with what to write."""
+    for option, advice in {
+        "gssencmode=require": "write sslmode=verify-full",
+        "require_auth=scram-sha-256": "write sslmode=verify-full",
+        "requirepeer=postgres": "leave it out",
+        "channel_binding=always": "write sslmode=verify-full",
+        "ssl=s3cret": "write sslmode=require",
+        "sslmode=s3cret": "write sslmode=disable, prefer, require",
+        "client_encoding=latin1": "all text is UTF-8",
+    }.items():
+        name = option.partition("=")[0]
+        with pytest.raises(
+            SettingsError, match=f"database: cannot use this {name} of the URL: .*{advice}"
+        ) as no:
+            connect_options(f"postgresql://h/a?{option}")
+        assert "s3cr" not in str(no.value)
+
+
+async def test_a_url_of_a_provider(url: str) -> None:
+    """It opens, and keeps no statement from before with ``pgbouncer=true``."""
+    habits = (
+        "pgbouncer=true&connection_limit=1&connect_timeout=3&keepalives_idle=9&gssencmode=prefer&sslsni=1"
+    )
+    async with opened(f"{url}&{habits}&channel_binding=prefer&schema=public") as store:
+        assert await run(store, "SHOW search_path") == [("public",)]
+        assert await run(store, "SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == [(0,)]
 
 
 async def test_a_ready_pool_in_use(url: str) -> None:

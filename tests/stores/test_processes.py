@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import argon2
 import pytest
@@ -20,9 +20,12 @@ from toto_aio.models import Account
 from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 
-PRELUDE = """
+PROCESS = """
 import asyncio
+import gc
+import json
 import sys
+import textwrap
 
 import argon2
 
@@ -34,8 +37,6 @@ from toto_aio.auth.sessions import Sessions
 from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 
-url, number, *arguments = sys.argv[1:]
-{patience}
 
 def say(*words):
     print(*words, flush=True)
@@ -51,56 +52,121 @@ def sessions_in(store):
     return Sessions(store, Accounts(store, passwords), Settings())
 
 
-async def main():
-    {body}
-
-
-asyncio.run(main())
+while line := sys.stdin.readline():
+    task = json.loads(line)
+    exec(task["patience"])
+    names = {**globals(), **task["names"]}
+    exec("async def main():\\n" + textwrap.indent(task["body"], "    "), names)
+    asyncio.run(names["main"]())
+    del names
+    gc.collect()
+    say("done")
 """
 
 
-@asynccontextmanager
-async def processes(
-    tmp_path: Path, url: str, count: int, body: str, *arguments: str
-) -> AsyncIterator[list[Process]]:
-    """``count`` processes that run ``body`` and have reached ``wait_for_start``; killed at the end."""
-    script = tmp_path / "script.py"
-    lines = body.strip().splitlines()
-    script.write_text(PRELUDE.format(body="\n    ".join(lines), patience=patience_of_a_process(url)))
-    command = [sys.executable, "-W", "error", str(script), url]
-    started: list[Process] = []
-    try:
-        for number in range(count):
-            started.append(
-                await asyncio.create_subprocess_exec(
-                    *command, str(number), *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
-                )
-            )
-        for process in started:
-            assert process.stdout is not None
-            line = await process.stdout.readline()
-            assert line == b"ready\n", (await process.communicate())[1].decode()
-        yield started
-    finally:
-        for process in started:
-            if process.returncode is None:
+class Process:
+    """A process that runs one body after another, as starting it takes longer than most of them."""
+
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # close() closes it
+        command = [sys.executable, "-W", "error", "-c", PROCESS]
+        pipe = subprocess.PIPE
+        self._popen = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it can be told anything."""
+        return self._popen.poll() is None
+
+    def tell(self, line: str) -> None:
+        """Write a line to its input."""
+        assert self._popen.stdin is not None
+        self._popen.stdin.write(line + "\n")
+        self._popen.stdin.flush()
+
+    def line(self) -> str:
+        """The next line that it says. Raises ``AssertionError`` if it ends with an error, or warns."""
+        assert self._popen.stdout is not None
+        line = self._popen.stdout.readline()
+        assert (line[-1:], self.errors()) == ("\n", "")
+        return line[:-1]
+
+    def lines(self) -> list[str]:
+        """What it says until the body has ended."""
+        return list(iter(self.line, "done"))
+
+    def errors(self) -> str:
+        """What it wrote to stderr."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def kill(self) -> list[str]:
+        """Kill it, and return the lines that it has said since the last one."""
+        self._popen.kill()
+        rest, _ = self._popen.communicate()
+        return rest.splitlines()
+
+    def close(self) -> None:
+        """End it, unless it has ended."""
+        was_running = self.is_running
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            assert pipe is not None
+            pipe.close()
+        status = self._popen.wait()
+        with self._errors:
+            assert not was_running or (status, self.errors()) == (0, "")
+
+
+class Crew:
+    """Processes for all tests of the module; those that a test has killed are replaced."""
+
+    def __init__(self) -> None:
+        self._processes: list[Process] = []
+
+    @contextmanager
+    def run(self, url: str, count: int, body: str, *arguments: str) -> Iterator[list[Process]]:
+        """``count`` processes that run ``body`` and have reached ``wait_for_start``; a failure kills them."""
+        for process in [process for process in self._processes if not process.is_running]:
+            process.close()
+            self._processes.remove(process)
+        self._processes += [Process() for _ in range(count - len(self._processes))]
+        used = self._processes[:count]
+        try:
+            for number, process in enumerate(used):
+                names = {"url": url, "number": str(number), "arguments": arguments}
+                task = {"body": body, "names": names, "patience": patience_of_a_process(url)}
+                process.tell(json.dumps(task))
+            for process in used:
+                assert process.line() == "ready"
+            yield used
+        except BaseException:
+            for process in used:
                 process.kill()
-            await process.communicate()
+            raise
+
+    def close(self) -> None:
+        """End all of them."""
+        for process in self._processes:
+            process.close()
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[Crew]:
+    """Processes to run something in."""
+    crew = Crew()
+    yield crew
+    crew.close()
 
 
 def start(processes: list[Process]) -> None:
     """Let each process continue."""
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(b"start\n")
+        process.tell("start")
 
 
-async def outputs(processes: list[Process]) -> list[list[str]]:
-    """The lines that each process wrote until it ended, which must be without an error."""
-    answers = await asyncio.gather(*(process.communicate() for process in processes))
-    for process, (_, errors) in zip(processes, answers, strict=True):
-        assert (process.returncode, errors.decode()) == (0, "")
-    return [output.decode().splitlines() for output, _ in answers]
+def outputs(processes: list[Process]) -> list[list[str]]:
+    """The lines that each process said until its body ended, which must be without an error."""
+    return [process.lines() for process in processes]
 
 
 @pytest.fixture
@@ -109,9 +175,7 @@ def passwords() -> Passwords:
     return Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
-async def test_a_hundred_updates_count_a_hundred(
-    tmp_path: Path, shared_url: str, passwords: Passwords
-) -> None:
+async def test_a_hundred_updates_count_a_hundred(crew: Crew, shared_url: str, passwords: Passwords) -> None:
     """Four processes increment a number in one session 25 times each, at the same time, and none is lost."""
     store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
@@ -131,9 +195,9 @@ def add(state):
 say(*await asyncio.gather(*(session.update(add) for session in loaded)))
 await store.close()
 """
-    async with processes(tmp_path, shared_url, 4, body, session.session_id) as started:
+    with crew.run(shared_url, 4, body, session.session_id) as started:
         start(started)
-        answers = await outputs(started)
+        answers = outputs(started)
     seen = [int(number) for lines in answers for number in lines[0].split()]
     assert sorted(seen) == list(range(1, 101))
     await session.refresh()
@@ -141,9 +205,7 @@ await store.close()
     await store.close()
 
 
-async def test_saves_of_other_keys_keep_each_other(
-    tmp_path: Path, shared_url: str, passwords: Passwords
-) -> None:
+async def test_saves_of_other_keys_keep_each_other(crew: Crew, shared_url: str, passwords: Passwords) -> None:
     """Four processes write ten keys each to one session, at the same time: all forty are kept."""
     store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
@@ -158,15 +220,15 @@ for n in range(10):
     await session.save()
 await store.close()
 """
-    async with processes(tmp_path, shared_url, 4, body, session.session_id) as started:
+    with crew.run(shared_url, 4, body, session.session_id) as started:
         start(started)
-        await outputs(started)
+        outputs(started)
     await session.refresh()
     assert dict(session.state) == {f"{number}.{n}": n for number in range(4) for n in range(10)}
     await store.close()
 
 
-async def test_updates_of_an_account_keep_each_other(tmp_path: Path, shared_url: str) -> None:
+async def test_updates_of_an_account_keep_each_other(crew: Crew, shared_url: str) -> None:
     """Four processes write ten fields each to one account, at the same time: all forty are kept."""
     store = await open_store(shared_url)
     await store.add_account(Account("ada", "hash"))
@@ -177,16 +239,16 @@ for n in range(10):
     assert await store.update_account("ada", {f"{number}.{n}": n})
 await store.close()
 """
-    async with processes(tmp_path, shared_url, 4, body) as started:
+    with crew.run(shared_url, 4, body) as started:
         start(started)
-        await outputs(started)
+        outputs(started)
     values = {f"{number}.{n}": n for number in range(4) for n in range(10)}
     assert await store.get_account("ada") == Account("ada", "hash", values, 41)
     await store.close()
 
 
 @pytest.mark.parametrize("count", [2, 4])
-async def test_one_account_is_made_once(tmp_path: Path, shared_url: str, count: int) -> None:
+async def test_one_account_is_made_once(crew: Crew, shared_url: str, count: int) -> None:
     """Of processes that create an account at the same time one succeeds; the others get ``UserIDExists``."""
     body = """
 store = await open_store(url)
@@ -200,9 +262,9 @@ for n in range(20):
         say("exists", n)
 await store.close()
 """
-    async with processes(tmp_path, shared_url, count, body) as started:
+    with crew.run(shared_url, count, body) as started:
         start(started)
-        answers = await outputs(started)
+        answers = outputs(started)
     store = await open_store(shared_url)
     for n in range(20):
         makers = [str(number) for number in range(count) if f"made {n}" in answers[number]]
@@ -214,7 +276,7 @@ await store.close()
     await store.close()
 
 
-async def test_four_processes_open_a_new_store(tmp_path: Path, shared_url: str) -> None:
+async def test_four_processes_open_a_new_store(crew: Crew, shared_url: str) -> None:
     """Four processes create the tables at the same time, and each can write to them."""
     body = """
 wait_for_start()
@@ -222,18 +284,16 @@ store = await open_store(url)
 await store.add_account(Account(f"user {number}", None))
 await store.close()
 """
-    async with processes(tmp_path, shared_url, 4, body) as started:
+    with crew.run(shared_url, 4, body) as started:
         start(started)
-        await outputs(started)
+        outputs(started)
     store = await open_store(shared_url)
     for number in range(4):
         assert await store.get_account(f"user {number}") == Account(f"user {number}", None)
     await store.close()
 
 
-async def test_an_end_wins_over_saves_in_progress(
-    tmp_path: Path, shared_url: str, passwords: Passwords
-) -> None:
+async def test_an_end_wins_over_saves_in_progress(crew: Crew, shared_url: str, passwords: Passwords) -> None:
     """While processes save and renew a session, another ends it: nothing revives it."""
     store = await open_store(shared_url)
     sessions = Sessions(store, Accounts(store, passwords), Settings())
@@ -260,20 +320,19 @@ except InvalidSessionID:
     say("ended")
 await store.close()
 """
-    async with processes(tmp_path, shared_url, 3, body, session.session_id) as started:
+    with crew.run(shared_url, 3, body, session.session_id) as started:
         start(started)
         for process in started:
-            assert process.stdout is not None
-            assert await process.stdout.readline() == b"in progress\n"
+            assert process.line() == "in progress"
         await sessions.end(session)
-        ends = await outputs(started)
+        ends = outputs(started)
     assert [lines[-1] for lines in ends] == ["ended"] * 3
     assert await store.get_session(key) is None
     assert await store.list_sessions("ada") == []
     await store.close()
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, shared_url: str) -> None:
+async def test_what_was_acknowledged_survives_a_kill(crew: Crew, shared_url: str) -> None:
     """A process that is killed in the middle of its writes loses none that was acknowledged."""
     body = """
 store = await open_store(url)
@@ -284,14 +343,11 @@ while True:
     say(n)
     n += 1
 """
-    async with processes(tmp_path, shared_url, 1, body) as [process]:
+    with crew.run(shared_url, 1, body) as [process]:
         start([process])
-        assert process.stdout is not None
         for n in range(20):
-            assert await process.stdout.readline() == b"%d\n" % n
-        process.kill()
-        rest, _ = await process.communicate()
-        last = int((rest.splitlines() or [b"19"])[-1])
+            assert process.line() == str(n)
+        last = int((process.kill() or ["19"])[-1])
     store = await open_store(shared_url)
     for n in range(last + 1):
         assert await store.get_account(f"user {n}") is not None

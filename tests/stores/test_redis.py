@@ -53,8 +53,8 @@ async def admin(url: str) -> AsyncIterator[Any]:
         "redis://cache/-1",
         "redis://cache:port",
         "redis://cache:70000",
-        "redis://cache?db=1",
-        "redis://cache?retry_on_timeout=1",
+        "redis://cache?db=-1",
+        "redis://cache?retries=1",
         "redis://cache?password=secret",
         "redis://cache?ssl_ca_certs=ca.pem",
         "redis://ada:my/secret@cache/0",
@@ -122,10 +122,16 @@ async def test_a_ready_client_on_a_socket_that_decodes(own_server: Server) -> No
     await client.aclose()
 
 
-async def test_a_sentinel_client() -> None:
-    """A client that finds its server through Sentinel is refused."""
-    with pytest.raises(SettingsError, match=r"give a redis\.asyncio\.Redis of one server"):
-        await open_store(Sentinel([("localhost", 1)]).master_for("toto"))  # type: ignore[no-untyped-call]
+async def test_clients_of_sentinel() -> None:
+    """A client of replicas is refused; without a Sentinel that answers, the error says so in a few words."""
+    sentinel = Sentinel([("localhost", free_port())])  # type: ignore[no-untyped-call]
+    with pytest.raises(
+        SettingsError, match=r"give a redis\.asyncio\.Redis of one server, sentinel\.master_for"
+    ):
+        await open_store(sentinel.slave_for("toto"))
+    with pytest.raises(Unavailable, match=r"Cannot open the database of the client: no Sentinel .* primary$"):
+        await open_store(sentinel.master_for("toto"))
+    await sentinel.aclose()
 
 
 async def test_db_is_a_separate_client(own_store: Store, admin: Any) -> None:

@@ -110,6 +110,26 @@ async def failing(folder: Path, *arguments: str, **environment: str) -> str:
     return said.decode()
 
 
+FORKS = """
+import os, sys
+import toto_aio.app, toto_aio.lifespan, toto_aio.server.launcher, toto_aio.stores.sqlite  # what takes longest
+from toto_aio.cli.main import main
+
+for number, sys.argv[1:] in enumerate(map(str.split, sys.argv[1:])):
+    if not (child := os.fork()):
+        os.dup2(os.open(f"said{number}", os.O_CREAT | os.O_WRONLY), 2)
+        main()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1, sys.argv
+"""
+
+
+async def failing_each(folder: Path, *starts: str) -> list[str]:
+    """The output of starts of ``toto-aio`` that must fail: forks of one interpreter, to save time."""
+    assert await failing(folder, "-c", f"{FORKS}\nsys.exit('all failed')", *starts) == "all failed\n"
+    return [(folder / f"said{number}").read_text() for number, _ in enumerate(starts)]
+
+
 def write(folder: Path, **files: str) -> None:
     """Write Python files below a folder, ``a__b`` for ``a/b.py``; packages get an empty ``__init__.py``."""
     for name, text in files.items():

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from toto_aio.importer import Extra, load
 from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
 
 __all__ = ["Broker", "Handover", "Receiver", "open_broker"]
 
@@ -72,18 +72,17 @@ class Handover(Protocol):
 
 BROKERS = {
     "memory": "toto_aio.brokers.memory:MemoryBroker",
-    "redis": "toto_aio.brokers.redis:RedisBroker",
-    "rediss": "toto_aio.brokers.redis:RedisBroker",
-    "unix": "toto_aio.brokers.redis:RedisBroker",
+    **dict.fromkeys(REDIS_SCHEMES, "toto_aio.brokers.redis:RedisBroker"),
 }
 """For each scheme of a URL, the class that is called with the URL."""
 
-READY = {"redis.asyncio.client:Redis": "toto_aio.brokers.redis:RedisBroker"}
+READY = {
+    "redis.asyncio.client:Redis": "toto_aio.brokers.redis:RedisBroker",
+    "redis.asyncio.cluster:RedisCluster": "toto_aio.brokers.redis:RedisBroker",
+}
 """For each type of a ready client, the class that is called with the client, and leaves it open."""
 
-INSTEAD = {
-    "redis": "a redis.asyncio.Redis of one server, such as redis.asyncio.from_url('redis://host/0')",
-}
+INSTEAD = {"redis": REDIS_CLIENTS}
 """What to write instead of other objects of a library."""
 
 DRIVERS = {"toto_aio.brokers.redis": Extra("Redis needs a driver", "'toto-aio[redis]'")}

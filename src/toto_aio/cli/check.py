@@ -9,7 +9,7 @@ from toto_aio.cli.forgotten_awaits import forgotten_awaits
 from toto_aio.cli.rules import RULES, Facts, Rule
 from toto_aio.importer import load
 from toto_aio.settings import Settings
-from toto_aio.settings.urls import scheme_of
+from toto_aio.settings.urls import REDIS_SCHEMES, scheme_of
 from toto_aio.stores import DRIVERS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def _inspect(settings: Settings) -> Facts:
     found: dict[str, RedisFacts] = {}
     for setting in ("database", "session_store", "events"):
         url = getattr(settings, setting)
-        if scheme_of(url) in ("redis", "rediss", "unix"):
+        if scheme_of(url) in REDIS_SCHEMES:
             ask = load("toto_aio.cli.redis_facts:ask", DRIVERS["toto_aio.stores.redis"])
             found[setting] = await ask(setting, url)
     return Facts(settings, found, forgotten_awaits(settings))

@@ -101,6 +101,21 @@ def _check(given: dict[str, Any]) -> None:
     sys.exit(1 if any(finding.rule.gravity == "grave" for finding in findings) else 0)
 
 
+def _user_ids(given: dict[str, Any]) -> None:
+    settings = _sources(given).read()
+    import asyncio
+
+    from toto_aio.cli.user_ids import look
+    from toto_aio.exceptions import Unavailable
+
+    try:
+        found = asyncio.run(look(settings))
+    except Unavailable as exc:
+        sys.exit(f"toto-aio: {exc.value}")
+    print(found)
+    sys.exit(0 if found.is_clean else 1)
+
+
 def _new(given: dict[str, Any]) -> None:
     from toto_aio.cli.new import make_project
 
@@ -264,4 +279,9 @@ COMMANDS: dict[str, Command] = {
         "print the script by which a shell completes commands", _completion, _add_shell, ()
     ),
     "check": Command("report settings that are unsafe in production", _check),
+    "user-ids": Command(
+        "list accounts whose user ids look the same, or are in an older form",
+        _user_ids,
+        options=("database",),
+    ),
 }

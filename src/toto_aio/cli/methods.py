@@ -47,7 +47,7 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
         "GET, POST" if method.reachable_by_get(get_methods) else "POST",
         ", ".join([*needed, *defaults]),
         method.source,
-        _first_line(method.documentation),
+        ("deprecated: " if rules.deprecation else "") + _first_line(method.documentation),
     )
 
 
@@ -60,6 +60,7 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
         "required": rules.required,
         "defaults": rules.defaults,
         "timeout": method.timeout,
+        "deprecated": None if rules.deprecation is None else rules.deprecation._asdict(),
         "from": method.source,
         "documentation": method.documentation,
     }

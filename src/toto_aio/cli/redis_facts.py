@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from toto_aio.redis_url import connection_pool
-from toto_aio.settings.urls import address_of
+from toto_aio.redis_connection import ERRORS, RedisLink
+from toto_aio.redis_eviction import parse_info
+from toto_aio.redis_target import redis_target
 
 POLICY = "maxmemory-policy"
 """The option that decides whether Redis drops keys that have not expired."""
-OPTIONS = ("appendonly", "appendfsync", "save", POLICY)
-"""The options that decide whether Redis keeps accounts, sessions and counters safely."""
+OPTIONS = {"appendonly": "yes", "appendfsync": "always", "save": "", POLICY: "noeviction"}
+"""The options that decide whether Redis keeps accounts, sessions and counters safely, and the safe values.
+
+Of ``save`` any value is safe, except for none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +32,41 @@ class RedisFacts:
 
 async def ask(option: str, url: str) -> RedisFacts:
     """Ask the Redis at the URL of an option. Raises ``SettingsError`` if the URL is not understood."""
-    client = Redis.from_pool(connection_pool(url, option))
+    target = redis_target(url, option)
+    link = target.link(False)
     try:
-        return await _ask(client)
-    except (RedisError, OSError) as exc:
-        return RedisFacts(refusal=f"Cannot open {address_of(url)}: {exc}")
+        return _worst([await _ask(server) for server in await link.primaries()])
+    except ERRORS as exc:
+        return RedisFacts(refusal=f"Cannot open {target.name}: {str(exc) or 'no answer'}")
     finally:
-        await client.aclose()
+        await link.close()
+        await target.close()
 
 
-async def _ask(client: Redis) -> RedisFacts:
-    await client.ping()
+async def _ask(server: RedisLink) -> RedisFacts:
+    await server.read("PING")
     options: dict[str, str] = {}
     refusals: list[str] = []
     try:
         for option in OPTIONS:  # one by one: before version 7 Redis takes one at a time
-            options.update(_decoded(await client.config_get(option)))
+            pair = [text.decode() for text in await server.read("CONFIG", "GET", option)]
+            options.update(dict([pair] if pair else []))
     except ResponseError as exc:
         refusals.append(str(exc))
     if POLICY not in options:  # managed services often refuse CONFIG, and permit INFO
         try:
-            options.update({POLICY: str((await client.info("memory"))["maxmemory_policy"])})
+            options[POLICY] = parse_info(await server.read("INFO", "memory"))["maxmemory_policy"]
         except (ResponseError, KeyError) as exc:
             refusals.append(str(exc))
     hidden = [name for name in OPTIONS if name not in options]
     return RedisFacts(options, "; ".join(refusals) or f"it hides {', '.join(hidden)}" if hidden else "")
 
 
-def _decoded(options: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    for pair in options.items():
-        name, value = (text.decode() if isinstance(text, bytes) else str(text) for text in pair)
-        yield name, value
+def _worst(servers: Sequence[RedisFacts]) -> RedisFacts:
+    """What is to be known of a cluster: of each option the value that is the least safe."""
+    options = {
+        name: min(values, key=lambda value: value == safe or bool(value and not safe))
+        for name, safe in OPTIONS.items()
+        if (values := [facts.options[name] for facts in servers if name in facts.options])
+    }
+    return RedisFacts(options, next((facts.refusal for facts in servers if facts.refusal), ""))

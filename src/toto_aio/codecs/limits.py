@@ -37,6 +37,10 @@ def too_deep() -> InvalidParameters:
     return InvalidParameters(f"Nested deeper than {MAX_DEPTH} levels.", status=400)
 
 
-def malformed(name: str, reason: object) -> InvalidParameters:
+class MalformedError(InvalidParameters):
+    """A body that isn't what its content type says."""
+
+
+def malformed(name: str, reason: object) -> MalformedError:
     """The error for a body that isn't what its content type says."""
-    return InvalidParameters(f"Not {name}: {reason}", status=400)
+    return MalformedError(f"Not {name}: {reason}", status=400)

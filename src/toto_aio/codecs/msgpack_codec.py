@@ -17,7 +17,7 @@ from toto_aio.codecs.plain import PLAIN_TYPES, validate, validate_steps
 
 
 def decode_msgpack(body: bytes) -> Any:
-    """The value of a MessagePack object; extension types are refused."""
+    """The value of a MessagePack object; timestamps are in UTC, and other extension types are refused."""
     if len(body) > LARGE:
         return run(msgpack_steps(body))
     must_validate = len(body) <= UNSCANNED or run(scan_msgpack(body))
@@ -26,7 +26,7 @@ def decode_msgpack(body: bytes) -> Any:
     except (ValueError, RecursionError) as exc:
         raise malformed("MessagePack", exc) from exc
     if must_validate:
-        validate(value, PLAIN_TYPES)
+        validate(value, _TYPES)
     return value
 
 
@@ -39,7 +39,7 @@ def msgpack_steps(body: bytes) -> Steps:
     except (ValueError, RecursionError) as exc:
         raise malformed("MessagePack", exc) from exc
     if must_validate:
-        yield from validate_steps(value, PLAIN_TYPES)
+        yield from validate_steps(value, _TYPES)
     return value
 
 
@@ -72,6 +72,7 @@ _NATIVE = (
     *(bytes, bytearray, memoryview, datetime.datetime),
     *(msgspec.Raw, msgspec.msgpack.Ext),
 )
+_TYPES: frozenset[type] = PLAIN_TYPES | {datetime.datetime}
 _decode = msgspec.msgpack.Decoder().decode
 MSGPACK = msgpack_with({})
 EXACT = exact_with({})

@@ -35,7 +35,7 @@ def add_route(app: web.Application, settings: Settings, methods: Mapping[str, Me
     path = f"{root_path(settings)}/{PAGE}"
     if PAGE in methods and settings.method_select != "parameter":
         taken = f"{path} is the method {PAGE!r} already: rename it, or write openapi=off"
-        if settings.openapi is not None:
+        if settings.openapi != "auto":
             raise SettingsError(f"openapi: {taken}")
         logger.warning("there is no OpenAPI document: %s", taken)
         return

@@ -38,6 +38,11 @@ OWN_BYTES = (RawAnswer, ScriptAnswer, Redirect, Streamed)
 """The answers that need a response of their own, which a batch and a socket don't have."""
 
 
+def needs_its_own(method: str) -> InvalidParameters:
+    """The error of a method with such an answer, called where there is no response of its own."""
+    return InvalidParameters(f"'{method}' answers with bytes of its own: call it by HTTP.")
+
+
 def raw_answer(result: Any, content_type: str) -> RawAnswer:
     """What a ``@raw_response`` method returned, as bytes. Raises ``TypeError`` if it isn't bytes or text."""
     if isinstance(result, str):

@@ -31,7 +31,7 @@ from toto_aio.dispatch.answers import (
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import Source, log_failure, log_slow
 from toto_aio.dispatch.deadlines import Deadline
-from toto_aio.dispatch.form import read_fields, redirect_after
+from toto_aio.dispatch.form import fields_by_name, read_fields, redirect_after
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.hooks import Hook, take_hooks
 from toto_aio.dispatch.method import Method
@@ -71,6 +71,7 @@ class Dispatcher:
         get_methods: str = "safe",
         slow_call: float = 1.0,
         json: Codec = JSON,
+        check_results: bool = False,
         before: Callable[..., Any] | None = None,
         after: Callable[..., Any] | None = None,
     ) -> None:
@@ -80,7 +81,12 @@ class Dispatcher:
         self._slow_call = slow_call
         take_hooks(self, before, after)
         self._json = json
-        self._plain = frozenset(name for name, method in methods.items() if _is_plain(method))
+        self._checks = check_results
+        self._plain = frozenset(
+            name
+            for name, method in methods.items()
+            if _is_plain(method) and (method.check_result is None or not check_results)
+        )
         self._waiting: set[Handler] = set()
         self._tasks = Tasks()
 
@@ -133,6 +139,8 @@ class Dispatcher:
         if call.by_form and method.post_only:
             call.method = method.name
             read_fields(call)
+        elif call.by_form and method.signature is not None:
+            call.parameters = fields_by_name(call.parameters)
         if call.by_get and (not method.rules.safe or method.rules.jsonp):
             caller.ignore_cookie()  # any page can make a browser send a GET
         return method
@@ -162,7 +170,7 @@ class Dispatcher:
             result = None
         if is_plain and not handler.responded and not handler.reply.streaming:
             return result
-        return await self._own_answer(rules, handler, result, callback)
+        return await self._own_answer(method, handler, result, callback)
 
     def _prepare(
         self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
@@ -170,6 +178,9 @@ class Dispatcher:
         """Do what the other decorators ask for; returns the name of a JSONP callback."""
         rules = method.rules
         callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
+        if rules.deprecation is not None and handler.reply.alone:
+            for name, value in rules.deprecation.headers().items():
+                handler.reply.set_header(name, value)
         if rules.defaults or rules.required:
             _complete(parameters, rules)
         if callback is not None:
@@ -182,8 +193,9 @@ class Dispatcher:
             handler.reply.watch(lambda: self._client_left(method, handler, limit))
         return callback
 
-    async def _own_answer(self, rules: Rules, handler: Handler, result: Any, callback: str | None) -> Any:
+    async def _own_answer(self, method: Method, handler: Handler, result: Any, callback: str | None) -> Any:
         """The answer of a method that has responded itself, or that answers with bytes of its own."""
+        rules = method.rules
         streaming = handler.reply.streaming
         if handler.responded or (rules.asynchronous and (result is None or streaming)):
             result = await self._wait(handler)
@@ -193,6 +205,8 @@ class Dispatcher:
             return result
         if rules.raw:
             return raw_answer(result, handler.response_type)
+        if self._checks and method.check_result is not None:
+            method.check_result(result, self._json)
         return result if callback is None else script(callback, result, self._json)
 
     async def _wait(self, handler: Handler) -> Any:
@@ -278,7 +292,7 @@ def _redirected(exc: Exception, method: Method, handler: Handler) -> Redirect:
 def _is_plain(method: Method) -> bool:
     """Whether only the guard is to be passed before the method is called, as for most methods."""
     rules = method.rules
-    asks = (rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous)
+    asks = (rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous, rules.deprecation)
     return not any(asks) and not rules.cancellable and method.on_connection_close is None
 
 

@@ -35,6 +35,17 @@ def read_fields(call: Call) -> None:
     call.parameters = fields
 
 
+def fields_by_name(parameters: Any) -> dict[str, Any]:
+    """The fields of a form, each one value or a list: its text and its files are one set of names."""
+    if parameters.keys() != {"arguments", "files"} or not isinstance(parameters["files"], dict):
+        fields = parameters
+    else:
+        fields = dict(parameters["arguments"])
+        for name, files in parameters["files"].items():
+            fields[name] = [*fields.get(name, ()), *files]
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+
+
 def redirects_form(
     invoke: Callable[[Handler, dict[str, Any]], Coroutine[Any, Any, Any]],
 ) -> Callable[[Handler, dict[str, Any]], Coroutine[Any, Any, Any]]:

@@ -147,7 +147,9 @@ def _formatted(kind: type, *, native: tuple[type, ...] = ()) -> Leaf:
     natives = native or (kind,)
 
     def check(value: Any, node: Any, binary: bool) -> str:
-        if not isinstance(value, (str, *natives)):
+        if not isinstance(value, (str, *natives)) or (
+            kind is datetime.date and isinstance(value, datetime.datetime)
+        ):
             return "type"
         read: Any = value if isinstance(value, kind) else _convert(value, kind)
         if read is None:

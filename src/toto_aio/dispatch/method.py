@@ -6,13 +6,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toto_aio.dispatch.classic import is_classic
 from toto_aio.dispatch.signature import Signature
 from toto_aio.invocation import Guard, Rules, rules_of
 from toto_aio.settings import SettingsError
 from toto_aio.threads import is_coroutine_function
+
+if TYPE_CHECKING:
+    from toto_aio.dispatch.results import CheckResult
 
 ASYNCHRONOUS_TIMEOUT = 600.0
 """Seconds that an ``@asynchronous`` method may take to respond."""
@@ -40,6 +43,8 @@ class Method:
     on_connection_close: Callable[[Any], Any] | None
     signature: Signature | None = None
     """What a typed method takes and gives; None for a classic one."""
+    check_result: CheckResult | None = None
+    """Raises for a result that is not what the return annotation says."""
 
     def reachable_by_get(self, get_methods: str) -> bool:
         """Whether GET may call the method under this setting of ``get_methods``."""
@@ -60,17 +65,19 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
     if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
         raise SettingsError(f"{name}: write 'async def invoke(handler, parameters)', without yield")
     rules = rules_of(invoke)
-    signature, called = None, invoke
+    signature, called, check_result = None, invoke, None
     if is_classic(invoke):
         _require_two_arguments(name, invoke)
     else:
         # A service of classic methods needs nothing of this.
         from toto_aio.dispatch.parameters import typed_invoke
         from toto_aio.dispatch.reading import read_signature
+        from toto_aio.dispatch.results import result_check
 
         signature = read_signature(name, invoke)
         _require_rules_for(name, rules, signature)
         called = typed_invoke(name, invoke, signature)
+        check_result = None if rules.raw else result_check(name, signature.returns)
     if rules.jsonp and rules.guard:
         raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
     of = source if module is None else module
@@ -87,6 +94,7 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
         post_only=getattr(invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS),
         on_connection_close=getattr(of, "on_connection_close", None),
         signature=signature,
+        check_result=check_result,
     )
 
 

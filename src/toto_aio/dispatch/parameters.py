@@ -14,10 +14,9 @@ from msgspec import inspect as types
 from msgspec.structs import astuple
 
 from toto_aio.dispatch import text
-from toto_aio.dispatch.annotations import node_of, nodes, plain_node
+from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
-from toto_aio.dispatch.leaves import LEAVES
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
 from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
@@ -79,8 +78,10 @@ class Decoder:
         self._known = known_names(signature.model) or frozenset(each.name for each in self._parameters)
         self._checks_names = signature.model is not None and not takes_others(signature.model)
         self._exact = any(isinstance(each, types.DecimalType) for each in nodes(self._node))
-        self._deep = [
-            each for each in self._parameters if type(plain_node(node_of(each.type))) not in _LEAVES
+        self._checked = [
+            each
+            for each in self._parameters
+            if any(isinstance(node, _CLASSES) for node in nodes(node_of(each.type)))
         ]
         """The parameters whose classes may have checks of their own."""
         self._text: dict[str, text.Field] = {}
@@ -94,18 +95,21 @@ class Decoder:
         """The values of a call: a struct of them, or the model. Raises ``InvalidParameters``."""
         problems: list[Problem] = []
         if call.by_get or call.by_form:
-            parameters, problems = text.read(text.named(parameters), self._text)
+            parameters, problems = text.read(parameters, self._text)
         elif call.is_whole and "method" in parameters:
             parameters = {name: value for name, value in parameters.items() if name != "method"}
         if self._exact:
             parameters = _with_decimals(parameters) if call.binary else parameters
-            problems = problems or self._problems(call, parameters, [], MAX_VALUES)
+            if found := self._problems(call, parameters, problems, MAX_VALUES):
+                if (whole := _whole(call, parameters)) is not parameters:
+                    return self.decode(call, whole)
+                raise refusal(found)
         try:
             if not problems and (not self._checks_names or self._known.issuperset(parameters)):
                 return self._converted(call, parameters, self._target)
         except (ValueError, RecursionError):
             pass  # its text has values, and only the first mistake
-        if not (call.by_get or call.by_form) and (whole := _with_integers(parameters)) is not parameters:
+        if (whole := _whole(call, parameters)) is not parameters:
             return self.decode(call, whole)
         problems = self._problems(call, parameters, problems)
         raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
@@ -124,6 +128,10 @@ class Decoder:
             if is_pydantic(self._model):
                 search.unknown(parameters, self._known if self._checks_names else parameters)
                 search.root(parameters, self._node)
+                paths = {each.path for each in problems}
+                search.problems = [
+                    each for each in search.problems if each.kind != "missing" or each.path not in paths
+                ]
             else:
                 skip = {each.path for each in problems}
                 closed = self._checks_names or self._model is None
@@ -136,7 +144,7 @@ class Decoder:
         """The problems, and the parameters that only a check of their class refuses, or that are too long."""
         paths = [each.path for each in problems]
         found = list(problems)
-        for each in self._deep:
+        for each in self._checked if problems else self._parameters:
             path = shown_path([each.name])
             if each.name not in parameters or any(other.startswith(path) for other in paths):
                 continue
@@ -160,6 +168,12 @@ def _struct(parameters: tuple[Parameter, ...]) -> Any:
             fields.append((each.attribute, each.type, default))
     renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
     return msgspec.defstruct("Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True)
+
+
+def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a refused call, with integers for floats that are some; else themselves."""
+    found: dict[str, Any] = parameters if call.by_get or call.by_form else _with_integers(parameters)
+    return found
 
 
 def _with_integers(value: Any) -> Any:
@@ -188,4 +202,4 @@ def _with_decimals(value: Any) -> Any:
 
 
 _CONSTANT = (str, bytes, int, float, type(None))
-_LEAVES = (*LEAVES, types.AnyType)
+_CLASSES = (types.StructType, types.DataclassType, types.NamedTupleType)

@@ -7,6 +7,7 @@ call is looked through once more, in Python: each value once, and no more than `
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -14,8 +15,9 @@ from msgspec import inspect as types
 
 from toto_aio.dispatch.annotations import plain_node
 from toto_aio.dispatch.leaves import LEAVES, expected_of, got_of
+from toto_aio.dispatch.model_types import is_pydantic, read_custom
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.names import shortened, shown_path
+from toto_aio.names import MAX_SHOWN, shortened, shown_path
 
 MAX_PROBLEMS = 20
 """The most problems that are named."""
@@ -27,7 +29,7 @@ MAX_PARAMETERS = 64
 """The most names that an unknown one is compared with."""
 
 
-class Problem(Struct, frozen=True, omit_defaults=True):
+class Problem(Struct, frozen=True):
     """What is wrong at one place. It has no value that was sent, and no text of a check.
 
     ``kind`` is ``missing``, ``unknown``, ``type`` (``got`` instead of ``expected``), or ``value``: one of the
@@ -53,8 +55,14 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
     def as_dict(self) -> dict[str, str]:
         """What a client receives."""
-        found = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: text for name, text in found.items() if text or name == "path"}
+        found = {"path": self.path, "kind": self.kind}
+        if self.expected:
+            found["expected"] = self.expected
+        if self.got:
+            found["got"] = self.got
+        if self.nearest:
+            found["nearest"] = self.nearest
+        return found
 
 
 def refusal(problems: Sequence[Problem]) -> InvalidParameters:
@@ -69,11 +77,17 @@ class EnoughError(Exception):
 
 
 class Search:
-    """Looks for the problems of one call. ``binary``: its codec has bytes of its own, so text is no bytes."""
+    """Looks for the problems of one call. ``binary``: its codec has bytes of its own, so text is no bytes.
 
-    def __init__(self, *, binary: bool = False, visits: int = MAX_VISITS) -> None:
+    ``read`` reads the types that msgspec does not know.
+    """
+
+    def __init__(
+        self, *, binary: bool = False, visits: int = MAX_VISITS, read: Callable[[Any, Any], Any] = read_custom
+    ) -> None:
         self.problems: list[Problem] = []
         self.binary = binary
+        self.read = read
         self._left = visits
         self._path: list[object] = []
 
@@ -87,9 +101,12 @@ class Search:
     ) -> None:
         """The problems of an object. ``closed``: no other names may occur; ``skip``: found already."""
         known = {field.encode_name: field for field in fields}
+        self._left -= len(known)
         for name, field in known.items():
             if name in value:
-                self.visit(name, value[name], field.type)
+                leaf = LEAVES.get(type(field.type))
+                if leaf is None or leaf(value[name], field.type, self.binary):  # most are right
+                    self.visit(name, value[name], field.type)
             elif field.required and name not in skip:
                 self.add("missing", name, expected=expected_of(field.type))
         if closed:
@@ -146,13 +163,39 @@ class Search:
         return tuple(self._path)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The name that was probably meant; "" if none is near."""
-    from difflib import get_close_matches  # which only a refused call needs
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The name that was probably meant: spelt otherwise, or with a mistake at one place; "" if none is."""
+    if not isinstance(name, str) or len(name) > MAX_SHOWN:
+        return ""
+    bare = _bare(name)
+    least, found = 1 + (len(bare) > 3) + (len(bare) > 8) + 1, ""
+    for each, _ in zip(known, range(MAX_PARAMETERS), strict=False):
+        distance = _distance(bare, _bare_known(each), least)
+        if distance < least:
+            least, found = distance, each
+    return shortened(found)
 
-    names = [each for _, each in zip(range(MAX_PARAMETERS), known, strict=False)]
-    found = get_close_matches(shortened(name), names, 1, 0.7)
-    return shortened(found[0]) if found else ""
+
+def _bare(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+_bare_known = lru_cache(4096)(_bare)  # the author's names, and never a client's
+
+
+def _distance(one: str, other: str, limit: int) -> int:
+    """The characters between the first and the last place where two names differ; at most ``limit``."""
+    longer, shorter = len(one), len(other)
+    if longer < shorter:
+        longer, shorter = shorter, longer
+    if longer - shorter >= limit or (one[:1] != other[:1] and one[-1:] != other[-1:]):
+        return limit  # two mistakes at the ends of a name are another name
+    start = end = 0
+    while start < shorter and one[start] == other[start]:
+        start += 1
+    while end < shorter - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    return longer - start - end
 
 
 def _any(search: Search, value: Any, node: Any) -> None:
@@ -201,7 +244,7 @@ def _object(search: Search, value: Any, node: Any) -> None:
     if getattr(node, "array_like", False) or isinstance(node, types.NamedTupleType):
         _array_object(search, value, node)
         return
-    if type(node) is not types.TypedDictType and isinstance(value, getattr(node, "cls", ())):
+    if type(node) is not types.TypedDictType and isinstance(value, node.cls):
         return  # of a call in process
     if not isinstance(value, Mapping):
         search.wrong_type(value, node)
@@ -273,10 +316,8 @@ def _takes(node: types.Type) -> frozenset[str]:
 
 
 def _custom(search: Search, value: Any, node: Any) -> None:
-    from toto_aio.dispatch.model_types import is_pydantic, read_custom
-
     try:
-        read_custom(node.cls, value)
+        search.read(node.cls, value)
     except Exception as exc:
         if is_pydantic(node.cls) and hasattr(exc, "error_count"):
             from toto_aio.dispatch.pydantic_problems import add_problems

@@ -93,17 +93,6 @@ def read(given: Mapping[str, Any], fields: Mapping[str, Field]) -> tuple[Values,
     return values, problems
 
 
-def named(call_parameters: Any) -> dict[str, Any]:
-    """The fields of a form or a query by their names: text and files are one set of names."""
-    fields: dict[str, Any] = call_parameters
-    if fields.keys() == {"arguments", "files"} and isinstance(fields["files"], dict):
-        both = dict(fields["arguments"])
-        for name, files in fields["files"].items():
-            both[name] = [*both.get(name, ()), *files]
-        return both
-    return fields
-
-
 def read_text(text: Any, node: types.Type) -> Any:
     """A text as a value of a type; as it is if it is none."""
     if not isinstance(text, str):

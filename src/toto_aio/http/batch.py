@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.envelope import envelope
 from toto_aio.http.reply import HTTPReply
 from toto_aio.settings import Settings
+from toto_aio.tasks import work_through
 
 
 class Batches:
@@ -38,18 +38,11 @@ class Batches:
         reply.alone, reply.shared = False, True
         ids = sorted(entries)
         outcomes: dict[str, Any] = dict.fromkeys(ids)
-        waiting = iter(ids)
 
-        async def work() -> None:
-            for call_id in waiting:
-                outcomes[call_id] = await self._outcome(codec, entries[call_id], caller, reply)
+        async def work(call_id: str) -> None:
+            outcomes[call_id] = await self._outcome(codec, entries[call_id], caller, reply)
 
-        if self._concurrency == 1:
-            await work()
-        else:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, len(ids))):
-                    group.create_task(work(), name="toto-aio batch")
+        await work_through(ids, work, min(self._concurrency, len(ids)), "batch")
         try:
             return codec.encode_again(envelope("batch", outcomes, caller))
         except Exception:  # a result that can't be encoded is an error of its own call only

@@ -140,7 +140,7 @@ def restart_rolling(settings: Settings, sources: Sources) -> int:
         _require_nothing_new(running, sources)
         restarts = running.read_state().get("restarts", 0)
         running.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + START_LIMIT + GRACE
+        deadline = time.monotonic() + START_LIMIT + settings.start_timeout + GRACE
         while time.monotonic() < deadline and not running.exits_within(POLL_INTERVAL):
             state = running.read_state()
             if state.get("restarts", 0) != restarts:

@@ -33,6 +33,7 @@ class Generation:
     def __init__(
         self, listeners: Sequence[Listener], cwd: str, settings: Settings, on_exit: Callable[[int], None]
     ) -> None:
+        self._patience = settings.start_timeout
         self._stuck_after = settings.stuck_after
         self._shutdown_timeout = settings.shutdown_timeout
         self._listeners = listeners
@@ -50,7 +51,7 @@ class Generation:
         try:
             for listener in self._listeners:
                 self.workers.append(Worker(listener.sockets, self._cwd, self._on_exit))
-            await asyncio.gather(*(worker.wait_ready() for worker in self.workers))
+            await asyncio.gather(*(worker.wait_ready(self._patience) for worker in self.workers))
         except OSError as exc:
             await self._abort()
             raise StartError(f"no process could be started: {exc}") from exc
@@ -104,7 +105,7 @@ class Generation:
             try:
                 sockets = self._listeners[number].sockets
                 worker = self.workers[number] = Worker(sockets, self._cwd, self._on_exit)
-                await worker.wait_ready()
+                await worker.wait_ready(self._patience)
                 logger.info("process %d replaces one that ended", worker.pid)
             except (OSError, StartError) as exc:
                 if not self._stopping.is_set():

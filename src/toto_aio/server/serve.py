@@ -7,6 +7,7 @@ import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -72,8 +73,9 @@ async def _serve(
         read_bufsize=READ_BUFFER,
         shutdown_timeout=(0.8 * limit - drain_limit) / 2,  # aiohttp waits for this long twice
     )
-    await runner.setup()
     try:
+        if not await _set_up(runner, shutdown.requested):
+            return
         assert runner.server is not None
         fast = settings.fast_path and not settings.access_log
         runner.server.request_factory = joining(bounded(runner.server.request_factory))
@@ -90,6 +92,29 @@ async def _serve(
     finally:
         await runner.cleanup()
         watchdog.close()
+
+
+async def _set_up(runner: web.AppRunner, shutdown: asyncio.Event) -> bool:
+    """Start the app; returns False if a shutdown was requested first, which ends the start where it waits."""
+    # In this task, which also ends the app: task groups that it keeps open must not change their task.
+    starting = asyncio.current_task()
+    assert starting is not None
+    watching = asyncio.create_task(_cancel_after(shutdown, starting), name="toto-aio start")
+    try:
+        await runner.setup()
+    except asyncio.CancelledError:
+        if not shutdown.is_set():
+            raise
+        starting.uncancel()
+        return False
+    finally:
+        watching.cancel()
+    return True
+
+
+async def _cancel_after(event: asyncio.Event, task: asyncio.Task[Any]) -> None:
+    await event.wait()
+    task.cancel()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -73,14 +73,18 @@ class Worker:
         """The id of its process."""
         return self.process.pid
 
-    async def wait_ready(self) -> None:
-        """Wait until it serves. Raises ``StartError`` if it exits before that, or takes too long."""
+    async def wait_ready(self, patience: float) -> None:
+        """Wait until it serves. Raises ``StartError`` if it exits before that, or takes too long.
+
+        ``patience`` is how many seconds it may wait for its database, beside those that it has anyway.
+        """
+        limit = START_LIMIT + patience
         try:
-            async with asyncio.timeout(START_LIMIT):
+            async with asyncio.timeout(limit):
                 failure = await asyncio.shield(self._ready)
         except TimeoutError:
             stacks = await self.stacks()
-            failure = StartError(f"it was not ready within {START_LIMIT:g} s. Its threads:\n{stacks}")
+            failure = StartError(f"it was not ready within {limit:g} s. Its threads:\n{stacks}")
         if failure is not None:
             raise failure
 

@@ -91,13 +91,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "toto"
     openapi: Annotated[
-        Literal["on", "authenticated", "off"] | None,
+        Literal["auto", "on", "authenticated", "off"],
         option(
             "Methods",
             "who gets the OpenAPI document at ROOT/openapi.json: everyone (on), those who are logged in, or "
-            "nobody (off); by default everyone, unless a method has that name",
+            "nobody (off); auto is everyone, unless a method has that name",
         ),
-    ] = None
+    ] = "auto"
+    json_rpc: Annotated[
+        Literal["auto", "on", "off"],
+        option(
+            "Methods", "JSON-RPC 2.0 at root/rpc and over WebSockets; auto leaves the path to a method rpc"
+        ),
+    ] = "auto"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
     msgpack_enabled: Annotated[bool, option("Methods", "accept application/msgpack")] = True
     encoders: Annotated[
@@ -112,6 +118,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threads: Annotated[
         int, option("Methods", "plain 'def' methods that run at the same time, in threads", ge=1)
     ] = 16
+    check_results: Annotated[
+        bool, option("Methods", "compare results with the return annotations of typed methods, as debug does")
+    ] = False
     batch_limit: Annotated[int, option("Methods", "maximum number of calls in a batch", ge=1)] = 50
     batch_concurrency: Annotated[
         int, option("Methods", "calls of a batch that run at the same time; 1 runs them in order", ge=1)
@@ -147,6 +156,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     session_store: Annotated[
         Any, option("Database", "URL of a separate database for sessions; by default they are in database")
     ] = None
+    start_timeout: Annotated[
+        Seconds,
+        option(
+            "Database",
+            "seconds that a start waits for a database or broker that does not answer yet",
+            ge=0,
+        ),
+    ] = 0.0
     account_fields: Annotated[
         list[str], option("Database", "custom account fields that clients may set, such as email,name")
     ] = []
@@ -314,8 +331,7 @@ class Option:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that the option accepts, if it accepts only a few."""
-        kinds = (self.type, *get_args(self.type))  # it may be one of a few, or None
-        return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
     def flag(self) -> str:

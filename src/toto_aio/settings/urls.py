@@ -36,14 +36,29 @@ PORTS = {
     "mysql+aiomysql": 3306,
     "redis": 6379,
     "rediss": 6379,
+    "redis+sentinel": 26379,
+    "rediss+sentinel": 26379,
+    "redis+cluster": 6379,
+    "rediss+cluster": 6379,
     "mongodb": 27017,
 }
 """The port of each kind of server if its URL names none."""
+REDIS_SCHEMES = (
+    *("redis", "rediss", "unix", "redis+unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
+"""The schemes of URLs that name a Redis."""
+REDIS_CLIENTS = (
+    "a redis.asyncio.Redis, such as redis.asyncio.from_url('redis://host/0') or sentinel.master_for('name'), "
+    "or a redis.asyncio.RedisCluster"
+)
+"""What to write instead of other objects of redis-py."""
 _HOST = r"(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d+)?"
 _SERVER = re.compile(
-    rf"(?P<scheme>[\w+]+)://(?:[^@/?#]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)(?P<name>/[\w.-]*)?(?:\?[^@]*)?",
+    rf"(?P<scheme>[\w+]+)://(?:[^@/?#]*@)?(?P<hosts>{_HOST}(?:,{_HOST})*)(?P<name>(?:/[\w.-]*){{0,2}})(?:\?[^@]*)?",
     re.ASCII,
 )
+_SOCKET = re.compile(r"(?P<shown>(?:redis\+)?unix://(?P<path>/[\w./-]+))(?:\?[^@]*)?", re.ASCII)
 
 
 def address_of(url: str) -> str:
@@ -53,6 +68,8 @@ def address_of(url: str) -> str:
     """
     if url in PORTS:  # a bare name stands for the server on this machine
         url = f"{url}://localhost"
+    if socket := _SOCKET.fullmatch(url):
+        return socket["shown"]
     found = _SERVER.fullmatch(url)
     if found is None:
         return without_password(url)
@@ -61,7 +78,7 @@ def address_of(url: str) -> str:
         host if port is None or re.search(r":\d+$", host) else f"{host}:{port}"
         for host in found["hosts"].split(",")
     ]
-    return f"{found['scheme']}://{','.join(hosts)}{found['name'] or ''}"
+    return f"{found['scheme']}://{','.join(hosts)}{found['name']}"
 
 
 def root_path(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from toto_aio.importer import Extra, load
 from toto_aio.models import Account, Session
 from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
-from toto_aio.settings.urls import without_password
+from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
 
 __all__ = ["AccountStore", "SessionStore", "Store", "open_store"]
 
@@ -148,8 +148,7 @@ STORES = {
     "mysql+aiomysql": "toto_aio.stores.mysql:from_url",
     "mongodb": "toto_aio.stores.mongodb:from_url",
     "mongodb+srv": "toto_aio.stores.mongodb:from_url",
-    "redis": "toto_aio.stores.redis:from_url",
-    "rediss": "toto_aio.stores.redis:from_url",
+    **dict.fromkeys(REDIS_SCHEMES, "toto_aio.stores.redis:from_url"),
 }
 """For each scheme of a URL, the coroutine function that takes the URL and returns the store."""
 
@@ -160,6 +159,7 @@ READY = {
     "pymongo.asynchronous.mongo_client:AsyncMongoClient": "toto_aio.stores.mongodb:from_client",
     "motor.motor_asyncio:AsyncIOMotorClient": "toto_aio.stores.mongodb:from_client",
     "redis.asyncio.client:Redis": "toto_aio.stores.redis:from_client",
+    "redis.asyncio.cluster:RedisCluster": "toto_aio.stores.redis:from_client",
 }
 """For each type of a ready client, the coroutine function that returns a store on it, and leaves it open."""
 
@@ -176,7 +176,7 @@ INSTEAD = {
         ("pymongo", "motor"),
         "the client, a pymongo.AsyncMongoClient('mongodb://host/name'), whose URL names the database",
     ),
-    "redis": "a redis.asyncio.Redis of one server, such as redis.asyncio.from_url('redis://host/0')",
+    "redis": REDIS_CLIENTS,
     **dict.fromkeys(
         ("asyncpg", "psycopg", "psycopg_pool", "psycopg2"),
         "an asyncpg.Pool, which asyncpg.create_pool makes, or postgresql://user:password@host/name",

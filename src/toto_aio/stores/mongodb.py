@@ -23,6 +23,7 @@ from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
+from toto_aio.settings.provider_options import LEFT_OUT
 from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores import portions
 from toto_aio.stores.coalesce import Coalescer
@@ -42,6 +43,15 @@ POOL_SIZE = 20
 DATABASE = "toto"
 """The name of the database if the URL has none."""
 DURABLE = WriteConcern(w="majority", j=True)
+HABITS = dict.fromkeys(
+    (
+        *("usenewurlparser", "useunifiedtopology", "usecreateindex", "usefindandmodify", "autoreconnect"),
+        *("poolsize", "keepalive", "keepaliveinitialdelay", "native_parser", "family", "buffermaxentries"),
+        *("reconnecttries", "reconnectinterval"),
+    ),
+    LEFT_OUT,
+)
+"""Options in URLs that only clients in other languages have, in lower case, as MongoDB compares them."""
 FIELDS = ["user_id", "created", "state", "version", "signing_key", "seen", "address", "agent"]
 """The fields of a session that have their own names in its document; the others are its key and expiry."""
 
@@ -286,7 +296,7 @@ def make_client(url: str) -> AsyncMongoClient[Document]:
     try:
         with warnings.catch_warnings(action="error"):  # pymongo warns of an unknown option
             return AsyncMongoClient(
-                "mongodb://localhost" if url in ("mongodb", "mongodb://") else url,
+                "mongodb://localhost" if url in ("mongodb", "mongodb://") else _without_habits(url),
                 serverSelectionTimeoutMS=int(CONNECT_LIMIT * 1000),
                 connectTimeoutMS=int(CONNECT_LIMIT * 1000),
                 socketTimeoutMS=int(OPERATION_LIMIT * 1000),
@@ -300,6 +310,13 @@ def make_client(url: str) -> AsyncMongoClient[Document]:
             f"database: cannot open {without_password(url)!r}; "
             "write mongodb://user:password@host:27017/toto, with %XX for special characters in the password"
         ) from None
+
+
+def _without_habits(url: str) -> str:
+    """Leave out the options that only clients in other languages have."""
+    base, _, query = url.partition("?")
+    kept = [part for part in query.split("&") if HABITS.get(part.partition("=")[0].lower()) is not LEFT_OUT]
+    return f"{base}?{'&'.join(kept)}" if any(kept) else base
 
 
 async def _outcome(operation: Coroutine[Any, Any, T]) -> T | Exception:

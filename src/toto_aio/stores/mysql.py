@@ -17,7 +17,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from toto_aio.importer import Extra, load
 from toto_aio.settings import SettingsError
+from toto_aio.settings.provider_options import translated
 from toto_aio.settings.urls import address_of, without_password
+from toto_aio.stores.mysql_options import DISABLED, OPTIONS, REQUIRED, VERIFY_IDENTITY
 from toto_aio.stores.mysql_transactions import MySQLSteps
 from toto_aio.stores.sql import operations, pool
 from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
@@ -124,8 +126,9 @@ async def from_client(client: Any) -> SQLStore:
 def connect_arguments(url: str) -> dict[str, Any]:
     """Return the arguments of ``connect`` for a URL; by default localhost, port 3306 and the database toto.
 
-    After a ``?`` the URL may have ``unix_socket=/path``, ``ssl=true``, or ``ssl_ca=/path``, a file with the
-    trusted certificates. Raises ``SettingsError`` if any part of the URL is not understood.
+    After a ``?`` the URL may have ``unix_socket=/path``, ``ssl-mode``, ``ssl_ca=/path``, a file with trusted
+    certificates, and what providers write (``mysql_options``). Raises ``SettingsError`` if any part of the
+    URL is not understood.
     """
     parts, port, options = _parse(url)
     arguments = {
@@ -138,8 +141,9 @@ def connect_arguments(url: str) -> dict[str, Any]:
         "charset": "utf8mb4",
         "autocommit": True,
     }
-    if "ssl_ca" in options or options.get("ssl", "false") != "false":
-        arguments["ssl"] = _tls_context(options.get("ssl_ca"))
+    mode = options.get("ssl-mode", VERIFY_IDENTITY if "ssl_ca" in options else DISABLED)
+    if mode != DISABLED:
+        arguments["ssl"] = _tls_context(options.get("ssl_ca"), mode)
     return arguments
 
 
@@ -148,28 +152,33 @@ def _parse(url: str) -> tuple[SplitResult, int, dict[str, str]]:
     try:
         parts = urlsplit(url if "://" in url else f"{url}://localhost")
         port = parts.port or DEFAULT_PORT
-        options = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
+        given = parse_qsl(parts.query, strict_parsing=True) if parts.query else []
     except ValueError:
         raise _not_understood(url) from None  # its text may show a part of the password
-    unknown = set(options) - {"unix_socket", "ssl", "ssl_ca"}
+    options = translated("database", given, OPTIONS)
+    unknown = set(options) - {"unix_socket", "ssl-mode", "ssl_ca"}
     if unknown or parts.netloc.count("@") > 1 or parts.fragment or "\0" in url or parts.path.count("/") > 1:
         raise _not_understood(url)
     return parts, port, options
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+def _tls_context(ca_file: str | None, mode: str) -> ssl.SSLContext:
     """Return the context that trusts the certificates of a file, or those that the system trusts."""
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as exc:
         raise SettingsError(f"database: cannot read the certificates of ssl_ca: {exc}") from exc
+    context.check_hostname = mode == VERIFY_IDENTITY
+    if mode == REQUIRED:
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _not_understood(url: str) -> SettingsError:
     return SettingsError(
         f"database: cannot open {without_password(url)!r}; write mysql://user:password@host:3306/name, "
         "with %40, %2F, %3F and %23 for @, /, ? and # in the password, and after a ? only unix_socket=/path, "
-        "ssl=true and ssl_ca=/path"
+        "ssl-mode=REQUIRED, VERIFY_CA or VERIFY_IDENTITY, and ssl_ca=/path"
     )
 
 

@@ -15,6 +15,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import address_of, without_password
+from toto_aio.stores.postgres_options import connect_options
 from toto_aio.stores.sql import operations, pool
 from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
 from toto_aio.stores.sql.dialect import Dialect
@@ -68,8 +69,13 @@ FAILURES: tuple[tuple[Any, Failure | None], ...] = (
 
 async def from_url(url: str) -> SQLStore:
     """Return the store at a URL; ``db`` is an ``asyncpg.Pool``, separate from the store's own connections."""
-    url, options = statement_cache(url)
-    dsn = data_source(url)
+    try:
+        rest, options = connect_options(url)
+    except SettingsError:
+        raise
+    except ValueError:
+        raise _not_understood(url) from None  # its text may show a part of the password
+    dsn = data_source(rest)
     connector = PostgresConnector(dsn, options)
     db = await asyncpg.create_pool(
         dsn, min_size=0, max_size=pool.MAX_SIZE, timeout=pool.CONNECT_LIMIT, **options
@@ -107,26 +113,6 @@ def data_source(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}" + (f"?{parts.query}" if parts.query else "")
 
 
-def statement_cache(url: str) -> tuple[str, Mapping[str, int]]:
-    """Return a URL without ``statement_cache_size``, and the options of asyncpg that it stands for.
-
-    With 0 no statement is prepared for later, for a pooler that does not keep them. Raises ``SettingsError``.
-    """
-    base, _, query = url.partition("?")
-    kept, options = [], {}
-    for part in query.split("&"):
-        name, _, value = part.partition("=")
-        if name != "statement_cache_size":
-            kept.append(part)
-        elif value.isascii() and value.isdecimal() and len(value) < 7:
-            options = {name: int(value)}
-        else:
-            raise SettingsError(
-                f"database: {name} is a number of statements: write {name}=0 behind PgBouncer, not {value!r}"
-            )
-    return (base + (f"?{'&'.join(kept)}" if any(kept) else ""), options) if options else (url, {})
-
-
 def _not_understood(url: str, why: str = "") -> SettingsError:
     form = "write postgresql://user:password@host:5432/name"
     return SettingsError(f"database: cannot open {without_password(url)!r}; {form}{why}")
@@ -135,7 +121,7 @@ def _not_understood(url: str, why: str = "") -> SettingsError:
 class PostgresConnector:
     """Connects with asyncpg."""
 
-    def __init__(self, dsn: str, options: Mapping[str, int] = MappingProxyType({})) -> None:
+    def __init__(self, dsn: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self._dsn = dsn
         self._options = options
 

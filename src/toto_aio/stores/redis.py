@@ -1,4 +1,4 @@
-"""``redis://host/0``: accounts and sessions in Redis.
+"""``redis://host/0``: accounts and sessions in Redis: in one server, by Sentinel, or in a cluster.
 
 A session is one string, ``toto:session:<key>``, which Redis drops when it expires. The sorted set
 ``toto:sessions:<user id>`` is the index of an account: it has the keys of the account's sessions, ordered by
@@ -16,18 +16,17 @@ from contextlib import asynccontextmanager, suppress
 from heapq import nlargest
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
-from toto_aio.redis_connection import ERRORS, Argument, RedisConnection
-from toto_aio.redis_eviction import Evictions
-from toto_aio.redis_url import connection_pool, pool_like, unopened_connection
-from toto_aio.settings.urls import address_of
+from toto_aio.redis_connection import ERRORS, Argument, RedisLink
+from toto_aio.redis_eviction import SEEN, Evictions
+from toto_aio.redis_target import RedisTarget, redis_target
 from toto_aio.stores import portions
 from toto_aio.stores import redis_records as records
+from toto_aio.stores.redis_durability import account_risk
 from toto_aio.stores.redis_records import ACCOUNT, ACCOUNTS, COUNTER, INDEX, SESSION, Script, milliseconds
 from toto_aio.stores.transactions import NoTransactions
 
@@ -35,23 +34,21 @@ logger = logging.getLogger(__name__)
 
 INDEX_MARGIN = 60.0
 """Seconds for which an account's index outlives its last session, as the index is written first."""
-DURABLE_CONFIGURATION = {"appendonly": b"yes", "appendfsync": b"always"}
-"""How Redis must be configured to lose no account."""
 
 
 async def from_url(url: str) -> RedisStore:
-    """Return the store at a URL; ``db`` is a ``redis.asyncio.Redis`` with a pool of its own."""
-    pool = connection_pool(url, "database")
-    store = RedisStore(RedisConnection(unopened_connection(pool)), Redis.from_pool(pool), owns_db=True)
-    await store.prepare(address_of(url))
-    return store
+    """Return the store at a URL; ``db`` is a client of redis-py with a pool of its own."""
+    return await _open(redis_target(url, "database"), owns_db=True)
 
 
-async def from_client(client: Redis) -> RedisStore:
-    """Return the store on the server of a ready client, which stays open and becomes ``db``."""
-    connection = RedisConnection(unopened_connection(pool_like(client, "database")))
-    store = RedisStore(connection, client, owns_db=False)
-    await store.prepare("of the client")
+async def from_client(client: Any) -> RedisStore:
+    """Return the store on the servers of a ready client, which stays open and becomes ``db``."""
+    return await _open(redis_target(client, "database"), owns_db=False)
+
+
+async def _open(target: RedisTarget, *, owns_db: bool) -> RedisStore:
+    store = RedisStore(target, owns_db=owns_db)
+    await store.prepare()
     return store
 
 
@@ -63,28 +60,35 @@ class RedisStore:
         "in another database, and the sessions in Redis (session_store)"
     )
 
-    def __init__(self, connection: RedisConnection, db: Redis, *, owns_db: bool) -> None:
-        self.db = db
-        self._connection = connection
+    def __init__(self, target: RedisTarget, *, owns_db: bool) -> None:
+        self.db = target.client()
+        self._target = target
+        self._connection: RedisLink = target.link(False)
+        self._account, self._accounts, self._session, self._index, self._counter = (
+            target.prefix + kind for kind in (ACCOUNT, ACCOUNTS, SESSION, INDEX, COUNTER)
+        )
         self._owns_db = owns_db
         self._account_risk = ""
         self._evictions = Evictions(
-            connection,
-            "store",
+            self._connection,
+            f"{target.prefix}{SEEN}store",
             kept="sessions, counts of login attempts and nonces, and with an allkeys policy accounts",
             risk="users are logged out, locked logins are open, copied signed requests are accepted again",
         )
 
-    async def prepare(self, name: str) -> None:
-        """Check that the database ``name`` can be reached, and how it can lose data; else close the store."""
+    async def prepare(self) -> None:
+        """Check that the servers can be reached, and how they can lose data; else close the store."""
         try:
             async with asyncio.timeout(redis_connection.OPERATION_LIMIT):
-                await self._connection.read("PING")
-                self._account_risk = await self._find_account_risk()
+                for server in await self._connection.primaries():
+                    await server.read("PING")
+                    self._account_risk = self._account_risk or await account_risk(server)
                 await self._evictions.begin()
         except ERRORS as exc:
             await self.close()
-            raise Unavailable(f"Cannot open the database {name}: {str(exc) or 'no answer'}") from exc
+            raise Unavailable(
+                f"Cannot open the database {self._target.name}: {str(exc) or 'no answer'}"
+            ) from exc
         except BaseException:
             await self.close()
             raise
@@ -94,6 +98,8 @@ class RedisStore:
         if self._owns_db:
             with suppress(*ERRORS):  # a frozen server does not answer the closing of TLS
                 await self.db.aclose()
+        with suppress(*ERRORS):
+            await self._target.close()
 
     async def get_account(self, user_id: str) -> Account | None:
         async with _limited():
@@ -103,11 +109,11 @@ class RedisStore:
         self._warn_of_account_risk()
         value = records.pack_account(account)
         async with _limited():
-            await self._connection.call("ZADD", ACCOUNTS, 0, account.user_id)
-            if not await self._connection.call("SET", ACCOUNT + account.user_id, value, "NX"):
+            await self._connection.call("ZADD", self._accounts, 0, account.user_id)
+            if not await self._connection.call("SET", self._account + account.user_id, value, "NX"):
                 raise UserIDExists
             # Again, if the account was removed from the index in between.
-            self._connection.send_and_forget("ZADD", ACCOUNTS, 0, account.user_id)
+            self._connection.send_and_forget("ZADD", self._accounts, 0, account.user_id)
 
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         async with _limited():
@@ -131,10 +137,10 @@ class RedisStore:
 
     async def remove_account(self, user_id: str) -> bool:
         async with _limited():
-            existed = bool(await self._connection.call("DEL", ACCOUNT + user_id))
-            await self._connection.call("ZREM", ACCOUNTS, user_id)
-            if await self._connection.read("EXISTS", ACCOUNT + user_id):  # it has just been added again
-                await self._connection.call("ZADD", ACCOUNTS, 0, user_id)
+            existed = bool(await self._connection.call("DEL", self._account + user_id))
+            await self._connection.call("ZREM", self._accounts, user_id)
+            if await self._connection.read("EXISTS", self._account + user_id):  # it has just been added again
+                await self._connection.call("ZADD", self._accounts, 0, user_id)
             return existed
 
     async def list_accounts(self, after: str, limit: int) -> list[Account]:
@@ -144,7 +150,9 @@ class RedisStore:
         async with _limited():
             while wanted := limit - len(found):
                 member = f"({after}"
-                names = await self._connection.read("ZRANGEBYLEX", ACCOUNTS, member, "+", "LIMIT", 0, wanted)
+                names = await self._connection.read(
+                    "ZRANGEBYLEX", self._accounts, member, "+", "LIMIT", 0, wanted
+                )
                 user_ids = [str(name, "utf-8") for name in names]
                 found += [
                     account for account in await asyncio.gather(*map(self._find_account, user_ids)) if account
@@ -156,7 +164,7 @@ class RedisStore:
 
     async def get_session(self, key: str) -> Session | None:
         try:
-            value = await self._connection.read("GET", SESSION + key)
+            value = await self._connection.read("GET", self._session + key)
         except ERRORS as exc:
             raise Unavailable from exc
         session = None if value is None else records.unpack_session(key, value)
@@ -168,12 +176,14 @@ class RedisStore:
             value = records.pack_session(session)
             async with _limited():
                 await self._add_to_index(session.user_id, session.key, session.expires)
-                await self._connection.call("SET", SESSION + session.key, value, "PX", milliseconds(ttl))
+                await self._connection.call(
+                    "SET", self._session + session.key, value, "PX", milliseconds(ttl)
+                )
 
     async def save_session(self, session: Session) -> bool:
         versions = (records.pack_version(version) for version in (session.version, session.version + 1))
         async with _limited():
-            key = SESSION + session.key
+            key = self._session + session.key
             return bool(await self._run(records.SAVE, key, *versions, session.state, time.time()))
 
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
@@ -185,13 +195,13 @@ class RedisStore:
             now = time.time()
             times = records.pack_times(expires, seen)
             return bool(
-                await self._run(records.TOUCH, SESSION + key, now, times, milliseconds(expires - now))
+                await self._run(records.TOUCH, self._session + key, now, times, milliseconds(expires - now))
             )
 
     async def list_sessions(self, user_id: str, limit: int = 1000) -> list[Session]:
         async with _limited():
             if user_id:
-                members = await self._connection.read("ZREVRANGE", INDEX + user_id, 0, limit - 1)
+                members = await self._connection.read("ZREVRANGE", self._index + user_id, 0, limit - 1)
                 found = await self._heads(str(member, "utf-8") for member in members)
             else:
                 anonymous = [each async for keys in self._portions("") for each in await self._heads(keys)]
@@ -199,7 +209,7 @@ class RedisStore:
         return sorted(found, key=_created)
 
     async def surplus_sessions(self, user_id: str, most: int, keep: str) -> list[str]:
-        index = INDEX + user_id
+        index = self._index + user_id
         async with _limited():
             total = await self._connection.read("ZCARD", index)
             if total - 1 <= most:
@@ -214,13 +224,13 @@ class RedisStore:
 
     async def remove_session(self, key: str) -> bool:
         async with _limited():
-            value = await self._run(records.REMOVE, SESSION + key)
+            value = await self._run(records.REMOVE, self._session + key)
         if value is None:
             return False
         session = records.unpack_session(key, value)
         if session.user_id:
             # If this is lost, the entry does no harm, and is dropped when the session would have expired.
-            self._connection.send_and_forget("ZREM", INDEX + session.user_id, key)
+            self._connection.send_and_forget("ZREM", self._index + session.user_id, key)
         return session.expires > time.time()
 
     async def remove_sessions(self, user_id: str, keep: str | None = None) -> int:
@@ -234,20 +244,23 @@ class RedisStore:
 
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         async with _limited():
-            return int(await self._run(records.INCREMENT, COUNTER + key, by, milliseconds(ttl)))
+            return int(await self._run(records.INCREMENT, self._counter + key, by, milliseconds(ttl)))
 
     async def get_counter(self, key: str) -> tuple[int, float]:
         async with _limited():
             count, left = await asyncio.gather(
-                self._connection.read("GET", COUNTER + key), self._connection.read("PTTL", COUNTER + key)
+                self._connection.read("GET", self._counter + key),
+                self._connection.read("PTTL", self._counter + key),
             )
         return (int(count), left / 1000) if count is not None and left > 0 else (0, 0.0)
 
     async def add_once(self, key: str, ttl: float) -> bool:
         async with _limited():
             if ttl <= 0:  # Redis does not set a key that has already expired
-                return not await self._connection.read("EXISTS", COUNTER + key)
-            return bool(await self._connection.call("SET", COUNTER + key, 1, "NX", "PX", milliseconds(ttl)))
+                return not await self._connection.read("EXISTS", self._counter + key)
+            return bool(
+                await self._connection.call("SET", self._counter + key, 1, "NX", "PX", milliseconds(ttl))
+            )
 
     async def sweep(self) -> int:
         """Redis drops what has expired. See whether it has dropped more than that."""
@@ -257,7 +270,7 @@ class RedisStore:
 
     async def _read_account(self, user_id: str) -> bytes | None:
         self._warn_of_account_risk()
-        value: bytes | None = await self._connection.read("GET", ACCOUNT + user_id)
+        value: bytes | None = await self._connection.read("GET", self._account + user_id)
         return value
 
     async def _find_account(self, user_id: str) -> Account | None:
@@ -267,33 +280,35 @@ class RedisStore:
     async def _replace(self, value: bytes, account: Account) -> bool:
         account.version += 1
         packed = records.pack_account(account)
-        return bool(await self._run(records.REPLACE, ACCOUNT + account.user_id, value, packed))
+        return bool(await self._run(records.REPLACE, self._account + account.user_id, value, packed))
 
     async def _add_to_index(self, user_id: str, key: str, expires: float) -> None:
         """Add a session to its account's index. Anonymous sessions have none, as they would all share it."""
         now = time.time()
         if user_id and expires > now:
             ttl = milliseconds(expires - now + INDEX_MARGIN)
-            await self._run(records.ADD_TO_INDEX, INDEX + user_id, key, expires, ttl, now)
+            await self._run(records.ADD_TO_INDEX, self._index + user_id, key, expires, ttl, now)
 
     async def _portions(self, user_id: str) -> AsyncIterator[list[str]]:
         """The keys of an account's sessions; for the user id "" those of all sessions there are."""
-        scan = ("ZSCAN", INDEX + user_id) if user_id else ("SCAN",)
-        cursor: bytes | int = 0
-        while cursor != b"0":
-            async with _limited():
-                pattern = "*" if user_id else SESSION + "*"
-                cursor, found = await self._connection.read(
-                    *scan, cursor, "MATCH", pattern, "COUNT", portions.PORTION
-                )
-            names = found[::2] if user_id else found  # an index has scores, too
-            yield [str(name, "utf-8").removeprefix(SESSION) for name in names]
+        if user_id:
+            members = _scan(self._connection, "ZSCAN", self._index + user_id)
+            async for found in members:
+                yield found[::2]  # the others are scores
+            return
+        for server in await self._servers():
+            async for found in _scan(server, "SCAN", pattern=self._session + "*"):
+                yield [name.removeprefix(self._session) for name in found]
+
+    async def _servers(self) -> Sequence[RedisLink]:
+        async with _limited():
+            return await self._connection.primaries()
 
     async def _heads(self, keys: Iterable[str]) -> list[Session]:
         """The sessions of these keys, if they have not expired, without their states."""
 
         async def head(key: str) -> Session | None:
-            value = await self._connection.read("GETRANGE", SESSION + key, 0, records.HEAD - 1)
+            value = await self._connection.read("GETRANGE", self._session + key, 0, records.HEAD - 1)
             return records.unpack_session(key, value, with_state=False) if value else None
 
         now = time.time()
@@ -301,28 +316,25 @@ class RedisStore:
         return [session for session in found if session is not None and session.expires > now]
 
     async def _remove_portion(self, user_id: str, keys: Sequence[str]) -> int:
-        removals = (self._connection.call("UNLINK", SESSION + key) for key in keys)
+        removals = (self._connection.call("UNLINK", self._session + key) for key in keys)
         removed = [key for key, count in zip(keys, await asyncio.gather(*removals), strict=True) if count]
         if removed and user_id:  # an entry without a session may be that of one which is just being added
-            self._connection.send_and_forget("ZREM", INDEX + user_id, *removed)
+            self._connection.send_and_forget("ZREM", self._index + user_id, *removed)
         return len(removed)
 
     async def _index_accounts(self) -> None:
         """Index the accounts of versions before 0.2.0, which had no index. Each step is short."""
         async with _limited():
-            if await self._connection.read("ZSCORE", ACCOUNTS, "") is not None:
+            if await self._connection.read("ZSCORE", self._accounts, "") is not None:
                 return
-        cursor: bytes | int = 0
-        while cursor != b"0":
-            async with _limited():
-                cursor, found = await self._connection.read(
-                    "SCAN", cursor, "MATCH", ACCOUNT + "*", "COUNT", portions.PORTION
-                )
-                scored = [part for key in found for part in (0, key.removeprefix(ACCOUNT.encode()))]
+        for server in await self._servers():
+            async for found in _scan(server, "SCAN", pattern=self._account + "*"):
+                scored = [part for name in found for part in (0, name.removeprefix(self._account))]
                 if scored:
-                    await self._connection.call("ZADD", ACCOUNTS, *scored)
+                    async with _limited():
+                        await self._connection.call("ZADD", self._accounts, *scored)
         async with _limited():
-            await self._connection.call("ZADD", ACCOUNTS, 0, "")
+            await self._connection.call("ZADD", self._accounts, 0, "")
 
     async def _run(self, script: Script, key: str, *arguments: Argument) -> Any:
         try:
@@ -332,22 +344,20 @@ class RedisStore:
                 raise
         return await self._connection.call("EVAL", script.text, 1, key, *arguments)
 
-    async def _find_account_risk(self) -> str:
-        try:
-            found = [await self._connection.read("CONFIG", "GET", option) for option in DURABLE_CONFIGURATION]
-        except ResponseError:
-            return "can be lost unless its configuration, which this user may not read, has"
-        is_durable = all(
-            not pair or pair[1] == value
-            for value, pair in zip(DURABLE_CONFIGURATION.values(), found, strict=True)
-        )
-        return "" if is_durable else "can be lost: write in its configuration"
-
     def _warn_of_account_risk(self) -> None:
         """Warn once how this Redis can lose accounts, when it turns out to hold any."""
         if self._account_risk:
             logger.warning("accounts in Redis %s appendonly yes and appendfsync always", self._account_risk)
             self._account_risk = ""
+
+
+async def _scan(link: RedisLink, *command: str, pattern: str = "*") -> AsyncIterator[list[str]]:
+    """What a command such as SCAN goes through, in portions, each of which is a short step."""
+    cursor: bytes | int = 0
+    while cursor != b"0":
+        async with _limited():
+            cursor, found = await link.read(*command, cursor, "MATCH", pattern, "COUNT", portions.PORTION)
+        yield [str(name, "utf-8") for name in found]
 
 
 def _created(session: Session) -> float:

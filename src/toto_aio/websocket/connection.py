@@ -21,7 +21,7 @@ from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.limits import LARGE
-from toto_aio.dispatch.answers import OWN_BYTES
+from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.events.manager import EventManager, current_manager
@@ -29,6 +29,8 @@ from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
 from toto_aio.http.reply import TRACEPARENT
+from toto_aio.jsonrpc.messages import says_so
+from toto_aio.jsonrpc.server import JSONRPC, made_session
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.control import ControlFrames
@@ -60,6 +62,7 @@ class SocketContext:
     large_bodies: LargeBodies
     handlers: HandlerLimits
     formats: Formats
+    rpc: JSONRPC | None
     debug: bool
 
 
@@ -80,6 +83,8 @@ class Socket:
         self._by_cookie = session is not None and session.hides_id
         self.sender = FrameSender(request, response, context.stalled)
         self.events = SocketEvents(context.events, self.sender, context.handlers)
+        self.replaced: str | None = None
+        """The key of the session in whose place a password change has put the current one."""
         self.watching: set[SocketReply] = set()
         """The replies to notify when the client disconnects."""
         self._response = response
@@ -89,6 +94,10 @@ class Socket:
         self._closing = Tasks()
         self._control = ControlFrames(self.sender, self.close_soon)
         self._unreadable = 0
+        self._answered_first: set[str] = set()
+        """The sessions that a message of JSON-RPC has ended which hasn't been answered."""
+        self._rpc: JSONRPC | None = None
+        """Set once the client has sent a message of JSON-RPC, whose errors it expects then."""
 
     @property
     def address(self) -> str:
@@ -151,6 +160,8 @@ class Socket:
     def session_ended(self, session: UserSession) -> None:
         """Close the socket if its session has ended; end what another session has left on it."""
         key = session.record.key
+        if key in self._answered_first:
+            return
         if self.session is not None and self.session.record.key == key:
             self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
         self._end_what_is_of(key)
@@ -186,25 +197,26 @@ class Socket:
                 message = codec.decode(data)
             else:
                 message = await self._context.large_bodies.run(codec.steps(data))
-            if type(message) is not dict:
+            rpc, kind = self._context.rpc, type(message)
+            is_batch = rpc is not None and kind is list and (self._rpc is not None or says_so(message))
+            if kind is not dict and not is_batch:
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
             self._refuse(encoding, data, exc)
+            return
+        if rpc is not None and (is_batch or "jsonrpc" in message):
+            self._rpc = rpc
+            await self._answer_rpc(rpc, encoding, message, data)
             return
         call_id = message.get("id")
         parameters = message.get("parameters")
         call = Call(message.get("method"), {} if parameters is None else parameters, binary=codec.binary)
         before = self.session
-        session_id = None if before is None else before.session_id
-        by_cookie = self._by_cookie
-        caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
-        caller.shown, caller.on_renewal = before, self._renewed
-        reply = SocketReply(self, encoding, caller, before)
-        reply.body = data
+        caller, reply = self._begin(before, encoding, data)
         try:
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
-                raise _bytes_of_its_own(call)
+                raise needs_its_own(call.method)
             if call_id is not None:
                 frame = _result_frame(encoding, call_id, result, caller)
                 if not self.sender.has_room:
@@ -213,7 +225,7 @@ class Socket:
         except ClientDisconnectedError:
             pass
         except web.HTTPException:  # a method that uses aiohttp's exceptions
-            self._send_error(encoding, _bytes_of_its_own(call), call, call_id)
+            self._send_error(encoding, needs_its_own(call.method), call, call_id)
         except Exception as exc:
             self._send_error(encoding, exc, call, call_id)
         finally:
@@ -222,13 +234,55 @@ class Socket:
             if caller.session is not None or caller.logged_out:
                 self._follow(before, caller)
 
+    async def _answer_rpc(self, rpc: JSONRPC, encoding: Format, message: Any, data: bytes) -> None:
+        """Run the calls of a message of JSON-RPC, and send the response, if it has one."""
+        ended: list[tuple[UserSession, Caller]] = []
+
+        async def run(call: Call) -> tuple[Any, UserSession | None]:
+            has_ended = ended and ended[-1][0] is self.session
+            before = None if has_ended else self.session
+            caller, reply = self._begin(before, encoding, data)
+            try:
+                result = await self._dispatch(call, caller, reply)
+                return result, made_session(before, caller)
+            finally:
+                if reply.callbacks is not None:
+                    self.watching.discard(reply)
+                if caller.logged_out and before is not None:
+                    ended.append((before, caller))  # its response comes before the socket is closed
+                    self._answered_first.add(before.record.key)
+                elif caller.session is not None:
+                    self._follow(before, caller)
+
+        body = await rpc.respond(message, encoding.codec, run, self)
+        if body is not None:
+            if not self.sender.has_room:
+                await self.sender.room()
+            self.sender.put(encoding.frame_of(body))
+        for before, caller in ended:
+            self._answered_first.discard(before.record.key)
+            self._follow(before, caller)
+
+    def _begin(self, before: UserSession | None, encoding: Format, data: bytes) -> tuple[Caller, SocketReply]:
+        """The caller and the reply of a call that came in a frame, under the session ``before`` it."""
+        session_id = None if before is None else before.session_id
+        by_cookie = self._by_cookie
+        caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
+        caller.shown, caller.on_renewal = before, self._renewed
+        reply = SocketReply(self, encoding, caller, before)
+        reply.body = data
+        return caller, reply
+
     def _refuse(self, encoding: Format, data: bytes, exc: Exception) -> None:
         """Send the error of a frame that can't be read, or close the socket after too many of them."""
         self._unreadable += 1
         if self._unreadable > MAX_UNREADABLE:
             self.close_soon(WSCloseCode.POLICY_VIOLATION, "Too many frames that can't be read")
             return
-        self._send_error(encoding, exc, Call(), None)
+        if self._rpc is None:
+            self._send_error(encoding, exc, Call(), None)
+        else:
+            self.sender.put(encoding.frame_of(self._rpc.refused(exc, encoding.codec, self)))
         if encoding.content_type == JSON.content_type and not _is_utf8(data):
             self.close_soon(WSCloseCode.INVALID_TEXT, "Text has to be UTF-8")  # RFC 6455, 8.1
 
@@ -248,6 +302,7 @@ class Socket:
         """Take over the session of a password change, whose announcement would close the socket."""
         left, self.session = self.session, session
         if left is not None:
+            self.replaced = left.record.key
             self._end_what_is_of(left.record.key)
 
     def _end_what_is_of(self, key: str) -> None:
@@ -287,10 +342,6 @@ def _result_frame(encoding: Format, call_id: Any, result: Any, caller: Caller) -
     if caller.session is not None:
         value["session"] = caller.session.describe()
     return encoding.frame(value)
-
-
-def _bytes_of_its_own(call: Call) -> InvalidParameters:
-    return InvalidParameters(f"'{call.method}' answers with bytes of its own: call it by HTTP.")
 
 
 def _is_utf8(data: bytes) -> bool:

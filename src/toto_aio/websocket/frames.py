@@ -22,7 +22,10 @@ class Format:
 
     def frame(self, value: Any) -> bytes:
         """A value as a frame of a server (RFC 6455, 5.2). Raises what ``Codec.encode`` raises."""
-        body = self._encode(value)
+        return self.frame_of(self._encode(value))
+
+    def frame_of(self, body: bytes) -> bytes:
+        """A value that is encoded as a frame."""
         size = len(body)
         if size < 126:
             return _SHORT(self._first, size) + body

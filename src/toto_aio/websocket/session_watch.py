@@ -37,7 +37,11 @@ class SessionWatch:
         for socket in tuple(self._sockets):
             for session in socket.sessions():
                 key = session.record.key
-                of_user = session.user_id == end.get("user_id") and key != end.get("keep")
+                # It may be heard after the session to keep was replaced.
+                of_user = session.user_id == end.get("user_id") and end.get("keep") not in (
+                    key,
+                    socket.replaced,
+                )
                 if key == end.get("key") or (of_user and session.record.created <= before):
                     socket.session_ended(session)
 

@@ -16,6 +16,9 @@ from tests.support.servers import Server
 DATABASES = 1000
 """How many databases the server has: each test gets one that has not been used."""
 
+REPLICATES_AT_ONCE = {"repl_diskless_sync_delay": "0", "repl_ping_replica_period": "1"}
+"""The options of a server whose replicas are not to wait for others."""
+
 
 def server(**options: str) -> Server:
     """A server that is not started yet; ``options`` override those of the tests."""
@@ -54,8 +57,9 @@ def _command(directory: Path, port: int, others: Mapping[str, str]) -> Sequence[
         "databases": DATABASES,
         **others,
     }
+    program = str(options.pop("program", "redis-server"))
     words = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items())
-    return ["redis-server", *itertools.chain.from_iterable(words)]
+    return [program, *itertools.chain.from_iterable(words)]
 
 
 def _answers(port: int) -> bool:

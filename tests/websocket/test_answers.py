@@ -1,4 +1,4 @@
-"""Methods that use aiohttp's exceptions, called over a WebSocket; and the end of a session there."""
+"""What is answered over a WebSocket: exceptions of aiohttp's, and calls that end its session."""
 
 from __future__ import annotations
 
@@ -48,3 +48,19 @@ async def test_a_logout_without_events(serve: Serve) -> None:
                 await socket.send_json({"id": 1, "method": "account.logout"})
                 assert (await socket.receive_json())["result"] == {"authenticated": False}
                 assert (await socket.receive()).data == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+
+async def test_a_password_change_beside_another_session(serve: Serve) -> None:
+    """The socket keeps its new session, though the end of the user's other sessions may be heard late."""
+    for events in ("off", "memory://"):
+        service = await serve(events=events)
+        await service.create()
+        user = {"user_id": "ada", "password": "correct horse"}
+        async with service.client.ws_connect("/service/websocket") as socket:
+            for method, parameters in (
+                ("account.login", user),
+                ("account.update", {"password": user["password"], "new_password": "a new password"}),
+                ("account.sessions", {}),
+            ):
+                await socket.send_json({"id": 1, "method": method, "parameters": parameters})
+                assert "result" in await socket.receive_json(timeout=WATCHDOG)

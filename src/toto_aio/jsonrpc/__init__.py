@@ -1,0 +1,1 @@
+"""JSON-RPC 2.0 (https://www.jsonrpc.org/specification), whatever transport a message came by."""
