@@ -174,9 +174,7 @@ def _option_names(command: str) -> list[str]:
 
 def _call_arguments(arguments: Sequence[str]) -> dict[str, Any] | None:
     """The arguments of ``call``, which parses them itself, as a method has options of its own."""
-    if arguments[:1] != ["call"]:
-        return None
-    return {"command": "call", "arguments": arguments[1:]}
+    return {"command": "call", "arguments": arguments[1:]} if arguments and arguments[0] == "call" else None
 
 
 def _sources(given: dict[str, Any]) -> Sources:

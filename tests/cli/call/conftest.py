@@ -1,4 +1,4 @@
-"""Services for ``toto-aio call``, one for each scheme of signatures, in a thread: the command has a loop itself."""
+"""Services for ``toto-aio call``, one for each scheme, in a thread: the command has a loop of its own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-import toto_aio.methods
-from tests.cli.call.methods import METHODS
 from toto_aio.cli.main import main
-from toto_aio.registry import find_methods
 from toto_aio.testing import serving
 
+METHODS = "tests.cli.call.service"
 SCHEMES = ("off", "user_id", "toto1", "session")
 Run = Callable[..., "Done"]
 
@@ -78,29 +76,28 @@ def url(urls: Mapping[str, str]) -> str:
 @contextmanager
 def served(**options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Serve the methods with each of these options until the end of the block; the URL of each."""
-    built_in = {name: method.invoke for name, method in find_methods(toto_aio.methods, 60).items()}
     found: dict[str, str] = {}
+    loops: list[asyncio.AbstractEventLoop] = []
     started = threading.Event()
-    loop = asyncio.new_event_loop()
     ended = asyncio.Event()
 
     async def serve() -> None:
         async with AsyncExitStack() as stack:
+            loops.append(asyncio.get_running_loop())
             for name, given in options.items():
-                client = await stack.enter_async_context(serving({**built_in, **METHODS}, **given))
+                client = await stack.enter_async_context(serving(METHODS, **given))
                 found[name] = str(client.url)
             started.set()
             await ended.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert started.wait(60)
     try:
         yield found
     finally:
-        loop.call_soon_threadsafe(ended.set)
+        loops[0].call_soon_threadsafe(ended.set)
         thread.join(60)
-        loop.close()
 
 
 @pytest.fixture
@@ -108,5 +105,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The current folder, with a service of the same methods."""
     home = tmp_path / "home"
     home.mkdir()
-    (home / "toto.toml").write_text('method_module = "tests.cli.call.package"\ndatabase = "sqlite:///toto.db"\n')
+    (home / "toto.toml").write_text(f'method_module = "{METHODS}"\ndatabase = "sqlite:///toto.db"\n')
     monkeypatch.chdir(home)

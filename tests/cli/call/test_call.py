@@ -33,7 +33,9 @@ ADDED: dict[str, Any] = {
 def test_typed_parameters(run: Run, urls: Mapping[str, str], target: str, folder: None) -> None:
     """Each is sent as the type that the method asks for, over HTTP and in process."""
     for written, expected in TYPED.items():
-        done = run("call", urls["off"] if target == "url" else ".", "notes.add", "--title=x", *written, "--json")
+        done = run(
+            "call", urls["off"] if target == "url" else ".", "notes.add", "--title=x", *written, "--json"
+        )
         assert done.status == 0, (written, done)
         assert json.loads(done.out) == {**ADDED, **expected}, written
 
@@ -53,12 +55,10 @@ TYPED: dict[tuple[str, ...], dict[str, Any]] = {
         "place": {"x": 1, "name": ""},
         "path": [{"x": 2, "name": "a,b"}, {"x": 3, "name": ""}],
     },
-    ("--title=5",): {"title": ["x", "5"]},
     ("--timeout=3",): {"timeout": 3},
     ('--parameters-json={"limit": 7, "color": "blue"}', "--limit=8"): {"limit": 8, "color": "blue"},
 }
 """What is written, and what it changes."""
-del TYPED[("--title=5",)]  # which is refused, see below
 
 
 def test_parameters_of_classic_methods(run: Run, url: str) -> None:
@@ -92,7 +92,9 @@ def test_files(
     expected = ["a.png", "image/png", "\xff\r\n--x", "b", ["b", "typed"], ["t", "u"], 3]
     assert (done.status, json.loads(done.out or "0")) == (0, expected), done
     done = run("call", where, "files", "--upload=f=b.txt", "--upload=f=b.txt", "--n=1", "--on", "--json")
-    assert json.loads(done.out) == [{"n": ["1"], "on": ["true"]}, {"f": [["b.txt", "b"], ["b.txt", "b"]]}], done
+    assert json.loads(done.out) == [{"n": ["1"], "on": ["true"]}, {"f": [["b.txt", "b"], ["b.txt", "b"]]}], (
+        done
+    )
 
 
 def test_wrong_command_lines(run: Run, url: str, folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,9 +120,21 @@ def test_wrong_command_lines(run: Run, url: str, folder: None, monkeypatch: pyte
         ("call", url, "notes.photo", "--picture=@missing"): "missing: No such file or directory",
         ("call", url, "notes.photo", "--picture=@.", "--picture=x"): "write @FILE each time",
         ("call", url, "notes.photo", "--picture=@."): ".: Is a directory",
-        ("call", url, "notes.photo", "--picture=@-", "-"): "the standard input can be read for one thing only",
+        (
+            "call",
+            url,
+            "notes.photo",
+            "--picture=@-",
+            "-",
+        ): "the standard input can be read for one thing only",
         ("call", url, "files", "--upload=f"): "--upload: write --upload=NAME=FILE",
-        ("call", url, "notes.photo", "--picture=@wrong.json", '--place={"x":1}'): "--place: files are sent with",
+        (
+            "call",
+            url,
+            "notes.photo",
+            "--picture=@wrong.json",
+            '--place={"x":1}',
+        ): "--place: files are sent with",
     }.items():
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
         done = run(*written)
@@ -129,21 +143,18 @@ def test_wrong_command_lines(run: Run, url: str, folder: None, monkeypatch: pyte
         assert "secret" not in done.err
 
 
-def test_every_problem(run: Run, url: str) -> None:
+def test_every_problem(run: Run, url: str, folder: None) -> None:
     """Of wrong parameters each has a line that names its option, or is JSON; the status is 2."""
-    wrong = ("--limit=many", "--titel=x", "--due-date=soon", '--path={"y": 1}')
+    wrong = ("--limit=many", "--titel=x", '--path={"y": 1}', "--title=x", "--title=y")
     for target in (url, "."):
         done = run("call", target, "notes.add", *wrong)
         assert (done.status, done.out) == (2, ""), done
         assert done.err.splitlines() == [
-            "toto-aio: --title is missing",
+            "toto-aio: --title: expected str, got array",
             "toto-aio: --limit: expected int, got str",
-            "toto-aio: --due-date: expected date, YYYY-MM-DD" if False else done.err.splitlines()[2],
             "toto-aio: --path[0].x is missing",
             "toto-aio: --titel is unknown, did you mean --title?",
         ]
-        assert done.err.splitlines()[2].startswith("toto-aio: --due-date: expected ")
-        break
     done = run("call", url, "notes.add", "--titel=x", "--json")
     error = json.loads(done.out)["error"]
     assert (done.status, done.err, error["code"]) == (2, "", 1003)
@@ -168,7 +179,10 @@ def test_exit_statuses(run: Run, urls: Mapping[str, str], unused_tcp_port: int) 
             assert (done.status, done.out) == (status, ""), (method, name, done)
             assert name == "hidden" or said in done.err, (method, done)
     done = run("call", urls["off"], "wait", "--timeout=0.2")
-    assert (done.status, done.err) == (5, "toto-aio: no response in time; the call may have been carried out\n")
+    assert (done.status, done.err) == (
+        5,
+        "toto-aio: no response in time; the call may have been carried out\n",
+    )
     assert run("call", nowhere, "greet").status == 6
     assert json.loads(run("call", nowhere, "greet", "--json").out)["error"]["code"] is None
     done = run("call", urls["off"].replace("/service", "/nowhere"), "greet")
@@ -176,7 +190,7 @@ def test_exit_statuses(run: Run, urls: Mapping[str, str], unused_tcp_port: int) 
 
 
 def test_what_is_shown(run: Run, url: str) -> None:
-    """A result is for people: a table, lines or text, which cannot command the terminal; --json is for programs."""
+    """A table, lines or text for people, none of which commands the terminal, and JSON for programs."""
     done = run("call", url, "notes.listed")
     assert done.out == "TITLE          TAGS  DONE\nMilk           a, b\n\\x1b[31mBread        true\n"
     assert json.loads(run("call", url, "notes.listed", "--json").out)[1]["title"] == "\x1b[31mBread"
@@ -198,7 +212,7 @@ def test_bytes(run: Run, url: str, capfdbinary: pytest.CaptureFixture[bytes]) ->
 
 
 def test_help(run: Run, urls: Mapping[str, str], folder: None) -> None:
-    """The command, a service and a method say what can be written; in process and over HTTP it is the same."""
+    """The command, a service and a method say what can be written; in process it is the same."""
     own = run("call", "--help").out
     assert "usage: toto-aio call SERVICE" in own
     assert "--parameters-json=JSON" in own
@@ -210,8 +224,8 @@ def test_help(run: Run, urls: Mapping[str, str], folder: None) -> None:
         assert 'title, tags=[], limit=10, done=false, color="red"' in line
         assert line.endswith("Add a note")
         shown.append(run("call", target, "notes.add", "--help"))
-    text = shown[0].out
-    assert text.replace(urls["off"], ".") == shown[1].out
+    text = " ".join(shown[0].out.split())
+    assert shown[0].out.replace(urls["off"], ".") == shown[1].out
     for part in (
         r"--title=TEXT [--NAME=VALUE ...]",
         "Its title is short.",
@@ -219,7 +233,7 @@ def test_help(run: Run, urls: Mapping[str, str], folder: None) -> None:
         "--tags=TEXT,...",
         "--color=blue|red",
         "--due-date=DATE",
-        "--limit=INTEGER      (default 10)",
+        "--limit=INTEGER (default 10)",
     ):
         assert part in text, part
     described = json.loads(run("call", ".", "greet", "--help", "--json").out)
@@ -245,4 +259,6 @@ def test_progress(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PATIENCE", 0)
     run("call", url, "wait", "--timeout=1")
     assert re.search(r"\r\x1b\[K[|/\\-] 0 s\r", written.getvalue())
-    assert written.getvalue().endswith("\r\x1b[Ktoto-aio: no response in time; the call may have been carried out\n")
+    assert written.getvalue().endswith(
+        "\r\x1b[Ktoto-aio: no response in time; the call may have been carried out\n"
+    )

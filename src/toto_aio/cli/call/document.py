@@ -67,9 +67,9 @@ class Document:
         for _ in range(MAX_REFERENCES):
             reference = found.pop("$ref", None)
             if not isinstance(reference, str):
-                break
+                return found
             found = {**_object(self._schemas.get(reference.removeprefix(REFERENCE))), **found}
-        return found
+        return {}
 
     def _body(self, operation: Schema, content_type: str) -> Schema:
         content = _object(_object(operation.get("requestBody")).get("content"))

@@ -25,7 +25,6 @@ from toto_aio.dispatch.answers import RawAnswer, Redirect
 from toto_aio.exceptions import InternalError, NotAuthorized, TotoException
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here, load_encoders
-from toto_aio.in_process import open_service
 from toto_aio.models import File
 from toto_aio.registry import find_methods
 from toto_aio.settings import SettingsError, read_settings
@@ -60,6 +59,8 @@ class Local:
         is_typed = described is not None and any(each.takes_file for each in described.parameters)
         takes_form = parameters.files and not is_typed
         given = _as_form(parameters) if takes_form else _as_json(parameters, described, document)
+        from toto_aio.in_process import open_service  # here, as help and completion open nothing
+
         codec = codecs_with(load_encoders(self._settings.encoders))[JSON.content_type]
         async with asyncio.timeout(self._timeout):
             with _of_the_author(f"{method} failed"):

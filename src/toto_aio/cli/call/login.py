@@ -42,9 +42,10 @@ def log_out(given: Mapping[str, Any]) -> None:
             print(f"Not logged in to {url}", file=sys.stderr)
             return
         client = Client(url, signing=found.signing, session=found.credentials, timeout=_timeout(given))
-        asyncio.run(_log_out(client))
+        is_certain = asyncio.run(_log_out(client))
         kept.forget(url)
-        print(f"Logged out of {url}", file=sys.stderr)
+        doubt = "" if is_certain else "; whether the session has ended is not certain: no signature says so"
+        print(f"Logged out of {url}{doubt}", file=sys.stderr)
 
 
 async def _log_in(client: Client, user: str, password: str, *, create: bool) -> SessionCredentials:
@@ -70,15 +71,16 @@ async def _scheme(client: Client) -> str:
     return "toto1" if "signature" in names else "off"
 
 
-async def _log_out(client: Client) -> None:
+async def _log_out(client: Client) -> bool:
+    """End the session; whether the service has confirmed that, or has ended it before."""
     async with client:
         try:
             await client.logout()
         except NotAuthorized:
             pass  # it has ended before
-        except InvalidResponseHMAC as exc:
-            if exc.__cause__ is None:
-                raise
+        except InvalidResponseHMAC:
+            return False
+    return True
 
 
 def _password(url: str, user: str, *, twice: bool) -> str:

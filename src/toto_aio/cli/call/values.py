@@ -126,7 +126,7 @@ def _value(text: str, kinds: Sequence[Schema]) -> Any:
         for word in _words(kind):
             if text == word or (text == str(word) and isinstance(word, int)):
                 return word
-    for kind in sorted(kinds, key=lambda each: _is_plain_text(each)):
+    for kind in sorted(kinds, key=lambda each: each.get("type") == "string"):
         read = _READERS.get(str(kind.get("type")))
         value = _NOTHING if read is None or _is_ambiguous(text, kind, kinds) else read(text)
         if value is not _NOTHING:
