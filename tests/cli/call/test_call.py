@@ -63,7 +63,7 @@ TYPED: dict[tuple[str, ...], dict[str, Any]] = {
 
 def test_parameters_of_classic_methods(run: Run, url: str) -> None:
     """They are JSON if they are that, and otherwise text, as a default that is text is."""
-    for written, expected in {
+    cases: dict[tuple[str, ...], dict[str, Any]] = {
         ("--name=5",): {"name": 5},
         ('--name="5"',): {"name": "5"},
         ("--name=007", "--times=2"): {"name": "007", "times": 2},
@@ -73,7 +73,8 @@ def test_parameters_of_classic_methods(run: Run, url: str) -> None:
         ("--name", "--other", "-1"): {"name": True, "other": -1},
         ("--name=99999999999999999999",): {"name": "99999999999999999999"},
         ("--name=@ada",): {"name": "@ada"},
-    }.items():
+    }
+    for written, expected in cases.items():
         done = run("call", url, "greet", *written, "--json")
         assert json.loads(done.out) == {"greeting": "Hello", "times": 1, **expected}, (written, done)
 
