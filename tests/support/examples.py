@@ -5,4 +5,4 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For tests with ``@given``: none fails because it takes long. Others: ``settings(patient, max_examples=...)``."""
+"""For tests with ``@given``, none of which fails because it takes long."""
