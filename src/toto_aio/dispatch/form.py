@@ -1,4 +1,4 @@
-"""Forms that a browser posts: their fields as plain values, and where the browser goes after one of an account."""
+"""Forms that a browser posts: plain values, and where the browser goes after one of an account method."""
 
 from __future__ import annotations
 
