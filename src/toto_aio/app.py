@@ -8,6 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from toto_aio.agreement import require_agreement
+from toto_aio.contract import page
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -67,8 +68,13 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
-    others = [endpoint.add_route] if settings.use_web_sockets else []
-    add_routes(app, settings, others)  # last, as the root may be /
+    others = [lambda app, settings: page.add_route(app, settings, methods)]
+    if settings.use_web_sockets:
+        others.append(endpoint.add_route)
+    unread = frozenset(
+        name for name, each in methods.items() if not each.reachable_by_get(settings.get_methods)
+    )
+    add_routes(app, settings, others, unread=unread)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
     app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc)

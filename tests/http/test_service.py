@@ -115,11 +115,13 @@ async def test_get_methods_all(serve: Serve) -> None:
 
 
 async def test_options(serve: Serve) -> None:
-    """OPTIONS states what is allowed, everywhere below the root."""
-    service = await serve(METHODS)
-    for path in ("/service", "/service/echo"):
-        response = await service.client.options(path)
-        assert (response.status, response.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+    """OPTIONS states what is allowed, everywhere below the root: by GET only what GET can call."""
+    for setting, echo_allows in (("safe", "POST, OPTIONS"), ("all", "GET, HEAD, OPTIONS, POST")):
+        service = await serve(METHODS, get_methods=setting)
+        for path, allows in (("", None), ("/nothing", None), ("/read", None), ("/a/b/c", echo_allows)):
+            response = await service.client.options(f"/service{path}")
+            expected = (204, allows or "GET, HEAD, OPTIONS, POST")
+            assert (response.status, response.headers["Allow"]) == expected, (setting, path)
 
 
 @pytest.mark.parametrize("verb", ["PUT", "DELETE", "PATCH"])
@@ -128,6 +130,8 @@ async def test_other_verbs(serve: Serve, verb: str) -> None:
     service = await serve(METHODS)
     response = await service.client.request(verb, "/service/echo")
     assert (response.status, (await response.json())["error"]["code"]) == (405, 1003)
+    assert response.headers["Allow"] == "POST, OPTIONS"
+    response = await service.client.request(verb, "/service/read")
     assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 

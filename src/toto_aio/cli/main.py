@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import toto_aio
@@ -67,6 +68,23 @@ def _methods(given: dict[str, Any]) -> None:
     with _failures_described("the methods cannot be listed"):
         listed = list_methods(settings, as_json=as_json)
     print(listed)
+
+
+def _openapi(given: dict[str, Any]) -> None:
+    file = given.pop("output", None)
+    settings = _sources(given).read()
+    from toto_aio.cli.openapi import describe
+
+    import_from_here()
+    with _failures_described("the methods cannot be described"):
+        document = describe(settings)
+    if file is None:
+        print(document, end="")
+        return
+    try:
+        Path(file).write_text(document, encoding="utf-8")
+    except OSError as exc:
+        raise SettingsError(f"{file}: {exc.strerror}") from exc
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -151,6 +169,10 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the document into this file")
+
+
 def _add_project(parser: argparse.ArgumentParser) -> None:
     from toto_aio.cli.new import TEMPLATES
 
@@ -180,6 +202,7 @@ COMMANDS: dict[str, Command] = {
     "restart": Command(flags.DESCRIPTIONS["restart"], _serve, flags.add_rolling),
     "status": Command(flags.DESCRIPTIONS["status"], _serve, options=("pidfile",)),
     "methods": Command("list the methods of a service", _methods, _add_json),
+    "openapi": Command("print the OpenAPI document of a service", _openapi, _add_output),
     "check": Command("report settings that are unsafe in production", _check),
     "user-ids": Command(
         "list accounts whose user ids look the same, or are in an older form",

@@ -107,6 +107,8 @@ class Decoder:
                 return self._converted(call, parameters, self._target)
         except (ValueError, RecursionError):
             pass  # its text has values, and only the first mistake
+        if not (call.by_get or call.by_form) and (whole := _with_integers(parameters)) is not parameters:
+            return self.decode(call, whole)
         problems = self._problems(call, parameters, problems)
         raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
 
@@ -164,6 +166,22 @@ def _struct(parameters: tuple[Parameter, ...]) -> Any:
             fields.append((each.attribute, each.type, default))
     renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
     return msgspec.defstruct("Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True)
+
+
+def _with_integers(value: Any) -> Any:
+    """A value with integers for the floats that are integers, as in JSON Schema; itself if there is none.
+
+    JSON has one kind of number, and some clients write 5.0 for 5.
+    """
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**63 else value
+    if isinstance(value, dict):
+        found: Any = {name: _with_integers(each) for name, each in value.items()}
+        return found if any(each is not value[name] for name, each in found.items()) else value
+    if isinstance(value, list):
+        found = [_with_integers(each) for each in value]
+        return found if any(new is not old for new, old in zip(found, value, strict=True)) else value
+    return value
 
 
 def _with_decimals(value: Any) -> Any:

@@ -24,18 +24,25 @@ NAME = "toto-session"
 FETCH_SITE = istr("Sec-Fetch-Site")
 
 
+def cookie_name(settings: Settings) -> str:
+    """The name of the cookie.
+
+    Its prefix makes browsers refuse a cookie that another host or an unencrypted page has set (RFC 6265bis).
+    """
+    prefix = "__Secure-" if settings.cookie_domain else "__Host-"
+    return f"{prefix}{NAME}" if settings.secure_cookies else NAME
+
+
 class SessionCookie:
     """The cookie that has a session's id, which scripts of pages can't read.
 
-    Its prefix makes browsers refuse a cookie that another host or an unencrypted page has set (RFC 6265bis).
     Raises ``SettingsError`` for settings that would make it unsafe.
     """
 
     def __init__(self, settings: Settings, origins: Origins) -> None:
         if origins.any or "null" in origins.allowed:  # which any page can be, in a sandboxed frame
             raise SettingsError("allow_origin: with use_cookies name the origins, others let any page in")
-        prefix = "__Secure-" if settings.cookie_domain else "__Host-"
-        self.name = f"{prefix}{NAME}" if settings.secure_cookies else NAME
+        self.name = cookie_name(settings)
         self._origins = origins
         self._attributes = {
             "path": "/",

@@ -14,6 +14,8 @@ ALLOWED_HEADERS = ", ".join((
 ))  # fmt: skip
 EXPOSED_HEADERS = ", ".join((HMAC_HEADER, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE, "idempotent-replayed"))
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
+POST_ONLY = "POST, OPTIONS"
+"""What a method that GET cannot call allows."""
 MAX_AGE = "600"
 """Seconds that a browser may cache the answer to a preflight request."""
 

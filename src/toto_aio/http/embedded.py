@@ -30,9 +30,14 @@ class Embedded(NamedTuple):
     @property
     def path(self) -> str:
         """The path of its root below all prefixes; "" if that is the root of the site."""
-        resource = self.routes.root.resource
-        assert resource is not None
-        return resource.canonical
+        return root_of(self.app)
+
+
+def root_of(app: web.Application) -> str:
+    """The path of a service's root, below the prefixes of what embeds it; "" at the root of the site."""
+    resource = app[ROUTES].root.resource
+    assert resource is not None
+    return resource.canonical
 
 
 def find_services(app: web.Application, around: tuple[web.Application, ...] = ()) -> Iterator[Embedded]:

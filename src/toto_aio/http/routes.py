@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import hdrs, web
 
+from toto_aio.dispatch.call import make_call
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.http.body import (
     BrokenBodyError,
@@ -16,7 +17,7 @@ from toto_aio.http.body import (
     too_large,
 )
 from toto_aio.http.clients import is_behind
-from toto_aio.http.cors import ALLOWED_METHODS
+from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY
 from toto_aio.http.expect import meet_expectation
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 from toto_aio.http.service import SERVICE
@@ -45,9 +46,12 @@ def add_routes(
     app: web.Application,
     settings: Settings,
     others: Sequence[Callable[[web.Application, Settings], None]] = (),
+    *,
+    unread: Collection[str] = (),
 ) -> None:
     """Serve the root path and everything below it, except what ``others`` add routes for.
 
+    ``unread`` are the methods that GET cannot call.
     Raises ``SettingsError`` for a root that isn't a path.
     """
     root = root_path(settings)
@@ -73,11 +77,16 @@ def add_routes(
             await request.writer.drain()
         return await app[SERVICE].get(request, request.match_info.get("path"))
 
+    def allowed(request: web.Request) -> str:
+        name = make_call({}, request.match_info.get("path")).name
+        return POST_ONLY if name in unread and settings.method_select != "parameter" else ALLOWED_METHODS
+
     async def options(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=204, headers={hdrs.ALLOW: ALLOWED_METHODS})
+        return web.Response(status=204, headers={hdrs.ALLOW: allowed(request)})
 
     async def other(request: web.Request) -> web.StreamResponse:
-        return app[SERVICE].refuse(request, None, _cannot_answer(request, InvalidParameters))
+        refusal = _cannot_answer(request, InvalidParameters)
+        return app[SERVICE].refuse(request, None, refusal, allowed(request))
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
         refusal = None

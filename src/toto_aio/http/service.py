@@ -22,7 +22,7 @@ from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoExceptio
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
 from toto_aio.http.body import BrokenBodyError, essence
-from toto_aio.http.cors import ALLOWED_METHODS
+from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY
 from toto_aio.http.envelope import envelope
 from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
@@ -131,16 +131,22 @@ class Service:
             return self._failure(self._json, exc, call, reply)
         return await self._respond(self._json, call, caller, reply)
 
-    def refuse(self, request: web.Request, codec: Codec | None, exc: TotoException) -> web.StreamResponse:
-        """The response to a request that never became a call."""
+    def refuse(
+        self, request: web.Request, codec: Codec | None, exc: TotoException, allowed: str = ALLOWED_METHODS
+    ) -> web.StreamResponse:
+        """The response to a request that never became a call; ``allowed`` are the verbs that may."""
         reply = HTTPReply(request, self.context)
         if isinstance(exc, BrokenBodyError):
             reply.set_header("Connection", "close")  # aiohttp closes it: the next request can't be found
         if exc.status == 405:
-            reply.set_header("Allow", ALLOWED_METHODS)
+            reply.set_header("Allow", allowed)
         elif self._rpc is not None and request.match_info.get("path") in RPC_PATHS:
             return self._refuse_rpc(codec or self._json, exc, reply)
         return self._failure(codec or self._json, exc, Call(), reply)
+
+    def failure(self, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
+        """The response with an error of something that is no call, in JSON."""
+        return self._failure(self._json, exc, Call(), reply)
 
     def codec(self, request: HTTPRequest) -> Codec | None:
         """Reads the body of a request and writes its response; None for forms and unknown content types."""
@@ -244,7 +250,7 @@ class Service:
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
         if status == 405 and call.by_get:
-            reply.set_header("Allow", "POST, OPTIONS")
+            reply.set_header("Allow", POST_ONLY)
         body = codec.encode(envelope("error", error.as_dict(), reply.caller))
         return reply.response(body, codec.content_type, status)
 

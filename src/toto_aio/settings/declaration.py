@@ -90,6 +90,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "HTTP status of errors: 200 for most, as Toto's clients need (toto), or the one for each (http)",
         ),
     ] = "toto"
+    openapi: Annotated[
+        Literal["auto", "on", "authenticated", "off"],
+        option(
+            "Methods",
+            "who gets the OpenAPI document at ROOT/openapi.json: everyone (on), those who are logged in, or "
+            "nobody (off); auto is everyone, unless a method has that name",
+        ),
+    ] = "auto"
     json_rpc: Annotated[
         Literal["auto", "on", "off"],
         option(

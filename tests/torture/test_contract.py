@@ -1,0 +1,28 @@
+"""Tests of the drill that tries a service by its document: its verdict, and a short run."""
+
+from __future__ import annotations
+
+import pytest
+from torture.contract import CONTROL, OURS, SHORT_PHASES, Run, measure, read_options, table, verdict
+
+
+def test_options() -> None:
+    """There is at least one call."""
+    assert read_options(["--cases=7", "--seed=3"]).seed == 3
+    with pytest.raises(SystemExit):
+        read_options(["--cases=0"])
+
+
+def test_verdict() -> None:
+    """It passes if nothing was found, and the faults of the control were."""
+    ours, control = Run(OURS, 7, 1.0), Run(CONTROL, 7, 1.0, ["ST101 Server error", "ST108 violates schema"])
+    assert verdict([ours, control])[0]
+    assert "proves nothing" in verdict([ours, Run(CONTROL, 7, 1.0, ["ST101 Server error"])])[1]
+    assert not verdict([Run(OURS, 7, 1.0, ["ST205 Allow header mismatch"]), control])[0]
+
+
+async def test_a_short_run() -> None:
+    """schemathesis finds nothing in a service of thirty methods, and both faults of the control."""
+    runs = await measure(150, 1, SHORT_PHASES)
+    assert verdict(runs)[0], verdict(runs)[1] + table(runs)
+    assert runs[0].cases >= 150
