@@ -188,15 +188,18 @@ def authenticated_with_parameter(function: Invoke) -> Invoke:
 def roles(*names: str) -> Callable[[Invoke], Invoke]:
     """Admit only users whose account has one of these roles: ``@roles("editor", "admin")``.
 
-    ``accounts.set_roles`` gives them. They are read at each call. Implies ``authenticated``; others, with a
-    session or without, get ``NotAuthorized``. Names are as in ``set_roles``. A method has this decorator once.
+    ``accounts.set_roles`` gives them, and says what a role may be called. They are read at each call. Implies
+    ``authenticated``; others, with a session or without, get ``NotAuthorized``. A method has this decorator
+    once.
     """
     _require_arguments("roles", '"admin"', bool(names) and all(isinstance(name, str) for name in names))
     admitted = role_names(names)
 
     def decorate(function: Invoke) -> Invoke:
         if rules_of(function).roles:
-            raise ValueError('@roles: write it once: @roles("editor", "admin") admits those who have one of them')
+            raise ValueError(
+                '@roles: write it once: @roles("editor", "admin") admits those who have one of them'
+            )
         _rules(function).roles = admitted
         listed = ", ".join(f"``{name}``" for name in admitted)
         kind = "*Requires the role*" if len(admitted) == 1 else "*Requires one of the roles*"

@@ -22,9 +22,8 @@ def role_names(names: Iterable[str]) -> tuple[str, ...]:
     found = set()
     for name in names:
         if not isinstance(name, str) or not ROLE.fullmatch(name):
-            raise ValueError(
-                f"roles: write a name of 1 to 64 letters, digits, '_', '.', ':' and '-', not {shortened(name)!r}"
-            )
+            allowed = "1 to 64 letters, digits, '_', '.', ':' and '-'"
+            raise ValueError(f"roles: write a name of {allowed}, not {shortened(name)!r}")
         found.add(name)
     if len(found) > MAX_ROLES:
         raise ValueError(f"roles: write at most {MAX_ROLES} of them, not {len(found)}")
@@ -34,7 +33,8 @@ def role_names(names: Iterable[str]) -> tuple[str, ...]:
 def take_roles(values: dict[str, Any]) -> tuple[str, ...]:
     """The roles among the values of an account, which then has its custom fields alone.
 
-    Before version 0.2 a custom field could be called ``roles``; clients may have set it, so it counts for nothing.
+    Before version 0.2 a custom field could be called ``roles``. Clients may have set it, so it counts for
+    nothing.
     """
     values.pop("roles", None)
     return tuple(values.pop(STORED, ()))

@@ -43,7 +43,7 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
     defaults = [f"{name}={value!r}" for name, value in rules.defaults.items()]
     return (
         method.name,
-        CALLERS[rules.guard],
+        CALLERS[rules.guard] + (f" as {' or '.join(rules.roles)}" if rules.roles else ""),
         "GET, POST" if method.reachable_by_get(get_methods) else "POST",
         ", ".join([*needed, *defaults]),
         method.source,
@@ -56,6 +56,7 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
     return {
         "method": method.name,
         "caller": rules.guard.name.lower(),
+        "roles": rules.roles,
         "get": method.reachable_by_get(get_methods),
         "required": rules.required,
         "defaults": rules.defaults,
