@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import argon2
@@ -11,6 +13,7 @@ import pytest
 
 from toto_aio.auth.accounts import Accounts, account_values
 from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.session_state import MAX_SIZE
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
@@ -666,3 +669,65 @@ def test_unknown_values() -> None:
     """The error names all of them."""
     with pytest.raises(InvalidParameters, match=r"admin, role$"):
         account_values({"role": 1, "name": 1, "admin": 1}, frozenset({"name"}))
+
+
+async def test_fields_that_would_not_come_back(passwords: Passwords) -> None:
+    """``create`` and ``save`` raise ``TypeError`` that names the field, and nothing is stored."""
+    store = MemoryStore()
+    accounts = Accounts(store, passwords)
+    account = await accounts.create("ada", None, kept={"a": [1, 1.5, None, True, "ü", {}]})
+    loop: list[Any] = []
+    loop.append(loop)
+    wrong = [
+        b"x",
+        (1,),
+        {1},
+        {1: 2},
+        datetime.now(UTC),
+        Decimal(1),
+        2**63,
+        float("nan"),
+        "\ud800",
+        object(),
+        loop,
+    ]
+    for value in wrong:
+        for nested in (value, [{"a": value}]):
+            account["field"] = nested
+            with pytest.raises(TypeError, match="The account can't be saved: 'field': "):
+                await account.save()
+            with pytest.raises(TypeError, match="'field'"):
+                await accounts.create("eve", None, field=nested)
+    account["field"] = "x" * MAX_SIZE
+    with pytest.raises(ValueError, match=f"{MAX_SIZE} at most are kept"):
+        await account.save()
+    assert await store.get_account("eve") is None
+    stored = await store.get_account("ada")
+    assert stored is not None
+    assert (stored.values, stored.version) == ({"kept": {"a": [1, 1.5, None, True, "ü", {}]}}, 1)
+    account["field"] = "right"
+    await account.save()
+    # What a client sends is kept as JSON has it.
+    assert account_values({"field": b"x"}, frozenset({"field"})) == {"field": "eA=="}
+
+
+async def test_a_hash_that_cannot_be_replaced(passwords: Passwords, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that only answers reads lets users of Toto log in; a later login replaces the hash."""
+
+    class ReadOnly(MemoryStore):
+        async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
+            raise Unavailable from OSError("read-only")
+
+    store = ReadOnly()
+    await store.add_account(Account("ada", "$p5k2$$exec$r1EWMCMk7Rlv3L/RNcFXviDefYa0hlql"))
+    accounts = Accounts(store, passwords)
+    account = await accounts.verify("ada", "cloadm")
+    assert await accounts.is_current(account)
+    assert "an outdated hash of a password cannot be replaced: OSError('read-only')" in caplog.text
+    with pytest.raises(InvalidCredentials):
+        await accounts.verify("ada", "wrong")
+    with pytest.raises(Unavailable):
+        await accounts.change_password("ada", "cloadm", "battery staple")
+    again = MemoryStore()
+    again._accounts = store._accounts
+    assert (await Accounts(again, passwords).verify("ada", "cloadm")).password != account.password

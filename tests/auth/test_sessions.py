@@ -28,6 +28,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.session_state import MAX_SIZE
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.msgpack_codec import EXACT
@@ -1195,3 +1196,20 @@ async def test_surplus_sessions_that_cannot_be_ended(
     third = await sessions.create("ada")
     assert [each.key for each in await store.list_sessions("ada")] == [third.record.key]
     assert await sessions.load(second.session_id) is None
+
+
+async def test_too_large_a_state(sessions: Sessions) -> None:
+    """More than 4 MiB is a ``ValueError`` on every store, and the old state stays; so much is kept."""
+    session = await sessions.create("ada")
+    largest = b"'\\\0" * (MAX_SIZE // 3 - 20)
+    session["large"] = largest
+    await session.save()
+    session["large"] = largest + b"x" * 80
+    with pytest.raises(ValueError, match=f"bytes, and {MAX_SIZE} at most are kept"):
+        await session.save()
+    with pytest.raises(ValueError, match="at most are kept"):
+        await session.update(lambda state: state.update(more=bytes(17_000_000)))
+    assert (await load(sessions, session.session_id))["large"] == largest
+    await session.refresh()
+    session["large"] = None
+    await session.save()

@@ -216,6 +216,10 @@ def test_typed_methods_by_get_and_in_forms() -> None:
         ("limit", False),
         ("exact", False),
     ]
+    integer = {"type": "integer", "minimum": 1, "maximum": 1000}
+    schemas = {each["name"]: each["schema"] for each in find["parameters"]}
+    assert schemas["limit"] == {"anyOf": [integer, {"const": ""}]}  # which is as if it were left out
+    assert schemas["word"] == {"type": "string"}
     content = document["paths"]["/service/data/upload"]["post"]["requestBody"]["content"]
     form = content["multipart/form-data"]["schema"]
     assert form["properties"]["file"]["format"] == "binary"

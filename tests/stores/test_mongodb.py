@@ -187,7 +187,7 @@ async def test_operators_reach_no_query(own_store: Store, value: Any) -> None:
     await own_store.add_session(make_session("k"))
     for operation in (
         own_store.get_account(value),
-        own_store.replace_password("ada", value, "new"),
+        own_store.replace_password("ada", value or 0, "new"),  # None is an account without a password
         own_store.get_session(value),
         own_store.list_sessions(value),
         own_store.remove_session(value),

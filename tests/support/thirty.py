@@ -171,9 +171,9 @@ async def encode(handler: Handler, data: bytes) -> bytes:
     return data[::-1]
 
 
-async def upload(handler: Handler, file: File, title: str = "") -> dict[str, Any]:
+async def upload(handler: Handler, file: File, copies: Positive = 1) -> dict[str, Any]:
     """Take a file."""
-    return {"size": len(file.data), "title": title}
+    return {"size": len(file.data), "copies": copies}
 
 
 async def anything(handler: Handler, value: Any = None) -> Any:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from toto_aio.auth.account_change import changing
+from toto_aio.auth.account_fields import require_storable
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
 from toto_aio.auth.roles import STORED, role_names, take_roles
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_ids import former_user_id, known_as, new_user_id
+from toto_aio.codecs import encode_json
+from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
     InvalidUserID,
     Unavailable,
     UserIDExists,
+    described,
 )
 from toto_aio.models import Account
 from toto_aio.names import shortened
@@ -25,6 +30,8 @@ from toto_aio.stores import AccountStore, SessionStore
 from toto_aio.threads import waits_in_threads
 
 __all__ = ["AccountPage", "Accounts"]
+
+logger = logging.getLogger(__name__)
 
 MAX_NAMED = 10
 """Unknown fields that an error names."""
@@ -59,12 +66,13 @@ class Accounts:
     async def create(self, user_id: str, password: str | None, /, **values: Any) -> UserAccount:
         """Create an account with custom fields; without a password (None) nobody can log in with one.
 
-        Raises ``UserIDExists``, ``InvalidUserID``, or ``InvalidParameters`` for a password that is too short
-        or too long; and ``KeyError`` for ``roles``, which ``set_roles`` gives, among the fields.
+        Raises ``UserIDExists``, ``InvalidUserID``, ``InvalidParameters`` for a password that is too short or
+        too long, what ``save`` of an account raises, and ``KeyError`` for ``roles`` (``set_roles``).
         """
         for name in values:
             _require_custom(name)
         new_id = new_user_id(user_id)
+        require_storable(values)
         hashed = None if password is None else await self._hash("password", password)
         if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
             raise UserIDExists
@@ -142,9 +150,14 @@ class Accounts:
         assert account.password is not None
         if match is Match.OUTDATED:
             hashed = await self._passwords.hash(password)
-            if not await self._store.replace_password(account.user_id, account.password, hashed):
-                return await self.verify(user_id, password)  # another login or a change came first
-            account.password = hashed
+            try:
+                if not await self._store.replace_password(account.user_id, account.password, hashed):
+                    return await self.verify(user_id, password)  # another login or a change came first
+            except Unavailable as exc:  # the database may only answer reads: a later login replaces it
+                reason = described(exc.__cause__ or exc)
+                logger.warning("an outdated hash of a password cannot be replaced: %s", reason)
+            else:
+                account.password = hashed
         return account
 
     async def is_current(self, account: Account) -> bool:
@@ -265,10 +278,15 @@ class UserAccount(MutableMapping[str, Any]):
 
     @waits_in_threads
     async def save(self) -> None:
-        """Write the fields that were set, and keep what others wrote to other fields."""
+        """Write the fields that were set, and keep what others wrote to other fields.
+
+        Raises ``TypeError`` for a value that isn't plain data of JSON, ``ValueError`` for fields of more than
+        4 MiB, and ``InvalidUserID`` if the account is gone.
+        """
         changes = dict(self._changes)
         if not changes:
             return
+        require_storable({**self._values, **changes})
         if not await self._store.update_account(self.user_id, changes):
             raise InvalidUserID("The account is gone.")
         self._values.update(changes)
@@ -323,4 +341,6 @@ def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> di
         names = [shortened(name) for name in sorted(unknown)[:MAX_NAMED]]
         more = ", ..." if len(unknown) > MAX_NAMED else ""
         raise InvalidParameters(f"Unknown account fields: {', '.join(names)}{more}")
-    return values
+    # What a client sends in BSON or MessagePack may be no JSON: it is kept as JSON has it.
+    plain: dict[str, Any] = read_json(encode_json(values))
+    return plain

@@ -13,19 +13,29 @@ from toto_aio.codecs.msgpack_scan import scan_msgpack
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
 
-SAME_TYPES = frozenset({str, bytes, bool, int, float, type(None)})
+MAX_SIZE = 4 * 1024 * 1024
+"""The most bytes of a state. Databases have limits from 16 MiB on, in which some bytes count twice."""
+SAME_TYPES: frozenset[type] = frozenset({str, bytes, bool, int, float, type(None)})
 """Types of values that come back as they were saved, besides containers and times."""
 
 
 def pack(state: dict[str, Any]) -> bytes:
-    """A state as it is stored. Raises ``TypeError`` for what would not come back as it is."""
+    """A state as it is stored.
+
+    Raises ``TypeError`` for what would not come back as it is, and ``ValueError`` for too large a state.
+    """
     packed = EXACT.encode_again(state)
+    if len(packed) > MAX_SIZE:
+        raise ValueError(
+            f"The state of a session can't be saved: it has {len(packed)} bytes, and {MAX_SIZE} at most are "
+            "kept, as each request reads all of it: store large data in a table of your own"
+        )
     try:
         run(scan_msgpack(packed, bounded=False))
     except InvalidParameters as exc:
         raise TypeError(f"The state of a session can't be saved: {exc.value}") from exc
     for name, value in state.items():
-        if kind := _other_type(value):
+        if kind := other_type(value, SAME_TYPES, with_times=True):
             raise TypeError(
                 f"The state of a session can't be saved: {shortened(name)!r} has a value of type "
                 f"{kind.__name__}, which would come back as another type: store text, a number, a list or "
@@ -61,8 +71,8 @@ def apply(state: dict[str, Any], changed: dict[str, Any], removed: set[str]) -> 
     return state
 
 
-def _other_type(root: Any) -> type | None:
-    """The first type in a value that msgpack has another type for; a tuple would come back as a list."""
+def other_type(root: Any, same: frozenset[type], *, with_times: bool = False) -> type | None:
+    """The first type in a value, beside lists and dicts, that isn't one of the ``same``."""
     level = [root]
     while level:
         below: list[Any] = []
@@ -72,7 +82,7 @@ def _other_type(root: Any) -> type | None:
                 below += value.values()
             elif kind is list:
                 below += value
-            elif kind not in SAME_TYPES and not (kind is datetime and value.utcoffset() is not None):
+            elif kind not in same and not (with_times and kind is datetime and value.utcoffset() is not None):
                 return kind
         level = below
     return None

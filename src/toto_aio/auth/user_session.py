@@ -57,7 +57,8 @@ class UserSession:
     async def save(self) -> None:
         """Write the changed keys; what another request wrote to other keys is kept.
 
-        Raises ``InvalidSessionID`` if the session has ended, ``TypeError`` for a value that isn't plain data.
+        Raises ``InvalidSessionID`` if the session has ended, ``TypeError`` for a value that isn't plain data,
+        and ``ValueError`` for a state of more than 4 MiB.
         """
         await self._sessions.save(self, lambda state: None)
 

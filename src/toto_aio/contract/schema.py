@@ -13,6 +13,7 @@ from toto_aio.contract.types import REFERENCE, VALUE, Schema, Types, without_nul
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.model_types import is_pydantic
 from toto_aio.dispatch.signature import NOTHING, Parameter, Signature
+from toto_aio.dispatch.text import field_of
 from toto_aio.invocation import Guard
 
 SESSION_ID: Schema = {"type": "string", "description": "The id of the caller's session."}
@@ -64,7 +65,7 @@ class Schemas:
         rules, signature = method.rules, method.signature
         known: dict[str, Schema] = {}
         for each in signature.parameters if signature is not None else ():
-            schema = without_null(self._schema(each))
+            schema = self._text(each)
             known[each.name] = {"required": each.required, "schema": schema, **_described(each)}
         for name in (*rules.required, *rules.defaults):
             known[name] = {"required": name not in rules.defaults, "schema": TEXTS}
@@ -84,7 +85,7 @@ class Schemas:
             return None
         properties: dict[str, Schema | bool] = {}
         for each in signature.parameters:
-            schema = without_null(self._schema(each))
+            schema = self._text(each)
             if each.takes_file:
                 schema = {**schema, "items": FILE} if schema.get("type") == "array" else FILE
             properties[each.name] = {**schema, **_described(each)}
@@ -103,6 +104,15 @@ class Schemas:
             for each in signature.parameters
         }
         return _object(properties, _required(signature), False)
+
+    def _text(self, parameter: Parameter) -> Schema:
+        """What a parameter may be as text: "" is as if it had not been sent, where it is no value."""
+        schema = without_null(self._schema(parameter))
+        if parameter.required or field_of(parameter).keeps_nothing:
+            return schema
+        if schema.get("type") == "array":
+            return schema  # of which an item that is nothing is none
+        return {"anyOf": [schema, {"const": ""}]}
 
     def _schema(self, parameter: Parameter) -> Schema:
         return self._types.of(parameter.type)

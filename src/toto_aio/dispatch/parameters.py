@@ -101,13 +101,15 @@ class Decoder:
         if self._exact:
             parameters = _with_decimals(parameters) if call.binary else parameters
             if found := self._problems(call, parameters, problems, MAX_VALUES):
+                if (whole := _whole(call, parameters)) is not parameters:
+                    return self.decode(call, whole)
                 raise refusal(found)
         try:
             if not problems and (not self._checks_names or self._known.issuperset(parameters)):
                 return self._converted(call, parameters, self._target)
         except (ValueError, RecursionError):
             pass  # its text has values, and only the first mistake
-        if not (call.by_get or call.by_form) and (whole := _with_integers(parameters)) is not parameters:
+        if (whole := _whole(call, parameters)) is not parameters:
             return self.decode(call, whole)
         problems = self._problems(call, parameters, problems)
         raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
@@ -166,6 +168,12 @@ def _struct(parameters: tuple[Parameter, ...]) -> Any:
             fields.append((each.attribute, each.type, default))
     renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
     return msgspec.defstruct("Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True)
+
+
+def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a refused call, with integers for floats that are some; else themselves."""
+    found: dict[str, Any] = parameters if call.by_get or call.by_form else _with_integers(parameters)
+    return found
 
 
 def _with_integers(value: Any) -> Any:

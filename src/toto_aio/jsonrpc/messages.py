@@ -79,6 +79,11 @@ def read_request(message: Any) -> Request:
     return Request(str(method), params, request_id, "id" not in message)
 
 
+def says_so(message: list[Any]) -> bool:
+    """Whether an array says that it is a batch of JSON-RPC, where there are other messages too."""
+    return any(type(each) is dict and "jsonrpc" in each for each in message)
+
+
 def success(result: Any, request_id: Any, session: Mapping[str, Any] | None) -> dict[str, Any]:
     """The response with a result; ``session`` is one that the call has made, which a client has to learn."""
     response = {"jsonrpc": VERSION, "result": result, "id": request_id}

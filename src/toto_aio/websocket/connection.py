@@ -29,6 +29,7 @@ from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.clients import StalledConnections
 from toto_aio.http.reply import TRACEPARENT
+from toto_aio.jsonrpc.messages import says_so
 from toto_aio.jsonrpc.server import JSONRPC, made_session
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
@@ -197,12 +198,13 @@ class Socket:
             else:
                 message = await self._context.large_bodies.run(codec.steps(data))
             rpc, kind = self._context.rpc, type(message)
-            if kind is not dict and not (kind is list and self._is_batch(message)):
+            is_batch = rpc is not None and kind is list and (self._rpc is not None or says_so(message))
+            if kind is not dict and not is_batch:
                 raise InvalidParameters("A frame must be an object.")
         except Exception as exc:
             self._refuse(encoding, data, exc)
             return
-        if rpc is not None and (kind is list or "jsonrpc" in message):
+        if rpc is not None and (is_batch or "jsonrpc" in message):
             self._rpc = rpc
             await self._answer_rpc(rpc, encoding, message, data)
             return
@@ -231,12 +233,6 @@ class Socket:
                 self.watching.discard(reply)
             if caller.session is not None or caller.logged_out:
                 self._follow(before, caller)
-
-    def _is_batch(self, message: list[Any]) -> bool:
-        """Whether an array is a batch of JSON-RPC: one that says so, or any once the client has spoken it."""
-        if self._context.rpc is None:
-            return False
-        return self._rpc is not None or any(type(each) is dict and "jsonrpc" in each for each in message)
 
     async def _answer_rpc(self, rpc: JSONRPC, encoding: Format, message: Any, data: bytes) -> None:
         """Run the calls of a message of JSON-RPC, and send the response, if it has one."""

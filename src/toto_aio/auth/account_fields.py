@@ -1,0 +1,46 @@
+"""The values of custom account fields: what an account can have so that it comes back as it was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toto_aio.auth.session_state import MAX_SIZE, other_type
+from toto_aio.codecs import encode_json
+from toto_aio.codecs.json_codec import read_json
+from toto_aio.codecs.plain import PLAIN_TYPES, validate
+from toto_aio.exceptions import InvalidParameters
+from toto_aio.names import shortened
+
+JSON_TYPES: frozenset[type] = frozenset({str, bool, int, float, type(None)})
+"""Types of values that JSON has, besides containers."""
+
+
+def require_storable(values: Mapping[str, Any]) -> None:
+    """Raise ``TypeError`` for what would not come back as it is, and ``ValueError`` for too much."""
+    for name, value in values.items():
+        if reason := _reason(value):
+            raise TypeError(
+                f"The account can't be saved: {shortened(name)!r}: {reason} Store text, finite numbers of 64 "
+                "bits, true, false, None, or lists and dicts of these"
+            )
+    if (size := len(encode_json(values))) > MAX_SIZE:
+        raise ValueError(
+            f"The account can't be saved: its fields have {size} bytes, and {MAX_SIZE} at most are kept: "
+            "store large data in a table of your own"
+        )
+
+
+def _reason(value: Any) -> str:
+    """Why a value would not come back as it is; "" if it would."""
+    try:
+        validate(value, PLAIN_TYPES)
+    except InvalidParameters as exc:
+        return str(exc.value)
+    if kind := other_type(value, JSON_TYPES):
+        return f"Values of type {kind.__name__} are not accepted."
+    try:
+        same = read_json(encode_json(value)) == value
+    except ValueError:
+        same = False
+    return "" if same else "Text must be valid Unicode."
