@@ -206,7 +206,7 @@ async def test_what_is_refused_at_the_start(serve: Serve) -> None:
             roles(*wrong)
     for bare in ((), (rule,), (["admin"],)):
         with pytest.raises(TypeError, match='write @roles\\("admin"\\)'):
-            roles(*bare)  # type: ignore[arg-type]
+            roles(*bare)
     with pytest.raises(ValueError, match="@roles: write it once"):
         roles("editor")(rule)
     script = jsonp(roles("admin")(safe(lambda handler, parameters: 1)))
