@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -62,6 +63,10 @@ BOTH_PATHS = frozenset(
 )
 """The modules whose tests run over both the general and the fast path: all tests of HTTP itself."""
 
+
+# No test trusts an authority of the machine. To read all of their certificates, as aiohttp does, is a tenth
+# of what the start of an interpreter costs, and the tests start hundreds.
+os.environ.update(SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull)
 
 SLOW_FIXTURES = frozenset(("servers", "own_server", "shared_url", "chromium", "deployment", "project"))
 """What starts a server or a browser, or makes a project."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import asyncio
 import base64
+import datetime
 import hashlib
 import hmac
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +23,8 @@ from aiohttp.test_utils import TestServer, unused_port
 import toto_aio.methods
 from tests.support import ROOT
 from toto_aio import Handler, TotoException, create_app
-from toto_aio.client import Client, SessionCredentials, UnreadableResponseError
+from toto_aio.client import Client, Response, SessionCredentials, UnreadableResponseError
+from toto_aio.codecs import encode_bson
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidHMAC,
@@ -738,3 +741,11 @@ async def test_a_service_that_ends() -> None:
             await asyncio.sleep(0.05)
         with pytest.raises(ConnectionError, match="1001"):
             await waiting
+
+
+def test_results_have_no_limits() -> None:
+    """A response in BSON is read whatever it holds, as one in another encoding: limits are for requests."""
+    moment = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
+    for result in (math.inf, [moment] * 5000, list(range(2**17))):
+        response = Response(200, "application/bson", {}, encode_bson({"result": result}))
+        assert response.message == {"result": result}

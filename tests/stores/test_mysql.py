@@ -380,9 +380,9 @@ async def test_a_ready_pool_in_use(any_url: str) -> None:
 async def test_a_ready_pool_on_a_server_that_restarts() -> None:
     """Operations are unavailable within the limit while frozen; after a restart the first ones work."""
     with mysql.server() as server:
-        url = mysql.fresh_url(server)
         for scheme in LIBRARIES:
-            async with ready_pool(url.replace("mysql", scheme, 1), maxsize=5) as ready:
+            url = mysql.fresh_url(server).replace("mysql", scheme, 1)
+            async with ready_pool(url, maxsize=5) as ready:
                 store = await open_store(ready)
                 await asyncio.gather(*(store.get_account("ada") for _ in range(5)))
                 with frozen(server), limits(operations, OPERATION_LIMIT=0.3):

@@ -20,7 +20,8 @@ import msgspec
 from yarl import URL
 
 from toto_aio import exceptions
-from toto_aio.codecs import CODECS, Codec, decode_bson
+from toto_aio.codecs import CODECS, Codec
+from toto_aio.codecs.bson_codec import read_bson
 from toto_aio.exceptions import (
     CodedException,
     InvalidHMAC,
@@ -300,11 +301,12 @@ _SIGN: dict[str, Callable[[SignedRequest, Signer], bytes | None]] = {
     "off": lambda request, signer: None,
 }
 _MEMBERS = frozenset({"result", "error", "batch"})
-# A client trusts the service with more than the reverse: its dates come as MessagePack timestamps.
+# A client trusts the service with more than the reverse: its dates come as MessagePack timestamps,
+# and results have no limits.
 _DECODE: dict[str, Callable[[bytes], Any]] = {
     "application/json": msgspec.json.decode,
     "application/msgpack": msgspec.msgpack.decode,
-    "application/bson": decode_bson,
+    "application/bson": read_bson,
 }
 _ERRORS: dict[int, type[CodedException]] = {
     kind.CODE: kind

@@ -22,16 +22,24 @@ def decode_bson(body: bytes) -> Any:
     """The dict of a BSON document; dates are in UTC, with a time zone."""
     if len(body) > LARGE:
         return run(bson_steps(body))
-    value = _decode(body)
+    value = read_bson(body)
     validate(value, _TYPES)
     return value
+
+
+def read_bson(body: bytes) -> Any:
+    """The same without the limits and rules of requests: a client trusts its service with more."""
+    try:
+        return bson.decode(body, _OPTIONS)
+    except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as exc:
+        raise malformed("BSON", exc) from exc
 
 
 def bson_steps(body: bytes) -> Steps:
     """The dict of a BSON document, in steps."""
     yield from scan_bson(body)
     yield
-    value = _decode(body)
+    value = read_bson(body)
     yield
     yield from validate_steps(value, _TYPES)
     return value
@@ -58,13 +66,6 @@ def _make(hook: Hook) -> Encode:
             return bson.encode(plain, codec_options=_OPTIONS)
 
     return encode
-
-
-def _decode(body: bytes) -> Any:
-    try:
-        return bson.decode(body, _OPTIONS)
-    except (bson.errors.BSONError, ValueError, OverflowError, RecursionError) as exc:
-        raise malformed("BSON", exc) from exc
 
 
 def _to_bytes(value: Any) -> bytes:

@@ -33,6 +33,7 @@ from toto_aio.dispatch.call_log import Source, log_failure, log_slow
 from toto_aio.dispatch.deadlines import Deadline
 from toto_aio.dispatch.form import fields_by_name, read_fields, redirect_after
 from toto_aio.dispatch.handler import Handler
+from toto_aio.dispatch.head import checked_status
 from toto_aio.dispatch.hooks import Hook, take_hooks
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.reply import Reply
@@ -245,10 +246,12 @@ def wire_error(
 ) -> TotoException:
     """The error that a client receives for an exception, which is logged under the call's id.
 
-    ``source`` is where the call came from. An error whose value the codec can't encode is an internal error.
+    ``source`` is where the call came from. An error whose value the codec can't encode, or with a status that
+    can't be sent, is an internal error, even where it would need none.
     """
     if codec is not None and isinstance(exc, TotoException):
         try:
+            checked_status(exc.status)
             codec.encode(exc.as_dict())
         except Exception as unsendable:
             exc = unsendable

@@ -17,7 +17,6 @@ from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, ScriptAnswer
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
-from toto_aio.dispatch.head import checked_status
 from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException, http_status
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
@@ -239,12 +238,7 @@ class Service:
         return await reply.end_stream()
 
     def _failure(self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply) -> web.StreamResponse:
-        """The response with an error. One with a status that can't be sent is an internal error."""
-        if isinstance(exc, TotoException):
-            try:
-                checked_status(exc.status)
-            except (TypeError, ValueError) as wrong:
-                exc = wrong
+        """The response with an error."""
         error = wire_error(exc, call, reply, codec=codec, debug=self._debug)
         status = self._status(error, reply)
         if isinstance(exc, TooManyAttempts):

@@ -1,0 +1,173 @@
+"""The same calls through every transport and codec: the same result, error, authorisation and limit."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+import pytest
+from pytest_aiohttp.plugin import AiohttpClient
+
+from tests.conftest import built_in
+from tests.matrix.cases import CASES, Away, Case, Error, Own, Result, Seen
+from tests.matrix.in_python import InProcess, by_the_client
+from tests.matrix.methods import METHODS
+from tests.matrix.over_http import over_http
+from tests.matrix.over_sockets import over_sockets
+from tests.matrix.transports import Outcome, Transport
+from tests.support.service import FastServer, PlainServer, Service
+from toto_aio import create_app
+from toto_aio.in_process import open_service
+
+ADA = {"user_id": "ada", "password": "correct horse"}
+OPTIONS: dict[str, Any] = {
+    "method_module": {**built_in(), **METHODS},
+    "database": "memory://",
+    "get_methods": "all",
+    "batch_concurrency": 8,
+}
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Write none of the many tracebacks, which take longer than the calls."""
+    caplog.set_level(logging.CRITICAL, "toto_aio.calls")
+
+
+@pytest.mark.parametrize("server", [PlainServer, FastServer], ids=["general", "fast"])
+async def test_over_http(aiohttp_client: AiohttpClient, server: Any, quiet: None) -> None:
+    """Each way in gives what the table of cases says."""
+    service, sessions = await serving(aiohttp_client, server)
+    await compare(over_http(service), sessions, CASES)
+
+
+async def test_over_sockets_and_by_the_client(aiohttp_client: AiohttpClient, quiet: None) -> None:
+    """So do frames of WebSockets, and the Python client."""
+    service, sessions = await serving(aiohttp_client, PlainServer)
+    await compare([*over_sockets(service), *by_the_client(service)], sessions, CASES)
+
+
+@pytest.mark.parametrize("server", [PlainServer, FastServer], ids=["general", "fast"])
+async def test_true_statuses(aiohttp_client: AiohttpClient, server: Any, quiet: None) -> None:
+    """With ``error_status=http`` only the status of errors is another."""
+    service, sessions = await serving(aiohttp_client, server, error_status="http")
+    errors = [case for case in CASES if not isinstance(case.expected, Result | Seen)]
+    rows = [*over_http(service), *over_sockets(service)]
+    await compare([row for row in rows if row.alone or server is PlainServer], sessions, errors, mode=1)
+
+
+async def test_in_process(quiet: None) -> None:
+    """A call that comes by no transport has the same outcomes."""
+    async with open_service(**OPTIONS) as service:
+        sessions = {}
+        for name, user_id in (("user", "ada"), ("ended", "bob")):
+            created = await service.call("account.create", {**ADA, "user_id": user_id})
+            sessions[name] = created["session_id"]
+        await service.call("account.logout", session_id=sessions["ended"])
+        sessions["visitor"] = (await service.sessions.create()).session_id
+        await compare([InProcess(service)], sessions, CASES)
+
+
+async def serving(
+    aiohttp_client: AiohttpClient, server: Any, **options: Any
+) -> tuple[Service, dict[str, str]]:
+    """A service, and the ids of the sessions that cases name."""
+    service = Service(await aiohttp_client(server(create_app(use_web_sockets=True, **OPTIONS, **options))))
+    sessions = {
+        "user": await service.create(),
+        "visitor": (await service.call("visit"))["session"]["session_id"],
+        "ended": await service.create("bob"),
+    }
+    await service.call("account.logout", session=sessions["ended"])
+    return service, sessions
+
+
+async def compare(
+    rows: Iterable[Transport], sessions: Mapping[str, str], cases: Iterable[Case], mode: int = 0
+) -> None:
+    """Compare each outcome of each transport, and name all that are not as the table says."""
+    wrong = [each for row in rows for each in await differences(row, sessions, cases, mode)]
+    assert not wrong, "\n".join(wrong)
+
+
+async def differences(
+    row: Transport, sessions: Mapping[str, str], cases: Iterable[Case], mode: int
+) -> list[str]:
+    """What a transport does otherwise than the table says, each with its case."""
+    wrong: list[str] = []
+    cases = [each for each in cases if row.carries(each)]
+    for (session, _), group in groupby(sorted(cases, key=circumstances), circumstances):
+        some = list(group)
+        calls = [(case.method, {**case.parameters, **named(case, sessions)}) for case in some]
+        outcomes = await row.send(calls, sessions.get(session))
+        for case, outcome in zip(some, outcomes, strict=True):
+            try:
+                check(row, case, outcome, mode)
+            except (AssertionError, ValueError) as exc:
+                wrong.append(f"{row.name}: {case}: {exc}\n    {outcome}")
+    return wrong
+
+
+def circumstances(case: Case) -> tuple[str, bool]:
+    """Who makes a call, and whether it makes a session, which would be that of the others in a batch."""
+    return case.session, case.method == "visit"
+
+
+def named(case: Case, sessions: Mapping[str, str]) -> dict[str, str]:
+    """The session of a parameter, in place of its name."""
+    name = case.parameters.get("session_id")
+    return {} if name is None else {"session_id": sessions[name]}
+
+
+def check(row: Transport, case: Case, outcome: Outcome, mode: int) -> None:
+    """Compare an outcome with what is expected of it."""
+    expected = case.by_form.get(row.form.name, case.expected)
+    if isinstance(expected, Away):
+        expected = expected.own if row.alone else expected.error
+    if isinstance(expected, Own) and not row.alone:
+        assert outcome.error is not None, "an error was expected"
+        assert outcome.error["code"] == 1003
+        assert "answers with bytes of its own" in outcome.error["value"]
+    elif isinstance(expected, Own):
+        assert outcome.own is not None, "its own bytes were expected"
+        assert outcome.own.location == expected.location
+        if not expected.location:
+            assert outcome.own == expected
+    elif isinstance(expected, Error):
+        assert outcome.error is not None, "an error was expected"
+        check_error(expected, outcome, mode)
+    else:
+        assert outcome.error is None, "a result was expected"
+        assert outcome.own is None
+        assert outcome.status in (None, 200)
+        if isinstance(expected, Seen):
+            assert outcome.result == row.seen(row.form.write(case.parameters))
+        else:
+            check_result(row, expected, outcome.result)
+
+
+def check_error(expected: Error, outcome: Outcome, mode: int) -> None:
+    """Compare its code, value, details and status."""
+    assert outcome.error is not None
+    error = dict(outcome.error)
+    assert error.pop("code") == expected.code
+    value = error.pop("value")
+    if isinstance(expected.value, re.Pattern):
+        assert expected.value.fullmatch(value)
+    else:
+        assert value == expected.value
+    assert error == expected.details
+    assert outcome.status in (None, expected.statuses[mode]), expected.statuses[mode]
+    assert outcome.wait in (None, 7 if expected.code == 1012 else None)
+    assert "s3cret" not in repr(outcome)
+
+
+def check_result(row: Transport, expected: Result, result: Any) -> None:
+    """Compare a result, read as what it is, of the same type."""
+    read = row.form.read(result, expected.kind)
+    value = row.form.read(expected.value, expected.kind)
+    assert read == value, f"{read!r} != {value!r}"
+    assert isinstance(read, bool) == isinstance(value, bool)
