@@ -70,6 +70,29 @@ def fastapi() -> Any:
     return app
 
 
+def fastapi_typed() -> Any:
+    """A model of four parameters, and of the response."""
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+
+    class Parameters(BaseModel):
+        title: str
+        limit: int
+        price: float = 1.0
+        done: bool = False
+
+    class Answer(BaseModel):
+        result: str
+
+    app = FastAPI(openapi_url=None)
+
+    @app.post("/service")
+    async def service(call: Parameters) -> Answer:
+        return Answer(result=call.title)
+
+    return app
+
+
 def litestar() -> Any:
     """Structs of msgspec, which Litestar reads and writes itself."""
     from litestar import Litestar, post
@@ -106,6 +129,7 @@ APPS = {
     "bare": bare,
     "starlette": starlette,
     "fastapi": fastapi,
+    "fastapi_typed": fastapi_typed,
     "litestar": litestar,
     "blacksheep": blacksheep,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
+from msgspec import Meta
 
 from tests.cli.test_main import run
 from tests.support.programs import failing, write
@@ -23,7 +25,7 @@ from toto_aio.invocation import (
     roles,
     safe,
 )
-from toto_aio.settings import SettingsError, read_settings
+from toto_aio.settings import Settings, SettingsError, read_settings
 
 NOTES = '''
 """Notes."""
@@ -193,3 +195,28 @@ async def test_an_application(tmp_path: Path, command: str) -> None:
         "toto-aio: website:make: this command takes no application; write the options of its service, "
         "such as --method-module=notes.methods, or a file that has them\n"
     )
+
+
+def test_typed_methods() -> None:
+    """Their parameters are shown with types and defaults, and in JSON with what describes them."""
+
+    def add(
+        title: Annotated[str, Meta(description="What it is about", min_length=1)],
+        due: datetime.date | None = None,
+        tags: list[str] = [],  # noqa: B006
+        kind: Literal["a", "b"] = "a",
+        sizes: tuple[int, ...] = (),
+    ) -> dict[str, int]:
+        """Add a note."""
+        return {}
+
+    settings = Settings(method_module={"add": add})
+    shown = "title: str, due: date | None=None, tags: list[str]=[], kind: Literal['a', 'b']='a', sizes: tuple[int, ...]=()"  # noqa: E501
+    assert shown in list_methods(settings)
+    (method,) = json.loads(list_methods(settings, as_json=True))
+    assert method["returns"] == "dict[str, int]"
+    assert method["parameters"][:3] == [
+        {"name": "title", "type": "str", "required": True, "description": "What it is about"},
+        {"name": "due", "type": "date | None", "required": False, "default": None},
+        {"name": "tags", "type": "list[str]", "required": False, "default": []},
+    ]

@@ -185,9 +185,10 @@ async def test_operators_reach_no_query(own_store: Store, value: Any) -> None:
     """The store itself refuses a value that is not a string, in case a check above it is missing."""
     await own_store.add_account(Account("ada", "hash"))
     await own_store.add_session(make_session("k"))
+    password: Any = value or 0  # None is an account without one
     for operation in (
         own_store.get_account(value),
-        own_store.replace_password("ada", value or 0, "new"),  # None is an account without a password
+        own_store.replace_password("ada", password, "new"),
         own_store.get_session(value),
         own_store.list_sessions(value),
         own_store.remove_session(value),

@@ -208,9 +208,10 @@ class Reader:
 
     @property
     def _environment(self) -> dict[str, str]:
+        kept = {"XDG_STATE_HOME": str(self.folder.parent / "state")}
         others = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**others, "PATH": path, "TOTO_AIO_PORT": str(self.port("8888"))}
+        return {**others, "PATH": path, "TOTO_AIO_PORT": str(self.port("8888")), **kept}
 
     def expect(self, written: str, got: str) -> None:
         """Compare a result with the page's."""

@@ -1,10 +1,7 @@
 """Listen in a room, over a WebSocket."""
 
-from toto_aio.invocation import requires
 
-
-@requires("room")
-async def invoke(handler, parameters):
+async def invoke(handler, room: str):
     """Send every message in ``room`` to this socket, until the socket closes."""
-    handler.register_event_handler(f"room {parameters['room']}", handler.send_message)
+    handler.register_event_handler(f"room {room}", handler.send_message)
     return "listening"

@@ -1,10 +1,6 @@
 """Say something in a room."""
 
-from toto_aio.invocation import requires
 
-
-@requires("room", "name", "text")
-async def invoke(handler, parameters):
+async def invoke(handler, room: str, name: str, text: str):
     """Send what ``name`` says to all listeners in ``room``, in all processes."""
-    message = {"name": parameters["name"], "text": parameters["text"]}
-    await handler.events.send(f"room {parameters['room']}", message)
+    await handler.events.send(f"room {room}", {"name": name, "text": text})

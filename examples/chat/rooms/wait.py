@@ -1,10 +1,9 @@
 """Wait for a message in a room, by long polling."""
 
-from toto_aio.invocation import asynchronous, requires
+from toto_aio.invocation import asynchronous
 
 
 @asynchronous
-@requires("room")
-async def invoke(handler, parameters):
+async def invoke(handler, room: str):
     """Respond with the next message in ``room``. Messages between two calls are missed."""
-    handler.register_event_handler(f"room {parameters['room']}", handler.respond)
+    handler.register_event_handler(f"room {room}", handler.respond)

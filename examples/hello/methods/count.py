@@ -4,7 +4,7 @@ from toto_aio.invocation import authenticated
 
 
 @authenticated
-async def invoke(handler, parameters):
+async def invoke(handler):
     """Count this session's calls, even when many run at the same time."""
 
     def add_one(state):

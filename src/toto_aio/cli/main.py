@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import toto_aio
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
-from toto_aio.settings import SettingsError
+from toto_aio.settings import SettingsError, describe_options
 from toto_aio.settings.command_line import Parser, add_options, add_sources, parse, take_sources
 from toto_aio.settings.sources import Sources
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments = sys.argv[1:]
     parser = _parser(next((argument for argument in arguments if not argument.startswith("-")), None))
     try:
-        given = parse(parser, arguments)
+        given = _call_arguments(arguments) or parse(parser, arguments)
         if given.get("command") is None:
             parser.print_help()
         else:
@@ -132,6 +133,50 @@ def _failures_described(doing: str) -> Iterator[None]:
         sys.exit(f"toto-aio: {describe_failure(exc, doing)}")
 
 
+def _call(given: dict[str, Any]) -> None:
+    from toto_aio.cli.call.command import call
+
+    call(given["arguments"])
+
+
+def _login(given: dict[str, Any]) -> None:
+    from toto_aio.cli.call.login import log_in
+
+    log_in(given)
+
+
+def _logout(given: dict[str, Any]) -> None:
+    from toto_aio.cli.call.login import log_out
+
+    log_out(given)
+
+
+def _completion(given: dict[str, Any]) -> None:
+    from toto_aio.cli.call.completion import completions, script
+
+    if "line" not in given:
+        sys.stdout.write(script(given["shell"]))
+        return
+    commands = {name: partial(_option_names, name) for name in COMMANDS}
+    for each in completions(given["line"], commands, given.get("breaks", "")):
+        print(each)
+
+
+def _option_names(command: str) -> list[str]:
+    """The options that the help of a command shows, each as one begins to write it."""
+    shown = COMMANDS[command].options
+    own = Parser(add_help=False)
+    COMMANDS[command].add_arguments(own)
+    found = [each.flag for each in describe_options() if shown is None or each.name in shown]
+    flags = [text for text in own.format_help().split() if text.startswith("--")]
+    return [*(f"{flag}=" for flag in found), *flags, "--help"]
+
+
+def _call_arguments(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """The arguments of ``call``, which parses them itself, as a method has options of its own."""
+    return {"command": "call", "arguments": arguments[1:]} if arguments and arguments[0] == "call" else None
+
+
 def _sources(given: dict[str, Any]) -> Sources:
     """The sources of the settings, once a command has removed its own arguments from ``given``."""
     given.pop("command", None)
@@ -181,6 +226,28 @@ def _add_project(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", metavar="|".join(TEMPLATES), help=f"{listed} (default simple)")
 
 
+def _add_url(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "url", metavar="URL", help="URL of the service, such as http://127.0.0.1:8888/service"
+    )
+    parser.add_argument("--timeout", metavar="SECONDS", help="the time that it may take (default 60)")
+
+
+def _add_login(parser: argparse.ArgumentParser) -> None:
+    _add_url(parser)
+    parser.add_argument("user", metavar="USER", help="user id; the password is asked for, or read from stdin")
+    parser.add_argument("--create", action="store_true", help="create the account first")
+    parser.add_argument(
+        "--signing", metavar="SCHEME", help="user_id, session, toto1 or off (default: as the service says)"
+    )
+
+
+def _add_shell(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", metavar="bash|zsh|fish", help="the shell")
+    parser.add_argument("--line", help=argparse.SUPPRESS)
+    parser.add_argument("--breaks", help=argparse.SUPPRESS)
+
+
 class Command(NamedTuple):
     """A command: its description, its function, and its arguments besides the options.
 
@@ -203,6 +270,12 @@ COMMANDS: dict[str, Command] = {
     "status": Command(flags.DESCRIPTIONS["status"], _serve, options=("pidfile",)),
     "methods": Command("list the methods of a service", _methods, _add_json),
     "openapi": Command("print the OpenAPI document of a service", _openapi, _add_output),
+    "call": Command("call a method, of a service that runs or of the one in this folder", _call, options=()),
+    "login": Command("log in to a service, for call", _login, _add_login, ()),
+    "logout": Command("end the session with a service", _logout, _add_url, ()),
+    "completion": Command(
+        "print the script by which a shell completes commands", _completion, _add_shell, ()
+    ),
     "check": Command("report settings that are unsafe in production", _check),
     "user-ids": Command(
         "list accounts whose user ids look the same, or are in an older form",

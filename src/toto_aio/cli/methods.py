@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
+from msgspec import UNSET
 
 from toto_aio.dispatch.method import Method
+from toto_aio.dispatch.signature import NOTHING, Parameter
 from toto_aio.invocation import Guard
 from toto_aio.registry import find_methods
 from toto_aio.settings import Settings
@@ -45,15 +48,15 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
         method.name,
         CALLERS[rules.guard] + (f" as {' or '.join(rules.roles)}" if rules.roles else ""),
         "GET, POST" if method.reachable_by_get(get_methods) else "POST",
-        ", ".join([*needed, *defaults]),
+        ", ".join(map(_shown, method.signature.parameters) if method.signature else [*needed, *defaults]),
         method.source,
         ("deprecated: " if rules.deprecation else "") + _first_line(method.documentation),
     )
 
 
 def _described(method: Method, get_methods: str) -> dict[str, Any]:
-    rules = method.rules
-    return {
+    rules, signature = method.rules, method.signature
+    described = {
         "method": method.name,
         "caller": rules.guard.name.lower(),
         "roles": rules.roles,
@@ -65,6 +68,41 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
         "from": method.source,
         "documentation": method.documentation,
     }
+    if signature is not None:
+        described["parameters"] = [_parameter(each) for each in signature.parameters]
+        if signature.returns is not NOTHING:
+            described["returns"] = type_name(signature.returns)
+    return described
+
+
+def _shown(parameter: Parameter) -> str:
+    """A parameter as its method has it: ``limit: int=10``."""
+    text = f"{parameter.name}: {type_name(parameter.type)}"
+    return text if parameter.required or parameter.default is UNSET else f"{text}={parameter.default!r}"
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": parameter.name, "type": type_name(parameter.type)}
+    described["required"] = parameter.required
+    if not parameter.required and parameter.default is not UNSET:
+        described["default"] = parameter.default
+    if parameter.description:
+        described["description"] = parameter.description
+    return described
+
+
+def type_name(kind: Any) -> str:
+    """A type as one would write it, without the modules of its parts: ``list[Note] | None``."""
+    if get_origin(kind) is Annotated:
+        return type_name(get_args(kind)[0])
+    if isinstance(kind, type) and not get_args(kind):
+        return "None" if kind is NoneType else kind.__name__
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(type_name, get_args(kind)))
+    if get_args(kind) and get_origin(kind) is not Literal:
+        parts = ", ".join("..." if each is ... else type_name(each) for each in get_args(kind))
+        return f"{getattr(get_origin(kind), '__name__', kind)}[{parts}]"
+    return str(kind).replace("typing.", "")
 
 
 def _first_line(documentation: str) -> str:

@@ -16,9 +16,11 @@ from types import TracebackType
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp import hdrs
 from yarl import URL
 
+from toto_aio.client.form import Files, encode_form
 from toto_aio.client.protocol import (
     Request,
     Response,
@@ -32,6 +34,7 @@ from toto_aio.client.protocol import (
     verify,
 )
 from toto_aio.client.socket import ClientSocket, open_socket
+from toto_aio.exceptions import InvalidResponseHMAC, TotoException
 from toto_aio.signing import SCHEMES
 
 __all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableResponseError"]
@@ -98,26 +101,56 @@ class Client:
             http=self._opened(),
         )
 
-    async def call(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        """Call a method and return its result."""
-        return _result(await self.fetch(method, parameters))
+    async def call(
+        self, method: str, parameters: Mapping[str, Any] | None = None, *, files: Files | None = None
+    ) -> Any:
+        """Call a method and return its result.
+
+        With ``files``, lists of ``toto_aio.File`` by the names of their parameters, a form is sent: the other
+        parameters arrive as text. Raises ``ValueError`` for an object or None among them.
+        """
+        return _result(await self.fetch(method, parameters, files=files))
 
     async def get(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Call a method marked ``@safe`` by GET. Its parameters arrive as strings, or lists of strings."""
         return _result(await self._exchange(hdrs.METH_GET, method_url(self.url, method, parameters)))
 
     async def fetch(
-        self, method: str, parameters: Mapping[str, Any] | None = None, *, unsigned: bool = False
+        self,
+        method: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        files: Files | None = None,
+        unsigned: bool = False,
     ) -> Response:
         """Call a method and return the response as received, such as a raw response; follows no redirect.
 
-        With ``signing=session`` or ``toto1``, a stream or a redirect needs ``unsigned=True``: a service signs
-        neither, so that nobody knows who has sent it.
+        ``files`` are those of ``call``. With ``signing=session`` or ``toto1``, a stream or a redirect needs
+        ``unsigned=True``: a service signs neither, so that nobody knows who has sent it.
         """
         given = dict(parameters or {})
-        message = {"method": method, "parameters": given}
         url, named = method_url(self.url, method), [given.get("session_id")]
+        if files:
+            content_type, body = encode_form(given, files)
+            return await self._exchange(
+                hdrs.METH_POST, url, body, named, content_type=content_type, unsigned=unsigned
+            )
+        message = {"method": method, "parameters": given}
         return await self._post(url, message, named, unsigned=unsigned)
+
+    async def openapi(self) -> dict[str, Any] | None:
+        """The service's OpenAPI document; None if it has none, or has none for this session.
+
+        No service signs it: only TLS shows who has sent it.
+        """
+        try:
+            response = await self._exchange(
+                hdrs.METH_GET, URL(f"{self.url}/openapi.json", encoded=True), unsigned=True
+            )
+            document = msgspec.json.decode(response.body) if response.status == 200 else None
+        except (TotoException, InvalidResponseHMAC, UnreadableResponseError, ValueError, RecursionError):
+            return None
+        return document if isinstance(document, dict) and "openapi" in document else None
 
     async def batch(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Make many calls in one request: ``{id: {"method": ..., "parameters": {...}}}``, by order of id.
@@ -173,16 +206,23 @@ class Client:
     async def _post(
         self, url: URL, message: dict[str, Any], named: Collection[Any], **accepted: bool
     ) -> Response:
-        return await self._exchange(hdrs.METH_POST, url, self._codec.encode(message), named, **accepted)
+        body, content_type = self._codec.encode(message), self._codec.content_type
+        return await self._exchange(hdrs.METH_POST, url, body, named, content_type=content_type, **accepted)
 
     async def _exchange(
-        self, method: str, url: URL, body: bytes = b"", named: Collection[Any] = (), **accepted: bool
+        self,
+        method: str,
+        url: URL,
+        body: bytes = b"",
+        named: Collection[Any] = (),
+        *,
+        content_type: str = "",
+        **accepted: bool,
     ) -> Response:
         """Send a request, verify the response, and adopt its session. Raises the error in the response.
 
         ``accepted`` are arguments of ``verify``.
         """
-        content_type = self._codec.content_type if body else ""
         request = compose(
             method, url, signing=self._signing, session=self.session, content_type=content_type, body=body
         )

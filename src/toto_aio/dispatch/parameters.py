@@ -18,7 +18,7 @@ from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
-from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
+from toto_aio.dispatch.problems import MAX_DEPTH, MAX_VISITS, EnoughError, Problem, Search, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
 from toto_aio.dispatch.signature import Parameter, Signature
 from toto_aio.names import shown_path
@@ -176,20 +176,30 @@ def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _with_integers(value: Any) -> Any:
+def _with_integers(root: Any) -> Any:
     """A value with integers for the floats that are integers, as in JSON Schema; itself if there is none.
 
-    JSON has one kind of number, and some clients write 5.0 for 5.
+    JSON has one kind of number, and some clients write 5.0 for 5. A value of a call in process may contain
+    itself, so no more is looked at than a body can have.
     """
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**63 else value
-    if isinstance(value, dict):
-        found: Any = {name: _with_integers(each) for name, each in value.items()}
-        return found if any(each is not value[name] for name, each in found.items()) else value
-    if isinstance(value, list):
-        found = [_with_integers(each) for each in value]
-        return found if any(new is not old for new, old in zip(found, value, strict=True)) else value
-    return value
+    left = MAX_VALUES
+
+    def converted(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if isinstance(value, float):
+            return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**63 else value
+        if left < 0 or depth == MAX_DEPTH:
+            return value
+        if isinstance(value, dict):
+            found: Any = {name: converted(each, depth + 1) for name, each in value.items()}
+            return found if any(each is not value[name] for name, each in found.items()) else value
+        if isinstance(value, list):
+            found = [converted(each, depth + 1) for each in value]
+            return found if any(new is not old for new, old in zip(found, value, strict=True)) else value
+        return value
+
+    return converted(root, 0)
 
 
 def _with_decimals(value: Any) -> Any:

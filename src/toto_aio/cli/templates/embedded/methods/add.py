@@ -1,9 +1,6 @@
 """Add two numbers."""
 
-from toto_aio.invocation import requires
 
-
-@requires("a", "b")
-async def invoke(handler, parameters):
+async def invoke(a: int, b: int):
     """Add two numbers."""
-    return parameters["a"] + parameters["b"]
+    return a + b

@@ -4,7 +4,7 @@ from toto_aio.invocation import authenticated
 
 
 @authenticated
-async def invoke(handler, parameters):
+async def invoke(handler):
     """Count the calls of this session, even if many arrive at the same time."""
 
     def add_one(state):

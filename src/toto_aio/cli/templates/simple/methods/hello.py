@@ -1,10 +1,9 @@
 """Say hello."""
 
-from toto_aio.invocation import requires, safe
+from toto_aio.invocation import safe
 
 
 @safe
-@requires("name")
-async def invoke(handler, parameters):
+async def invoke(name: str):
     """Greet someone by name."""
-    return {"hello": parameters["name"]}
+    return {"hello": name}

@@ -11,7 +11,7 @@ from methods import count, hello
 async def test_hello(toto_call):
     """It greets by name, and requires a name."""
     assert await toto_call(hello, {"name": "Ada"}) == {"hello": "Ada"}
-    with pytest.raises(TotoException, match="Missing parameters: name"):
+    with pytest.raises(TotoException, match="name is missing"):
         await toto_call(hello)
 
 

@@ -1,0 +1,1 @@
+"""``toto-aio call``: a method from the shell, of a service that runs or of the one in this folder."""
