@@ -71,6 +71,7 @@ os.environ.update(SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull)
 SLOW_FIXTURES = frozenset(("servers", "own_server", "shared_url", "chromium", "deployment", "project"))
 """What starts a server or a browser, or makes a project."""
 SLOW_FOLDERS = (
+    "cli/call/test_completion",
     "cli/test_new",
     "examples",
     "migration",

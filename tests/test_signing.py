@@ -7,14 +7,15 @@ import hashlib
 import hmac
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import patient
 from toto_aio.exceptions import InvalidHMAC
 from toto_aio.signing import SCHEMES, Scheme, SignedRequest, Signer
 
 # No deadline: the machine may be busy.
-examples = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(patient, max_examples=100)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 BODY = b'{"method": "echo", "parameters": {"a": 1}}'

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import patient
 from toto_aio.auth.user_ids import _UNSEEN, former_user_id, known_as, new_user_id, normal_user_id
 from toto_aio.exceptions import InvalidParameters, InvalidUserID
 
@@ -62,6 +63,7 @@ def test_every_ignorable_character_goes() -> None:
         assert normal_user_id(f"a{chr(code)}") == "a", hex(code)
 
 
+@patient
 @given(texts)
 def test_the_form_is_stable(text: str) -> None:
     """An id in normal form stays as it is, in either case and in every form of Unicode."""

@@ -15,9 +15,10 @@ import bson
 import msgpack
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import patient
 from tests.support.service import shown
 from toto_aio.codecs import CODECS, Codec
 from toto_aio.codecs.limits import MAX_DEPTH
@@ -25,7 +26,7 @@ from toto_aio.exceptions import InvalidParameters
 
 JSON, BSON, MSGPACK = (CODECS[f"application/{name}"] for name in ("json", "bson", "msgpack"))
 # No deadline: the machine may be busy.
-examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(patient, max_examples=60)
 each_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.content_type)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

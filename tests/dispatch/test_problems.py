@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
+from tests.support.examples import patient
 from tests.support.typed import compiled, invoke, paths, problems
 from toto_aio.codecs import CODECS
 from toto_aio.exceptions import InvalidParameters
@@ -539,7 +540,7 @@ FUNCTIONS = sorted({function for function, *_ in RIGHT}, key=lambda function: fu
 METHODS = {function: compiled(function) for function in FUNCTIONS}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(patient, max_examples=400)
 @given(st.sampled_from(FUNCTIONS), PLAIN, st.booleans(), st.sampled_from(["plain", "get", "form"]))
 def test_garbage_is_refused_with_its_problems(
     function: Callable[..., Any], value: Any, binary: bool, how: str
@@ -586,7 +587,7 @@ OF_TYPE: dict[Callable[..., Any], st.SearchStrategy[Any]] = {
 }  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(patient, max_examples=200)
 @given(st.data())
 def test_what_the_own_json_of_a_type_is(data: st.DataObject) -> None:
     """A value that was encoded by each codec is taken, and is the same again."""

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.documented import documented_client
+from tests.support.examples import patient
 from tests.support.service import ENCODINGS, Serve, Service
 from toto_aio import Handler, TotoException
 from toto_aio.clock import Clock
@@ -434,6 +435,7 @@ async def test_sessions_from_before(serve: Serve, tmp_path: Path) -> None:
 texts = st.text(max_size=8)
 
 
+@patient
 @given(st.lists(texts, max_size=8), st.lists(texts, max_size=8))
 def test_no_two_lists_give_one_message(one: list[str], other: list[str]) -> None:
     """The lengths keep the parts apart, however they are split."""
@@ -454,6 +456,7 @@ requests = st.builds(
 )
 
 
+@patient
 @given(requests, requests)
 def test_no_two_requests_give_one_message(one: SignedRequest, other: SignedRequest) -> None:
     """If any part differs, the message differs."""

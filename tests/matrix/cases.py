@@ -71,7 +71,10 @@ class Case:
     expected: Expected
     session: str = ""
     needs: frozenset[str] = ANY
-    """What a transport must not lack: ``names`` of a classic method's parameters, ``types``, a ``wire``."""
+    """What a transport must not lack.
+
+    ``names`` of a classic method's parameters, ``types``, a ``wire``, or the ``verb`` POST.
+    """
     by_form: Mapping[str, Expected] = field(default_factory=dict)
     """What is expected instead in some codecs, which can write less, or more."""
 
@@ -107,7 +110,7 @@ VALUES: dict[str, list[Any]] = {
     "parts": [PARTS, []],
 }
 ANYTHING_AT_ALL: list[Any] = [None, "", [], {}, [1, ["é", {"a": None}]], 2**63 - 1, 0.5, False]
-NAMES, TYPES, WIRE = (frozenset({name}) for name in ("names", "types", "wire"))
+NAMES, TYPES, WIRE, VERB = (frozenset({name}) for name in ("names", "types", "wire", "verb"))
 ANYTHING = {"text": "é€", "n": 2**63 - 1, "f": 0.1, "none": None, "list": [1, [2]], "object": {"": {}}}
 MISSING = {"path": "title", "kind": "missing", "expected": "str"}
 UNKNOWN = {"path": "titel", "kind": "unknown", "nearest": "title"}
@@ -240,6 +243,8 @@ CASES: list[Case] = [
     Case("shown", {"x": 5, "session_id": "user"}, Result(["ada", 5])),
     Case("shown", {"x": 5, "session_id": "visitor"}, NOT_AUTHORIZED),
     Case("shown", {"x": 5, "session_id": "ended"}, NOT_AUTHORIZED, "user"),
+    Case("shown_classic", {}, NOT_AUTHORIZED, "user"),
+    Case("shown_classic", {"session_id": "user"}, Result("ada")),
     Case("slow", {}, Error(1013, "Timed out", (504, 504))),
     Case("later", {"x": 5}, Result(5)),
     Case("later_fails", {}, Error(2001, "late", (200, 400))),
@@ -249,7 +254,20 @@ CASES: list[Case] = [
     Case("streamed", {"x": "abc"}, Own(b"abc", "text/plain")),
     Case("redirected", {"x": "there"}, Own(b"", "", 302, "/there")),
     Case("script", {"x": 5, "back": "f"}, Own(b"/**/f(5)", "application/javascript")),
+    Case("script_classic", {"back": "f"}, Own(b"/**/f(5)", "application/javascript")),
+    Case("script_classic", {"back": "1"}, refused("The callback must be the name of a function.")),
     Case("sent_away", {"x": 5}, Away(Own(b"", "", 302, "/late"), Error(2001, "x", (200, 400)))),
     Case("forbidden", {}, Own(b"no", "text/plain", 403), needs=WIRE),
 ]
 """Every call. ``shown`` has the name of a session for its id, which the test puts there."""
+
+WRONG_LOGIN = {"user_id": "eve", "password": "battery staple"}
+TOO_MANY = Case("account.login", WRONG_LOGIN, Error(1012, "Too many attempts", (429, 429)), needs=VERB)
+"""A login after too many with a wrong password, whichever way those came."""
+DEEP: Any = []
+for _ in range(70):
+    DEEP = [DEEP]
+TOO_DEEP = Case(
+    "of.any", {"x": DEEP}, Error(1003, "Nested deeper than 64 levels.", (400, 400)), needs=TYPES | WIRE
+)
+"""What is refused before it is a call: a batch as a whole, a frame without an id."""

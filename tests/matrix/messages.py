@@ -50,20 +50,26 @@ def requests(calls: Iterable[tuple[str, Any]]) -> list[Message]:
     return [request(number, *call) for number, call in enumerate(calls)]
 
 
-def outcomes_of_requests(messages: list[Message]) -> list[Outcome]:
-    """The outcomes in the response to it, in the order of the ids."""
+def outcomes_of_requests(messages: list[Message] | Message) -> list[Outcome]:
+    """The outcomes in the response to it, in the order of the ids; one if it is refused as a whole."""
+    if isinstance(messages, dict):
+        return [outcome_of_request(messages)]
     return [outcome_of_request(each) for each in sorted(messages, key=lambda each: each["id"])]
 
 
 def outcome_of_request(message: Message) -> Outcome:
     """The outcome in a response of JSON-RPC, whose errors have Toto's as their data."""
+    if message.keys() == {"error"}:  # of a socket that has not spoken JSON-RPC yet
+        return outcome(message)
     assert message["jsonrpc"] == "2.0"
     if "error" not in message:
         return Outcome(message["result"])
     error = dict(message["error"]["data"])
-    assert message["error"]["code"] == RPC_CODES.get(error["code"], error["code"])
+    code = RPC_CODES.get(error["code"], error["code"]) if message["id"] is not None else INVALID_REQUEST
+    assert message["error"]["code"] == code
     return Outcome(error=error, wait=error.pop("retry_after", None))
 
 
+INVALID_REQUEST = -32600
 RPC_CODES = {1000: -32603, 1001: -32601, 1002: -32600, 1003: -32602}
 """The codes of JSON-RPC that mean the same as Toto's."""

@@ -195,6 +195,17 @@ async def shown(handler: Handler, x: int) -> list[Any]:
     return [handler.session.user_id, x]
 
 
+@authenticated_with_parameter
+async def shown_classic(handler: Handler, parameters: Parameters) -> Any:
+    assert handler.session is not None
+    return handler.session.user_id
+
+
+@jsonp("back")
+async def script_classic(handler: Handler, parameters: Parameters) -> Any:
+    return 5
+
+
 @timeout(0.01)
 async def slow(handler: Handler) -> None:
     await asyncio.Event().wait()
@@ -250,7 +261,19 @@ METHODS: dict[str, Any] = {
         each.__name__: each
         for each in (
             *(echo, echo_in_a_thread, needs, note, note_in_a_thread, nothing, fail, fail_in_a_thread),
-            *(odd, private, private_classic, private_in_a_thread, maybe, visit, shown, slow, later),
+            *(
+                odd,
+                private,
+                private_classic,
+                private_in_a_thread,
+                maybe,
+                visit,
+                shown,
+                shown_classic,
+                script_classic,
+                slow,
+                later,
+            ),
             *(later_fails, raw, written, streamed, redirected, script, sent_away, forbidden),
         )
     },

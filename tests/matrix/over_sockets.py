@@ -52,5 +52,5 @@ class Socket(Row):
             for _ in calls:
                 data = (await socket.receive(timeout=WATCHDOG)).data
                 frame = self.form.loads(data.encode() if self.form is JSON else data)
-                found[frame["id"]] = self._unpack(frame)
+                found[frame.get("id") or 0] = self._unpack(frame)
         return [found[number] for number in range(len(calls))]

@@ -31,7 +31,7 @@ from toto_aio.dispatch.answers import (
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import Source, log_failure, log_slow
 from toto_aio.dispatch.deadlines import Deadline
-from toto_aio.dispatch.form import fields_by_name, read_fields, redirect_after
+from toto_aio.dispatch.form import fields_by_name, read_fields, redirect_after, take
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.head import checked_status
 from toto_aio.dispatch.hooks import Hook, take_hooks
@@ -178,7 +178,7 @@ class Dispatcher:
     ) -> str | None:
         """Do what the other decorators ask for; returns the name of a JSONP callback."""
         rules = method.rules
-        callback = parameters.pop(rules.jsonp, None) if rules.jsonp else None
+        callback = take(rules.jsonp, parameters, handler.call) if rules.jsonp else None
         if rules.deprecation is not None and handler.reply.alone:
             for name, value in rules.deprecation.headers().items():
                 handler.reply.set_header(name, value)
@@ -303,7 +303,7 @@ async def _admit(rules: Rules, handler: Handler, parameters: dict[str, Any]) -> 
     """Load the session that a method asks for, and look for its role. Raises ``NotAuthorized``."""
     guard = rules.guard
     if guard is Guard.PARAMETER:
-        session_id = parameters.pop("session_id", None)
+        session_id = take("session_id", parameters, handler.call)
         if handler.reply.shared:  # the other calls of a batch have the session of the request
             handler.caller = handler.caller.apart()
         handler.caller.signs = False

@@ -1,4 +1,4 @@
-"""Forms that a browser posts to the account methods: plain values, and where the browser goes afterwards."""
+"""Forms that a browser posts: plain values, and where the browser goes after one of an account method."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def fields_by_name(parameters: Any) -> dict[str, Any]:
         for name, files in parameters["files"].items():
             fields[name] = [*fields.get(name, ()), *files]
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+
+
+def take(name: str, parameters: dict[str, Any], call: Call) -> Any:
+    """Take what the service itself needs out of the parameters, whose only value in a form is not a list."""
+    if not call.by_form:
+        return parameters.pop(name, None)
+    fields = parameters
+    if parameters.keys() == {"arguments", "files"} and isinstance(parameters["arguments"], dict):
+        fields = parameters["arguments"]
+    values = fields.pop(name, None)
+    return values[0] if isinstance(values, list) and len(values) == 1 else values
 
 
 def redirects_form(

@@ -13,6 +13,7 @@ from aiohttp.http import HttpProcessingError, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import patient
 from toto_aio.http.fast.heads import STRUCTURE, changes
 
 KNOWN = [
@@ -118,6 +119,7 @@ COLONS = st.sampled_from([b": "] * 9 + [b":", b":  ", b" "])
 LINES = st.lists(st.tuples(NAMES | st.binary(max_size=3), COLONS, VALUES | st.binary(max_size=3)), max_size=4)
 
 
+@patient
 @given(LINES, LINES, st.data())
 def test_against_aiohttp(
     before: list[tuple[bytes, bytes, bytes]], after: list[tuple[bytes, bytes, bytes]], data: st.DataObject
