@@ -43,6 +43,7 @@ BOTH_PATHS = frozenset(
         "http.test_cookies",
         "http.test_cors",
         "http.test_bearer",
+        "http.test_roles",
         "http.test_trace",
         "http.test_time_limits",
         "codecs.test_codecs",

@@ -28,6 +28,7 @@ from toto_aio.invocation import (
     optionally_authenticated,
     raw_response,
     requires,
+    roles,
     rules_of,
     safe,
     timeout,
@@ -40,6 +41,7 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     "anonymous_session": (anonymous_session, Rules(guard=Guard.ANONYMOUS)),
     "optionally_authenticated": (optionally_authenticated, Rules(guard=Guard.OPTIONAL)),
     "authenticated_with_parameter": (authenticated_with_parameter, Rules(guard=Guard.PARAMETER)),
+    "roles": (roles("editor", "admin"), Rules(guard=Guard.AUTHENTICATED, roles=("admin", "editor"))),
     "requires": (requires("a", "b"), Rules(required=("a", "b"))),
     "default_parameters": (default_parameters({"c": [1]}), Rules(defaults={"c": [1]})),
     "asynchronous": (asynchronous, Rules(asynchronous=True)),
@@ -108,6 +110,7 @@ def test_all_decorators_in_any_order(shift: int) -> None:
         == rules_of(backwards)
         == Rules(
             guard=Guard.PARAMETER,
+            roles=("admin", "editor"),
             required=("a", "b"),
             defaults={"c": [1]},
             asynchronous=True,

@@ -145,7 +145,7 @@ class InvalidParameters(CodedException):
 
 
 class NotAuthorized(CodedException):
-    """There is no session, or it is unknown, expired, ended or anonymous."""
+    """There is no session, or it is unknown, expired, ended or anonymous, or its user lacks the role."""
 
     CODE, VALUE = 1004, "Not authorized"
 

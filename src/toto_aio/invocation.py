@@ -21,6 +21,7 @@ from enum import IntEnum
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar, overload
 
+from toto_aio.auth.roles import role_names
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
     ERROR_INVALID_METHOD,
@@ -62,6 +63,7 @@ __all__ = [
     "optionally_authenticated",
     "raw_response",
     "requires",
+    "roles",
     "safe",
     "timeout",
 ]
@@ -100,6 +102,8 @@ class Rules:
     """What the decorators state about one ``invoke``."""
 
     guard: Guard = Guard.NONE
+    roles: tuple[str, ...] = ()
+    """The caller's account must have one of them, if there are any."""
     required: tuple[str, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
     asynchronous: bool = False
@@ -179,6 +183,29 @@ def optionally_authenticated(function: Invoke) -> Invoke:
 def authenticated_with_parameter(function: Invoke) -> Invoke:
     """Admit only logged-in users whose session id is the parameter ``session_id``. Never signed."""
     return _guard(function, Guard.PARAMETER, "*Requires authentication by the parameter* ``session_id``.")
+
+
+def roles(*names: str) -> Callable[[Invoke], Invoke]:
+    """Admit only users whose account has one of these roles: ``@roles("editor", "admin")``.
+
+    ``accounts.set_roles`` gives them, and says what a role may be called. They are read at each call. Implies
+    ``authenticated``; others, with a session or without, get ``NotAuthorized``. A method has this decorator
+    once.
+    """
+    _require_arguments("roles", '"admin"', bool(names) and all(isinstance(name, str) for name in names))
+    admitted = role_names(names)
+
+    def decorate(function: Invoke) -> Invoke:
+        if rules_of(function).roles:
+            raise ValueError(
+                '@roles: write it once: @roles("editor", "admin") admits those who have one of them'
+            )
+        _rules(function).roles = admitted
+        listed = ", ".join(f"``{name}``" for name in admitted)
+        kind = "*Requires the role*" if len(admitted) == 1 else "*Requires one of the roles*"
+        return _guard(function, Guard.AUTHENTICATED, f"{kind} {listed}.")
+
+    return decorate
 
 
 def requires(*names: str) -> Callable[[Invoke], Invoke]:

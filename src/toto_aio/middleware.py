@@ -17,13 +17,14 @@ signature must be right.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from toto_aio.auth.accounts import UserAccount
+from toto_aio.auth.roles import role_names
 from toto_aio.auth.user_session import UserSession
 from toto_aio.http import parent
 from toto_aio.http.page_errors import http_errors
@@ -124,14 +125,17 @@ async def get_account(request: web.Request) -> UserAccount | None:
     return await _visit(request).account(request)
 
 
-async def require(request: web.Request) -> UserSession:
-    """The session of the user who is logged in.
+async def require(request: web.Request, *, role: str | Iterable[str] | None = None) -> UserSession:
+    """The session of the user who is logged in, and has the ``role``, or one of several.
 
-    Without one it redirects browsers to ``login_url``, with the page to come back to as ``next``, and
-    otherwise raises ``HTTPUnauthorized``; a page of a foreign origin gets ``HTTPForbidden``. Raises as
-    ``get_session``.
+    Without a login it redirects browsers to ``login_url``, with the page to come back to as ``next``, and
+    otherwise raises ``HTTPUnauthorized``; a user without the role, and a page of a foreign origin, get
+    ``HTTPForbidden``. Raises as ``get_session``, and ``ValueError`` for what is no role.
     """
-    return await _visit(request).require(request)
+    roles = () if role is None else role_names((role,) if isinstance(role, str) else role)
+    if role is not None and not roles:
+        raise ValueError("require: write role='admin', or several roles, of which a user needs one")
+    return await _visit(request).require(request, roles)
 
 
 async def log_in(request: web.Request, user_id: str) -> UserSession:

@@ -24,6 +24,7 @@ from aiohttp import web
 
 import toto_aio.methods
 from toto_aio.app import create_app
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
 from toto_aio.client import Client
@@ -113,6 +114,11 @@ class InProcess:
         finally:
             await dispatch.close()
 
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts, as ``handler.accounts``: ``await call.accounts.set_roles("ada", ["admin"])``."""
+        return self._lifespan.runtime.connection.accounts
+
     async def session(self, user_id: str) -> UserSession:
         """The session of a user's calls, with its ``state``; it and the account are created if needed."""
         if self._users is None:
@@ -120,7 +126,7 @@ class InProcess:
         return await self._users.get(user_id)
 
     async def _create_account(self, user_id: str) -> str:
-        accounts = self._lifespan.runtime.connection.accounts
+        accounts = self.accounts
         with suppress(UserIDExists):
             return (await accounts.create(user_id, None)).user_id
         account = await accounts.get(user_id)

@@ -22,6 +22,7 @@ from toto_aio.invocation import (
     jsonp,
     optionally_authenticated,
     requires,
+    roles,
     safe,
 )
 from toto_aio.settings import Settings, SettingsError, read_settings
@@ -86,6 +87,7 @@ def test_the_options(tmp_path: Path) -> None:
     assert method == {
         "method": "add",
         "caller": "authenticated",
+        "roles": [],
         "get": True,
         "required": ["text", "color"],
         "defaults": {"color": "red"},
@@ -138,6 +140,8 @@ async def invoke(handler: Any, parameters: Any) -> None:
         (anonymous_session, "anyone, in a session"),
         (authenticated, "logged in"),
         (authenticated_with_parameter, "logged in by session_id"),
+        (roles("admin"), "logged in as admin"),
+        (lambda invoke: authenticated(roles("editor", "admin")(invoke)), "logged in as admin or editor"),
         (safe, "anyone"),
     ],
 )

@@ -73,7 +73,7 @@ class Case:
     needs: frozenset[str] = ANY
     """What a transport must not lack.
 
-    ``names`` of a classic method's parameters, ``types``, a ``wire``, or the ``verb`` POST.
+    ``names`` of a classic method's parameters, ``types``, a ``wire``, the ``verb`` POST, ``pages`` of errors.
     """
     by_form: Mapping[str, Expected] = field(default_factory=dict)
     """What is expected instead in some codecs, which can write less, or more."""
@@ -110,7 +110,7 @@ VALUES: dict[str, list[Any]] = {
     "parts": [PARTS, []],
 }
 ANYTHING_AT_ALL: list[Any] = [None, "", [], {}, [1, ["é", {"a": None}]], 2**63 - 1, 0.5, False]
-NAMES, TYPES, WIRE, VERB = (frozenset({name}) for name in ("names", "types", "wire", "verb"))
+NAMES, TYPES, WIRE, VERB, PAGES = (frozenset({name}) for name in ("names", "types", "wire", "verb", "pages"))
 ANYTHING = {"text": "é€", "n": 2**63 - 1, "f": 0.1, "none": None, "list": [1, [2]], "object": {"": {}}}
 MISSING = {"path": "title", "kind": "missing", "expected": "str"}
 UNKNOWN = {"path": "titel", "kind": "unknown", "nearest": "title"}
@@ -257,7 +257,7 @@ CASES: list[Case] = [
     Case("script_classic", {"back": "f"}, Own(b"/**/f(5)", "application/javascript")),
     Case("script_classic", {"back": "1"}, refused("The callback must be the name of a function.")),
     Case("sent_away", {"x": 5}, Away(Own(b"", "", 302, "/late"), Error(2001, "x", (200, 400)))),
-    Case("forbidden", {}, Own(b"no", "text/plain", 403), needs=WIRE),
+    Case("forbidden", {}, Own(b"no", "text/plain", 403), needs=WIRE | PAGES),
 ]
 """Every call. ``shown`` has the name of a session for its id, which the test puts there."""
 

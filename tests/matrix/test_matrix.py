@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from tests.conftest import built_in
 from tests.matrix.cases import CASES, TOO_DEEP, TOO_MANY, WRONG_LOGIN, Away, Case, Error, Own, Result, Seen
 from tests.matrix.in_python import InProcess, by_the_client
+from tests.matrix.in_the_shell import Shell
 from tests.matrix.methods import METHODS
 from tests.matrix.over_http import over_http
 from tests.matrix.over_sockets import over_sockets
@@ -68,6 +70,16 @@ async def test_limits(aiohttp_client: AiohttpClient, quiet: None) -> None:
     rows = [*over_http(service), *over_sockets(service)]
     await compare(rows, sessions, [TOO_DEEP])
     await compare([*rows, *by_the_client(service)], sessions, [TOO_MANY])
+
+
+async def test_in_the_shell(
+    aiohttp_client: AiohttpClient, quiet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does the command, of which one call of each method and session is enough: each opens a client."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    service, sessions = await serving(aiohttp_client, FastServer)
+    some = {(case.method, case.session, type(case.expected)): case for case in CASES}
+    await compare([Shell(service)], sessions, some.values())
 
 
 async def test_in_process(quiet: None) -> None:

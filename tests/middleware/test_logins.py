@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from tests.support.site import PASSWORD, OpenSite, Site
 from toto_aio.exceptions import InvalidCredentials
 from toto_aio.invocation import anonymous_session, authenticated
-from toto_aio.middleware import CONNECTION, get_account, get_session, log_in, log_out, next_page
+from toto_aio.middleware import CONNECTION, get_account, get_session, log_in, log_out, next_page, require
 
 
 @authenticated
@@ -224,6 +224,42 @@ async def test_require_without_a_login_page(site: OpenSite) -> None:
     response = await browser.get("/members", Accept="text/html")
     assert (response.status, await response.text()) == (401, "Log in first.")
     assert await browser.user() == ""
+
+
+async def test_require_a_role(site: OpenSite) -> None:
+    """A user without it gets 403, also with a login page, to which only a browser without a login is sent."""
+
+    async def rule(request: web.Request) -> web.Response:
+        return web.Response(text=f"{(await require(request, role='admin')).user_id} rules")
+
+    async def edit(request: web.Request) -> web.Response:
+        await require(request, role=("editor", "admin"))
+        return web.Response(text="edited")
+
+    async def wrong(request: web.Request) -> web.Response:
+        for role in ("", "a b", ()):
+            with pytest.raises(ValueError, match="write"):
+                await require(request, role=role)
+        return web.Response(text="refused")
+
+    browser = await site({"/rule": rule, "/edit": edit, "/wrong": wrong}, login_url="/login")
+    html = {"Accept": "text/html"}
+    assert browser.service.client.app is not None
+    accounts = browser.service.client.app[CONNECTION].accounts
+    for path in ("/rule", "/edit"):
+        assert (await browser.get(path)).status == 401
+        response = await browser.get(path, **html)
+        assert (response.status, response.headers["Location"]) == (303, f"/login?next={path}")
+    await browser.log_in()
+    for roles, statuses in (((), (403, 403)), (("editor",), (403, 200)), (("admin", "a"), (200, 200))):
+        await accounts.set_roles("ada", roles)
+        assert [(await browser.get(path, **html)).status for path in ("/rule", "/edit")] == list(statuses)
+    assert await (await browser.get("/rule")).text() == "ada rules"
+    await accounts.set_roles("ada", ["editor"])
+    response = await browser.get("/rule")
+    assert (response.status, await response.text()) == (403, "You are not allowed to do this.")
+    assert response.headers["Cache-Control"] == "no-store"
+    assert await (await browser.get("/wrong")).text() == "refused"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from toto_aio.auth.account_change import changing
 from toto_aio.auth.account_fields import require_storable
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
+from toto_aio.auth.roles import STORED, role_names, take_roles
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_ids import exact_user_id, former_user_id, known_as, new_user_id
 from toto_aio.codecs import encode_json
@@ -24,6 +25,7 @@ from toto_aio.exceptions import (
 )
 from toto_aio.models import Account
 from toto_aio.names import shortened
+from toto_aio.settings import SettingsError
 from toto_aio.stores import AccountStore, SessionStore
 from toto_aio.threads import waits_in_threads
 
@@ -53,6 +55,8 @@ class Accounts:
         ends: Ends | None = None,
     ) -> None:
         self.fields = frozenset(fields)
+        if reserved := sorted(self.fields & RESERVED):
+            raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
         self._store = store
         self._passwords = passwords
         self._ends = ends or Ends(cast(SessionStore, store))
@@ -63,8 +67,10 @@ class Accounts:
         """Create an account with custom fields; without a password (None) nobody can log in with one.
 
         Raises ``UserIDExists``, ``InvalidUserID``, ``InvalidParameters`` for a password that is too short or
-        too long, and what ``save`` of an account raises.
+        too long, what ``save`` of an account raises, and ``KeyError`` for ``roles`` (``set_roles``).
         """
+        for name in values:
+            _require_custom(name)
         new_id = new_user_id(user_id)
         require_storable(values)
         hashed = None if password is None else await self._hash("password", password)
@@ -120,6 +126,22 @@ class Accounts:
                 if await self._store.replace_password(account.user_id, account.password, hashed):
                     break  # otherwise another change, or a login with an outdated hash, came first
             await self._end_rest(stored_as, "The password is set.")
+
+    @waits_in_threads
+    async def set_roles(self, user_id: str, roles: Iterable[str]) -> None:
+        """Give an account these roles, and no others: ``set_roles("ada", ["admin"])``.
+
+        Check before that the caller may do so. They count from the next call on, in every process and on open
+        sockets. A role has 1 to 64 letters, digits, ``_``, ``.``, ``:`` and ``-``; an account has at most 64.
+        Raises ``InvalidUserID`` without account, and ``InvalidParameters`` for other names.
+        """
+        try:
+            names = role_names(roles)
+        except ValueError as exc:
+            raise InvalidParameters(str(exc)) from None
+        account = existing(await self._find(user_id))
+        if not await self._store.update_account(account.user_id, {STORED: list(names)}):
+            existing(None)  # it has just been deleted
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
@@ -225,13 +247,14 @@ class AccountPage(NamedTuple):
 class UserAccount(MutableMapping[str, Any]):
     """An account as a method sees it: a mapping of its custom fields, in which a missing key reads as None.
 
-    Changes are kept here until ``save``. ``user_id`` can be read but not set, and the hash of the password is
-    not in the mapping.
+    Changes are kept here until ``save``. ``user_id`` and ``roles`` can be read but not set; ``roles`` is not
+    among the fields that one iterates over. The hash of the password is not in the mapping.
     """
 
     def __init__(self, store: AccountStore, account: Account) -> None:
         self._user_id = account.user_id
         self._store = store
+        self._roles = take_roles(account.values)
         self._values = account.values
         self._changes: dict[str, Any] = {}
 
@@ -240,11 +263,17 @@ class UserAccount(MutableMapping[str, Any]):
         """The user that the account belongs to."""
         return self._user_id
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that ``set_roles`` has given, sorted, as they were when the account was read."""
+        return self._roles
+
     @waits_in_threads
     async def load(self, *names: str) -> None:
-        """Read these fields again, or all of them; unsaved changes to them are dropped."""
+        """Read these fields again, or all of them, and the roles; unsaved changes to them are dropped."""
         account = await self._store.get_account(self.user_id)
         values = {} if account is None else account.values
+        self._roles = take_roles(values)
         for name in names or {**self._values, **self._changes, **values}:
             self._changes.pop(name, None)
             if name in values:
@@ -271,8 +300,8 @@ class UserAccount(MutableMapping[str, Any]):
                 del self._changes[name]
 
     def __getitem__(self, name: str) -> Any:
-        if name == "user_id":
-            return self.user_id
+        if name in READ_ONLY:
+            return getattr(self, name)
         return self._changes.get(name, self._values.get(name))
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -280,8 +309,7 @@ class UserAccount(MutableMapping[str, Any]):
         return self[name] if name in self else default  # noqa: SIM401 # which would call itself
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name in RESERVED:
-            raise KeyError(f"{name!r} cannot be set through an account's values")
+        _require_custom(name)
         self._changes[name] = value
 
     def __delitem__(self, name: str) -> None:
@@ -294,16 +322,26 @@ class UserAccount(MutableMapping[str, Any]):
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name == "user_id" or name in self._changes or name in self._values
+        return name in READ_ONLY or name in self._changes or name in self._values
 
 
-RESERVED = frozenset({"user_id", "password", "new_password", "session_id"})
+PARAMETERS = frozenset({"user_id", "password", "new_password", "session_id"})
+"""What else than custom fields the account methods take."""
+READ_ONLY = frozenset({"user_id", "roles"})
+RESERVED = frozenset({*PARAMETERS, *READ_ONLY, STORED})
 """Names that a custom field can't have."""
+
+
+def _require_custom(name: str) -> None:
+    """Raise ``KeyError`` for a name that no custom field can have."""
+    if name in RESERVED:
+        instead = ": write accounts.set_roles(user_id, roles)" if name == "roles" else ""
+        raise KeyError(f"{name!r} cannot be set through an account's values{instead}")
 
 
 def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
     """The custom fields among parameters. Raises ``InvalidParameters`` that names those not ``allowed``."""
-    values = {name: value for name, value in parameters.items() if name not in RESERVED}
+    values = {name: value for name, value in parameters.items() if name not in PARAMETERS}
     if unknown := values.keys() - allowed:
         names = [shortened(name) for name in sorted(unknown)[:MAX_NAMED]]
         more = ", ..." if len(unknown) > MAX_NAMED else ""

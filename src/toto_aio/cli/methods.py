@@ -46,7 +46,7 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
     defaults = [f"{name}={value!r}" for name, value in rules.defaults.items()]
     return (
         method.name,
-        CALLERS[rules.guard],
+        CALLERS[rules.guard] + (f" as {' or '.join(rules.roles)}" if rules.roles else ""),
         "GET, POST" if method.reachable_by_get(get_methods) else "POST",
         ", ".join(map(_shown, method.signature.parameters) if method.signature else [*needed, *defaults]),
         method.source,
@@ -59,6 +59,7 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
     described = {
         "method": method.name,
         "caller": rules.guard.name.lower(),
+        "roles": rules.roles,
         "get": method.reachable_by_get(get_methods),
         "required": rules.required,
         "defaults": rules.defaults,

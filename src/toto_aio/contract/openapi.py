@@ -20,7 +20,7 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
     named = [methods[name] for name in sorted(methods)]
     schemas = Schemas(named)
     paths = {path_of(method, root): operations(method, settings, schemas) for method in named}
-    if settings.method_select == "parameter":
+    if settings.method_select == "parameter" and named:
         paths = {root or "/": {"post": any_call(named, settings, schemas)}}
     packages = sorted({name.rpartition(".")[0] for name in methods})
     failures = failure_responses(settings)

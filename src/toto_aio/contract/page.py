@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import NotAuthorized, TotoException
@@ -49,14 +50,23 @@ class Document(NamedTuple):
     tag: str
 
 
+MAX_DOCUMENTS = 16
+"""The most documents that are kept: those whose callers have different roles differ."""
+
+
 class Page:
-    """Answers requests for the document, which is made when it is first asked for."""
+    """Answers requests for the document, which is made when it is first asked for.
+
+    Of methods that ask for a role, a document for users (``openapi=authenticated``) has those that its caller
+    may call; the public one has all.
+    """
 
     def __init__(self, app: web.Application, settings: Settings, methods: Mapping[str, Method]) -> None:
         self._app = app
         self._settings = settings
         self._methods = methods
-        self._document: Document | None = None
+        self._roles = frozenset(role for method in methods.values() for role in method.rules.roles)
+        self._documents: dict[frozenset[str], Document] = {}
         self._turn = asyncio.Lock()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -64,15 +74,18 @@ class Page:
         service = self._app[SERVICE]
         reply = HTTPReply(request, service.context)
         is_public = self._settings.openapi != "authenticated"
+        roles = self._roles
         if not is_public:
             try:
-                await _require_user(request, reply, service)
+                roles = await self._roles_of(await _require_user(request, reply, service))
             except TotoException as exc:
                 return service.failure(exc, reply)
         async with self._turn:
-            if self._document is None:  # large services have large documents, and the loop has other work
-                self._document = await asyncio.to_thread(self._made)
-            document = self._document
+            document = self._documents.get(roles)
+            if document is None:  # large services have large documents, and the loop has other work
+                document = self._documents[roles] = await asyncio.to_thread(self._made, roles)
+                if len(self._documents) > MAX_DOCUMENTS:
+                    del self._documents[next(iter(self._documents))]
         reply.set_header(hdrs.ETAG, f'"{document.tag}"')
         # A cache asks whether it is still the same, which it is until the service is another.
         reply.set_header(hdrs.CACHE_CONTROL, "no-cache" if is_public else "private, no-cache")
@@ -80,18 +93,33 @@ class Page:
             return reply.response(b"", JSON.content_type, 304)
         return reply.response(document.body, JSON.content_type, enveloped=False)
 
-    def _made(self) -> Document:
+    async def _roles_of(self, session: UserSession) -> frozenset[str]:
+        """The roles of a user that some method asks for. Raises ``NotAuthorized`` if the account is gone."""
+        if not self._roles:
+            return self._roles
+        account = await session.get_account()
+        if account is None:
+            raise NotAuthorized(status=401)
+        return self._roles.intersection(account.roles)
+
+    def _made(self, roles: frozenset[str]) -> Document:
         from toto_aio.contract.openapi import openapi  # here, as no start needs it
 
-        body = JSON.encode(openapi(self._methods, self._settings, root_of(self._app)))
+        shown = {
+            name: method
+            for name, method in self._methods.items()
+            if not method.rules.roles or not roles.isdisjoint(method.rules.roles)
+        }
+        body = JSON.encode(openapi(shown, self._settings, root_of(self._app)))
         return Document(body, hashlib.sha256(body).hexdigest()[:32])
 
 
-async def _require_user(request: web.Request, reply: HTTPReply, service: Service) -> None:
-    """Raise ``NotAuthorized`` (401) unless the request shows the session of a user."""
+async def _require_user(request: web.Request, reply: HTTPReply, service: Service) -> UserSession:
+    """The session of a user. Raises ``NotAuthorized`` (401) unless the request shows one."""
     caller = reply.caller = service.authenticator.caller(request, b"")
     if caller.must_verify:
         await caller.verify()
     session = await caller.retrieve()
     if session is None or not session.user_id:
         raise NotAuthorized(status=401)
+    return session

@@ -153,7 +153,7 @@ class Dispatcher:
         rules = method.rules
         callback = None
         if rules.guard:
-            await _admit(rules.guard, handler, parameters)
+            await _admit(rules, handler, parameters)
         is_plain = handler.call.name in self._plain
         if not is_plain:
             callback = self._prepare(method, handler, parameters, limit)
@@ -299,8 +299,9 @@ def _is_plain(method: Method) -> bool:
     return not any(asks) and not rules.cancellable and method.on_connection_close is None
 
 
-async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> None:
-    """Load the session that a method asks for. Raises ``NotAuthorized``."""
+async def _admit(rules: Rules, handler: Handler, parameters: dict[str, Any]) -> None:
+    """Load the session that a method asks for, and look for its role. Raises ``NotAuthorized``."""
+    guard = rules.guard
     if guard is Guard.PARAMETER:
         session_id = take("session_id", parameters, handler.call)
         if handler.reply.shared:  # the other calls of a batch have the session of the request
@@ -313,6 +314,11 @@ async def _admit(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> 
         await handler.create_session()
     elif guard >= Guard.AUTHENTICATED and (session is None or not session.user_id):
         raise NotAuthorized
+    if rules.roles and session is not None:
+        # Read now, and not kept with the session: a change counts from the next call on.
+        account = await session.get_account()
+        if account is None or set(rules.roles).isdisjoint(account.roles):
+            raise NotAuthorized
 
 
 def _complete(parameters: dict[str, Any], rules: Rules) -> None:

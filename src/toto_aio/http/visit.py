@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import hdrs, web
 from yarl import URL
 
@@ -97,10 +99,17 @@ class Visit:
                 caller.ignore_cookie()
             await caller.log_out()
 
-    async def require(self, request: web.Request) -> UserSession:
-        """The session of a user. Raises the HTTP error, or redirection, of a request without one."""
+    async def require(self, request: web.Request, roles: Sequence[str] = ()) -> UserSession:
+        """The session of a user, who must have one of the ``roles`` if there are any.
+
+        Raises the HTTP error, or redirection, of a request without.
+        """
         session = await self.session(request)
         if session is not None and session.user_id:
+            if roles:
+                account = await self.account(request)
+                if account is None or set(roles).isdisjoint(account.roles):
+                    raise web.HTTPForbidden(text="You are not allowed to do this.")
             return session
         self._refuse_foreign(request)
         if self._cannot_sign(request, self._shown(request)):
