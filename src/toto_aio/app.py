@@ -9,6 +9,7 @@ from aiohttp import web
 
 from toto_aio.agreement import require_agreement
 from toto_aio.contract import page
+from toto_aio.contract.discovery import with_discovery
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -42,9 +43,10 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
     settings = override(settings, options)
-    methods = find_methods(settings.method_module, settings.method_timeout)
-    require_agreement(settings, methods)
+    found = find_methods(settings.method_module, settings.method_timeout)
+    require_agreement(settings, found)
     app = web.Application()
+    methods = with_discovery(found, settings, app)
     app[DRAIN] = drain = Drain()
     proxies = TrustedProxies(settings.trusted_proxies)
     origins = Origins(settings.allow_origin, proxies)
@@ -68,7 +70,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
-    others = [lambda app, settings: page.add_route(app, settings, methods)]
+    others = [lambda app, settings: page.add_route(app, settings, found)]
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
     unread = frozenset(

@@ -28,7 +28,7 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
     content = in_each(encodings(settings), {"$ref": "#/components/schemas/TotoFailure"})
     return {
         "openapi": "3.1.0",
-        "info": _info(settings.method_module),
+        "info": described_service(settings.method_module),
         "paths": paths,
         "tags": [{"name": package} for package in packages if package],
         "components": {
@@ -39,7 +39,7 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
     }
 
 
-def _info(package: Any) -> dict[str, str]:
+def described_service(package: Any) -> dict[str, str]:
     """The title and version of a service: those of the package of its methods."""
     module = package if isinstance(package, ModuleType) else sys.modules.get(str(package))
     described = documented((module.__doc__ if module is not None else None) or "")

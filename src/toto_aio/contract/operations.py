@@ -81,6 +81,8 @@ def _operation(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
         operation["requestBody"] = _body(method, settings, schemas)
     operation["responses"] = _responses(method, settings, schemas, by_get=by_get)
     operation["security"] = requirements(method, settings)
+    if method.rules.deprecation is not None:
+        operation["deprecated"] = True
     if method.rules.roles:
         operation["x-roles"] = list(method.rules.roles)
     return operation

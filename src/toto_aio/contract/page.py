@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from aiohttp import hdrs, web
 
 from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
+from toto_aio.contract.visibility import Documents
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import NotAuthorized, TotoException
 from toto_aio.http.embedded import root_of
@@ -50,67 +50,37 @@ class Document(NamedTuple):
     tag: str
 
 
-MAX_DOCUMENTS = 16
-"""The most documents that are kept: those whose callers have different roles differ."""
-
-
 class Page:
-    """Answers requests for the document, which is made when it is first asked for.
-
-    Of methods that ask for a role, a document for users (``openapi=authenticated``) has those that its caller
-    may call; the public one has all.
-    """
+    """Answers requests for the document."""
 
     def __init__(self, app: web.Application, settings: Settings, methods: Mapping[str, Method]) -> None:
         self._app = app
         self._settings = settings
-        self._methods = methods
-        self._roles = frozenset(role for method in methods.values() for role in method.rules.roles)
-        self._documents: dict[frozenset[str], Document] = {}
-        self._turn = asyncio.Lock()
+        self._documents = Documents(methods, settings, self._made)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """The document, 304 if the client has it, or the error of one who may not have it."""
         service = self._app[SERVICE]
         reply = HTTPReply(request, service.context)
-        is_public = self._settings.openapi != "authenticated"
-        roles = self._roles
-        if not is_public:
-            try:
-                roles = await self._roles_of(await _require_user(request, reply, service))
-            except TotoException as exc:
-                return service.failure(exc, reply)
-        async with self._turn:
-            document = self._documents.get(roles)
-            if document is None:  # large services have large documents, and the loop has other work
-                document = self._documents[roles] = await asyncio.to_thread(self._made, roles)
-                if len(self._documents) > MAX_DOCUMENTS:
-                    del self._documents[next(iter(self._documents))]
+        session = None
+        try:
+            if not self._documents.are_public:
+                session = await _require_user(request, reply, service)
+            document = await self._documents.shown_to(session)
+        except TotoException as exc:
+            return service.failure(exc, reply)
         reply.set_header(hdrs.ETAG, f'"{document.tag}"')
         # A cache asks whether it is still the same, which it is until the service is another.
-        reply.set_header(hdrs.CACHE_CONTROL, "no-cache" if is_public else "private, no-cache")
+        cache = "no-cache" if self._documents.are_public else "private, no-cache"
+        reply.set_header(hdrs.CACHE_CONTROL, cache)
         if any(tag.value in (document.tag, "*") for tag in request.if_none_match or ()):
             return reply.response(b"", JSON.content_type, 304)
         return reply.response(document.body, JSON.content_type, enveloped=False)
 
-    async def _roles_of(self, session: UserSession) -> frozenset[str]:
-        """The roles of a user that some method asks for. Raises ``NotAuthorized`` if the account is gone."""
-        if not self._roles:
-            return self._roles
-        account = await session.get_account()
-        if account is None:
-            raise NotAuthorized(status=401)
-        return self._roles.intersection(account.roles)
-
-    def _made(self, roles: frozenset[str]) -> Document:
+    def _made(self, methods: Mapping[str, Method]) -> Document:
         from toto_aio.contract.openapi import openapi  # here, as no start needs it
 
-        shown = {
-            name: method
-            for name, method in self._methods.items()
-            if not method.rules.roles or not roles.isdisjoint(method.rules.roles)
-        }
-        body = JSON.encode(openapi(shown, self._settings, root_of(self._app)))
+        body = JSON.encode(openapi(methods, self._settings, root_of(self._app)))
         return Document(body, hashlib.sha256(body).hexdigest()[:32])
 
 

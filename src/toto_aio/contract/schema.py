@@ -92,11 +92,14 @@ class Schemas:
         return _with_own(method, _object(properties, _required(signature), False))
 
     def success(self, method: Method) -> Schema:
-        """The body of a response with a result, which is anything if the method doesn't say what it gives."""
-        returns = NOTHING if method.signature is None else method.signature.returns
-        result = {} if returns is NOTHING else self._types.of(returns)
+        """The body of a response with a result."""
         session = {"$ref": f"{REFERENCE}TotoSession"}
-        return _object({"result": result, "session": session}, ["result"])
+        return _object({"result": self.result(method), "session": session}, ["result"])
+
+    def result(self, method: Method) -> Schema:
+        """What the method gives: anything, if it doesn't say."""
+        returns = NOTHING if method.signature is None else method.signature.returns
+        return {} if returns is NOTHING else self._types.of(returns)
 
     def _typed(self, signature: Signature) -> Schema:
         properties: dict[str, Schema | bool] = {
