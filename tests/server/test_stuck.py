@@ -29,9 +29,9 @@ SOON = """
 import signal
 from toto_aio.server import orphans
 
-orphans._orphan_signal = lambda: signal.SIGHUP
+orphans._orphan_signal = lambda: signal.SIGTRAP
 """
-"""A worker that keeps the GIL ends one second after its master, and not 34: the number of the signal."""
+"""A worker that keeps the GIL ends five seconds after its master, and not 34: the number of the signal."""
 
 how = pytest.mark.parametrize("how", STUCK)
 
