@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from toto_aio.app import create_app
-    from toto_aio.auth.accounts import UserAccount
+    from toto_aio.auth.user_account import UserAccount
     from toto_aio.auth.user_session import UserSession
     from toto_aio.dispatch.handler import Handler
     from toto_aio.dispatch.runtime import Connection
@@ -41,7 +41,7 @@ _MODULES = {
     "Settings": "toto_aio.settings",
     "TotoException": "toto_aio.exceptions",
     "TotoServer": "toto_aio.server.toto_server",
-    "UserAccount": "toto_aio.auth.accounts",
+    "UserAccount": "toto_aio.auth.user_account",
     "UserSession": "toto_aio.auth.user_session",
     "create_app": "toto_aio.app",
     "method": "toto_aio.invocation",

@@ -23,8 +23,8 @@ from typing import Any
 
 from aiohttp import web
 
-from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.roles import role_names
+from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
 from toto_aio.http import parent
 from toto_aio.http.page_errors import http_errors

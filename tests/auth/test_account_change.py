@@ -21,8 +21,8 @@ from tests.auth.test_password_change import (
     is_right,
     sessions_in,
 )
-from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID, Unavailable
 from toto_aio.models import Account

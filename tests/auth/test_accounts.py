@@ -11,7 +11,8 @@ from typing import Any
 import argon2
 import pytest
 
-from toto_aio.auth.accounts import Accounts, account_values
+from toto_aio.auth.account_fields import account_values
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.session_state import MAX_SIZE
 from toto_aio.exceptions import (

@@ -10,7 +10,8 @@ import argon2
 import pytest
 
 from toto_aio import methods, open_service
-from toto_aio.auth.accounts import Accounts, account_values
+from toto_aio.auth.account_fields import account_values
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.roles import MAX_ROLES, STORED, role_names
 from toto_aio.exceptions import InvalidParameters, InvalidUserID

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 from toto_aio.auth.account_change import changing
-from toto_aio.auth.account_fields import require_storable
+from toto_aio.auth.account_fields import RESERVED, require_custom, require_storable
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
-from toto_aio.auth.roles import STORED, role_names, take_roles
+from toto_aio.auth.roles import STORED, role_names
 from toto_aio.auth.text import require_text
+from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_ids import exact_user_id, former_user_id, known_as, new_user_id
-from toto_aio.codecs import encode_json
-from toto_aio.codecs.json_codec import read_json
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
@@ -24,7 +23,6 @@ from toto_aio.exceptions import (
     described,
 )
 from toto_aio.models import Account
-from toto_aio.names import shortened
 from toto_aio.settings import SettingsError
 from toto_aio.stores import AccountStore, SessionStore
 from toto_aio.threads import waits_in_threads
@@ -33,8 +31,6 @@ __all__ = ["AccountPage", "Accounts"]
 
 logger = logging.getLogger(__name__)
 
-MAX_NAMED = 10
-"""Unknown fields that an error names."""
 MAX_PAGE = 1000
 """The most accounts of a page."""
 
@@ -70,7 +66,7 @@ class Accounts:
         too long, what ``save`` of an account raises, and ``KeyError`` for ``roles`` (``set_roles``).
         """
         for name in values:
-            _require_custom(name)
+            require_custom(name)
         new_id = new_user_id(user_id)
         require_storable(values)
         hashed = None if password is None else await self._hash("password", password)
@@ -242,110 +238,3 @@ class AccountPage(NamedTuple):
 
     accounts: Sequence[UserAccount]
     cursor: str | None
-
-
-class UserAccount(MutableMapping[str, Any]):
-    """An account as a method sees it: a mapping of its custom fields, in which a missing key reads as None.
-
-    Changes are kept here until ``save``. ``user_id`` and ``roles`` can be read but not set; ``roles`` is not
-    among the fields that one iterates over. The hash of the password is not in the mapping.
-    """
-
-    def __init__(self, store: AccountStore, account: Account) -> None:
-        self._user_id = account.user_id
-        self._store = store
-        self._roles = take_roles(account.values)
-        self._values = account.values
-        self._changes: dict[str, Any] = {}
-
-    @property
-    def user_id(self) -> str:
-        """The user that the account belongs to."""
-        return self._user_id
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The roles that ``set_roles`` has given, sorted, as they were when the account was read."""
-        return self._roles
-
-    @waits_in_threads
-    async def load(self, *names: str) -> None:
-        """Read these fields again, or all of them, and the roles; unsaved changes to them are dropped."""
-        account = await self._store.get_account(self.user_id)
-        values = {} if account is None else account.values
-        self._roles = take_roles(values)
-        for name in names or {**self._values, **self._changes, **values}:
-            self._changes.pop(name, None)
-            if name in values:
-                self._values[name] = values[name]
-            else:
-                self._values.pop(name, None)
-
-    @waits_in_threads
-    async def save(self) -> None:
-        """Write the fields that were set, and keep what others wrote to other fields.
-
-        Raises ``TypeError`` for a value that isn't plain data of JSON, ``ValueError`` for fields of more than
-        4 MiB, and ``InvalidUserID`` if the account is gone.
-        """
-        changes = dict(self._changes)
-        if not changes:
-            return
-        require_storable({**self._values, **changes})
-        if not await self._store.update_account(self.user_id, changes):
-            raise InvalidUserID("The account is gone.")
-        self._values.update(changes)
-        for name, value in changes.items():
-            if self._changes.get(name) is value:  # else it was set again during the save
-                del self._changes[name]
-
-    def __getitem__(self, name: str) -> Any:
-        if name in READ_ONLY:
-            return getattr(self, name)
-        return self._changes.get(name, self._values.get(name))
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value of a field, or ``default`` if it isn't set."""
-        return self[name] if name in self else default  # noqa: SIM401 # which would call itself
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _require_custom(name)
-        self._changes[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        self[name] = None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({"user_id": None, **self._values, **self._changes})
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __contains__(self, name: object) -> bool:
-        return name in READ_ONLY or name in self._changes or name in self._values
-
-
-PARAMETERS = frozenset({"user_id", "password", "new_password", "session_id"})
-"""What else than custom fields the account methods take."""
-READ_ONLY = frozenset({"user_id", "roles"})
-RESERVED = frozenset({*PARAMETERS, *READ_ONLY, STORED})
-"""Names that a custom field can't have."""
-
-
-def _require_custom(name: str) -> None:
-    """Raise ``KeyError`` for a name that no custom field can have."""
-    if name in RESERVED:
-        instead = ": write accounts.set_roles(user_id, roles)" if name == "roles" else ""
-        raise KeyError(f"{name!r} cannot be set through an account's values{instead}")
-
-
-def account_values(parameters: Mapping[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
-    """The custom fields among parameters. Raises ``InvalidParameters`` that names those not ``allowed``."""
-    values = {name: value for name, value in parameters.items() if name not in PARAMETERS}
-    if unknown := values.keys() - allowed:
-        names = [shortened(name) for name in sorted(unknown)[:MAX_NAMED]]
-        more = ", ..." if len(unknown) > MAX_NAMED else ""
-        raise InvalidParameters(f"Unknown account fields: {', '.join(names)}{more}")
-    # What a client sends in BSON or MessagePack may be no JSON: it is kept as JSON has it.
-    plain: dict[str, Any] = read_json(encode_json(values))
-    return plain

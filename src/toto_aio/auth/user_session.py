@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.session_state import apply, difference, unpack
+from toto_aio.auth.user_account import UserAccount
 from toto_aio.models import Session
 from toto_aio.signing import Signer
 from toto_aio.threads import waits_in_threads

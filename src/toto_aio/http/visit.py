@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 from yarl import URL
 
-from toto_aio.auth.accounts import UserAccount
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.text import require_text
+from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, TooManyAttempts
 from toto_aio.http.body import body_at_hand, put_back, read_body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.auth.accounts import account_values
+from toto_aio.auth.account_fields import account_values
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_ids import normal_user_id
 from toto_aio.dispatch.form import redirects_form
