@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from toto_aio.auth.caller import Caller
-from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs import Codec
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
@@ -27,7 +26,8 @@ from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST, check_response
-from toto_aio.jsonrpc.server import JSONRPC, PATH, made_session
+from toto_aio.http.rpc import PATHS, RPC
+from toto_aio.jsonrpc.server import JSONRPC
 from toto_aio.names import without_surrogates
 from toto_aio.settings import Settings
 
@@ -67,33 +67,32 @@ class Service:
         self._true_statuses = settings.error_status == "http"
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
-        self._rpc = rpc if rpc is not None and rpc.has_path else None
+        self._rpc: RPC | None = None
+        if rpc is not None and rpc.has_path:
+            self._rpc = RPC(rpc, dispatch, authenticator, context, large_bodies, self._json)
 
     async def post(
         self, request: HTTPRequest, codec: Codec | None, body: bytes, path: str | None
     ) -> web.StreamResponse:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
+        if path in PATHS and self._rpc is not None:
+            return await self._rpc.post(request, codec, body)
         reply = HTTPReply(request, self.context)
         by_form = False
         reply.body = body
-        by_rpc = path is not None and path in RPC_PATHS and self._rpc is not None
         try:
             caller = reply.caller = self.authenticator.caller(request, body)
             if caller.must_verify:
                 await caller.verify()
-            if not body and not by_rpc:
+            if not body:
                 message = {}
             elif codec is not None:
                 if len(body) <= LARGE:
                     message = codec.decode(body)
                 else:
                     message = await self._large_bodies.run(codec.steps(body))
-                if by_rpc:
-                    return await self._respond_rpc(codec, message, caller, reply)
                 if type(message) is not dict:
                     raise InvalidParameters("The body must be an object.", status=400)
-            elif by_rpc:
-                raise InvalidParameters("Cannot read JSON-RPC of this content type.", status=415)
             else:
                 by_form = True
                 message = {"parameters": await self._large_bodies.run(read_form(request, body))}
@@ -102,8 +101,6 @@ class Service:
             if self._by_parameter and not path and "batch" in message:
                 return await self._batch(codec, message["batch"], caller, reply)
         except Exception as exc:
-            if by_rpc:
-                return self._refuse_rpc(codec or self._json, exc, reply)
             return self._failure(codec or self._json, exc, Call(), reply)
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
         if by_form:
@@ -139,8 +136,8 @@ class Service:
             reply.set_header("Connection", "close")  # aiohttp closes it: the next request can't be found
         if exc.status == 405:
             reply.set_header("Allow", allowed)
-        elif self._rpc is not None and request.match_info.get("path") in RPC_PATHS:
-            return self._refuse_rpc(codec or self._json, exc, reply)
+        elif self._rpc is not None and request.match_info.get("path") in PATHS:
+            return self._rpc.refuse(codec, exc, reply)
         return self._failure(codec or self._json, exc, Call(), reply)
 
     def failure(self, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
@@ -151,35 +148,6 @@ class Service:
         """Reads the body of a request and writes its response; None for forms and unknown content types."""
         content_type = request.headers.get(hdrs.CONTENT_TYPE, JSON.content_type)
         return self._codecs.get(content_type) or self._codecs.get(essence(request))
-
-    async def _respond_rpc(
-        self, codec: Codec, message: Any, caller: Caller, reply: HTTPReply
-    ) -> web.StreamResponse:
-        """The response to a message of JSON-RPC: 200, or 204 without a body if nothing in it is answered."""
-        assert self._rpc is not None
-        reply.alone, reply.shared = False, type(message) is list
-
-        async def run(call: Call) -> tuple[Any, UserSession | None]:
-            before = caller.session
-            result = await self._dispatch(call, caller, reply)
-            return result, made_session(before, caller)
-
-        try:
-            body = await self._rpc.respond(message, codec, run, reply)
-            reply.status = None  # a method shares the response with others
-            return reply.response(body or b"", codec.content_type, 200 if body else 204)
-        except asyncio.CancelledError:
-            reply.disconnected()
-            raise
-        finally:
-            if reply.lasts:
-                reply.close()
-
-    def _refuse_rpc(self, codec: Codec, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
-        """The response to what isn't a message of JSON-RPC; only what HTTP has a status for has another."""
-        assert self._rpc is not None
-        status = exc.status if isinstance(exc, InvalidParameters) and exc.status in OF_HTTP else 200
-        return reply.response(self._rpc.refused(exc, codec, reply), codec.content_type, status)
 
     async def _batch(
         self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply
@@ -257,8 +225,5 @@ class Service:
         return http_status(error, has_user=has_user, chosen=reply.status)
 
 
-RPC_PATHS = (PATH, f"{PATH}/")
-OF_HTTP = (405, 408, 413, 415)
-"""The statuses of requests that HTTP has refused, rather than JSON-RPC."""
 SERVICE = web.AppKey("toto_aio_service", Service)
 """The key of a running app for its HTTP transport."""
