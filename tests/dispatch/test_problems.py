@@ -520,6 +520,22 @@ def test_limits() -> None:
     assert len(problem["path"]) < 80
 
 
+def test_many_decimals() -> None:
+    """Each is looked at, so there may be 10,000; beside them, other parameters may have as many as ever."""
+
+    def method(prices: list[decimal.Decimal], counts: list[int] = []) -> int:
+        return len(prices) + len(counts)
+
+    assert invoke(method, {"prices": ["1.5"] * 9_000, "counts": [1] * 100_000}) == 109_000
+    assert problems(method, {"prices": ["1.5"] * 10_001}) == [
+        {"path": "prices", "kind": "value", "expected": "at most 10000 values in parameters with decimals"}
+    ]
+    assert paths(method, {"prices": ["1"] * 9_000 + [1.5], "counts": ["x"]}) == [
+        "type prices[9000]",
+        "type counts[0]",
+    ]
+
+
 def test_what_contains_itself() -> None:
     """A call in process may have a value that contains itself; that is refused too."""
     itself: dict[str, Any] = {}

@@ -13,12 +13,13 @@ from msgspec import NODEFAULT
 from msgspec import inspect as types
 from msgspec.structs import astuple
 
+from toto_aio.codecs.limits import MAX_DEPTH
 from toto_aio.dispatch import text
 from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
-from toto_aio.dispatch.problems import MAX_DEPTH, MAX_VISITS, EnoughError, Problem, Search, refusal
+from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
 from toto_aio.dispatch.signature import Parameter, Signature
 from toto_aio.names import shown_path
@@ -26,8 +27,6 @@ from toto_aio.settings import SettingsError
 
 BINARY = (bytes,)
 """What BSON and MessagePack have of their own: text is not base64 there."""
-MAX_VALUES = 2**17
-"""The most values of a body: those of a method with Decimals are all looked at."""
 
 
 def typed_invoke(name: str, function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
@@ -77,7 +76,12 @@ class Decoder:
         self._node: Any = node_of(self._target)
         self._known = known_names(signature.model) or frozenset(each.name for each in self._parameters)
         self._checks_names = signature.model is not None and not takes_others(signature.model)
-        self._exact = any(isinstance(each, types.DecimalType) for each in nodes(self._node))
+        self._exact = {
+            field.encode_name: field
+            for field in getattr(self._node, "fields", ())
+            if any(isinstance(each, types.DecimalType) for each in nodes(field.type))
+        }
+        """The parameters with Decimals, which msgspec would also make of floats, and of any length."""
         self._checked = [
             each
             for each in self._parameters
@@ -98,14 +102,14 @@ class Decoder:
             parameters, problems = text.read(parameters, self._text)
         elif call.is_whole and "method" in parameters:
             parameters = {name: value for name, value in parameters.items() if name != "method"}
-        if self._exact:
-            parameters = _with_decimals(parameters) if call.binary else parameters
-            if found := self._problems(call, parameters, problems, MAX_VALUES):
-                if (whole := _whole(call, parameters)) is not parameters:
-                    return self.decode(call, whole)
-                raise refusal(found)
+        if self._exact and call.binary:
+            parameters = {
+                name: _with_decimals(value) if name in self._exact else value
+                for name, value in parameters.items()
+            }
+        is_known = not self._checks_names or self._known.issuperset(parameters)
         try:
-            if not problems and (not self._checks_names or self._known.issuperset(parameters)):
+            if not problems and is_known and not (self._exact and self._is_inexact(call, parameters)):
                 return self._converted(call, parameters, self._target)
         except (ValueError, RecursionError):
             pass  # its text has values, and only the first mistake
@@ -114,15 +118,25 @@ class Decoder:
         problems = self._problems(call, parameters, problems)
         raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
 
+    def _is_inexact(self, call: Call, parameters: dict[str, Any]) -> bool:
+        """Whether a Decimal is none. Raises ``InvalidParameters`` for more values than are looked at."""
+        search = Search(binary=call.binary)
+        try:
+            search.fields(parameters, self._exact.values(), closed=False)
+        except EnoughError as exc:
+            if not search.problems:
+                expected = f"at most {MAX_VISITS} values in parameters with decimals"
+                many = Problem(shown_path(search.path[:1]), "value", expected)
+                raise refusal([many]) from exc
+        return bool(search.problems)
+
     def _converted(self, call: Call, value: Any, kind: Any) -> Any:
         binary = BINARY if call.binary else None
         return msgspec.convert(value, kind, builtin_types=binary, str_keys=True, dec_hook=read_custom)
 
-    def _problems(
-        self, call: Call, parameters: dict[str, Any], problems: list[Problem], visits: int = MAX_VISITS
-    ) -> list[Problem]:
+    def _problems(self, call: Call, parameters: dict[str, Any], problems: list[Problem]) -> list[Problem]:
         """Everything that is wrong, beside what is known already."""
-        search = Search(binary=call.binary, visits=visits)
+        search = Search(binary=call.binary)
         try:
             search.problems += problems
             if is_pydantic(self._model):
@@ -179,17 +193,19 @@ def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 def _with_integers(root: Any) -> Any:
     """A value with integers for the floats that are integers, as in JSON Schema; itself if there is none.
 
-    JSON has one kind of number, and some clients write 5.0 for 5. A value of a call in process may contain
-    itself, so no more is looked at than a body can have.
+    JSON has one kind of number, and some clients write 5.0 for 5. A value with more parts than are looked at
+    of any refused call stays as it is.
     """
-    left = MAX_VALUES
+    left = MAX_VISITS
 
     def converted(value: Any, depth: int) -> Any:
         nonlocal left
         left -= 1
+        if left < 0:
+            raise EnoughError
         if isinstance(value, float):
             return int(value) if value.is_integer() and -(2.0**63) <= value < 2.0**63 else value
-        if left < 0 or depth == MAX_DEPTH:
+        if depth == MAX_DEPTH:
             return value
         if isinstance(value, dict):
             found: Any = {name: converted(each, depth + 1) for name, each in value.items()}
@@ -199,7 +215,10 @@ def _with_integers(root: Any) -> Any:
             return found if any(new is not old for new, old in zip(found, value, strict=True)) else value
         return value
 
-    return converted(root, 0)
+    try:
+        return converted(root, 0)
+    except EnoughError:
+        return root
 
 
 def _with_decimals(value: Any) -> Any:

@@ -7,26 +7,23 @@ call is looked through once more, in Python: each value once, and no more than `
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 from msgspec import inspect as types
 
+from toto_aio.codecs.limits import MAX_DEPTH
 from toto_aio.dispatch.annotations import plain_node
 from toto_aio.dispatch.leaves import LEAVES, expected_of, got_of
 from toto_aio.dispatch.model_types import is_pydantic, read_custom
+from toto_aio.dispatch.spelling import nearest
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.names import MAX_SHOWN, shortened, shown_path
+from toto_aio.names import shortened, shown_path
 
 MAX_PROBLEMS = 20
 """The most problems that are named."""
 MAX_VISITS = 10_000
 """The most values that are looked at."""
-MAX_DEPTH = 64
-"""The most levels: calls in process may be nested deeper, or contain themselves."""
-MAX_PARAMETERS = 64
-"""The most names that an unknown one is compared with."""
 
 
 class Problem(Struct, frozen=True):
@@ -82,13 +79,11 @@ class Search:
     ``read`` reads the types that msgspec does not know.
     """
 
-    def __init__(
-        self, *, binary: bool = False, visits: int = MAX_VISITS, read: Callable[[Any, Any], Any] = read_custom
-    ) -> None:
+    def __init__(self, *, binary: bool = False, read: Callable[[Any, Any], Any] = read_custom) -> None:
         self.problems: list[Problem] = []
         self.binary = binary
         self.read = read
-        self._left = visits
+        self._left = MAX_VISITS
         self._path: list[object] = []
 
     def fields(
@@ -121,6 +116,7 @@ class Search:
     def visit(self, step: object, value: Any, node: types.Type) -> None:
         """The problems of what is at a step of the path."""
         self._left -= 1
+        # Calls in process may be nested deeper than a codec lets others be, or contain themselves.
         if self._left < 0 or len(self._path) >= MAX_DEPTH:
             raise EnoughError
         self._path.append(step)
@@ -161,41 +157,6 @@ class Search:
     @property
     def path(self) -> tuple[object, ...]:
         return tuple(self._path)
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """The name that was probably meant: spelt otherwise, or with a mistake at one place; "" if none is."""
-    if not isinstance(name, str) or len(name) > MAX_SHOWN:
-        return ""
-    bare = _bare(name)
-    least, found = 1 + (len(bare) > 3) + (len(bare) > 8) + 1, ""
-    for each, _ in zip(known, range(MAX_PARAMETERS), strict=False):
-        distance = _distance(bare, _bare_known(each), least)
-        if distance < least:
-            least, found = distance, each
-    return shortened(found)
-
-
-def _bare(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
-
-
-_bare_known = lru_cache(4096)(_bare)  # the author's names, and never a client's
-
-
-def _distance(one: str, other: str, limit: int) -> int:
-    """The characters between the first and the last place where two names differ; at most ``limit``."""
-    longer, shorter = len(one), len(other)
-    if longer < shorter:
-        longer, shorter = shorter, longer
-    if longer - shorter >= limit or (one[:1] != other[:1] and one[-1:] != other[-1:]):
-        return limit  # two mistakes at the ends of a name are another name
-    start = end = 0
-    while start < shorter and one[start] == other[start]:
-        start += 1
-    while end < shorter - start and one[-1 - end] == other[-1 - end]:
-        end += 1
-    return longer - start - end
 
 
 def _any(search: Search, value: Any, node: Any) -> None:
