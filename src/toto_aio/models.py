@@ -13,7 +13,10 @@ from msgspec.structs import force_setattr
 
 from toto_aio.names import readable
 
-__all__ = ["Account", "ClientInfo", "File", "Session"]
+__all__ = ["NEVER", "Account", "ClientInfo", "File", "Record", "Session"]
+
+NEVER = 253402300799.0
+"""The ``expires`` of what does not expire, the end of the year 9999: some databases keep no infinite time."""
 
 
 class Account(Struct):
@@ -46,6 +49,21 @@ class Session(Struct):
     seen: float = 0.0
     address: str = ""
     agent: str = ""
+
+
+class Record(Struct):
+    """What is kept beside accounts and sessions: a code, an API key, the outcome of a call.
+
+    ``kind`` and ``key`` name it; together they are at most 254 bytes in UTF-8, and a kind has no colon.
+    ``owner`` is the user it belongs to, ``expires`` is in Unix seconds, and ``version`` counts the writes.
+    """
+
+    kind: str
+    key: str
+    owner: str
+    value: bytes
+    expires: float = NEVER
+    version: int = 1
 
 
 class File(Struct, frozen=True):

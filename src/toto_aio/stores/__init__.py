@@ -16,8 +16,9 @@ from toto_aio.models import Account, Session
 from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
+from toto_aio.stores.records import RecordStore
 
-__all__ = ["AccountStore", "SessionStore", "Store", "open_store"]
+__all__ = ["AccountStore", "RecordStore", "SessionStore", "Store", "open_store"]
 
 
 class AccountStore(Protocol):
@@ -127,8 +128,8 @@ class SessionStore(Protocol):
         """
 
 
-class Store(AccountStore, SessionStore, Protocol):
-    """A database that keeps both. Whoever opens it, with ``open_store``, closes it."""
+class Store(AccountStore, SessionStore, RecordStore, Protocol):
+    """A database that keeps all of it. Whoever opens it, with ``open_store``, closes it."""
 
     @property
     def db(self) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from toto_aio.exceptions import UserIDExists
-from toto_aio.models import Account, Session
+from toto_aio.models import Account, Record, Session
 from toto_aio.stores import portions
 from toto_aio.stores.transactions import NoTransactions
 
@@ -33,6 +33,7 @@ class MemoryStore:
         self._accounts: dict[str, Account] = {}
         self._sessions: dict[str, Session] = {}
         self._counters: dict[str, tuple[int, float]] = {}
+        self._records: dict[tuple[str, str], Record] = {}
 
     async def close(self) -> None:
         pass
@@ -130,19 +131,79 @@ class MemoryStore:
     async def add_once(self, key: str, ttl: float) -> bool:
         return await self.increment(key, ttl) == 1
 
+    async def get_record(self, kind: str, key: str) -> Record | None:
+        record = self._unexpired_record(kind, key)
+        return None if record is None else replace(record)
+
+    async def add_record(self, record: Record) -> bool:
+        if self._unexpired_record(record.kind, record.key) is not None:
+            return False
+        self._records[record.kind, record.key] = replace(record, version=1)
+        return True
+
+    async def put_record(self, record: Record) -> None:
+        stored = self._unexpired_record(record.kind, record.key)
+        version = 1 if stored is None else stored.version + 1
+        self._records[record.kind, record.key] = replace(record, version=version)
+
+    async def save_record(self, record: Record) -> bool:
+        stored = self._unexpired_record(record.kind, record.key)
+        if stored is None or stored.version != record.version:
+            return False
+        stored.value, stored.expires = record.value, record.expires
+        stored.version += 1
+        return True
+
+    async def remove_record(self, kind: str, key: str, version: int | None = None) -> bool:
+        stored = self._unexpired_record(kind, key)
+        if stored is None or version not in (None, stored.version):
+            return False
+        del self._records[kind, key]
+        return True
+
+    async def list_records(self, owner: str, kind: str, after: str = "", limit: int = 100) -> list[Record]:
+        now = time.time()
+        found = (
+            record
+            for record in self._records.values()
+            if (record.owner, record.kind) == (owner, kind) and record.key > after and record.expires > now
+        )
+        return [replace(record) for record in nsmallest(limit, found, key=lambda record: record.key)]
+
+    async def remove_records(self, owner: str, kind: str | None = None) -> int:
+        now = time.time()
+        found = [
+            record
+            for record in self._records.values()
+            if record.owner == owner and kind in (None, record.kind)
+        ]
+        for record in found:
+            del self._records[record.kind, record.key]
+        return sum(record.expires > now for record in found)
+
     async def sweep(self) -> int:
         now = time.time()
+        records = [name for name, record in self._records.items() if record.expires <= now]
+        for name in records:
+            del self._records[name]
         sessions = [key for key, session in self._sessions.items() if session.expires <= now]
         counters = [key for key, (_, expires) in self._counters.items() if expires <= now]
         for key in sessions:
             del self._sessions[key]
         for key in counters:
             del self._counters[key]
-        return len(sessions) + len(counters)
+        return len(sessions) + len(counters) + len(records)
 
     def _of_user(self, user_id: str) -> list[Session]:
         unexpired = (self._unexpired(key) for key in list(self._sessions))
         return [session for session in unexpired if session and session.user_id == user_id]
+
+    def _unexpired_record(self, kind: str, key: str) -> Record | None:
+        record = self._records.get((kind, key))
+        if record is not None and record.expires <= time.time():
+            del self._records[kind, key]
+            return None
+        return record
 
     def _unexpired(self, key: str) -> Session | None:
         session = self._sessions.get(key)
