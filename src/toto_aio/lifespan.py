@@ -53,12 +53,14 @@ from toto_aio.websocket.frames import formats
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
+    from toto_aio.mail.post import Post
     from toto_aio.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-HANDLERS_SHARE, HAND_BACK_SHARE = 0.8, 0.05
-"""The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take events."""
+HANDLERS_SHARE, HAND_BACK_SHARE, MAIL_SHARE = 0.8, 0.05, 0.1
+"""The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take
+events; and that of mails, whatever is left."""
 SWEEP_INTERVAL = 60.0
 """Seconds between two sweeps of expired sessions."""
 SWEEP_REST = 900.0
@@ -83,6 +85,7 @@ class Lifespan:
         context: ReplyContext,
         metrics: Metrics | None,
         rpc: JSONRPC | None = None,
+        post: Post | None = None,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -98,6 +101,7 @@ class Lifespan:
         self._encoders = load_encoders(settings.encoders)
         self._codecs = codecs_with(self._encoders)
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
+        self._post = post
         self._broker = None if is_deferred(settings.events) else open_broker(settings.events)
         self._leaving = Tasks()
         self._opened = AsyncExitStack()
@@ -146,6 +150,8 @@ class Lifespan:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
             stack.push_async_callback(health.close)
+            if self._post is not None:
+                stack.push_async_callback(self._finish_mail, self._post)
             if events is not None:
                 stack.push_async_callback(self._finish_events, events)
             yield
@@ -174,6 +180,11 @@ class Lifespan:
         """Give handlers of events for one process as long as calls, while everything is still open."""
         await self._leaving.finish()
         await events.finish(self._context.drain.left_of(HANDLERS_SHARE * self.shutdown_timeout))
+
+    async def _finish_mail(self, post: Post) -> None:
+        """Give mails that wait as long as calls, and some time in any case, while all is still open."""
+        left = self._context.drain.left_of(HANDLERS_SHARE * self.shutdown_timeout)
+        await post.outbox.close(max(left, MAIL_SHARE * self.shutdown_timeout))
 
     def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
         """Runs methods in the runtime of the app, as the service runs its own."""
@@ -254,7 +265,13 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=on_end,
         )
-        return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
+        coded_mail = None
+        if self._post is not None:
+            from toto_aio.dispatch.coded_mail import open_coded_mail  # few services need it
+
+            coded_mail = open_coded_mail(self._post, settings, database, sessions_in, accounts)
+        transactions = transactions_of(database)
+        return Connection(database.db, accounts, sessions, settings.app, transactions, coded_mail)
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)

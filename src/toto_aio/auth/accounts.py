@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
@@ -14,6 +15,7 @@ from toto_aio.auth.roles import STORED, role_names
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_ids import exact_user_id, former_user_id, known_as, new_user_id
+from toto_aio.auth.verified_addresses import VerifiedAddresses
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
@@ -24,7 +26,7 @@ from toto_aio.exceptions import (
 )
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
-from toto_aio.stores import AccountStore, SessionStore
+from toto_aio.stores import AccountStore, RecordStore, SessionStore
 from toto_aio.threads import waits_in_threads
 
 __all__ = ["AccountPage", "Accounts"]
@@ -54,6 +56,7 @@ class Accounts:
         if reserved := sorted(self.fields & RESERVED):
             raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
         self._store = store
+        self._addresses = VerifiedAddresses(cast(RecordStore, store), store)
         self._passwords = passwords
         self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
@@ -140,6 +143,17 @@ class Accounts:
             existing(None)  # it has just been deleted
 
     @waits_in_threads
+    async def email(self, user_id: str) -> str | None:
+        """The address of mail that an account has verified, or None."""
+        account = await self._find(user_id)
+        return None if account is None else await self._addresses.of(account.user_id)
+
+    async def password_mark(self, user_id: str) -> str:
+        """A text that is another one once the account has another password; "" without account."""
+        account = await self._store.get_account(user_id)
+        return "" if account is None else hashlib.sha256((account.password or "").encode()).hexdigest()
+
+    @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
         """The account, if the password is right; replaces an outdated hash. Raises ``InvalidCredentials``."""
         password = require_text("password", password)
@@ -219,10 +233,14 @@ class Accounts:
     def _seen(self, account: Account | None) -> UserAccount | None:
         return None if account is None else UserAccount(self._store, account)
 
-    async def _hash(self, name: str, password: str) -> str:
-        hashed = opaque(require_text(name, password))
-        if not self._password_min_length <= len(hashed.encode()) <= MAX_BYTES:
+    def require_password(self, name: str, password: str) -> None:
+        """Raise ``InvalidParameters`` for a new password that is too short or too long."""
+        size = len(opaque(require_text(name, password)).encode())
+        if not self._password_min_length <= size <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
+
+    async def _hash(self, name: str, password: str) -> str:
+        self.require_password(name, password)
         return await self._passwords.hash(password)
 
 

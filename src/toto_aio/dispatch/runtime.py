@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.sessions import Sessions
@@ -16,6 +16,9 @@ from toto_aio.events.manager import EventManager
 from toto_aio.settings.durations import MAX_SECONDS
 from toto_aio.stores.transactions import Transaction, Transactions
 from toto_aio.threads import Threads
+
+if TYPE_CHECKING:
+    from toto_aio.dispatch.coded_mail import CodedMail
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Connection:
     sessions: Sessions
     settings: Mapping[str, Any]
     transactions: Transactions
+    coded_mail: CodedMail | None = None
+    """What the methods with codes share; None without ``mail``."""
 
     def transaction(self) -> Transaction:
         """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""
