@@ -16,6 +16,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from pytest_aiohttp.plugin import AiohttpClient
 
+import toto_aio.methods.account.api_keys
 from tests.support.service import PlainServer, Serve, Service
 from tests.support.site import PASSWORD, Site, make_site
 from toto_aio import Handler
@@ -91,7 +92,9 @@ async def keep(handler: Handler, parameters: Parameters) -> Any:
     return session.state, session.session_id
 
 
+KEYS = {"account.api_keys": toto_aio.methods.account.api_keys}
 METHODS = {
+    **KEYS,
     "who": who,
     "notes.who": who,
     "notes.deep.who": who,
@@ -165,7 +168,10 @@ async def test_every_way_in(serve: Serve) -> None:
     async def batch(method: str, headers: Any) -> Any:
         entries = {"a": {"method": "notes.who"}, "b": {"method": method}, "c": {"method": "open"}}
         answer = await (await service.post(json={"batch": entries}, headers=headers)).json()
-        found = {name: each.get("result", each.get("error", {}).get("code")) for name, each in answer["batch"].items()}
+        found = {
+            name: each.get("result", each.get("error", {}).get("code"))
+            for name, each in answer["batch"].items()
+        }
         assert found["a"] == ("ada" if headers == bearer(key) and is_valid else FORBIDDEN)
         assert found["c"] == FORBIDDEN, "each entry is compared with the scopes, whatever came before it"
         return found["b"]
@@ -314,8 +320,8 @@ async def test_a_key_is_not_signed(serve: Serve, signing: str) -> None:
 
 
 async def test_the_end_of_a_key_closes_its_sockets(serve: Serve) -> None:
-    """Its revocation does, the end of its time, and the end of its account; other keys stay."""
-    service = await serve({**METHODS, "delete": delete})
+    """Its revocation does, and the end of its time; other keys stay, whatever becomes of sessions."""
+    service = await serve(METHODS)
     session = await service.create()
     keys = [await make_key(service, session) for _ in range(2)]
     brief = await make_key(service, session, expires=time.time() + 2)
@@ -332,14 +338,6 @@ async def test_the_end_of_a_key_closes_its_sockets(serve: Serve) -> None:
     assert (await service.result("account.logout", session=session)) == {"authenticated": False}
     await sockets[1].send_json({"id": 2, "method": "who"})
     assert (await sockets[1].receive_json())["result"] == "ada"
-    await service.result("delete", {"user_id": "ada"})
-    assert (await sockets[1].receive(30)).data == 1008
-    assert await outcome(service, keys[1], "who") == FORBIDDEN
-
-
-async def delete(handler: Handler, parameters: Parameters) -> bool:
-    """Delete an account."""
-    return await handler.accounts.delete(parameters["user_id"])
 
 
 async def test_guesses(serve: Serve) -> None:
@@ -435,7 +433,10 @@ async def test_wrong_parameters(serve: Serve) -> None:
         {"name": "a"},
         *({**right, "name": name} for name in ("", " ", "x" * 101, "a\nb", 1, None, ["a"], "\ud800")),
         *({**right, "scopes": scopes} for scopes in ([], "", {}, None, 1, ["a"] * 65 + ["b"], [1], [""])),
-        *({**right, "scopes": [scope]} for scope in ("**", "*.a", "a*", "a..b", ".*", "a.", "a b", "x" * 129)),
+        *(
+            {**right, "scopes": [scope]}
+            for scope in ("**", "*.a", "a*", "a..b", ".*", "a.", "a b", "x" * 129)
+        ),
         *({**right, "expires": when} for when in (0, -1, time.time() - 1, True, "soon", [], 1e300, "nan")),
         {**right, "ttl": 5},
     ]
@@ -497,7 +498,8 @@ async def test_on_a_page(aiohttp_client: AiohttpClient) -> None:
         await log_out(request)
         return web.Response()
 
-    application, _ = make_site({"/page": page, "/own": own, "/enter": enter, "/leave": leave})
+    pages = {"/page": page, "/own": own, "/enter": enter, "/leave": leave}
+    application, _ = make_site(pages, methods=KEYS)
     site = Site(await aiohttp_client(PlainServer(application)))
     session = await site.service.create("ada", PASSWORD)
     keys = {scope: await make_key(site.service, session, scope) for scope in ("*", "notes.*")}

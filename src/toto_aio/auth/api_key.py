@@ -101,7 +101,10 @@ def _text(scope: object) -> str:
 def _scope(scope: str) -> str:
     fixed = scope.removesuffix(".*")
     is_right = scope == ANYTHING or (
-        0 < len(scope) <= MAX_SCOPE and all(fixed.split(".")) and fixed.isprintable() and not {*"* "} & {*fixed}
+        0 < len(scope) <= MAX_SCOPE
+        and all(fixed.split("."))
+        and fixed.isprintable()
+        and not {*"* "} & {*fixed}
     )
     if not is_right:
         raise InvalidParameters(

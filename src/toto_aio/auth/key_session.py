@@ -27,7 +27,11 @@ class KeySession(UserSession):
     is_api_key = True
 
     def __init__(
-        self, sessions: Sessions, expiry: Callable[[str], Awaitable[float | None]], record: Record, key: ApiKey
+        self,
+        sessions: Sessions,
+        expiry: Callable[[str], Awaitable[float | None]],
+        record: Record,
+        key: ApiKey,
     ) -> None:
         shown = Session(record.key, record.owner, key.created, record.expires, EMPTY, seen=key.seen)
         super().__init__(sessions, "", shown)

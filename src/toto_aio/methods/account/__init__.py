@@ -4,6 +4,6 @@
 by a package that imports them by name: ``from toto_aio.methods.account import ...`` in its own ``account``.
 """
 
-from toto_aio.methods.account import api_keys, create, login, logout, revoke, revoke_all, sessions, update
+from toto_aio.methods.account import create, login, logout, revoke, revoke_all, sessions, update
 
-__all__ = ["api_keys", "create", "login", "logout", "revoke", "revoke_all", "sessions", "update"]
+__all__ = ["create", "login", "logout", "revoke", "revoke_all", "sessions", "update"]
