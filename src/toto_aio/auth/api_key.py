@@ -1,8 +1,9 @@
 """What an API key looks like, and what it may call.
 
-A key is ``toto_``, 43 letters and digits (256 random bits) and six more that are a checksum of them. Scanners
-for secrets find it by its beginning, and a key that was mistyped or cut is recognized without a look-up. It is
-stored as its SHA-256: no salt or slow hash could protect what nobody can guess any better.
+A key is ``toto_``, 43 letters and digits (256 random bits) and six more that are a checksum of them.
+Scanners for secrets find it by its beginning, and a key that was mistyped or cut is recognized without a
+look-up. It is stored as its SHA-256: salt and slow hashes protect what can be guessed, and nobody guesses 256
+random bits, so that one look-up by the hash is enough.
 """
 
 from __future__ import annotations
@@ -100,13 +101,8 @@ def _text(scope: object) -> str:
 
 def _scope(scope: str) -> str:
     fixed = scope.removesuffix(".*")
-    is_right = scope == ANYTHING or (
-        0 < len(scope) <= MAX_SCOPE
-        and all(fixed.split("."))
-        and fixed.isprintable()
-        and not {*"* "} & {*fixed}
-    )
-    if not is_right:
+    is_plain = all(fixed.split(".")) and fixed.isprintable() and {*"* "}.isdisjoint(fixed)
+    if scope != ANYTHING and not (is_plain and len(scope) <= MAX_SCOPE):
         raise InvalidParameters(
             f"scopes: write the name of a method, as notes.add, all of a package, as notes.*, or *, not "
             f"'{shortened(scope)}'."

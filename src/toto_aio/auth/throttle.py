@@ -47,8 +47,8 @@ class Throttle:
     whose address has logged in to the account before has only the limit of both together, and one that
     shows a session of the account has a limit of its own.
 
-    Wrong API keys count for their address alone, apart from logins: a program whose key was revoked may try it
-    for days, and must not keep anybody from logging in. Right ones are never too many.
+    Wrong API keys count for their address alone, apart from logins: a program whose key was revoked may try
+    it for days, and must not keep anybody from logging in. Right ones are never too many.
 
     Creations of accounts count apart from logins, whether or not they succeed. All attempts take turns, as
     hashing keeps a core busy.

@@ -115,7 +115,7 @@ class Response:
         That of an API key has no id: it is none of a client's.
         """
         shown = None if self.message is None else self.message.get("session")
-        is_without_id = isinstance(shown, dict) and "session_id" not in shown
+        is_without_id = isinstance(shown, dict) and "user_id" in shown and "session_id" not in shown
         return None if shown is None or is_without_id else read_session(shown)
 
 

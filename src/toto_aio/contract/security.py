@@ -30,11 +30,7 @@ def security_schemes(settings: Settings) -> dict[str, Any]:
         found["cookie"] = _key("cookie", cookie_name(settings), text)
     for name in _signature(settings):
         found[name] = _SIGNATURE[name]
-        found["api_key"] = {
-            "type": "http",
-            "scheme": SCHEME,
-            "description": "An API key, which signs nothing.",
-        }
+        found["api_key"] = _ALONE
     return found
 
 
@@ -63,6 +59,7 @@ def _key(place: str, name: str, description: str) -> dict[str, str]:
     return {"type": "apiKey", "in": place, "name": str(name), "description": description}
 
 
+_ALONE = {"type": "http", "scheme": SCHEME, "description": "An API key, which signs nothing."}
 _SIGNATURE = {
     "signature": _key(
         "header", HMAC_HEADER, "The signature of the request: see the protocol of the service."

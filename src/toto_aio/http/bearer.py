@@ -1,8 +1,8 @@
-"""The session, or API key, that the headers of a request show: ``x-toto-session-id``, or ``Authorization: Bearer``.
+"""What the headers of a request show: a session, in ``x-toto-session-id``, or ``Authorization: Bearer``.
 
 A bearer token (RFC 6750) is what every HTTP client knows how to send, and every proxy to keep out of its
-logs. The other schemes of ``Authorization`` belong to somebody else: a proxy, or the application around the
-service, may use Basic for itself.
+logs; it may be an API key too. The other schemes of ``Authorization`` belong to somebody else: a proxy, or
+the application around the service, may use Basic for itself.
 """
 
 from __future__ import annotations
