@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
@@ -34,6 +35,7 @@ class Connection:
     sessions: Sessions
     settings: Mapping[str, Any]
     transactions: Transactions
+    api_keys: ApiKeys
     coded_mail: CodedMail | None = None
     """What the methods with codes share; None without ``mail``."""
 
