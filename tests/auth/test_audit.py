@@ -20,6 +20,7 @@ from toto_aio.auth.audit import Action, Audit
 from toto_aio.exceptions import InvalidCredentials, InvalidUserID, TooManyAttempts, Unavailable
 from toto_aio.invocation import requires, roles
 from toto_aio.lifespan import LIFESPAN
+from toto_aio.methods.account import api_keys
 from toto_aio.server.logs import FORMATS
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
@@ -49,7 +50,12 @@ def manage_in_a_thread(handler: Handler, parameters: dict[str, Any]) -> None:
     handler.wait(handler.accounts.set_roles("ada", ["admin"]))
 
 
-METHODS = {"manage": manage, "thread": manage_in_a_thread}
+METHODS = {
+    "manage": manage,
+    "thread": manage_in_a_thread,
+    "keys.create": api_keys.create,
+    "keys.revoke": api_keys.revoke,
+}
 
 
 class Log(logging.Handler):
@@ -197,6 +203,26 @@ async def test_what_an_administrator_does(serve: Serve, log: Log) -> None:
     # The connection goes on, and what the service does by itself is nobody's call.
     await accounts.set_roles("ada", [])
     assert short(log.take()[0]) == ("roles_set", "ada", "server", "")
+
+
+async def test_keys(serve: Serve, log: Log) -> None:
+    """What is done with a key is told apart, and a key is in no line."""
+    service = await serve(METHODS)
+    ada = await service.create()
+    assert service.client.app is not None
+    await service.client.app[LIFESPAN].runtime.connection.accounts.set_roles("ada", ["admin"])
+    log.take()
+    made = await service.result("keys.create", {"name": "my key", "scopes": ["*"]}, session=ada)
+    await service.call("thread", authorization=f"Bearer {made['key']}")
+    for _ in range(2):
+        await service.result("keys.revoke", {"handle": made["handle"]}, session=ada)
+    entries = log.take()
+    assert [(*short(one), one.details) for one in entries] == [
+        ("key_created", "ada", "user", "ada", {"name": "my key", "scopes": ["*"]}),
+        ("roles_set", "ada", "api_key", "ada", {"roles": ["admin"]}),
+        ("key_revoked", "ada", "user", "ada", {"name": "my key"}),
+    ]
+    assert_readable(entries, made["key"])
 
 
 async def test_pages(aiohttp_client: Any, log: Log) -> None:

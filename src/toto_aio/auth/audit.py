@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
@@ -26,6 +26,9 @@ from toto_aio.auth.audit_actions import Action
 from toto_aio.exceptions import InvalidCredentials, TooManyAttempts, TotoException, Unavailable
 from toto_aio.models import ClientInfo
 from toto_aio.names import shown_text
+
+if TYPE_CHECKING:
+    from toto_aio.auth.user_session import UserSession
 
 __all__ = ["Action", "Audit", "Origin", "acting"]
 
@@ -38,10 +41,17 @@ Tell = Callable[[dict[str, Any]], None]
 class Origin(Struct, frozen=True, kw_only=True):
     """Who acts, and from where.
 
-    ``kind`` is ``user`` (logged in, with this user id), ``nobody`` (a client without a login), ``server``
-    (code of the service outside of calls) or ``cli`` (``toto-aio accounts``, with the name of the system's
-    user). ``trace`` has the ids of the trace that the request belongs to.
+    ``kind`` is ``user`` (logged in, with this user id), ``api_key`` (a key of this user), ``nobody`` (another
+    client), ``server`` (code of the service outside of calls) or ``cli`` (``toto-aio accounts``, with
+    the name of the system's user). ``trace`` has the ids of the trace that the request belongs to.
     """
+
+    @classmethod
+    def of(cls, session: UserSession | None, **where: Any) -> Origin:
+        """The origin of what is done with a session."""
+        if session is None or not session.user_id:
+            return cls(kind="nobody", **where)
+        return cls(kind="api_key" if session.is_api_key else "user", actor=session.user_id, **where)
 
     kind: str = "server"
     actor: str = ""
@@ -178,5 +188,11 @@ class _Line:
         return f"{text}: {shown}" if shown else text
 
 
-_BY = {"user": "by {!r}", "nobody": "", "server": "by the service", "cli": "by toto-aio accounts of {!r}"}
+_BY = {
+    "user": "by {!r}",
+    "api_key": "by an API key of {!r}",
+    "nobody": "",
+    "server": "by the service",
+    "cli": "by toto-aio accounts of {!r}",
+}
 """How a line names each kind of actor. A login has none: who acts is the account itself."""

@@ -29,10 +29,8 @@ class CallActing:
         if handler is None or handler.finished:
             return None
         session, reply = handler.session, handler.reply
-        user_id = "" if session is None else session.user_id
-        return Origin(
-            kind="user" if user_id else "nobody",
-            actor=user_id,
+        return Origin.of(
+            session,
             address=reply.address,
             agent=reply.agent,
             method=handler.call.method,

@@ -32,13 +32,11 @@ class PageActing:
         if request is None or self.is_over:
             return None
         session = self._caller.session
-        user_id = "" if session is None else session.user_id
         reply = HTTPReply(request, self._context)
         resource = request.match_info.route.resource
         path = "" if resource is None else f" {resource.canonical}"
-        return Origin(
-            kind="user" if user_id else "nobody",
-            actor=user_id,
+        return Origin.of(
+            session,
             address=reply.address,
             agent=reply.agent,
             method=f"{request.method}{path}",

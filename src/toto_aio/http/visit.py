@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from aiohttp import hdrs, web
 from yarl import URL
 
 from toto_aio.auth.audit import acting
 from toto_aio.auth.caller import Caller
+from toto_aio.auth.key_caller import KeyCaller
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
@@ -67,6 +69,8 @@ class Visit:
             if self._cannot_sign(request, caller):
                 caller.consulted = True
                 return caller.session  # that of a login
+            if caller.by_key:
+                return await cast(KeyCaller, caller).admit_page()
             return await caller.retrieve()
 
     async def account(self, request: web.Request) -> UserAccount | None:
