@@ -227,3 +227,30 @@ async def test_one_of_many_logins(start: Start) -> None:
     shown = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
     answers = await asyncio.gather(*(service.call("account.login_code.confirm", shown) for _ in range(20)))
     assert ["result" in answer for answer in answers].count(True) == 1
+
+
+async def test_the_audit_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    """It has who asked for a code and what became of it; neither the code nor the address."""
+    with caplog.at_level("INFO", "toto_aio.audit"):
+        service, mailbox = await start()
+        ada = await service.create()
+        await verify(service, mailbox, ada)
+        sent = await service.result("account.reset_password.request", {"email": "ada@example.org"})
+        mail = await mailbox.next()
+        shown = {"ticket": sent["ticket"], "code": code_of(mail), "new_password": "battery staple"}
+        wrong = f"{(int(shown['code']) + 1) % 10**6:06}"
+        await service.call("account.reset_password.confirm", {**shown, "code": wrong})
+        await service.result("account.reset_password.confirm", shown)
+        await service.call("account.reset_password.confirm", shown)
+        nobody = await service.result("account.reset_password.request", {"email": "nobody@example.org"})
+        await service.call("account.reset_password.confirm", {**shown, "ticket": nobody["ticket"]})
+    lines = [re.sub(r" from 127\.0\.0\.1| \[\w+\]", "", record.getMessage()) for record in caplog.records]
+    assert [line for line in lines if "code" in line or "email" in line or "password" in line] == [
+        "code_sent of 'ada' by 'ada' in account.verify_email.request: purpose='verify_email'",
+        "email_verified of 'ada' in account.verify_email.confirm",
+        "code_sent of 'ada' in account.reset_password.request: purpose='reset_password'",
+        "code_refused of 'ada' in account.reset_password.confirm: purpose='reset_password'",
+        "password_reset of 'ada' in account.reset_password.confirm",
+        "code_refused of no account in account.reset_password.confirm: purpose='reset_password'",
+        "code_refused of no account in account.reset_password.confirm: purpose='reset_password'",
+    ]

@@ -121,10 +121,17 @@ class Accounts:
         and ``Unavailable``: then either nothing is changed, or the password, and no session from before is
         valid any more.
         """
+        await self._set_password(Action.PASSWORD_SET, user_id, new_password)
+
+    async def reset_password(self, user_id: str, new_password: str) -> None:
+        """``set_password`` for a user who has shown a code."""
+        await self._set_password(Action.PASSWORD_RESET, user_id, new_password)
+
+    async def _set_password(self, action: Action, user_id: str, new_password: str) -> None:
         hashed = await self._hash("new_password", new_password)
         stored_as = exact_user_id(user_id)
         existing(await self._store.get_account(stored_as))
-        with self.audit.recording(Action.PASSWORD_SET, stored_as):
+        with self.audit.recording(action, stored_as):
             async with changing(self._ends, stored_as):
                 while True:
                     account = existing(await self._store.get_account(stored_as))

@@ -31,7 +31,6 @@ DAY = 86400.0
 WRONG_A_DAY = 25
 """Wrong digits for the codes of one purpose and address, or account, in a day. Its links are valid all the
 same, as nobody guesses them: strangers can't keep the owner out."""
-WRONG = "The code is wrong, used or expired: ask for a new one."
 
 
 class Draft(NamedTuple):
@@ -50,6 +49,18 @@ class Spent(NamedTuple):
 
     owner: str
     data: Mapping[str, str]
+
+
+class RefusedCodeError(InvalidCredentials):
+    """A code is wrong. ``user_id``, if it is somebody's, is for the audit log: no client receives it.
+
+    It was a try if the ticket was right, and the digits were not.
+    """
+
+    def __init__(self, user_id: str = "", *, is_try: bool = False) -> None:
+        super().__init__("The code is wrong, used or expired: ask for a new one.")
+        self.user_id = user_id
+        self.is_try = is_try
 
 
 class _Stored(msgspec.Struct):
@@ -101,45 +112,42 @@ class Codes:
                 return None
             return hmac.compare_digest(stored.digits, given) and not too_many
 
-        spent = await self._spend(purpose, _key(ticket), is_right)
-        if spent is None:
-            await self._counters.increment(counter, DAY)
-            raise InvalidCredentials(WRONG)
-        return spent
+        try:
+            return await self._spend(purpose, _key(ticket), is_right)
+        except RefusedCodeError as exc:
+            if exc.is_try:
+                await self._counters.increment(counter, DAY)
+            raise
 
     async def spend_link(self, purpose: str, token: str) -> Spent:
         """Use a link. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds."""
         shown = _hashed(token)
-        spent = await self._spend(
+        return await self._spend(
             purpose, _key(token), lambda stored: hmac.compare_digest(stored.token, shown) or None
         )
-        if spent is None:
-            raise InvalidCredentials(WRONG)
-        return spent
 
-    async def _spend(
-        self, purpose: str, key: str, is_right: Callable[[_Stored], bool | None]
-    ) -> Spent | None:
-        """Use the code of this key; None if the digits were wrong, which leaves one try less.
+    async def _spend(self, purpose: str, key: str, is_right: Callable[[_Stored], bool | None]) -> Spent:
+        """Use the code of this key. ``is_right`` is None if nothing of it fits, so that it is not tried.
 
         Which of both it is shows only in a write that succeeds onto the version that was read: so of a
-        thousand tries at the same time five are answered, and of a thousand uses one. Raises
-        ``InvalidCredentials`` if there is no such code: then nothing was tried.
+        thousand tries at the same time five are answered, and of a thousand uses one.
         """
         while True:
             record = await self._records.get_record(KIND, key)
             stored = None if record is None else msgspec.msgpack.decode(record.value, type=_Stored)
             right = None if stored is None or stored.purpose != purpose else is_right(stored)
             if record is None or stored is None or right is None:
-                raise InvalidCredentials(WRONG)
+                raise RefusedCodeError
             stored.wrong += not right
             if right or stored.wrong >= TRIES:
                 if await self._records.remove_record(KIND, key, record.version):
-                    return Spent(record.owner, stored.data) if right and record.owner else None
+                    if right and record.owner:
+                        return Spent(record.owner, stored.data)
+                    raise RefusedCodeError(record.owner, is_try=True)
             else:
                 record.value = msgspec.msgpack.encode(stored)
                 if await self._records.save_record(record):
-                    return None
+                    raise RefusedCodeError(record.owner, is_try=True)
 
     def _digest(self, ticket: str, digits: str) -> bytes:
         text = f"{ticket}:{digits}"

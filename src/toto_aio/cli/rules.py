@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Gravity = Literal["grave", "warning"]
 NARROWEST = {4: 8, 6: 16}
 """The bits of the largest network that one operator of proxies has, by the version of IP."""
+MIN_SECRET = 32
+"""Characters of a secret that nobody guesses."""
 LARGE_BODY = 100 * 2**20
 """Bytes of a body, which a request may keep in memory."""
 
@@ -325,6 +327,27 @@ RULES: tuple[Rule, ...] = (
         lambda facts: facts.settings.login_attempts > 100,
         "more than 100 guesses in 15 minutes find common passwords",
         "leave it out: the default is 10",
+    ),
+    Rule(
+        "warning",
+        "mail",
+        lambda facts: facts.settings.mail == "console",
+        "no mail is sent, and the log has the codes that would be in it",
+        "write mail=smtp://user:password@host",
+    ),
+    Rule(
+        "warning",
+        "public_url",
+        lambda facts: facts.settings.public_url.startswith("http://"),
+        "whoever sees a link of a mail on its way can use it first",
+        "write a URL with https://",
+    ),
+    Rule(
+        "warning",
+        "secret_key",
+        lambda facts: bool(facts.settings.mail) and len(facts.settings.secret_key) < MIN_SECRET,
+        "whoever reads the database can find the digits of a code that they have asked for",
+        "write the text that python -c 'import secrets; print(secrets.token_urlsafe(32))' prints",
     ),
     Rule(
         "warning",

@@ -9,10 +9,11 @@ from typing import TypedDict
 from urllib.parse import urlencode
 
 from toto_aio.auth.accounts import Accounts
-from toto_aio.auth.codes import LASTS, WRONG, Codes, Spent
+from toto_aio.auth.audit import Action, acting, acting_now
+from toto_aio.auth.codes import LASTS, Codes, RefusedCodeError, Spent
 from toto_aio.auth.mail_limits import MailLimits
 from toto_aio.auth.verified_addresses import Holder, VerifiedAddresses
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, Unavailable
+from toto_aio.exceptions import InvalidParameters, Unavailable
 from toto_aio.mail.addresses import Address
 from toto_aio.mail.post import Post
 from toto_aio.mail.templates import is_language
@@ -60,6 +61,7 @@ class CodedMail:
         self.post = post
         self._codes = codes
         self.addresses = addresses
+        self.audit = accounts.audit
         self._limits = limits
         self._accounts = accounts
         self._root = root
@@ -78,6 +80,7 @@ class CodedMail:
             raise InvalidParameters("language: write a tag such as de or pt-BR.")
         await self._limits.count(subject, client)
         draft = self._codes.draft(purpose, subject)
+        asking = acting_now()
 
         async def prepare() -> EmailMessage | None:
             holder = await find()
@@ -93,7 +96,11 @@ class CodedMail:
                 "address": to.address,
             }
             message = self.post.letters.write(purpose, to.address, languages, values)
-            return None if holder is None else message
+            if holder is None:
+                return None
+            acting(asking)
+            self.audit.record(Action.CODE_SENT, to.user_id, purpose=purpose)
+            return message
 
         self.post.outbox.put(purpose, prepare, LASTS)
         return {"ticket": draft.ticket, "expires": draft.expires}
@@ -103,11 +110,11 @@ class CodedMail:
 
         So nobody who has lost an account by a new password comes back with a code from before.
         """
-        return await self._valid(await self._codes.spend(purpose, ticket, digits))
+        return await self._used(purpose, self._codes.spend(purpose, ticket, digits))
 
     async def spend_link(self, purpose: str, token: str) -> Spent:
         """Use a link, as ``spend`` does a code."""
-        return await self._valid(await self._codes.spend_link(purpose, token))
+        return await self._used(purpose, self._codes.spend_link(purpose, token))
 
     def notify(self, template: str, user_id: str, address: str, about: str = "") -> None:
         """Tell the owner of an ``address`` of a change, such as that ``about`` is the address now.
@@ -122,9 +129,15 @@ class CodedMail:
         with suppress(Unavailable):  # which is logged
             self.post.outbox.put(template, prepare, LASTS)
 
-    async def _valid(self, spent: Spent) -> Spent:
-        if spent.data["mark"] != await self._accounts.password_mark(spent.owner):
-            raise InvalidCredentials(WRONG)
+    async def _used(self, purpose: str, use: Awaitable[Spent]) -> Spent:
+        """What a code was for. One that is refused is in the audit log."""
+        try:
+            spent = await use
+            if spent.data["mark"] != await self._accounts.password_mark(spent.owner):
+                raise RefusedCodeError(spent.owner)
+        except RefusedCodeError as exc:
+            self.audit.record(Action.CODE_REFUSED, exc.user_id, purpose=purpose)
+            raise
         return spent
 
     async def _languages(self, user_id: str) -> list[str]:

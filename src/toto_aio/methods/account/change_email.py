@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toto_aio.auth.audit import Action
 from toto_aio.auth.verified_addresses import Holder
 from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
@@ -24,8 +25,9 @@ async def request(handler: Handler, email: Email, password: str, language: Langu
     session = handler.session
     assert session is not None
     user_id, address = session.user_id, read_address(email)
-    async with handler.sessions.attempts.attempt(user_id, handler.address, session.record.key):
-        await handler.accounts.verify(user_id, password)
+    with handler.accounts.audit.refusals(Action.PASSWORD_REFUSED, user_id):
+        async with handler.sessions.attempts.attempt(user_id, handler.address, session.record.key):
+            await handler.accounts.verify(user_id, password)
 
     async def find() -> Holder:
         return Holder(user_id, address.text)
@@ -39,7 +41,8 @@ async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token:
     """Use the code: the new address takes the place of the old one, which gets a mail about that."""
     spent = await spend(handler, PURPOSE, ticket, code, token)
     mail, address = coded_mail(handler), spent.data["address"]
-    former = await mail.addresses.claim(spent.owner, spent.data["key"], address)
+    with mail.audit.recording(Action.EMAIL_CHANGED, spent.owner):
+        former = await mail.addresses.claim(spent.owner, spent.data["key"], address)
     if former is not None:
         mail.notify("email_changed", spent.owner, former, address)
     return {"email": address}

@@ -47,6 +47,6 @@ async def confirm(
     """
     handler.accounts.require_password("new_password", new_password)
     spent = await spend(handler, PURPOSE, ticket, code, token)
-    await handler.accounts.set_password(spent.owner, new_password)
+    await handler.accounts.reset_password(spent.owner, new_password)
     coded_mail(handler).notify("password_changed", spent.owner, spent.data["address"])
     return {"user_id": spent.owner}

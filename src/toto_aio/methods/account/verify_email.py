@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from toto_aio.auth.audit import Action
 from toto_aio.auth.verified_addresses import Holder
 from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
@@ -49,5 +50,7 @@ async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token:
     another account.
     """
     spent = await spend(handler, PURPOSE, ticket, code, token)
-    await coded_mail(handler).addresses.claim(spent.owner, spent.data["key"], spent.data["address"])
+    mail = coded_mail(handler)
+    with mail.audit.recording(Action.EMAIL_VERIFIED, spent.owner):
+        await mail.addresses.claim(spent.owner, spent.data["key"], spent.data["address"])
     return {"email": spent.data["address"]}
