@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from toto_aio.auth.audit import Action
 from toto_aio.auth.password_change import change_password
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
@@ -34,6 +35,8 @@ class Caller:
     """The session that has signed the request, and signs its response, whatever becomes of it meanwhile."""
     logged_out = False
     """Whether one of the calls has ended the session."""
+    by_key = False
+    """Whether it showed an API key, which is compared with each method (``key_caller.py``)."""
     consulted = False
     """Whether a call has asked for the session, so that the response depends on it."""
     on_renewal: Callable[[UserSession], None] | None = None
@@ -149,6 +152,8 @@ class Caller:
         session = await self.retrieve()
         if session is not None:
             await self._sessions.end(session)
+            if session.user_id:
+                self._sessions.audit.record(Action.LOGOUT, session.user_id)
         self.logged_out = True
         self.session = self.shown = self._session_id = None
 
