@@ -42,6 +42,7 @@ BOTH_PATHS = frozenset(
         "http.test_caching",
         "http.test_cookies",
         "http.test_cors",
+        "http.test_api_keys",
         "http.test_bearer",
         "http.test_roles",
         "http.test_trace",
