@@ -13,6 +13,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
 import toto_aio
+import toto_aio.methods.account.api_keys
 from tests.support.service import Serve
 from tests.support.thirty import METHODS
 from toto_aio.invocation import authenticated
@@ -55,7 +56,13 @@ async def slow(handler: Any) -> None:
     await asyncio.wait_for(released.wait(), LIMIT)
 
 
-OWN = {"count": count, "counted": counted, "ordered": ordered, "slow": slow}
+OWN = {
+    "account.api_keys": toto_aio.methods.account.api_keys,
+    "count": count,
+    "counted": counted,
+    "ordered": ordered,
+    "slow": slow,
+}
 
 
 async def test_in_node(node: Node, serve: Serve) -> None:

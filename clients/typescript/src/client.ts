@@ -23,6 +23,8 @@ export interface ClientOptions {
   storage?: SessionStorage;
   /** The session is in a cookie of the browser (the service's option `use_cookies`), which no script can read. */
   cookies?: boolean;
+  /** An API key, which calls show until there is a session; nothing is signed with it. */
+  apiKey?: string;
   /** The milliseconds that a call may take with its further attempts, 60,000 by default. */
   timeout?: number;
   /** The attempts of calls that may be made twice; `{ attempts: 1 }` is none but the first. */
@@ -50,6 +52,7 @@ export class Client {
   readonly #codec: Codec;
   readonly #storage: SessionStorage;
   readonly #cookies: boolean;
+  readonly #apiKey: string;
   readonly #timeout: number;
   readonly #retries: RetryOptions;
   #session: Session | null = null;
@@ -62,6 +65,7 @@ export class Client {
     this.#codec = options.codec ?? json;
     this.#storage = options.storage ?? inMemory();
     this.#cookies = options.cookies ?? false;
+    this.#apiKey = options.apiKey ?? "";
     this.#timeout = options.timeout ?? 60_000;
     this.#retries = { ...RETRIES, ...options.retries };
     if (this.#cookies && this.#scheme?.keyed) {
@@ -174,9 +178,12 @@ export class Client {
   /** Send a request, verify the response, and adopt its session. Throws the error in it. */
   async #attempt(request: Unsigned, options: Exchange, signal: AbortSignal): Promise<Reply> {
     const accepted = { named: [], ...options };
-    const composed = await compose(request, this.#scheme, this.#session);
+    const session = this.#session;
+    const headers = { ...request.headers };
+    if (session === null && this.#apiKey !== "") headers["authorization"] = `Bearer ${this.#apiKey}`;
+    const composed = await compose({ ...request, headers }, this.#scheme, session);
     const sent = { ...composed, cookies: this.#cookies, signal, onProgress: options.onProgress };
-    const reply = readReply(await send(sent), this.#codec);
+    const reply = readReply(await send(sent), this.#codec, this.#cookies);
     const isSigned = await verify(composed, reply, this.#scheme, accepted);
     if (isSigned && reply.session !== null) await this.#adopt(reply.session, composed.session, accepted.named);
     if (reply.message !== null && "error" in reply.message) {

@@ -12,12 +12,16 @@ export interface Reply extends Received {
   session: Session | null;
 }
 
-/** Throws an `UnreadableResponseError` for a session that is none. */
-export function readReply(received: Received, codec: Codec): Reply {
+/**
+ * Throws an `UnreadableResponseError` for a session that is none. One without an id is in a cookie, or that of an API
+ * key, which is none of a client's.
+ */
+export function readReply(received: Received, codec: Codec, cookies: boolean): Reply {
   const contentType = (received.header("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
   const message = decoded([json, codec], contentType, received.body);
   const shown = message?.["session"] ?? null;
-  return { ...received, contentType, message, session: shown === null ? null : readSession(shown) };
+  const isNone = shown === null || (!cookies && typeof shown === "object" && !("session_id" in shown));
+  return { ...received, contentType, message, session: isNone ? null : readSession(shown) };
 }
 
 function decoded(codecs: readonly Codec[], contentType: string, body: Bytes): Message | null {

@@ -68,6 +68,15 @@ test("calls before the storage has answered wait for it", async () => {
   ]);
 });
 
+test.each(SCHEMES)("%s: an API key stands for its user, without a session", async (signing) => {
+  const user = await clientOf(signing).createAccount(newUser(), PASSWORD);
+  const owner = clientOf(signing, { storage: { ...inMemory(), load: () => user } });
+  const made = await owner.call<{ key: string }>("account.api_keys.create", { name: "robot", scopes: ["*"] });
+  const robot = clientOf(signing, { apiKey: made.key });
+  expect(await robot.call("notes.mine")).toBe(user.user_id);
+  expect(robot.session).toBeNull();
+});
+
 test("the session of a parameter is not taken over", async () => {
   const other = await clientOf("user_id").createAccount(newUser(), PASSWORD);
   const client = clientOf("user_id");
