@@ -20,19 +20,21 @@ from toto_aio.mail.templates import is_language
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import root_path
 from toto_aio.stores import SessionStore, Store
+from toto_aio.stores.records import records_of
 
 Find = Callable[[], Awaitable[Holder | None]]
 """Whom a mail goes to; None if it goes to nobody."""
 
 
 def open_coded_mail(
-    post: Post, settings: Settings, records: Store, counters: SessionStore, accounts: Accounts
+    post: Post, settings: Settings, database: Store, counters: SessionStore, accounts: Accounts
 ) -> CodedMail:
-    """The mails with codes of a service, whose codes and addresses are in ``records``."""
+    """The mails with codes of a service, whose codes and addresses are in the ``database``."""
+    records = records_of(database)
     return CodedMail(
         post,
         Codes(records, counters, settings.secret_key),
-        VerifiedAddresses(records, records),
+        VerifiedAddresses(records, database),
         MailLimits(counters),
         accounts,
         root_path(settings) if settings.method_select != "parameter" else None,
