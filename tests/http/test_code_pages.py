@@ -45,7 +45,7 @@ async def account(client: TestClient[Any, Any], mailbox: Mailbox, root: str = "/
 
 
 async def test_a_scanner(aiohttp_client: AiohttpClient) -> None:
-    """It opens the link as often as it likes, and the code is still valid; the page runs and leaks nothing."""
+    """It opens the link as often as it likes, and the code is still valid; the page leaks nothing."""
     mailbox = Mailbox()
     client = await aiohttp_client(create_app(**options(mailbox, "https://notes.example")))
     link = urlsplit(await account(client, mailbox))

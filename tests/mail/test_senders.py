@@ -91,7 +91,7 @@ async def serving(post: Post, tls: ssl.SSLContext | None = None, **options: Any)
     finally:
         server.close()
         for protocol in protocols:
-            if protocol.transport is not None:
+            if isinstance(protocol.transport, asyncio.Transport):
                 protocol.transport.abort()
         await asyncio.sleep(0)
 

@@ -46,13 +46,13 @@ def text_of(message: EmailMessage) -> str:
 def code_of(message: EmailMessage) -> str:
     """The six digits in a mail."""
     [code] = set(DIGITS.findall(text_of(message)))
-    return code
+    return str(code)
 
 
 def link_of(message: EmailMessage) -> str:
     """The link in a mail."""
     [link] = LINK.findall(text_of(message))
-    return link
+    return str(link)
 
 
 def code_methods() -> Mapping[str, ModuleType]:

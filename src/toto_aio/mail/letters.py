@@ -66,7 +66,7 @@ def _public_url(url: str) -> str:
 
 def _sender(settings: Settings) -> Mailbox:
     text = settings.mail_from or (NOBODY if settings.mail == "console" else "")
-    name, address = parseaddr(text)
+    name, address = parseaddr(text if text.isprintable() else "")
     try:
         if text == NOBODY:
             return Mailbox(name, addr_spec=address)
