@@ -24,7 +24,7 @@ from toto_aio.jsonrpc.server import open_rpc
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
-from toto_aio.registry import find_methods
+from toto_aio.registry import methods_of
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
     settings = override(settings, options)
-    found = find_methods(settings.method_module, settings.method_timeout)
+    found = methods_of(settings)
     require_agreement(settings, found)
     app = web.Application()
     methods = with_discovery(found, settings, app)

@@ -88,6 +88,8 @@ def test_the_options(tmp_path: Path) -> None:
         "method": "add",
         "caller": "authenticated",
         "roles": [],
+        "fresh": None,
+        "rates": [],
         "get": True,
         "required": ["text", "color"],
         "defaults": {"color": "red"},

@@ -182,9 +182,11 @@ def check_error(expected: Error, outcome: Outcome, mode: int) -> None:
         assert expected.value.fullmatch(value)
     else:
         assert value == expected.value
+    wait = error.pop("retry_after", 0)
+    assert (wait > 0) == (expected.code == 1012)
+    assert outcome.wait in (None, wait)
     assert error == expected.details
     assert outcome.status in (None, expected.statuses[mode]), expected.statuses[mode]
-    assert outcome.wait is None or (expected.code == 1012 and outcome.wait > 0)
     assert "s3cret" not in repr(outcome)
 
 

@@ -266,9 +266,9 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
     exc = TotoException(code, value) if kind is None else kind(value)
     if len(error) > 2:
         exc.details = {name: each for name, each in error.items() if name not in ("code", "value")}
-    if isinstance(exc, TooManyAttempts):
-        wait = (headers or {}).get("Retry-After", "")
-        exc.retry_after = int(wait) if wait.isdecimal() else 0
+    wait = (headers or {}).get("Retry-After", "")
+    if isinstance(exc, TooManyAttempts) and not exc.retry_after and wait.isdecimal():
+        exc.details = {**exc.details, "retry_after": int(wait)}  # of a service before version 0.2
     return exc
 
 
