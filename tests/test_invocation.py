@@ -117,6 +117,8 @@ def test_all_decorators_in_any_order(shift: int) -> None:
         == Rules(
             guard=Guard.PARAMETER,
             roles=("admin", "editor"),
+            fresh=300.0,
+            rates=(Rate(10, 60.0, "user"), Rate(9, 86400.0, "address")),
             required=("a", "b"),
             defaults={"c": [1]},
             asynchronous=True,

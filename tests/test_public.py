@@ -16,6 +16,7 @@ MEMBERS = re.compile(r":members:((?: .*\n|\n {6,}.*)*)")
 PUBLIC = (
     "toto_aio",
     "toto_aio.auth.accounts",
+    "toto_aio.auth.api_keys",
     "toto_aio.auth.sessions",
     "toto_aio.brokers",
     "toto_aio.client",

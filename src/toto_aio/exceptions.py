@@ -155,7 +155,8 @@ class NotAuthorized(CodedException):
     @classmethod
     def too_old(cls, max_age: float) -> NotAuthorized:
         """The error of a session whose login is older than ``max_age`` seconds."""
-        error = cls(f"Log in again: the login must not be older than {max_age:g} seconds.")
+        seconds = "second" if max_age == 1 else "seconds"
+        error = cls(f"Log in again: the login must not be older than {max_age:g} {seconds}.")
         error.details = {"max_age": int(max_age)}
         return error
 

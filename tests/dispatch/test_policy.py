@@ -323,8 +323,8 @@ async def test_a_recent_login(serve: Serve) -> None:
     new = await service.create()
     old, ahead = await aged(service, 301), await aged(service, -400)
     assert [await code(service, "drop", each) for each in (new, old, ahead, None)] == [0, 1004, 1004, 1004]
-    error = {"code": 1004, "value": "Log in again: the login must not be older than 300 seconds."}
-    error["max_age"] = 300
+    value = "Log in again: the login must not be older than 300 seconds."
+    error = {"code": 1004, "value": value, "max_age": 300}
     assert (await service.call("drop", session=old))["error"] == error
     assert (await service.call("drop"))["error"] == {"code": 1004, "value": "Not authorized"}
     drop = {"method": "drop", "parameters": {}}
@@ -370,6 +370,22 @@ async def test_the_challenge(serve: Serve) -> None:
     assert (response.status, "max_age" in (await response.json())["error"]) == (403, False)
     response = await service.post("/drop", json={})
     assert (response.status, response.headers["WWW-Authenticate"]) == (401, 'Bearer realm="/service"')
+
+
+async def test_an_api_key(serve: Serve) -> None:
+    """It is no login, however new; its calls are those of its user, or by session its own."""
+    rates = {by: counted(rate(1, HOUR, by)) for by in ("user", "session")}
+    service = await serve({"drop": counted(fresh(300)), **rates})
+    ada = await service.create()
+    keys = service.client.app[LIFESPAN].runtime.connection.api_keys
+    key = (await keys.create("ada", "a program", ["*"]))["key"]
+
+    async def by_key(method: str) -> Any:
+        return await (await service.post(f"/{method}", headers={"authorization": f"Bearer {key}"})).json()
+
+    assert (await by_key("drop"))["error"]["max_age"] == 300
+    assert [await code(service, method, ada) for method in ("user", "session")] == [0, 0]
+    assert codes_in([await by_key(method) for method in ("user", "session", "session")]) == [1012, 0, 1012]
 
 
 @pytest.mark.parametrize("seconds", [0, 0.5, -1, True, None, "5m", float("nan"), float("inf")])

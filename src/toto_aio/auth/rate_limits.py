@@ -56,8 +56,9 @@ class RateLimits:
                 if await self._store.increment(limit.counter, limit.rate.per) <= limit.most:
                     continue
                 left = await self._seconds_left(limits[place:])
-            calls = "call" if limit.rate.times == 1 else "calls"
-            value = f"Too many calls: at most {limit.rate.times} {calls} in {limit.rate.per:g} seconds."
+            times, per = limit.rate.times, limit.rate.per
+            calls, seconds = "call" if times == 1 else "calls", "second" if per == 1 else "seconds"
+            value = f"Too many calls: at most {times} {calls} in {per:g} {seconds}."
             raise TooManyAttempts(value, retry_after=left)
 
     def _known_to_be_full(self, counter: str) -> int | None:

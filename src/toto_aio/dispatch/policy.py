@@ -47,11 +47,16 @@ def limited(methods: dict[str, Method], settings: Settings) -> dict[str, Method]
 
     Raises ``SettingsError``.
     """
+    rates = rates_of_all(settings)
+    return {name: _with_rates(method, rates) for name, method in methods.items()} if rates else methods
+
+
+def rates_of_all(settings: Settings) -> tuple[Rate, ...]:
+    """The rates of all methods together, by the option. Raises ``SettingsError``."""
     try:
-        rates = read_rates(settings.rate)
+        return read_rates(settings.rate)
     except ValueError as exc:
         raise SettingsError(str(exc)) from None
-    return {name: _with_rates(method, rates) for name, method in methods.items()} if rates else methods
 
 
 def _with_rates(method: Method, rates: tuple[Rate, ...]) -> Method:

@@ -63,7 +63,8 @@ class Batches:
                 raise InvalidParameters("A call must be an object.")
             call = make_call(entry)
             call.binary = codec.binary
-            if MEMBER in entry and "parameters" in entry:  # without that key, the whole entry has them
+            # Without the key for them, the whole entry is the parameters.
+            if entry.get(MEMBER) is not None and "parameters" in entry:
                 call.ends = end_of_member(entry[MEMBER])
             bring_forward(call, ends)
             return {"result": await self._dispatch(call, caller, reply)}
