@@ -65,7 +65,7 @@ Expected = Result | Error | Own | Away | Seen
 
 @dataclass(frozen=True)
 class Case:
-    """One call, by someone with ``session``: none (""), or that of a "user", "visitor", "ended" or "stale"."""
+    """One call, by someone with ``session``: none (""), or the "user", "visitor", "ended" or "stale" one."""
 
     method: str
     parameters: Mapping[str, Any]
