@@ -84,6 +84,8 @@ def _operation(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
     operation["security"] = requirements(method, settings)
     if method.rules.deprecation is not None:
         operation["deprecated"] = True
+    if method.rules.safe:
+        operation["x-safe"] = True
     return operation | described_policy(method.rules)
 
 
