@@ -16,18 +16,17 @@ from contextlib import asynccontextmanager, suppress
 from heapq import nlargest
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account, Session
 from toto_aio.redis_connection import ERRORS, Argument, RedisLink
 from toto_aio.redis_eviction import SEEN, Evictions
+from toto_aio.redis_script import Script
 from toto_aio.redis_target import RedisTarget, redis_target
 from toto_aio.stores import portions
 from toto_aio.stores import redis_records as records
 from toto_aio.stores.redis_durability import account_risk
-from toto_aio.stores.redis_records import ACCOUNT, ACCOUNTS, COUNTER, INDEX, SESSION, Script, milliseconds
+from toto_aio.stores.redis_records import ACCOUNT, ACCOUNTS, COUNTER, INDEX, SESSION, milliseconds
 from toto_aio.stores.transactions import NoTransactions
 
 logger = logging.getLogger(__name__)
@@ -337,12 +336,7 @@ class RedisStore:
             await self._connection.call("ZADD", self._accounts, 0, "")
 
     async def _run(self, script: Script, key: str, *arguments: Argument) -> Any:
-        try:
-            return await self._connection.call("EVALSHA", script.sha, 1, key, *arguments)
-        except ResponseError as exc:
-            if not str(exc).startswith("NOSCRIPT"):
-                raise
-        return await self._connection.call("EVAL", script.text, 1, key, *arguments)
+        return await script.run(self._connection.call, 1, key, *arguments)
 
     def _warn_of_account_risk(self) -> None:
         """Warn once how this Redis can lose accounts, when it turns out to hold any."""

@@ -6,7 +6,6 @@ passed as bytes, and numbers that it compares as text.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 
@@ -15,20 +14,12 @@ import msgspec
 from toto_aio.codecs import encode_json
 from toto_aio.codecs.json_codec import read_json
 from toto_aio.models import Account, Session
+from toto_aio.redis_script import Script
 
 ACCOUNT, SESSION, INDEX, COUNTER = "toto:account:", "toto:session:", "toto:sessions:", "toto:counter:"
 ACCOUNTS = "toto:accounts"
 HEAD = 4096
 """Bytes that have everything of a session except its state: the service limits each of its fields."""
-
-
-class Script:
-    """A Lua script on one key, which Redis knows by its hash after it has run once."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
 
 REPLACE = Script("""-- an account: the expected value, the new value
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
