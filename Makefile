@@ -19,8 +19,9 @@ help: ## list these commands
 run: $(VENV)/installed ## serve the example on 127.0.0.1:8888
 	cd examples/hello && ../../$(BIN)/python -m toto_aio serve
 
-test: $(VENV)/installed ## run all tests; installs the servers that they need (Debian)
+test: $(VENV)/installed ## run all tests; installs the servers (Debian) and packages of npm that they need
 	tests/install_packages
+	$(BIN)/python -m tests.support.node
 	$(PYTEST) --durations=10 $(COVERAGE)
 
 coverage: COVERAGE := --cov --cov-report=term-missing:skip-covered

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.figures import Goal, Report, Spread, markdown
 from benchmarks.harness import BODY, ECHO, Command, Failure, Server, check, print_table, serving, toto_aio
-from toto_aio.settings.declaration import FIELDS
+from toto_aio.settings.options import FIELDS
 
 OURS, GENERAL = "toto_aio", "toto_aio, general path"
 REQUESTS = 500

@@ -42,6 +42,7 @@ BOTH_PATHS = frozenset(
         "http.test_caching",
         "http.test_cookies",
         "http.test_cors",
+        "http.test_api_keys",
         "http.test_bearer",
         "http.test_roles",
         "http.test_trace",
@@ -68,7 +69,9 @@ BOTH_PATHS = frozenset(
 # of what the start of an interpreter costs, and the tests start hundreds.
 os.environ.update(SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull)
 
-SLOW_FIXTURES = frozenset(("servers", "own_server", "shared_url", "chromium", "deployment", "project"))
+SLOW_FIXTURES = frozenset(
+    ("servers", "own_server", "shared_url", "chromium", "deployment", "node", "project")
+)
 """What starts a server or a browser, or makes a project."""
 SLOW_FOLDERS = (
     "cli/call/test_completion",

@@ -16,8 +16,10 @@ MEMBERS = re.compile(r":members:((?: .*\n|\n {6,}.*)*)")
 PUBLIC = (
     "toto_aio",
     "toto_aio.auth.accounts",
+    "toto_aio.auth.api_keys",
     "toto_aio.auth.sessions",
     "toto_aio.brokers",
+    "toto_aio.channels",
     "toto_aio.client",
     "toto_aio.codecs",
     "toto_aio.events",

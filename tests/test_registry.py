@@ -166,6 +166,21 @@ def test_modules_of_other_packages(
     assert "__all__ names 'missing', which is not there" in caplog.text
 
 
+def test_what_comes_with_a_package_of_toto_aio(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ``__all__``; its other methods are served where they are imported by name."""
+    monkeypatch.setattr("toto_aio.methods.account.__all__", ["login", "logout"])
+    by_name = "from toto_aio.methods.account import create, login\n"
+    root = package(
+        {"a/__init__.py": "from toto_aio.methods import account\n", "b/account/__init__.py": by_name}
+    )
+    assert sorted(names(root)) == [
+        "a.account.login",
+        "a.account.logout",
+        "b.account.create",
+        "b.account.login",
+    ]
+
+
 @pytest.mark.parametrize("name", ["Invoke", "invok", "envoke", "INVOKE", "invoice", "call", "_invok"])
 def test_a_misspelt_invoke(package: Package, caplog: pytest.LogCaptureFixture, name: str) -> None:
     """A module whose function seems to be a misspelt ``invoke`` is named."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from aiohttp import web
 
@@ -11,6 +10,7 @@ from toto_aio.agreement import require_agreement
 from toto_aio.contract import page
 from toto_aio.contract.discovery import with_discovery
 from toto_aio.dispatch.channel_access import ChannelFunctions
+from toto_aio.http.bearer import challenge
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         cors=cors,
         drain=drain,
         signals=frozenset(signals),
-        challenge=f'Bearer realm="{quote(root_path(settings) or "/")}"',
+        challenge=challenge(root_path(settings)),
     )
     rpc = open_rpc(settings, methods)
     metrics = _metrics(settings, proxies) if settings.metrics else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
@@ -133,9 +134,12 @@ class Lifespan:
             access = self._open_channels(stack)
             self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
-            authenticator = Authenticator(connection.sessions, self._context.scheme, self._context.cookie)
+            context = self._context
+            authenticator = Authenticator(
+                connection.sessions, connection.api_keys, context.scheme, context.cookie, context.proxies
+            )
             app[SERVICE] = Service(
-                self._settings, dispatch, authenticator, self._context, large_bodies, self._codecs, self._rpc
+                self._settings, dispatch, authenticator, context, large_bodies, self._codecs, self._rpc
             )
             if ends is not None:
                 app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies, access)
@@ -269,7 +273,14 @@ class Lifespan:
             keyed=scheme is not None and scheme.keyed,
             on_end=on_end,
         )
-        return Connection(database.db, accounts, sessions, settings.app, transactions_of(database))
+        return Connection(
+            database.db,
+            accounts,
+            sessions,
+            settings.app,
+            transactions_of(database),
+            ApiKeys(database, sessions),
+        )
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)
@@ -299,7 +310,7 @@ class Lifespan:
             debug=settings.debug,
         )
         sockets = Sockets(settings, shared, self._origins, context.proxies)
-        watch = SessionWatch(sockets.open, sessions.store)
+        watch = SessionWatch(sockets.open)
         ends.listen(watch.session_ended)
         self._own(stack, watch.run(), "sockets")
         if self._metrics is not None:

@@ -41,8 +41,9 @@ def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout
     A method is a module that defines ``invoke``, and a function of a module that is marked ``@method``;
     modules whose names begin with an underscore are skipped. Modules that the ``__init__`` of a package
     imports are methods under their names there: those of the same package and of toto_aio, and others if its
-    ``__all__`` names them. A module that can't be imported raises what its import raised, with a note that
-    names the module. If no package ``methods`` exists, the default name serves the built-in methods.
+    ``__all__`` names them. A package of toto_aio brings what its own ``__all__`` names: its other methods are
+    imported one by one. A module that can't be imported raises what its import raised, with a note that names
+    the module. If no package ``methods`` exists, the default name serves the built-in methods.
 
     Instead of a package, a mapping may name functions or modules. Raises ``SettingsError``.
     """
@@ -139,6 +140,9 @@ def _walk(
         return
     modules = {info.name for info in pkgutil.iter_modules(module.__path__)} | _plain_folders(module)
     children = {name for name in modules if not name.startswith("_")}
+    offered = _offered(module)
+    if offered is not None:
+        children &= offered
     if both := children & marked_names(module):
         name = _join(module.__name__, min(both))
         raise SettingsError(f"{name} is a module, and a function marked @method: rename one of them")
@@ -147,13 +151,23 @@ def _walk(
         yield from _walk(below, _join(prefix, child), root, (*above, module), origin)
     named = _named_by_all(module)
     for name, value in sorted(vars(module).items()):
-        hidden = name.startswith("_") or name in children
+        hidden = name.startswith("_") or name in children or (offered is not None and name not in offered)
         if not isinstance(value, ModuleType) or hidden or value is module or value in above:
             continue
         if name in named or _is_below(value, toto_aio.methods) or _is_below(value, root):
             whole = _join(prefix, name)
             how = "" if root is toto_aio.methods else origin or f"{whole} ({value.__name__})"
             yield from _walk(value, whole, root, (*above, module), how)
+
+
+def _offered(module: ModuleType) -> frozenset[str] | None:
+    """What comes with a package of toto_aio's methods: what its ``__all__`` names. None: everything.
+
+    Its other modules are methods only where a package imports them by name.
+    """
+    if not _is_below(module, toto_aio.methods) or not hasattr(module, "__all__"):
+        return None
+    return frozenset(module.__all__)
 
 
 def _named_by_all(module: ModuleType) -> frozenset[str]:

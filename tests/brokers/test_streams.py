@@ -132,9 +132,9 @@ async def test_time_ends_a_history(streams: Streams) -> None:
         while (await streams.read("room:1", rules, start)).payloads is not None:
             await asyncio.sleep(0.01)
     assert await streams.read("room:1", rules, first) == Stretch(first, [])
-    assert await publish(streams, "room:1", b"b", rules=rules) == Position(first.epoch, 2)
-    assert await streams.read("room:1", rules, start) == Stretch(Position(first.epoch, 2), None)
-    assert (await streams.read("room:1", rules, first)).payloads == [b"b"]
+    assert await publish(streams, "room:1", b"b") == Position(first.epoch, 2)
+    assert await streams.read("room:1", KEPT, start) == Stretch(Position(first.epoch, 2), None)
+    assert (await streams.read("room:1", KEPT, first)).payloads == [b"b"]
 
 
 async def test_time_ends_an_epoch(streams: Streams) -> None:

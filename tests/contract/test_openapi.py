@@ -105,7 +105,11 @@ def test_who_may_call() -> None:
         ("user_id", []),
     ):
         security = of(authenticated, signing=signing)
-        assert [list(one) for one in security] == [["session", *parts], ["bearer", *parts]]
+        alone = [["api_key"]] if parts else []
+        assert [list(one) for one in security] == [["session", *parts], ["bearer", *parts], *alone]
+    document = described(signing="session")
+    of_accounts = document["paths"]["/service/account/sessions"]["post"]["security"]
+    assert [next(iter(one)) for one in of_accounts] == ["session", "bearer"]
 
 
 @pytest.mark.parametrize("mode", ["toto", "http"])

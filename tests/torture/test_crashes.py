@@ -52,6 +52,7 @@ def test_verdict() -> None:
         ours(delays=[0, 0.1, 0.1, 0]),
         ours(ends=[0.5, 3.1]),
         ours(answered=[0.6, 0.7, 0.8]),
+        ours(imports=[0.2, 0.2, 0.5]),
     ):
         assert not verdict(broken, naive())[0]
     for harmless in (naive(others=["end of file"]), naive(ends=[0.5])):
@@ -64,6 +65,7 @@ def test_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crashes, "SHUTDOWN_TIMEOUT", 2.0)
     found, control = measure(kills=1, idle_kills=1, masters=1, pauses=2)
     assert (found.kills, found.others) == (1, [])
+    assert len(found.imports) == len(found.answered) == 1
     assert len(found.delays) == 4
     assert len(found.ends) == 1
     assert math.isfinite(max(found.ends))
@@ -74,7 +76,13 @@ def test_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ours(**figures: list[float] | list[str]) -> Run:
     """A run that keeps every promise except for these figures."""
-    kept = {"answered": [0.4, 0.4, 0.9], "delays": [0, 0.1, 0.2, 0], "ends": [0.5], **figures}
+    kept = {
+        "answered": [0.4, 0.4, 0.9],
+        "imports": [0.3, 0.4, 0.4],
+        "delays": [0, 0.1, 0.2, 0],
+        "ends": [0.5],
+        **figures,
+    }
     return Run(OURS, **kept)  # type: ignore[arg-type]
 
 

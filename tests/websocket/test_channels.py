@@ -28,7 +28,7 @@ from toto_aio.invocation import (
     requires,
     roles,
 )
-from toto_aio.lifespan import LIFESPAN
+from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.settings import SettingsError
 from toto_aio.websocket import channels as socket_channels
 from toto_aio.websocket.endpoint import SOCKETS
@@ -107,7 +107,8 @@ def manager_of(service: Service) -> EventManager:
     """The events of a service."""
     app = service.client.app
     assert app is not None
-    return app[LIFESPAN].runtime.needed_events()
+    lifespan: Lifespan = app[LIFESPAN]
+    return lifespan.runtime.needed_events()
 
 
 async def test_a_subscription(serve: Serve) -> None:
@@ -232,7 +233,7 @@ async def test_limits(serve: Serve) -> None:
     await frame(sockets[0], {"id": 1, "unsubscribe": "room:0"})
     assert "data" in await subscribe(sockets[1], "room:4")
     await sockets[1].close()
-    await eventually(lambda: len(service.client.app[SOCKETS].open) == 1)  # type: ignore[union-attr]
+    await eventually(lambda: len(service.client.app[SOCKETS].open) == 1)
     assert "data" in await subscribe(sockets[0], "room:5")
 
 
@@ -284,7 +285,7 @@ async def test_a_client_that_leaves(serve: Serve) -> None:
     await subscribe(socket, "room:1")
     await socket.send_json({"id": 1, "subscribe": "slow"})
     await socket.close()
-    await eventually(lambda: not service.client.app[SOCKETS].open)  # type: ignore[union-attr]
+    await eventually(lambda: not service.client.app[SOCKETS].open)
     await eventually(lambda: channels.counts() == (0, 0))
 
 
@@ -320,7 +321,7 @@ def test_what_stops_the_start(package: Package) -> None:
         return invoke
 
     one = channel("room:{room}")
-    for functions, text in [
+    wrong_ones: list[tuple[dict[str, Any], str]] = [
         ({"a": one(lacks)}, "a: room is in the pattern: write it as a parameter"),
         ({"a": one(more)}, "a: other is not in the pattern 'room:{room}': give it a default"),
         ({"a": channel("{a}:b")(fresh()), "b": channel("a:{b}")(fresh())}, "share names"),
@@ -329,7 +330,8 @@ def test_what_stops_the_start(package: Package) -> None:
         ({"a": one(jsonp(fresh()))}, "leave out @jsonp"),
         ({"a": one(asynchronous(fresh()))}, "leave out @asynchronous"),
         ({"a": one(authenticated_with_parameter(fresh()))}, "leave out @authenticated_with_parameter"),
-    ]:
+    ]
+    for functions, text in wrong_ones:
         assert text in refused(functions), text
     assert "events: 'a' has channels: write events=memory://" in refused({"a": one(classic)}, events="off")
     apart = refused({"a": channel("a")(fresh())}, processes=2)
@@ -345,7 +347,7 @@ def test_what_stops_the_start(package: Package) -> None:
         {"ttl": float("nan")},
     ):
         with pytest.raises(ValueError, match="write"):
-            channel("a", **options)  # type: ignore[arg-type]
+            channel("a", **options)
     with pytest.raises(TypeError, match="needs the pattern"):
         channel(fresh())
     with pytest.raises(ValueError, match="write it once"):

@@ -34,6 +34,8 @@ class Caller:
     """The session that has signed the request, and signs its response, whatever becomes of it meanwhile."""
     logged_out = False
     """Whether one of the calls has ended the session."""
+    by_key = False
+    """Whether it showed an API key, which is compared with each method (``key_caller.py``)."""
     consulted = False
     """Whether a call has asked for the session, so that the response depends on it."""
     on_renewal: Callable[[UserSession], None] | None = None

@@ -20,16 +20,17 @@ class Ends:
     async def end(self, key: str) -> bool:
         """End the session with this key; False if it doesn't exist, which is told as well."""
         existed = await self.store.remove_session(key)
-        await self._tell({"key": key})
+        await self.tell({"key": key})
         return existed
 
     async def end_all(self, user_id: str, keep: str = "") -> int:
         """End the sessions of a user, except the one whose key is ``keep``; returns how many there were."""
         ended = await self.store.remove_sessions(user_id, keep=keep)
         if ended:
-            await self._tell({"user_id": user_id, "keep": keep})
+            await self.tell({"user_id": user_id, "keep": keep})
         return ended
 
-    async def _tell(self, end: dict[str, str]) -> None:
+    async def tell(self, end: dict[str, str]) -> None:
+        """Tell of an end that is in the store already."""
         if self._on_end is not None:
             await self._on_end(end)

@@ -12,7 +12,7 @@ import msgspec
 from toto_aio.addresses import Network, networks_of
 from toto_aio.auth.tally import WINDOW, Limit, Tally
 from toto_aio.auth.turns import Turns
-from toto_aio.exceptions import InvalidCredentials, TooManyAttempts, UserIDExists
+from toto_aio.exceptions import InvalidCredentials, NotAuthorized, TooManyAttempts, UserIDExists
 from toto_aio.stores import SessionStore
 
 __all__ = ["WIDE", "WINDOW", "Attempts", "Throttle"]
@@ -33,6 +33,9 @@ class Attempts(Protocol):
     def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
         """Surrounds the creation of an account."""
 
+    def guess(self, address: str) -> AbstractAsyncContextManager[None]:
+        """Surrounds the refusal, a ``NotAuthorized``, of an API key that doesn't exist."""
+
 
 class Throttle:
     """Reserves an attempt before it is made, and gives it back if the password was right.
@@ -43,6 +46,9 @@ class Throttle:
     larger networks of IPv6 have somewhat more. Strangers can't use up what two kinds of clients have: one
     whose address has logged in to the account before has only the limit of both together, and one that
     shows a session of the account has a limit of its own.
+
+    Wrong API keys count for their address alone, apart from logins: a program whose key was revoked may try
+    it for days, and must not keep anybody from logging in. Right ones are never too many.
 
     Creations of accounts count apart from logins, whether or not they succeed. All attempts take turns, as
     hashing keeps a core busy.
@@ -86,6 +92,13 @@ class Throttle:
             await self._tally.reserve(limits)
             async with self._tally.decided(limits, wrong=UserIDExists, is_free=False):
                 yield
+
+    @asynccontextmanager
+    async def guess(self, address: str) -> AsyncIterator[None]:
+        limits = self._limits("key", "", networks_of(address))[len(networks_of(address)) :]
+        await self._tally.reserve(limits)
+        async with self._tally.decided(limits, wrong=NotAuthorized):
+            yield
 
     def _limits(self, kind: str, user_id: str, networks: Sequence[Network]) -> list[Limit]:
         """The limits of a client's networks for this account, and for every account."""

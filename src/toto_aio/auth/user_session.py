@@ -24,6 +24,9 @@ class UserSession:
     ``update`` of a mapping means something else.
     """
 
+    is_api_key = False
+    """Whether an API key stands for it: then it has no id, and nothing can be saved to it."""
+
     def __init__(self, sessions: Sessions, session_id: str, record: Session, *, is_new: bool = False) -> None:
         self.is_new = is_new
         """Whether this request created it."""
@@ -82,6 +85,11 @@ class UserSession:
     async def get_account(self) -> UserAccount | None:
         """The account of the session's user; None if the session is anonymous or the account is gone."""
         return await self._sessions.accounts.of_session(self.user_id) if self.user_id else None
+
+    async def expiry(self) -> float | None:
+        """When it expires, as it is stored now; None if it has ended."""
+        record = await self._sessions.store.get_session(self.record.key)
+        return None if record is None else record.expires
 
     def describe(self) -> dict[str, Any]:
         """The session as responses have it; a new session includes its key, if it has one.

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
-from toto_aio.brokers.streams import Streams
+from toto_aio.brokers.streams import Streams, Stretch
 from toto_aio.channels import Position
 from toto_aio.importer import Extra, load
 from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
 
-__all__ = ["Broker", "Handover", "Receiver", "Streams", "open_broker"]
+__all__ = ["Broker", "Handover", "Receiver", "Streams", "Stretch", "open_broker"]
 
 
 @dataclass(frozen=True, slots=True)

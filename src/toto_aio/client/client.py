@@ -44,7 +44,8 @@ class Client:
     """Calls the methods of the service at ``url``, after a login with its session.
 
     ``signing`` is the service's option of that name; ``encoding`` is ``json``, ``msgpack`` or ``bson``; a
-    call may take ``timeout`` seconds. ``http`` is an aiohttp session to use, which stays open. A call raises
+    call may take ``timeout`` seconds. Until there is a session, calls show the ``api_key``, if there is one,
+    and nothing is signed. ``http`` is an aiohttp session to use, which stays open. A call raises
     the ``TotoException`` that the service responds with, ``InvalidResponseHMAC`` if the signature of the
     response is wrong or missing, aiohttp's ``ClientError`` if there is no response or it is not one of a
     service, and ``TimeoutError``.
@@ -60,14 +61,18 @@ class Client:
         signing: str = "user_id",
         encoding: str = "json",
         session: SessionCredentials | None = None,
+        api_key: str = "",
         timeout: float = 60.0,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
         if signing not in SCHEMES:
             raise ValueError(f"signing: write one of {', '.join(SCHEMES)}, not {signing!r}")
+        if api_key and session is not None:
+            raise ValueError("api_key: write an API key or a session, not both")
         self.url = URL(str(url).rstrip("/"))
         self.session = session
         self._signing = signing
+        self._api_key = api_key
         self._encoding = encoding
         self._codec = codec_named(encoding)
         self._timeout = timeout
@@ -180,7 +185,9 @@ class Client:
     async def socket(self, path: str | None = None) -> AsyncIterator[ClientSocket]:
         """Open a WebSocket with the session; ``path`` is the service's ``socket_path``, if it is set."""
         url = self.url / "websocket" if path is None else self.url.with_path(path)
-        request = compose(hdrs.METH_GET, url, signing=self._signing, session=self.session)
+        request = compose(
+            hdrs.METH_GET, url, signing=self._signing, session=self.session, api_key=self._api_key
+        )
         current = self.session
 
         def adopt(session: SessionCredentials, named: Collection[Any]) -> None:
@@ -224,7 +231,13 @@ class Client:
         ``accepted`` are arguments of ``verify``.
         """
         request = compose(
-            method, url, signing=self._signing, session=self.session, content_type=content_type, body=body
+            method,
+            url,
+            signing=self._signing,
+            session=self.session,
+            api_key=self._api_key,
+            content_type=content_type,
+            body=body,
         )
         response = await self._send(request)
         is_signed = verify(request, response, named, **accepted)

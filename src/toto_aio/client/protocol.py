@@ -110,9 +110,13 @@ class Response:
 
     @property
     def session(self) -> SessionCredentials | None:
-        """The session in the response, or None. Raises ``UnreadableResponseError``."""
+        """The session in the response, or None. Raises ``UnreadableResponseError``.
+
+        That of an API key has no id: it is none of a client's.
+        """
         shown = None if self.message is None else self.message.get("session")
-        return None if shown is None else read_session(shown)
+        is_without_id = isinstance(shown, dict) and "user_id" in shown and "session_id" not in shown
+        return None if shown is None or is_without_id else read_session(shown)
 
 
 def codec_named(encoding: str) -> Codec:
@@ -136,12 +140,15 @@ def compose(
     *,
     signing: str,
     session: SessionCredentials | None,
+    api_key: str = "",
     content_type: str = "",
     body: bytes = b"",
 ) -> Request:
-    """A request with the headers of the session, signed by the scheme ``signing``."""
+    """A request with the headers of the session, signed by the scheme ``signing``; or with an API key."""
     headers = {"Content-Type": content_type} if content_type else {}
-    if session is not None:
+    if session is None and api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    elif session is not None:
         headers["x-toto-session-id"] = session.session_id
         if signing == "session":
             headers["x-toto-timestamp"] = str(int(time.time()))

@@ -101,8 +101,8 @@ class ClientSocket:
                 frame = await response
         finally:
             del self._waiting[call_id]
-        if frame.get("session") is not None:
-            self._on_session(read_session(frame["session"]), [(parameters or {}).get("session_id")])
+        if (shown := frame.get("session")) is not None and "session_id" in shown:
+            self._on_session(read_session(shown), [(parameters or {}).get("session_id")])
         if "error" in frame:
             raise error_of(frame["error"])
         return frame["result"]

@@ -165,8 +165,9 @@ COMMON: Mapping[str, Schema] = {
         "description": "Anything that JSON has: integers have 64 bits, objects are nested at most 64 deep.",
         "anyOf": [
             {"type": ["null", "boolean", "string", "number"]},
-            {"type": "array", "items": VALUE},
-            {"type": "object", "additionalProperties": VALUE},
+            # Not of TotoValue itself: TypeScript refuses a type that consists of itself.
+            {"type": "array", "items": {}},
+            {"type": "object", "additionalProperties": {}},
         ],
     },
     "TotoSession": {

@@ -19,13 +19,18 @@ def security_schemes(settings: Settings) -> dict[str, Any]:
     """The schemes of a service, by their names in its document."""
     found = {
         "session": _key("header", SESSION_HEADER, "The id of a session, from a login."),
-        "bearer": {"type": "http", "scheme": SCHEME, "description": "The same, as any client can send it."},
+        "bearer": {
+            "type": "http",
+            "scheme": SCHEME,
+            "description": "The same, as any client can send it; or an API key.",
+        },
     }
     if settings.use_cookies:
         text = "The session of a browser, for pages of the service's own and allowed origins."
         found["cookie"] = _key("cookie", cookie_name(settings), text)
     for name in _signature(settings):
         found[name] = _SIGNATURE[name]
+        found["api_key"] = _ALONE
     return found
 
 
@@ -37,6 +42,8 @@ def requirements(method: Method, settings: Settings) -> list[Requirement]:
     signature: Requirement = {name: [] for name in _signature(settings)}
     ways = ["session", "bearer", *(["cookie"] if settings.use_cookies else [])]
     shown: list[Requirement] = [{way: [], **signature} for way in ways]
+    if signature and not method.post_only:  # the account methods take no keys
+        shown.append({"api_key": []})
     return shown if guard >= Guard.AUTHENTICATED else [*shown, {}]
 
 
@@ -52,6 +59,7 @@ def _key(place: str, name: str, description: str) -> dict[str, str]:
     return {"type": "apiKey", "in": place, "name": str(name), "description": description}
 
 
+_ALONE = {"type": "http", "scheme": SCHEME, "description": "An API key, which signs nothing."}
 _SIGNATURE = {
     "signature": _key(
         "header", HMAC_HEADER, "The signature of the request: see the protocol of the service."

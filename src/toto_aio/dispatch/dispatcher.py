@@ -13,9 +13,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
 from toto_aio.auth.caller import Caller
+from toto_aio.auth.key_caller import KeyCaller
 from toto_aio.awaiting import dropped, log_dropped, require_awaited
 from toto_aio.codecs import Codec
 from toto_aio.codecs.json_codec import JSON
@@ -152,6 +153,8 @@ class Dispatcher:
         """Admit the caller, call the method, and wait for its result."""
         rules = method.rules
         callback = None
+        if handler.caller.by_key:
+            await cast(KeyCaller, handler.caller).admit(method.name, needs_session=method.post_only)
         if rules.guard:
             await _admit(rules, handler, parameters)
         is_plain = handler.call.name in self._plain

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
@@ -31,6 +32,7 @@ class Connection:
     sessions: Sessions
     settings: Mapping[str, Any]
     transactions: Transactions
+    api_keys: ApiKeys
 
     def transaction(self) -> Transaction:
         """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""

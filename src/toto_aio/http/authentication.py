@@ -1,4 +1,4 @@
-"""The caller of a request: the session that its headers or its cookie show, and its signature.
+"""The caller of a request: the session or API key that its headers or its cookie show, and its signature.
 
 The same authenticator serves requests and the frames of sockets.
 """
@@ -12,12 +12,16 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from toto_aio.auth.api_key import hash_of, is_api_key
+from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.caller import Caller
+from toto_aio.auth.key_caller import KeyCaller
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters
 from toto_aio.http.bearer import bearer
 from toto_aio.http.cookies import SessionCookie
+from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.signatures import (
     HMAC_HEADER,
@@ -32,8 +36,17 @@ from toto_aio.signing import MAX_NONCE, Scheme, SignedRequest
 class Authenticator:
     """Finds the callers of one running app. ``scheme`` is None if nothing is signed."""
 
-    def __init__(self, sessions: Sessions, scheme: Scheme | None, cookie: SessionCookie | None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        keys: ApiKeys,
+        scheme: Scheme | None,
+        cookie: SessionCookie | None,
+        proxies: TrustedProxies,
+    ) -> None:
         self._sessions = sessions
+        self._keys = keys
+        self._proxies = proxies
         self._scheme = scheme
         self._cookie = cookie
         self.keyed = scheme is not None and scheme.keyed
@@ -45,7 +58,9 @@ class Authenticator:
         # A look-up by ``get`` would cost one more call.
         session_id = headers[SESSION_HEADER] if SESSION_HEADER in headers else None  # noqa: SIM401
         if hdrs.AUTHORIZATION in headers:
-            session_id = bearer(headers, session_id)
+            shown, session_id = session_id, bearer(headers, session_id)
+            if session_id is not None and session_id is not shown and is_api_key(session_id):
+                return self.caller_of_key(hash_of(session_id), self._address(request))
         in_headers = session_id
         by_cookie = hides_id = False
         if self._cookie is not None:
@@ -66,6 +81,10 @@ class Authenticator:
         caller.signed = signed
         caller.must_verify = self.keyed and session_id is not None and signed.signature is not None
         return caller
+
+    def caller_of_key(self, key_hash: str, address: str) -> KeyCaller:
+        """The caller of an API key, whose request is not signed. ``address`` is the client's."""
+        return KeyCaller(self._sessions, self._keys, key_hash, address)
 
     def caller_of_url(self, session_id: str) -> Caller:
         """The caller of a session id in a URL. Raises ``InvalidHMAC`` if it would have to be signed there."""
@@ -94,6 +113,9 @@ class Authenticator:
             **texts,  # type: ignore[arg-type]
         )
         return Caller(self._sessions, session_id, partial(self._verify, signed))
+
+    def _address(self, request: HTTPRequest) -> str:
+        return self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
 
     def _verify(self, request: SignedRequest, session: UserSession) -> Awaitable[None] | None:
         """Accept a request for the session that it loads, or raise ``InvalidHMAC``.

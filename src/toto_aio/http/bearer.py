@@ -1,11 +1,13 @@
-"""The session that the headers of a request show: ``x-toto-session-id``, or ``Authorization: Bearer``.
+"""What the headers of a request show: a session, in ``x-toto-session-id``, or ``Authorization: Bearer``.
 
 A bearer token (RFC 6750) is what every HTTP client knows how to send, and every proxy to keep out of its
-logs. The other schemes of ``Authorization`` belong to somebody else: a proxy, or the application around the
-service, may use Basic for itself.
+logs; it may be an API key too. The other schemes of ``Authorization`` belong to somebody else: a proxy, or
+the application around the service, may use Basic for itself.
 """
 
 from __future__ import annotations
+
+from urllib.parse import quote
 
 from aiohttp import hdrs
 from multidict import CIMultiDictProxy
@@ -14,6 +16,14 @@ from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.signatures import SESSION_HEADER
 
 SCHEME = "bearer"
+
+
+def challenge(root: str) -> str:
+    """``WWW-Authenticate`` of a response with 401 (RFC 9110, 11.6.1) by a service at ``root``.
+
+    Never Basic: a browser would ask for a password.
+    """
+    return f'Bearer realm="{quote(root or "/")}"'
 
 
 def shown_session_id(headers: CIMultiDictProxy[str]) -> str | None:

@@ -65,6 +65,7 @@ def _too_large(*, text: str) -> web.HTTPException:
 ERRORS: dict[int, Callable[..., Any]] = {
     400: web.HTTPBadRequest,
     401: web.HTTPUnauthorized,
+    403: web.HTTPForbidden,
     408: web.HTTPRequestTimeout,
     409: web.HTTPConflict,
     413: _too_large,

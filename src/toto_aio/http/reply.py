@@ -51,7 +51,7 @@ class ReplyContext:
     drain: Drain
     signals: frozenset[Any]
     challenge: str
-    """``WWW-Authenticate`` of a response with 401 (RFC 9110, 11.6.1). Never Basic: a browser would ask."""
+    """``WWW-Authenticate`` of a response with 401."""
     observed: bool | None = None
 
     def observe(self, request: web.Request) -> bool:

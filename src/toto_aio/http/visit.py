@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from aiohttp import hdrs, web
 from yarl import URL
 
 from toto_aio.auth.caller import Caller
+from toto_aio.auth.key_caller import KeyCaller
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
@@ -64,6 +66,8 @@ class Visit:
             if self._cannot_sign(request, caller):
                 caller.consulted = True
                 return caller.session  # that of a login
+            if caller.by_key:
+                return await cast(KeyCaller, caller).admit_page()
             return await caller.retrieve()
 
     async def account(self, request: web.Request) -> UserAccount | None:

@@ -139,3 +139,6 @@ class CountedAttempts:
 
     def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
         return self._attempts.creation(user_id, address)
+
+    def guess(self, address: str) -> AbstractAsyncContextManager[None]:
+        return self._attempts.guess(address)

@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from toto_aio.settings.declaration import SettingsError, describe_options, unknown_option
+from toto_aio.settings.declaration import SettingsError
+from toto_aio.settings.options import describe_options, unknown_option
 
 APPLICATION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 """What names an application, as ``package.module:attribute``; a file of that name is ``./a:b``."""

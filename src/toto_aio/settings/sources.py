@@ -17,16 +17,10 @@ import msgspec
 
 from toto_aio.names import shortened
 from toto_aio.settings import app_settings
-from toto_aio.settings.declaration import (
-    FIELDS,
-    OPTIONS,
-    Seconds,
-    Settings,
-    SettingsError,
-    unknown_option,
-)
+from toto_aio.settings.declaration import Seconds, Settings, SettingsError
 from toto_aio.settings.durations import FORM, MAX_SECONDS, in_seconds
 from toto_aio.settings.old_options import old_value
+from toto_aio.settings.options import FIELDS, OPTIONS, unknown_option
 
 ENVIRONMENT_PREFIX = "TOTO_AIO_"
 APP_PREFIXES = ("app_", "app.")

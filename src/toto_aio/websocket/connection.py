@@ -82,7 +82,7 @@ class Socket:
         self.request = request
         self.client = client
         self.session = session
-        self._by_cookie = session is not None and session.hides_id
+        self._by_cookie = session is not None and session.hides_id and not session.is_api_key
         self.sender = FrameSender(request, response, context.stalled)
         self.events = SocketEvents(context.events, self.sender, context.handlers)
         self.channels: SocketChannels | None = None
@@ -277,9 +277,12 @@ class Socket:
 
     def _begin(self, before: UserSession | None, encoding: Format, data: bytes) -> tuple[Caller, SocketReply]:
         """The caller and the reply of a call that came in a frame, under the session ``before`` it."""
-        session_id = None if before is None else before.session_id
-        by_cookie = self._by_cookie
-        caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
+        if before is not None and before.is_api_key:
+            caller: Caller = self._context.authenticator.caller_of_key(before.record.key, self.address)
+        else:
+            session_id = None if before is None else before.session_id
+            by_cookie = self._by_cookie
+            caller = Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=by_cookie)
         caller.shown, caller.on_renewal = before, self._renewed
         reply = SocketReply(self, encoding, caller, before)
         reply.body = data

@@ -9,8 +9,15 @@ from typing import Any
 from aiohttp import WSCloseCode, hdrs, web
 
 from toto_aio.auth.user_session import UserSession
-from toto_aio.exceptions import InvalidHMAC, InvalidParameters, Unavailable, described
-from toto_aio.http.bearer import shown_session_id
+from toto_aio.exceptions import (
+    InvalidHMAC,
+    InvalidParameters,
+    NotAuthorized,
+    TooManyAttempts,
+    Unavailable,
+    described,
+)
+from toto_aio.http.bearer import challenge, shown_session_id
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER
@@ -90,6 +97,12 @@ class Sockets:
             return await self._load_session(request)
         except InvalidHMAC as exc:
             raise web.HTTPForbidden(text=str(exc.value)) from exc
+        except NotAuthorized as exc:  # an API key that is wrong
+            headers = {hdrs.WWW_AUTHENTICATE: challenge(root_path(self._settings))}
+            raise web.HTTPUnauthorized(text=str(exc.value), headers=headers) from exc
+        except TooManyAttempts as exc:
+            headers = {hdrs.RETRY_AFTER: str(exc.retry_after)}
+            raise web.HTTPTooManyRequests(text=str(exc.value), headers=headers) from exc
         except InvalidParameters as exc:
             raise web.HTTPBadRequest(text=str(exc.value)) from exc
         except Unavailable as exc:

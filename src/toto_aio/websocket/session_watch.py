@@ -8,7 +8,6 @@ import time
 from collections.abc import Collection
 
 from toto_aio.auth.user_session import UserSession
-from toto_aio.stores import SessionStore
 from toto_aio.websocket.connection import Socket
 
 logger = logging.getLogger(__name__)
@@ -24,9 +23,8 @@ LOOKUPS = 16
 class SessionWatch:
     """Watches the sessions of open sockets. Sessions that end are announced to ``session_ended``."""
 
-    def __init__(self, sockets: Collection[Socket], store: SessionStore) -> None:
+    def __init__(self, sockets: Collection[Socket]) -> None:
         self._sockets = sockets
-        self._store = store
 
     async def session_ended(self, end: dict[str, str]) -> None:
         """Close the sockets of the session ``key``, or of those of ``user_id`` except the one to ``keep``.
@@ -66,11 +64,11 @@ class SessionWatch:
     async def _look_up(self, socket: Socket, session: UserSession, turn: asyncio.Semaphore) -> None:
         try:
             async with turn:
-                record = await self._store.get_session(session.record.key)
+                expires = await session.expiry()
         except Exception:
             logger.debug("the session of a socket could not be looked up", exc_info=True)
             return
-        if record is None:
+        if expires is None:
             socket.session_ended(session)
         else:
-            session.record.expires = record.expires
+            session.record.expires = expires
