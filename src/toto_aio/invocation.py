@@ -13,16 +13,15 @@ matter. Each that a caller should know about adds a line to the method's documen
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import IntEnum
-from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from toto_aio.auth.rates import By, Rate, in_order, make_rate
 from toto_aio.auth.roles import role_names
+from toto_aio.channels import Channel
 from toto_aio.deprecation import Deprecation, read_deprecation
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
@@ -38,6 +37,7 @@ from toto_aio.exceptions import (
     ERROR_USER_NOT_FOUND,
     TotoException,
 )
+from toto_aio.marked import RULES, mark
 
 __all__ = [
     "ERROR_INVALID_HMAC",
@@ -57,6 +57,7 @@ __all__ = [
     "authenticated",
     "authenticated_with_parameter",
     "cancellable",
+    "channel",
     "default_parameters",
     "deprecated",
     "error_redirect",
@@ -107,17 +108,15 @@ class Rules:
     cancellable: bool = False
     timeout: float | None = None
     deprecation: Deprecation | None = None
+    channel: Channel | None = None
+    """The channels whose subscribers it admits."""
     is_marked: bool = False
     """Whether it is a method of its own, beside the ``invoke`` of its module."""
 
 
 def rules_of(function: Callable[..., Any]) -> Rules:
     """The record of a function; a wrapper made with ``functools.wraps`` has the record of what it wraps."""
-    return getattr(function, "__toto_aio_rules__", None) or Rules()
-
-
-MARKED = "__toto_aio_methods__"
-"""Where a module has the names that it marks ``@method``: a module below it may take them in its place."""
+    return getattr(function, RULES, None) or Rules()
 
 
 def method(function: Invoke) -> Invoke:
@@ -130,31 +129,28 @@ def method(function: Invoke) -> Invoke:
     if name.startswith("_"):
         raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
     _rules(function).is_marked = True
-    module = sys.modules.get(function.__module__)
-    if module is not None:
-        vars(module).setdefault(MARKED, set()).add(_wire_name(name))
+    mark(function)
     return function
 
 
-def marked_functions(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
-    """The functions that a module marks ``@method``, with their names in calls; none that it imports."""
-    return [
-        (_wire_name(name), value)
-        for name, value in vars(module).items()
-        if callable(value)
-        and not name.startswith("_")
-        and rules_of(value).is_marked
-        and getattr(value, "__module__", None) == module.__name__
-    ]
+def channel(pattern: str, *, history: int = 0, ttl: float = 3600.0) -> Callable[[Invoke], Invoke]:
+    """Let the function decide who may subscribe to the channels of a pattern: ``@channel("room:{room}")``.
 
+    It runs as the caller, with the variables of the pattern as parameters, and raises to refuse; what it
+    returns comes with the subscription. ``history`` is how many publications are kept for those who come
+    back, until nothing was published for ``ttl`` seconds. Clients can't call it, unless it is marked
+    ``@method`` too. A function has this decorator once.
+    """
+    declared = Channel(pattern, history, ttl)
 
-def marked_names(module: ModuleType) -> frozenset[str]:
-    """The names that a module has marked, even if a module below it has taken one since."""
-    return frozenset(getattr(module, MARKED, ()))
+    def decorate(function: Invoke) -> Invoke:
+        if rules_of(function).channel is not None:
+            raise ValueError("@channel: write it once; another function can call this one")
+        _rules(function).channel = declared
+        kept = f", *and keeps* {history} *publications*" if history else ""
+        return _document(function, f"*Admits to the channels* ``{pattern}``{kept}.")
 
-
-def _wire_name(name: str) -> str:
-    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
+    return decorate
 
 
 def authenticated(function: Invoke) -> Invoke:
@@ -366,7 +362,7 @@ def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
 def _rules(function: Callable[..., Any]) -> Rules:
     """The record of a function to write into: its own, not the one of what it wraps."""
     rules = replace(rules_of(function))
-    function.__toto_aio_rules__ = rules  # type: ignore[attr-defined]
+    setattr(function, RULES, rules)
     return rules
 
 
