@@ -72,6 +72,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
     async def log_in(service: Any) -> None:
         for agent in ("one\x1b[2J", "two"):
             await service.sessions.log_in("ada", PASSWORD, ClientInfo("192.0.2.1", agent))
+        await service.connection.api_keys.create("ada", "backup", ["notes.*"])
         account = await service.accounts.get("ada")
         account["email"] = "ada@example.org\n\u202e"
         await account.save()
@@ -83,6 +84,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
         "roles: admin",
         "password: yes",
         "sessions: 2",
+        "API keys: 1",
         "field email: ada@example.org\\n\\u202e",
     ]
     assert json.loads(run("show", "ada", "--json").out) == {
@@ -91,6 +93,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
         "has_password": True,
         "fields": {"email": "ada@example.org\n\u202e"},
         "sessions": 2,
+        "api_keys": 1,
     }
     heading, first, _ = run("sessions", "ada").out.splitlines()
     assert heading.split("  ")[0] == "CREATED (UTC)"
@@ -105,6 +108,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
     exported = json.loads(Path("ada.json").read_text())
     assert exported["user_id"] == "ada"
     assert len(exported["sessions"]) == 2
+    assert [key["name"] for key in exported["api_keys"]] == ["backup"]
     assert Path("ada.json").stat().st_mode & 0o777 == 0o600
     assert json.loads(run("export", "ada").out) == exported
     assert PASSWORD not in json.dumps(exported)

@@ -44,7 +44,11 @@ def _write_new(path: str, text: str) -> None:
 
 async def _exported(service: OpenService, user_id: str) -> dict[str, Any]:
     account = await existing(service, user_id)
-    found = {**described(account), "sessions": await service.sessions.list(account.user_id)}
+    found = {
+        **described(account),
+        "sessions": await service.sessions.list(account.user_id),
+        "api_keys": await service.connection.api_keys.list(account.user_id),
+    }
     service.accounts.audit.record(Audited.ACCOUNT_EXPORTED, account.user_id)
     return found
 

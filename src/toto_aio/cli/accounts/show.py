@@ -21,6 +21,7 @@ async def _run(service: OpenService, given: Given) -> None:
     account = await existing(service, given["user"])
     found = described(account)
     found["sessions"] = len(await service.sessions.list(account.user_id))
+    found["api_keys"] = len(await service.connection.api_keys.list(account.user_id))
     if "json" in given:
         print(to_json(found))
         return
@@ -29,6 +30,7 @@ async def _run(service: OpenService, given: Given) -> None:
         "roles": ", ".join(account.roles) or "none",
         "password": "yes" if account.has_password else "no",
         "sessions": f"{found['sessions']}",
+        "API keys": f"{found['api_keys']}",
     }
     fields = {
         name: value if isinstance(value, str) else to_json(value) for name, value in found["fields"].items()
