@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from toto_aio.auth.rates import Rate
+from toto_aio.channels import Channel
+from toto_aio.deprecation import Deprecation
 from toto_aio.invocation import (
-    Deprecation,
     Guard,
     Rules,
     anonymous_session,
@@ -21,11 +23,14 @@ from toto_aio.invocation import (
     authenticated,
     authenticated_with_parameter,
     cancellable,
+    channel,
     default_parameters,
     deprecated,
     error_redirect,
+    fresh,
     jsonp,
     optionally_authenticated,
+    rate,
     raw_response,
     requires,
     roles,
@@ -42,6 +47,9 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     "optionally_authenticated": (optionally_authenticated, Rules(guard=Guard.OPTIONAL)),
     "authenticated_with_parameter": (authenticated_with_parameter, Rules(guard=Guard.PARAMETER)),
     "roles": (roles("editor", "admin"), Rules(guard=Guard.AUTHENTICATED, roles=("admin", "editor"))),
+    "fresh": (fresh(300), Rules(guard=Guard.AUTHENTICATED, fresh=300.0)),
+    "rate": (rate(10, per=60), Rules(guard=Guard.OPTIONAL, rates=(Rate(10, 60.0, "user"),))),
+    "rate by address": (rate(9, "1d", "address"), Rules(rates=(Rate(9, 86400.0, "address"),))),
     "requires": (requires("a", "b"), Rules(required=("a", "b"))),
     "default_parameters": (default_parameters({"c": [1]}), Rules(defaults={"c": [1]})),
     "asynchronous": (asynchronous, Rules(asynchronous=True)),
@@ -54,6 +62,7 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     "safe": (safe, Rules(safe=True)),
     "timeout": (timeout(5), Rules(timeout=5)),
     "cancellable": (cancellable, Rules(cancellable=True)),
+    "channel": (channel("a:{b}", history=5), Rules(channel=Channel("a:{b}", history=5))),
     "deprecated": (
         deprecated(since="2027-01-31", sunset=date(2027, 6, 30)),
         Rules(deprecation=Deprecation(datetime(2027, 1, 31, tzinfo=UTC), datetime(2027, 6, 30, tzinfo=UTC))),
@@ -111,6 +120,8 @@ def test_all_decorators_in_any_order(shift: int) -> None:
         == Rules(
             guard=Guard.PARAMETER,
             roles=("admin", "editor"),
+            fresh=300.0,
+            rates=(Rate(10, 60.0, "user"), Rate(9, 86400.0, "address")),
             required=("a", "b"),
             defaults={"c": [1]},
             asynchronous=True,
@@ -121,6 +132,7 @@ def test_all_decorators_in_any_order(shift: int) -> None:
             safe=True,
             timeout=5,
             cancellable=True,
+            channel=Channel("a:{b}", history=5),
             deprecation=DECORATORS["deprecated"][1].deprecation,
         )
     )

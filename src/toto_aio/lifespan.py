@@ -24,6 +24,7 @@ from toto_aio.codecs import codecs_with
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.msgpack_codec import exact_with
+from toto_aio.dispatch.channel_access import ChannelAccess, ChannelFunctions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
@@ -31,7 +32,6 @@ from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.events.audit_events import AuditEvents
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
-from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
 from toto_aio.http.parent import share
@@ -45,10 +45,12 @@ from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
-from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.stores import Store, open_store
+from toto_aio.stores.sweep import sweep
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
+from toto_aio.websocket.channels import SocketChannelsContext
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
@@ -64,12 +66,6 @@ logger = logging.getLogger(__name__)
 HANDLERS_SHARE, HAND_BACK_SHARE, MAIL_SHARE = 0.8, 0.05, 0.1
 """The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take
 events; and that of mails, whatever is left."""
-SWEEP_INTERVAL = 60.0
-"""Seconds between two sweeps of expired sessions."""
-SWEEP_REST = 900.0
-"""Seconds without a sweep after the clock was set forward, maybe by mistake; a nonce is kept less long."""
-SWEEP_PAUSE = 0.05
-"""Seconds between two portions of a sweep, which belong to other work."""
 
 
 class Lifespan:
@@ -87,8 +83,9 @@ class Lifespan:
         origins: Origins,
         context: ReplyContext,
         metrics: Metrics | None,
-        rpc: JSONRPC | None = None,
-        post: Post | None = None,
+        rpc: JSONRPC | None,
+        channels: ChannelFunctions,
+        post: Post | None,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -98,6 +95,7 @@ class Lifespan:
         self._context = context
         self._metrics = metrics
         self._rpc = rpc
+        self._channels = channels
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
@@ -134,6 +132,7 @@ class Lifespan:
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
+            access = self._open_channels(stack)
             self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             context = self._context
@@ -144,7 +143,7 @@ class Lifespan:
                 self._settings, dispatch, authenticator, context, large_bodies, self._codecs, self._rpc
             )
             if ends is not None:
-                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
+                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies, access)
             share(app, self.runtime)
 
             if self._startup is not None:
@@ -152,7 +151,7 @@ class Lifespan:
                 await _start("startup_function", self._startup, **accepted(self._startup, parts))
             clock = self._watch_clock(stack)
             for store in {id(store): store for store in (database, sessions_in)}.values():
-                self._own(stack, _sweep(store, clock), "sweep")
+                self._own(stack, sweep(store, clock), "sweep")
             if self._metrics is not None:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
@@ -206,6 +205,14 @@ class Lifespan:
             after=self._after,
         )
 
+    def _open_channels(self, stack: AsyncExitStack) -> ChannelAccess | None:
+        """What admits to channels; None if there are none."""
+        if not self._channels.by_name:
+            return None
+        dispatcher = self.dispatcher(self._channels.by_name)
+        stack.push_async_callback(dispatcher.close)
+        return ChannelAccess(self._channels, dispatcher)
+
     async def _open_stores(
         self, stack: AsyncExitStack, app: web.Application, patience: Patience
     ) -> tuple[Store, Store]:
@@ -236,7 +243,9 @@ class Lifespan:
             if self._init_events is not None:
                 raise SettingsError("event_init_module: write events=memory://, they are off")
             return None
-        events = EventManager(self._broker, encode=exact_with(self._encoders).encode)
+        events = EventManager(
+            self._broker, channels=self._channels.channels, encode=exact_with(self._encoders).encode
+        )
         await patience.wait_for(events.start)
         stack.push_async_callback(events.close)
         if self._metrics is not None:
@@ -310,6 +319,7 @@ class Lifespan:
         authenticator: Authenticator,
         ends: SessionEnds,
         large_bodies: LargeBodies,
+        access: ChannelAccess | None,
     ) -> Sockets:
         settings, context = self._settings, self._context
         sessions, events = self.runtime.connection.sessions, self.runtime.events
@@ -321,6 +331,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
+            self._socket_channels(access, events),
             formats(self._codecs),
             self._rpc,
             debug=settings.debug,
@@ -332,6 +343,18 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_sockets(sockets)
         return sockets
+
+    def _socket_channels(
+        self, access: ChannelAccess | None, events: EventManager | None
+    ) -> SocketChannelsContext | None:
+        """What sockets share for channels; None if there are none."""
+        if access is None or events is None or events.channels is None:
+            return None
+        settings = self._settings
+        limits = HandlerLimits(
+            settings.socket_channels, settings.session_channels, "subscriptions", "channels"
+        )
+        return SocketChannelsContext(access, events.channels, limits)
 
     def _watch_clock(self, stack: AsyncExitStack) -> Clock:
         """The clock, watched for the signatures that depend on it."""
@@ -358,19 +381,3 @@ async def _start(option: str, function: Callable[..., Any], *args: Any, **kwargs
             require_awaited()
         except NotAwaitedError as exc:
             raise SettingsError(f"{option}: {exc}, in an async def") from None
-
-
-async def _sweep(store: SessionStore, clock: Clock) -> None:
-    """Drop expired sessions periodically, in one of the processes that share the store."""
-    while True:
-        try:
-            if not clock.was_set_forward(SWEEP_REST) and await store.add_once("sweep", SWEEP_INTERVAL / 2):
-                dropped = 1
-                while dropped and not clock.was_set_forward(SWEEP_REST):
-                    dropped = await store.sweep()
-                    await asyncio.sleep(SWEEP_PAUSE)
-        except Unavailable as exc:
-            logger.warning("expired sessions could not be dropped: %s", described(exc.__cause__ or exc))
-        except Exception:
-            logger.exception("expired sessions could not be dropped; trying again in %d s", SWEEP_INTERVAL)
-        await asyncio.sleep(SWEEP_INTERVAL)

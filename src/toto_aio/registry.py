@@ -13,8 +13,9 @@ from typing import Any
 
 import toto_aio.methods
 from toto_aio.dispatch.method import Method, compile_method
-from toto_aio.invocation import marked_functions, marked_names
-from toto_aio.settings import SettingsError
+from toto_aio.dispatch.policy import limited
+from toto_aio.marked import marked_functions, marked_names
+from toto_aio.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,19 @@ NEAR = 0.8
 
 
 def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
-    """The methods of a package by their dotted names.
+    """The methods that clients can call: those of ``find_functions`` which don't only admit to channels."""
+    return callable_methods(find_functions(package, method_timeout))
+
+
+def callable_methods(functions: Mapping[str, Method]) -> dict[str, Method]:
+    """Those of the functions that clients can call."""
+    return {
+        name: each for name, each in functions.items() if each.rules.channel is None or each.rules.is_marked
+    }
+
+
+def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
+    """The methods of a package, and the functions that admit to its channels, by their dotted names.
 
     A method is a module that defines ``invoke``, and a function of a module that is marked ``@method``;
     modules whose names begin with an underscore are skipped. Modules that the ``__init__`` of a package
@@ -47,6 +60,19 @@ def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: 
     return {
         name: compile_method(name, source, method_timeout, module) for name, (source, module) in found.items()
     }
+
+
+def methods_of(settings: Settings) -> dict[str, Method]:
+    """The methods of a service that clients can call. Raises as ``functions_of`` does."""
+    return callable_methods(functions_of(settings))
+
+
+def functions_of(settings: Settings) -> dict[str, Method]:
+    """What ``find_functions`` finds, with the policy that the options have for all of them.
+
+    Raises ``SettingsError``, or what the import of a module raises.
+    """
+    return limited(find_functions(settings.method_module, settings.method_timeout), settings)
 
 
 def _import_root(name: str) -> ModuleType:

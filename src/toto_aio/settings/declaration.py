@@ -111,6 +111,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     method_timeout: Annotated[
         Seconds, option("Methods", "seconds that a method may take, unless @timeout sets another limit", gt=0)
     ] = 60.0
+    rate: Annotated[
+        list[str],
+        option(
+            "Methods",
+            "calls of a client to all methods together, such as 100/60 (calls/seconds), 1000/1d or "
+            "100/60/address",
+        ),
+    ] = []
     threads: Annotated[
         int, option("Methods", "plain 'def' methods that run at the same time, in threads", ge=1)
     ] = 16
@@ -264,6 +272,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "most event handlers that all sockets of one session may register, in each process",
             ge=1,
         ),
+    ] = 1000
+    socket_channels: Annotated[
+        int, option("Sockets", "most channels that one socket subscribes to", ge=1)
+    ] = 100
+    session_channels: Annotated[
+        int,
+        option("Sockets", "most channels that all sockets of a session subscribe to, in each process", ge=1),
     ] = 1000
     socket_opened_method: Annotated[str, option("Sockets", "method to call when a socket is opened")] = ""
     socket_closed_method: Annotated[str, option("Sockets", "method to call when a socket is closed")] = ""

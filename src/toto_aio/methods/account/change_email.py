@@ -7,7 +7,7 @@ from toto_aio.auth.verified_addresses import Holder
 from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
-from toto_aio.invocation import authenticated, method
+from toto_aio.invocation import authenticated, method, rate
 from toto_aio.mail.addresses import read_address
 from toto_aio.methods.account._codes import Code, Email, Language, Ticket, Token, coded_mail, send_code, spend
 from toto_aio.methods.account.verify_email import Verified
@@ -36,6 +36,7 @@ async def request(handler: Handler, email: Email, password: str, language: Langu
 
 
 @method
+@rate(100, per=900, by="address")
 @redirects_form
 async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token: Token = "") -> Verified:
     """Use the code: the new address takes the place of the old one, which gets a mail about that."""

@@ -8,7 +8,7 @@ from toto_aio.auth.verified_addresses import Holder
 from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
-from toto_aio.invocation import method
+from toto_aio.invocation import method, rate
 from toto_aio.mail.addresses import read_address
 from toto_aio.methods.account._codes import Code, Email, Language, Ticket, coded_mail, send_code, spend
 
@@ -30,6 +30,7 @@ async def request(handler: Handler, email: Email, language: Language = "") -> Se
 
 
 @method
+@rate(100, per=900, by="address")
 @redirects_form
 async def confirm(handler: Handler, ticket: Ticket, code: Code) -> dict[str, Any]:
     """Log in with the code; returns a new session, as ``account.login`` does."""

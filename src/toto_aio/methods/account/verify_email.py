@@ -10,7 +10,7 @@ from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.invocation import authenticated, method
+from toto_aio.invocation import authenticated, method, rate
 from toto_aio.mail.addresses import read_address
 from toto_aio.methods.account._codes import Code, Email, Language, Ticket, Token, coded_mail, send_code, spend
 
@@ -42,6 +42,7 @@ async def request(handler: Handler, email: Email, language: Language = "") -> Se
 
 
 @method
+@rate(100, per=900, by="address")
 @redirects_form
 async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token: Token = "") -> Verified:
     """Use the code: the address is that of the account which has asked for it, from now on.
