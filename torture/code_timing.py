@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import http.client
 import json
+import queue
 import random
 import secrets
 import shutil
@@ -167,20 +168,36 @@ async def make_accounts(path: Path, addresses: Sequence[str]) -> None:
 @contextmanager
 def mail_server() -> Iterator[int]:
     """A mail server that takes everything, in a thread of this process; yields its port."""
-    loop = asyncio.new_event_loop()
+    ready: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = queue.Queue()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve_mail(ready)))
+    thread.start()
+    loop, ended, port = ready.get(timeout=START_LIMIT)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(START_LIMIT)
 
+
+async def _serve_mail(ready: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]]) -> None:
     class Post:
         async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
             return "250 OK"
 
-    server = loop.run_until_complete(loop.create_server(lambda: SMTP(Post(), loop=loop), "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(START_LIMIT)
+    loop, ended, protocols = asyncio.get_running_loop(), asyncio.Event(), list[SMTP]()
+
+    def connected() -> SMTP:
+        protocols.append(SMTP(Post(), loop=loop))
+        return protocols[-1]
+
+    server = await loop.create_server(connected, "127.0.0.1", 0)
+    ready.put((loop, ended, server.sockets[0].getsockname()[1]))
+    await ended.wait()
+    server.close()
+    for protocol in protocols:
+        if isinstance(protocol.transport, asyncio.Transport):
+            protocol.transport.abort()
+    await asyncio.sleep(0.1)  # so that they are closed
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class _Stored(msgspec.Struct):
 class Codes:
     """The codes of a service, in ``records``; ``counters`` has how many wrong digits came in a day."""
 
-    def __init__(self, records: RecordStore, counters: SessionStore, secret_key: str = "") -> None:
+    def __init__(self, records: RecordStore, counters: SessionStore, secret_key: str) -> None:
         self._records = records
         self._counters = counters
         self._secret = hmac.digest(secret_key.encode(), b"toto_aio codes", "sha256")
