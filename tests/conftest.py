@@ -58,6 +58,7 @@ BOTH_PATHS = frozenset(
         "methods.test_account",
         "methods.test_account_sessions",
         "methods.test_client_error",
+        "methods.test_totp",
         "test_awaiting",
         "test_threads",
     ]

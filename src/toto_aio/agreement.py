@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from toto_aio.auth.secret_box import GENERATE, SecretBox
 from toto_aio.dispatch.method import BUILT_IN_ACCOUNTS, Method
 from toto_aio.invocation import Guard
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import scheme_of
+
+TOTP = f"{BUILT_IN_ACCOUNTS}totp"
+"""The module whose methods keep secrets that the service reads again."""
 
 
 def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None:
@@ -19,6 +23,10 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                 f"{option}: there is no method {name!r}: write the name of one, such as socket.opened for "
                 "socket/opened.py in method_module; what was a function in Toto is its invoke"
             )
+    SecretBox(settings.secret_key)  # which refuses what is no key
+    for method in methods.values():
+        if method.source == TOTP and not settings.secret_key:
+            raise SettingsError(f"secret_key: {method.name!r} needs one: write the output of {GENERATE}")
     if scheme_of(settings.database) == "none":
         for method in methods.values():
             what = _lacks(method, has_sessions=settings.session_store is not None)

@@ -186,7 +186,9 @@ class UserSessions:
             session = None if known is None else await self._sessions.load(known.session_id)
             if session is None:
                 account_id = await self._prepare(user_id)
-                session = await self._sessions.log_in_known(account_id, ClientInfo("", AGENT))
+                session = await self._sessions.log_in_known(
+                    account_id, ClientInfo("", AGENT), second_factor=False
+                )
             self._by_user[name] = session
             return session
 

@@ -14,6 +14,8 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.second_factor import SecondFactor
+from toto_aio.auth.secret_box import SecretBox
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
@@ -250,6 +252,8 @@ class Lifespan:
         if self._metrics is not None:
             attempts = self._metrics.count_attempts(attempts)
         scheme = self._context.scheme
+        box = SecretBox(settings.secret_key)
+        second_factor = SecondFactor(database, database, box, settings.totp_issuer)
         sessions = Sessions(
             sessions_in,
             accounts,
@@ -257,6 +261,7 @@ class Lifespan:
             attempts=attempts,
             keyed=scheme is not None and scheme.keyed,
             on_end=on_end,
+            second_factor=second_factor,
         )
         return Connection(
             database.db,
@@ -265,6 +270,7 @@ class Lifespan:
             settings.app,
             transactions_of(database),
             ApiKeys(database, sessions),
+            second_factor,
         )
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
