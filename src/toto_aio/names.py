@@ -18,14 +18,16 @@ MAX_STEPS = 12
 
 def shortened(name: object, most: int = MAX_SHOWN) -> str:
     """The name, cut if it is longer than ``most`` characters; what isn't text is shown in part."""
+    if type(name) is str and len(name) <= most and name.isascii():
+        return name  # almost all
     text = name if isinstance(name, str) else _REPR.repr(name)
     return without_surrogates(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def shown_path(path: Sequence[object]) -> str:
     """A path as one would write it: ``result.items[3].owner``."""
-    if len(path) == 1 and isinstance(path[0], str) and path[0].isidentifier():
-        return shortened(path[0])
+    if len(path) == 1 and type(step := path[0]) is str and step.isidentifier():
+        return shortened(step)
     text = ""
     for step in path[:MAX_STEPS]:
         if isinstance(step, int):
@@ -40,6 +42,12 @@ def shown_path(path: Sequence[object]) -> str:
 def readable(text: str) -> str:
     """The text, with U+FFFD for each surrogate and each control character, which PostgreSQL may refuse."""
     return text if text.isprintable() else _UNREADABLE.sub("\ufffd", text)
+
+
+def shown_text(text: str, most: int = 200) -> str:
+    """The text as a log has it: cut, with an escape for each character that nobody sees."""
+    text = text[:most]
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def without_surrogates(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
 from toto_aio.auth.second_factor import SecondFactor
@@ -70,6 +71,7 @@ class Sessions:
         self.store = store
         self.second_factor = second_factor
         self.accounts = accounts
+        self.audit = accounts.audit
         self.attempts = attempts or Throttle(store, settings.login_attempts)
         self.ends = Ends(store, on_end)
         self._saves = SessionSaves(store)
@@ -100,19 +102,21 @@ class Sessions:
         ``second_factor=False``.
         """
         session_key = "" if shown is None else _key(shown)
-        async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
-            account = await self.accounts.verify(user_id, password)
-        if second_factor and self.second_factor is not None:
-            await self.second_factor.require(account.user_id, device)
-        session = await self.create(account.user_id, client)
-        if not await self.accounts.is_current(account):
-            # The password was changed meanwhile, which ended all sessions except this one; or it was
-            # rehashed.
-            try:
-                await self.accounts.verify(user_id, password)
-            except BaseException:
-                await self.end(session)
-                raise
+        with self.audit.refusals(Action.LOGIN_FAILED, client=client):
+            async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
+                account = await self.accounts.verify(user_id, password)
+            if second_factor and self.second_factor is not None:
+                await self.second_factor.require(account.user_id, device)
+            session = await self.create(account.user_id, client)
+            if not await self.accounts.is_current(account):
+                # The password was changed meanwhile, which ended all sessions except this one; or it was
+                # rehashed.
+                try:
+                    await self.accounts.verify(user_id, password)
+                except BaseException:
+                    await self.end(session)
+                    raise
+        self.audit.record(Action.LOGIN, account.user_id, client, how="password")
         return session
 
     @waits_in_threads
@@ -139,6 +143,7 @@ class Sessions:
         if await self.accounts.of_session(account.user_id) is None:
             await self.end(session)
             raise InvalidCredentials
+        self.audit.record(Action.LOGIN, account.user_id, client, how="service")
         return session
 
     @waits_in_threads
@@ -155,17 +160,32 @@ class Sessions:
         if second is None or found is None:
             raise NotAuthorized(OUTDATED)
         user_id = found.user_id
-        async with self.attempts.second_step(user_id, client.address):
-            await second.check(user_id, code)
+        with self.audit.refusals(Action.LOGIN_FAILED, user_id, client=client):
+            left = await self.check_second_factor(user_id, code, client)
         if await second.mark(user_id) != found.mark or not await second.tickets.spend(found):
             raise NotAuthorized(OUTDATED)
         session = await self.create(user_id, client)
         if await second.mark(user_id) != found.mark:  # changed meanwhile, which ended all sessions but this
             await self.end(session)
             raise NotAuthorized(OUTDATED)
+        how = "second_factor" if left is None else "recovery_code"
+        self.audit.record(Action.LOGIN, user_id, client, how=how)
         if remember:
             session.device_token = await second.devices.remember(user_id, found.mark, client)
         return session
+
+    async def check_second_factor(self, user_id: str, code: str, client: ClientInfo) -> int | None:
+        """Use a code of the second factor up; how many recovery codes are left, if it was one of them.
+
+        Raises ``InvalidCredentials`` and ``TooManyAttempts``.
+        """
+        if self.second_factor is None:
+            raise InvalidCredentials
+        async with self.attempts.second_step(user_id, client.address):
+            left = await self.second_factor.check(user_id, code)
+        if left is not None:
+            self.audit.record(Action.RECOVERY_CODE_USED, user_id, client, left=left)
+        return left
 
     @waits_in_threads
     async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:
@@ -229,14 +249,16 @@ class Sessions:
         """End the other sessions of a session's user; returns how many there were."""
         if not session.user_id:
             return 0  # anonymous sessions belong to strangers
-        return await self.ends.end_all(session.user_id, session.record.key)
+        return await self._end_all(session.user_id, session.record.key)
 
     @waits_in_threads
     async def end_one(self, session: UserSession, handle: str) -> bool:
         """End the session that has this handle, of the same user; False if it doesn't exist."""
         for record in await self.store.list_sessions(session.user_id):
             if handle_of(record.key) == handle:
-                return await self.ends.end(record.key)
+                with self.audit.recording(Action.SESSION_ENDED, session.user_id) as happening:
+                    happening.happened = await self.ends.end(record.key)
+                return happening.happened
         return False
 
     @waits_in_threads
@@ -245,7 +267,7 @@ class Sessions:
 
         Raises ``Unavailable``, if perhaps not all of them have ended.
         """
-        return await self.ends.end_all(await self._stored_as(user_id))
+        return await self._end_all(await self._stored_as(user_id))
 
     @waits_in_threads
     async def describe_all(self, session: UserSession) -> Sequence[dict[str, Any]]:
@@ -273,6 +295,13 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session again; unsaved changes are dropped."""
         session.reset(await self._saves.read(session.record.key))
+
+    async def _end_all(self, user_id: str, keep: str = "") -> int:
+        with self.audit.recording(Action.SESSIONS_ENDED, user_id) as happening:
+            ended = await self.ends.end_all(user_id, keep)
+            happening.details["count"] = ended
+            happening.happened = ended > 0
+        return ended
 
     async def _stored_as(self, user_id: str) -> str:
         """The user id that the sessions have. Raises ``InvalidParameters`` for that of anonymous ones."""

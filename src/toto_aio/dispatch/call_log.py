@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.trace import trace_fields
@@ -36,29 +36,37 @@ class Source(Protocol):
 
 def log_failure(exc: Exception, call: Call, source: Source) -> None:
     """Log a failed call; an unexpected exception with its traceback."""
+    known = isinstance(exc, TotoException)
+    code = exc.code if isinstance(exc, TotoException) else InternalError.CODE
+    level = LEVELS.get(code, logging.INFO) if known else logging.ERROR
+    if not logger.isEnabledFor(level):
+        return
     fields = _fields(call, source)
+    fields["code"] = code
     text = "call failed: %(method)s with %(code)s [%(transaction_id)s] from %(address)s in %(seconds).3f s"
     text += _traced(fields)
-    if isinstance(exc, TotoException):
-        fields["code"] = exc.code
-        if exc.__cause__ is not None and exc.code in LEVELS:  # the client doesn't receive it
-            text += ": %(cause)s"
-            fields["cause"] = described(exc.__cause__)
-        if call.by_get and isinstance(exc, MethodNotFound) and exc.status == 405:
-            text += ": %(cause)s"
-            fields["cause"] = exc.value
-        logger.log(LEVELS.get(exc.code, logging.INFO), text, fields, extra=fields)
-    else:
-        fields["code"] = InternalError.CODE
-        exc_info = (type(exc), exc, exc.__traceback__)
-        logger.error(text, fields, exc_info=exc_info, extra=fields)
+    if known and exc.__cause__ is not None and code in LEVELS:  # the client doesn't receive it
+        text += ": %(cause)s"
+        fields["cause"] = described(exc.__cause__)
+    elif call.by_get and isinstance(exc, MethodNotFound) and exc.status == 405:
+        text += ": %(cause)s"
+        fields["cause"] = exc.value
+    _log(level, text, fields, None if known else (type(exc), exc, exc.__traceback__))
 
 
 def log_slow(call: Call, source: Source) -> None:
     """Log a call that took longer than ``slow_call`` allows."""
-    fields = _fields(call, source)
-    text = "call slow: %(method)s [%(transaction_id)s] from %(address)s in %(seconds).3f s"
-    logger.warning(text + _traced(fields), fields, extra=fields)
+    if logger.isEnabledFor(logging.WARNING):
+        fields = _fields(call, source)
+        text = "call slow: %(method)s [%(transaction_id)s] from %(address)s in %(seconds).3f s"
+        _log(logging.WARNING, text + _traced(fields), fields)
+
+
+def _log(level: int, text: str, fields: dict[str, object], exc_info: Any = None) -> None:
+    """As ``logger.log``, which would look for its caller, and compare each field with the record's own."""
+    record = logger.makeRecord(logger.name, level, __file__, 0, text, (fields,), exc_info)
+    record.__dict__.update(fields)
+    logger.handle(record)
 
 
 def _traced(fields: dict[str, object]) -> str:
@@ -67,10 +75,13 @@ def _traced(fields: dict[str, object]) -> str:
 
 def _fields(call: Call, source: Source) -> dict[str, object]:
     seconds = time.perf_counter() - call.started if call.started else 0.0
-    return {
+    fields: dict[str, object] = {
         "method": call.method,
         "transaction_id": call.transaction_id,
         "address": source.address,
         "seconds": round(seconds, 6),
-        **trace_fields(source.traceparent),
     }
+    traceparent = source.traceparent
+    if traceparent:
+        fields.update(trace_fields(traceparent))
+    return fields

@@ -29,6 +29,8 @@ Leaf = Callable[[Any, Any, bool], str]
 
 def expected_of(node: types.Type, *, bounds: bool = False) -> str:
     """What an error expects, with ``bounds`` those of the type too."""
+    if not bounds and (name := _NAMES.get(type(node))):
+        return name
     node = plain_node(node)
     if isinstance(node, types.UnionType):
         shown = " or ".join(dict.fromkeys(expected_of(each, bounds=bounds) for each in node.types))

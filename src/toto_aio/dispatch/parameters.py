@@ -19,7 +19,7 @@ from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
-from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, refusal
+from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, known_fields, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
 from toto_aio.dispatch.signature import Parameter, Signature
 from toto_aio.names import shown_path
@@ -76,9 +76,10 @@ class Decoder:
         self._node: Any = node_of(self._target)
         self._known = known_names(signature.model) or frozenset(each.name for each in self._parameters)
         self._checks_names = signature.model is not None and not takes_others(signature.model)
+        self._fields = known_fields(self._node) if hasattr(self._node, "fields") else {}
         self._exact = {
-            field.encode_name: field
-            for field in getattr(self._node, "fields", ())
+            name: field
+            for name, field in self._fields.items()
             if any(isinstance(each, types.DecimalType) for each in nodes(field.type))
         }
         """The parameters with Decimals, which msgspec would also make of floats, and of any length."""
@@ -122,7 +123,7 @@ class Decoder:
         """Whether a Decimal is none. Raises ``InvalidParameters`` for more values than are looked at."""
         search = Search(binary=call.binary)
         try:
-            search.fields(parameters, self._exact.values(), closed=False)
+            search.fields(parameters, self._exact, closed=False)
         except EnoughError as exc:
             if not search.problems:
                 expected = f"at most {MAX_VISITS} values in parameters with decimals"
@@ -149,7 +150,7 @@ class Decoder:
             else:
                 skip = {each.path for each in problems}
                 closed = self._checks_names or self._model is None
-                search.fields(parameters, self._node.fields, closed=closed, skip=skip)
+                search.fields(parameters, self._fields, closed=closed, skip=skip)
         except EnoughError:
             pass
         return search.problems
@@ -190,12 +191,14 @@ def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _with_integers(root: Any) -> Any:
+def _with_integers(root: dict[str, Any]) -> Any:
     """A value with integers for the floats that are integers, as in JSON Schema; itself if there is none.
 
     JSON has one kind of number, and some clients write 5.0 for 5. A value with more parts than are looked at
     of any refused call stays as it is.
     """
+    if _NO_FLOATS.issuperset(map(type, root.values())):
+        return root
     left = MAX_VISITS
 
     def converted(value: Any, depth: int) -> Any:
@@ -230,5 +233,6 @@ def _with_decimals(value: Any) -> Any:
     return [_with_decimals(each) for each in value] if isinstance(value, list) else value
 
 
+_NO_FLOATS = frozenset({str, int, bool, bytes, type(None)})
 _CONSTANT = (str, bytes, int, float, type(None))
 _CLASSES = (types.StructType, types.DataclassType, types.NamedTupleType)

@@ -6,10 +6,10 @@ call is looked through once more, in Python: each value once, and no more than `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec import inspect as types
 
 from toto_aio.codecs.limits import MAX_DEPTH
@@ -26,7 +26,7 @@ MAX_VISITS = 10_000
 """The most values that are looked at."""
 
 
-class Problem(Struct, frozen=True):
+class Problem(Struct, frozen=True, omit_defaults=True):
     """What is wrong at one place. It has no value that was sent, and no text of a check.
 
     ``kind`` is ``missing``, ``unknown``, ``type`` (``got`` instead of ``expected``), or ``value``: one of the
@@ -50,23 +50,17 @@ class Problem(Struct, frozen=True):
             return f"{where}: not valid"
         return f"{where}: expected {self.expected}" + (f", got {self.got}" if self.got else "")
 
-    def as_dict(self) -> dict[str, str]:
-        """What a client receives."""
-        found = {"path": self.path, "kind": self.kind}
-        if self.expected:
-            found["expected"] = self.expected
-        if self.got:
-            found["got"] = self.got
-        if self.nearest:
-            found["nearest"] = self.nearest
-        return found
+
+def known_fields(node: Any) -> dict[str, types.Field]:
+    """The fields of an object by the names that they have in a call."""
+    return {field.encode_name: field for field in node.fields}
 
 
 def refusal(problems: Sequence[Problem]) -> InvalidParameters:
     """The error of a call with these problems."""
     shown = problems[:MAX_PROBLEMS]
     text = "; ".join(map(str, shown)) or "Invalid parameters."
-    return InvalidParameters(text, problems=[each.as_dict() for each in shown])
+    return InvalidParameters(text, problems=to_builtins(shown))
 
 
 class EnoughError(Exception):
@@ -89,22 +83,26 @@ class Search:
     def fields(
         self,
         value: Mapping[str, Any],
-        fields: Iterable[types.Field],
+        known: Mapping[str, types.Field],
         *,
         closed: bool,
-        skip: Iterable[str] = (),
+        skip: Collection[str] = (),
     ) -> None:
-        """The problems of an object. ``closed``: no other names may occur; ``skip``: found already."""
-        known = {field.encode_name: field for field in fields}
+        """The problems of an object with ``known`` fields.
+
+        ``closed``: no other names may occur; ``skip``: found already.
+        """
         self._left -= len(known)
         for name, field in known.items():
             if name in value:
                 leaf = LEAVES.get(type(field.type))
-                if leaf is None or leaf(value[name], field.type, self.binary):  # most are right
+                if leaf is None:
                     self.visit(name, value[name], field.type)
+                elif problem := leaf(value[name], field.type, self.binary):
+                    self._wrong(problem, value[name], field.type, name)
             elif field.required and name not in skip:
                 self.add("missing", name, expected=expected_of(field.type))
-        if closed:
+        if closed and not value.keys() <= known.keys():
             self.unknown(value, known)
 
     def unknown(self, value: Mapping[str, Any], known: Collection[str]) -> None:
@@ -127,9 +125,10 @@ class Search:
         """The problems of a whole value."""
         self._look(value, plain_node(node))
 
-    def add(self, kind: str, *steps: object, **more: str) -> None:
+    def add(self, kind: str, *steps: object, expected: str = "", got: str = "", nearest: str = "") -> None:
         """Note a problem at this place, or below it. Raises ``EnoughError`` after the last."""
-        self.problems.append(Problem(shown_path([*self._path, *steps]), kind, **more))
+        path = shown_path([*self._path, *steps] if self._path else steps)
+        self.problems.append(Problem(path, kind, expected, got, nearest))
         if len(self.problems) >= MAX_PROBLEMS:
             raise EnoughError
 
@@ -139,10 +138,16 @@ class Search:
         if leaf is not None:
             problem = leaf(value, node, self.binary)
             if problem:
-                got = got_of(value) if problem == "type" else ""
-                self.add(problem, expected=expected_of(node, bounds=problem == "value"), got=got)
+                self._wrong(problem, value, node)
         else:
             _CONTAINERS[kind](self, value, node)
+
+    def _wrong(self, problem: str, value: Any, node: types.Type, *steps: object) -> None:
+        """Note what a leaf has found."""
+        if problem == "type":
+            self.add("type", *steps, expected=expected_of(node), got=got_of(value))
+        else:
+            self.add(problem, *steps, expected=expected_of(node, bounds=True))
 
     def wrong_type(self, value: Any, node: types.Type) -> None:
         self.add("type", expected=expected_of(node), got=got_of(value))
@@ -215,7 +220,7 @@ def _object(search: Search, value: Any, node: Any) -> None:
         if value[tag_field] != node.tag:
             search.add("value", tag_field, expected=repr(node.tag))
         value = {name: each for name, each in value.items() if name != tag_field}
-    search.fields(value, node.fields, closed=getattr(node, "forbid_unknown_fields", False))
+    search.fields(value, known_fields(node), closed=getattr(node, "forbid_unknown_fields", False))
 
 
 def _array_object(search: Search, value: Any, node: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from toto_aio.addresses import parse_address, parse_network
@@ -34,7 +34,7 @@ class TrustedProxies:
                     f"{option}: write addresses such as 10.0.0.0/8, or unix, not {proxy!r}"
                 ) from exc
 
-    def client(self, peer: str | None, forwarded: Iterable[str]) -> str:
+    def client(self, peer: str | None, forwarded: Sequence[str]) -> str:
         """The address of the client: the nearest one that isn't a trusted proxy's.
 
         ``peer`` is the address that has connected, None through a Unix socket; ``forwarded`` are the values
@@ -43,6 +43,8 @@ class TrustedProxies:
         address = peer or UNIX
         if address.startswith("::ffff:"):  # from a socket for both versions of IP
             address = _plain(address) or address
+        if not forwarded or not (self.networks or self._unix):
+            return address  # most requests, whose address is then not parsed
         chain = ",".join(forwarded).rsplit(",", MAX_HOPS)[-MAX_HOPS:]
         while chain and self.trusts(address):
             before = _plain(chain.pop().strip())

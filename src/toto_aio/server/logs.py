@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from typing import Any
 
 from aiohttp import web
@@ -20,7 +21,21 @@ from pythonjsonlogger.msgspec import MsgspecFormatter
 from toto_aio.names import without_surrogates
 
 
-class TextFormatter(logging.Formatter):
+class Moments(logging.Formatter):
+    """Writes the time of a line: a second is put into words once, which is a third of what a line costs."""
+
+    _second = -1, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        second, text = self._second
+        if second != int(record.created):
+            second = int(record.created)
+            text = time.strftime(self.default_time_format, time.localtime(second))
+            self._second = second, text
+        return f"{text},{int(record.msecs):03}"
+
+
+class TextFormatter(Moments):
     """Formats a record so that no text in it can pass for another record, or control a terminal.
 
     Only the first line of a record begins at the margin, and control characters are escaped.
@@ -38,7 +53,7 @@ def _escaped(match: re.Match[str]) -> str:
     return ascii(match[0])[1:-1]
 
 
-class JSONFormatter(MsgspecFormatter):
+class JSONFormatter(Moments, MsgspecFormatter):
     """Formats a record as a line of JSON; surrogates, which msgspec refuses, are escaped."""
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:

@@ -19,6 +19,10 @@ class RequestConnection(Protocol):
 
     transport: asyncio.Transport | None
 
+    @property
+    def peername(self) -> Any:
+        """The address of the peer, as its socket has it; empty or None through a Unix socket."""
+
     def make_request(self, message: Any, served: Served, path: str | None) -> web.Request:
         """aiohttp's request for a message to ``path`` below the root of a service."""
 
@@ -111,7 +115,9 @@ class FastRequest:
 
     @property
     def remote(self) -> str | None:
-        return self.web_request().remote
+        # As aiohttp's request: each refused call is logged with it, and should not need one.
+        peer = self._connection.peername
+        return None if peer is None else str(peer[0] if isinstance(peer, (tuple, list)) else peer)
 
     def web_request(self) -> web.Request:
         """aiohttp's request, with its body read."""

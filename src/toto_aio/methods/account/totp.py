@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toto_aio.auth.audit import Action
 from toto_aio.auth.confirmation import confirm as confirm_user
 from toto_aio.auth.text import require_text
 from toto_aio.dispatch.form import redirects_form
@@ -36,8 +37,11 @@ async def confirm(handler: Handler, parameters: dict[str, Any]) -> dict[str, lis
     """Turn the second factor on, with a ``code`` of the app; returns ten recovery codes, this once."""
     user_id, second = _user_id(handler), handler.connection.second_factor
     code = _code(parameters)
+    handler.act()
     async with handler.sessions.attempts.second_step(user_id, handler.address):
-        return {"recovery_codes": await second.confirm(user_id, code)}
+        codes = await second.confirm(user_id, code)
+    handler.accounts.audit.record(Action.TOTP_ENABLED, user_id)
+    return {"recovery_codes": codes}
 
 
 @method
@@ -49,6 +53,7 @@ async def login(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
 
     With ``remember`` the result has a ``device``, with which ``account.login`` has one step for 30 days.
     """
+    handler.act()
     ticket = require_text("ticket", parameters["ticket"])
     remember = parameters.get("remember")
     is_remembered = isinstance(remember, bool | str) and remember in YES
@@ -73,7 +78,9 @@ async def status(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
 async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """Turn the second factor off, with a ``code`` or a recovery code, and forget the remembered devices."""
     user_id = await _checked(handler, parameters)
-    return {"disabled": await handler.connection.second_factor.disable(user_id)}
+    with handler.accounts.audit.recording(Action.TOTP_DISABLED, user_id) as happening:
+        happening.happened = await handler.connection.second_factor.disable(user_id)
+    return {"disabled": happening.happened}
 
 
 @method
@@ -125,7 +132,8 @@ async def _confirmed(handler: Handler, parameters: dict[str, Any]) -> str:
 
 async def _checked(handler: Handler, parameters: dict[str, Any]) -> str:
     """The user, who has given a code of the second factor."""
+    handler.act()
     user_id, code = _user_id(handler), _code(parameters)
-    async with handler.sessions.attempts.second_step(user_id, handler.address):
-        await handler.connection.second_factor.check(user_id, code)
+    with handler.accounts.audit.refusals(Action.CODE_REFUSED, user_id, client=handler.client):
+        await handler.sessions.check_second_factor(user_id, code, handler.client)
     return user_id
