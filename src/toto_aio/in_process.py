@@ -247,6 +247,8 @@ class InProcessReply:
 
     def watch(self, callback: Callable[[], None]) -> None: ...
 
+    def answers_first(self, session: UserSession) -> None: ...
+
     def send_message(self, data: Any, message_id: Any) -> None:
         raise RuntimeError(f"send_message is for WebSockets: call this method {self.over_a_socket}")
 

@@ -177,6 +177,18 @@ class Caller:
         self.logged_out = True
         self.session = self.shown = self._session_id = None
 
+    async def delete_account(self, answers_first: Callable[[UserSession], None]) -> None:
+        """Delete the account of the session's user, and so end all sessions, this one too.
+
+        ``answers_first`` is told the session before: the response comes before its socket is closed.
+        """
+        session = self.session
+        assert session is not None
+        answers_first(session)
+        await self._sessions.accounts.delete(session.user_id)
+        self.logged_out = True
+        self.session = self.shown = self._session_id = None
+
     def ignore_cookie(self) -> None:
         """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
         if self.by_cookie:
