@@ -269,7 +269,7 @@ class Lifespan:
             attempts = self._metrics.count_attempts(attempts)
         scheme = self._context.scheme
         box = SecretBox(settings.secret_key)
-        second_factor = SecondFactor(database, database, box, settings.totp_issuer)
+        second_factor = SecondFactor(database, accounts.records, box, settings.totp_issuer)
         sessions = Sessions(
             sessions_in,
             accounts,
@@ -285,7 +285,7 @@ class Lifespan:
             sessions,
             settings.app,
             transactions_of(database),
-            ApiKeys(database, sessions),
+            ApiKeys(accounts.records, sessions),
             second_factor,
         )
 

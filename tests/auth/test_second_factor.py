@@ -38,7 +38,9 @@ async def test_one_use_on_every_store(store: Store) -> None:
     ticket = await other.tickets.find(required.value.ticket)
     assert ticket is not None
     assert (ticket.user_id, ticket.mark) == (LONG, await second.mark(LONG))
-    assert sorted(await asyncio.gather(*(second.tickets.spend(ticket) for _ in range(8)))) == [False] * 7 + [True]
+    assert sorted(await asyncio.gather(*(second.tickets.spend(ticket) for _ in range(8)))) == [False] * 7 + [
+        True
+    ]
     token = await second.devices.remember(LONG, ticket.mark, ClientInfo("127.0.0.1", "x"))
     assert token is not None
     await other.require(LONG, token)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from toto_aio.auth.account_change import changing
 from toto_aio.auth.account_fields import RESERVED, require_custom, require_storable
+from toto_aio.auth.api_key import KIND as API_KEYS
 from toto_aio.auth.audit import Action, Audit, RefusedAccount
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
@@ -25,7 +26,7 @@ from toto_aio.exceptions import (
 )
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
-from toto_aio.stores import AccountStore, SessionStore
+from toto_aio.stores import AccountStore, SessionStore, records_of
 from toto_aio.threads import waits_in_threads
 
 __all__ = ["AccountPage", "Accounts"]
@@ -57,6 +58,7 @@ class Accounts:
         if reserved := sorted(self.fields & RESERVED):
             raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
         self._store = store
+        self.records = records_of(store)
         self._passwords = passwords
         self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
@@ -76,6 +78,8 @@ class Accounts:
         if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
             raise UserIDExists
         account = Account(new_id, hashed, values)
+        if await self._store.get_account(new_id) is None:
+            await self.records.remove_records(new_id)  # a deletion may have been cut off before it did so
         with self.audit.recording(Action.ACCOUNT_CREATED, new_id):
             await self._store.add_account(account)
         return UserAccount(self._store, account)
@@ -91,13 +95,13 @@ class Accounts:
 
     @waits_in_threads
     async def delete(self, user_id: str) -> bool:
-        """Delete an account and end its sessions, whose sockets are closed in every process.
+        """Delete an account and its records, and end its sessions, whose sockets are closed in every process.
 
         ``user_id`` is that of the account, in lower or upper case: another way to write it deletes nothing,
         as it may be the id of an account that has been deleted before.
 
-        Returns False if there was no account; sessions are ended anyway, so a deletion that was cut off can
-        be repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
+        Returns False if there was no account; the rest is done anyway, so a deletion that was cut off can be
+        repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
         sessions is valid any more, even if the user id is given to somebody else.
         """
         stored_as = exact_user_id(user_id)
@@ -105,7 +109,12 @@ class Accounts:
             return False
         with self.audit.recording(Action.ACCOUNT_DELETED, stored_as) as happening:
             async with changing(self._ends, stored_as):
+                await self.records.remove_records(stored_as, API_KEYS)  # none may outlive the account
                 happening.happened = await self._store.remove_account(stored_as)
+                await self.records.remove_records(stored_as)
+                await self._ends.tell(
+                    {"user_id": stored_as, "keep": ""}
+                )  # whose sockets API keys have opened
                 await self._end_rest(stored_as, "The account is deleted.")
         return happening.happened
 

@@ -23,6 +23,7 @@ from toto_aio.auth.totp import is_code, matching_step, new_secret, otpauth_uri, 
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
 from toto_aio.models import Record
 from toto_aio.stores import AccountStore, RecordStore
+from toto_aio.stores.records import NoRecords
 
 KIND, ENROLMENT = "totp", "totp_enrolment"
 """The kinds of the records: of those who have it, and of those who have not confirmed it yet."""
@@ -62,6 +63,8 @@ class SecondFactor:
 
         Without a second factor, and on a remembered device, it needs none.
         """
+        if isinstance(self._records, NoRecords):  # a store of the author's, in which nobody can enrol
+            return
         if await self._records.get_record(KIND, _key(user_id)) is None:
             return
         mark = await self.mark(user_id)
