@@ -22,8 +22,8 @@ class Action(Enum):
     ACCOUNT_EXPORTED = "account_exported", "the data of an account were read by its user, or for them"
     LOGIN = (
         "login",
-        "a user got a session; `how` says by what: `password`, `second_factor`, `recovery_code`, or `service` "
-        "for its own check",
+        "a user got a session; `how` says by what: `password`, `second_factor`, `recovery_code`, or "
+        "`service` for its own check",
     )
     LOGIN_FAILED = (
         "login_failed",
