@@ -78,9 +78,9 @@ class Accounts:
         if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
             raise UserIDExists
         account = Account(new_id, hashed, values)
-        if await self._store.get_account(new_id) is None:
-            await self.records.remove_records(new_id)  # a deletion may have been cut off before it did so
         with self.audit.recording(Action.ACCOUNT_CREATED, new_id):
+            if await self._store.get_account(new_id) is None:
+                await self.records.remove_records(new_id)  # if a deletion was cut off before it did so
             await self._store.add_account(account)
         return UserAccount(self._store, account)
 
@@ -112,9 +112,7 @@ class Accounts:
                 await self.records.remove_records(stored_as, API_KEYS)  # none may outlive the account
                 happening.happened = await self._store.remove_account(stored_as)
                 await self.records.remove_records(stored_as)
-                await self._ends.tell(
-                    {"user_id": stored_as, "keep": ""}
-                )  # whose sockets API keys have opened
+                await self._ends.tell({"user_id": stored_as, "keep": ""})  # keys have sockets too
                 await self._end_rest(stored_as, "The account is deleted.")
         return happening.happened
 
