@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from tests.conftest import OTHER_DRIVERS, SERVER_KINDS, url_of
 from tests.support.stores import LATER, make_record, opened_by
 from toto_aio.models import NEVER, Record
-from toto_aio.stores import Store, portions, records_of
+from toto_aio.stores import Store, portions
 from toto_aio.stores.memory import MemoryStore
-from toto_aio.stores.records import METHODS
+from toto_aio.stores.records import METHODS, records_of
 
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS, *OTHER_DRIVERS])

@@ -26,7 +26,8 @@ from toto_aio.exceptions import (
 )
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
-from toto_aio.stores import AccountStore, SessionStore, records_of
+from toto_aio.stores import AccountStore, SessionStore
+from toto_aio.stores.records import records_of
 from toto_aio.threads import waits_in_threads
 
 __all__ = ["AccountPage", "Accounts"]

@@ -16,9 +16,9 @@ from toto_aio.models import Account, Session
 from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
-from toto_aio.stores.records import RecordStore, records_of
+from toto_aio.stores.records import RecordStore
 
-__all__ = ["AccountStore", "RecordStore", "SessionStore", "Store", "open_store", "records_of"]
+__all__ = ["AccountStore", "RecordStore", "SessionStore", "Store", "open_store"]
 
 
 class AccountStore(Protocol):
@@ -200,7 +200,7 @@ async def open_store(database: Any, option: str = "database") -> Store:
 
     A ready client or pool, such as an ``asyncpg.Pool``, is used and left open; a ready store is returned as
     it is. Errors name the ``option``; for ``session_store``, a ready ``SessionStore`` is enough, and what
-    needs records asks for ``records_of`` the store, as a ready one may have none. Raises ``SettingsError``
+    needs records asks for ``records.records_of`` it, as a ready one may have none. Raises ``SettingsError``
     for anything else, and ``Unavailable`` if the database is unreachable.
     """
     if not isinstance(database, str):
