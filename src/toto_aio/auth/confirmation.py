@@ -20,8 +20,8 @@ async def confirm(sessions: Sessions, session: UserSession, password: object, cl
     login does.
     """
     if password is None:
-        if time.time() - session.record.created > FRESH:
-            raise NotAuthorized("Send the password, or log in again before.")
+        if abs(time.time() - session.logged_in) > FRESH:
+            raise NotAuthorized.too_old(FRESH)
         return
     async with sessions.attempts.attempt(session.user_id, client.address, session.record.key):
         await sessions.accounts.verify(session.user_id, password)  # type: ignore[arg-type] # it refuses others
