@@ -45,11 +45,6 @@ class KeySession(UserSession):
         """Never: whoever has the key need not be its user."""
         return -math.inf
 
-    @property
-    def logged_in(self) -> float:
-        """Never: a key is no login, so ``@fresh`` admits none."""
-        return 0.0
-
     def allows(self, method: str) -> bool:
         """Whether the scopes of the key name a method."""
         return allows(self._key.scopes, method)
