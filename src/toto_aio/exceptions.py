@@ -201,6 +201,10 @@ class TooManyAttempts(CodedException):
         super().__init__(value)
         self.retry_after = retry_after
 
+    def as_dict(self) -> dict[str, Any]:
+        """The error as a response contains it: batches, frames and JSON-RPC have no ``Retry-After``."""
+        return {**super().as_dict(), "retry_after": self.retry_after}
+
 
 class TimedOut(CodedException):
     """The call took longer than its time limit."""

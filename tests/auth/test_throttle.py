@@ -66,10 +66,12 @@ async def test_the_answer(serve: Serve) -> None:
     response = await service.post(json=login("wrong"))
     assert response.status == 429
     assert 1 <= int(response.headers["Retry-After"]) <= WINDOW
-    assert await response.json() == {"error": {"code": 1012, "value": "Too many attempts"}}
+    waits = {"retry_after": int(response.headers["Retry-After"])}
+    assert await response.json() == {"error": {"code": 1012, "value": "Too many attempts", **waits}}
     response = await service.post(json={"batch": {"a": login("wrong"), "b": {"method": "nothing"}}})
     batch = (await response.json())["batch"]
     assert (response.status, batch["a"]["error"]["code"], batch["b"]["error"]["code"]) == (200, 1012, 1001)
+    assert 1 <= batch["a"]["error"]["retry_after"] <= WINDOW
 
 
 async def test_every_way_counts_the_same(serve: Serve) -> None:

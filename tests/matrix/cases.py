@@ -64,7 +64,10 @@ Expected = Result | Error | Own | Away | Seen
 
 @dataclass(frozen=True)
 class Case:
-    """One call, by someone with ``session``: no session (""), or that of a "user", "visitor" or "ended"."""
+    """One call, by someone with ``session``: no session (""), or that of a "user", "visitor" or "ended".
+
+    "editor" is the session of a user with this role.
+    """
 
     method: str
     parameters: Mapping[str, Any]
@@ -116,6 +119,7 @@ MISSING = {"path": "title", "kind": "missing", "expected": "str"}
 UNKNOWN = {"path": "titel", "kind": "unknown", "nearest": "title"}
 TOO_LONG = {"path": "title", "kind": "value", "expected": "str of at most 5"}
 TOO_SMALL = {"path": "limit", "kind": "value", "expected": "int >= 1"}
+NO_X = {"path": "x", "kind": "type", "expected": "int", "got": "str"}
 NO_INTEGER = {"path": "limit", "kind": "type", "expected": "int", "got": "str"}
 BELOW = {"path": "parts[1].a", "kind": "type", "expected": "int", "got": "str"}
 NOT_AUTHORIZED = Error(1004, "Not authorized", (200, 401))
@@ -219,7 +223,7 @@ CASES: list[Case] = [
     Case(
         "private",
         {"x": "s3cret"},
-        refused("x: expected int, got str", {"path": "x", "kind": "type", "expected": "int", "got": "str"}),
+        refused("x: expected int, got str", NO_X),
         "user",
     ),
     *(
@@ -230,6 +234,22 @@ CASES: list[Case] = [
             *(("ended", NOT_AUTHORIZED), ("user", Result("ada"))),
         )
     ),
+    *(
+        Case("edit", {"x": 5}, expected, session)
+        for session, expected in (
+            *(("", NOT_AUTHORIZED), ("visitor", NOT_AUTHORIZED), ("ended", NOT_AUTHORIZED)),
+            *(("user", FORBIDDEN), ("editor", Result(["eve", 5]))),
+        )
+    ),
+    Case("edit", {"x": "s3cret"}, FORBIDDEN, "user"),
+    Case("edit", {"x": "s3cret"}, refused("x: expected int, got str", NO_X), "editor"),
+    *(
+        Case(name, {}, expected, session)
+        for name in ("edit_classic", "edit_in_a_thread")
+        for session, expected in (("", NOT_AUTHORIZED), ("user", FORBIDDEN), ("editor", Result("eve")))
+    ),
+    Case("old", {"x": 5}, Result(5)),
+    Case("old", {"x": "s3cret"}, refused("x: expected int, got str", NO_X)),
     *(
         Case("maybe", {}, Result(user), session)
         for session, user in (("", None), ("visitor", ""), ("ended", None), ("user", "ada"))
@@ -261,7 +281,7 @@ CASES: list[Case] = [
 ]
 """Every call. ``shown`` has the name of a session for its id, which the test puts there."""
 
-WRONG_LOGIN = {"user_id": "eve", "password": "battery staple"}
+WRONG_LOGIN = {"user_id": "mallory", "password": "battery staple"}
 TOO_MANY = Case("account.login", WRONG_LOGIN, Error(1012, "Too many attempts", (429, 429)), needs=VERB)
 """A login after too many with a wrong password, whichever way those came."""
 DEEP: Any = []

@@ -271,12 +271,20 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
     code, value = error["code"], error.get("value")
     kind = _ERRORS.get(code)
     exc = TotoException(code, value) if kind is None else kind(value)
-    if len(error) > 2:
-        exc.details = {name: each for name, each in error.items() if name not in ("code", "value")}
+    details = {name: each for name, each in error.items() if name not in ("code", "value")}
     if isinstance(exc, TooManyAttempts):
-        wait = (headers or {}).get("Retry-After", "")
-        exc.retry_after = int(wait) if wait.isdecimal() else 0
+        exc.retry_after = _seconds(details.pop("retry_after", None), headers or {})
+    if details:
+        exc.details = details
     return exc
+
+
+def _seconds(sent: Any, headers: Mapping[str, str]) -> int:
+    """The seconds to wait; what is in front of the service may only say them in the header."""
+    if type(sent) is int and sent >= 0:
+        return sent
+    wait = headers.get("Retry-After", "")
+    return int(wait) if wait.isdecimal() else 0
 
 
 def read_session(shown: Any) -> SessionCredentials:

@@ -13,7 +13,6 @@ from toto_aio.exceptions import (
     InvalidParameters,
     MethodNotFound,
     MissingMethod,
-    TooManyAttempts,
     TotoException,
 )
 
@@ -96,12 +95,9 @@ def failure(error: TotoException, request_id: Any, *, is_call: bool = True) -> d
     """The response with an error, Toto's as its ``data``; unless ``is_call``, to what never became a call."""
     code = _code(error, is_call)
     message = MEANINGS.get(code) or (error.value if isinstance(error.value, str) else type(error).__name__)
-    data = error.as_dict()
-    if isinstance(error, TooManyAttempts):
-        data["retry_after"] = error.retry_after
     return {
         "jsonrpc": VERSION,
-        "error": {"code": code, "message": message, "data": data},
+        "error": {"code": code, "message": message, "data": error.as_dict()},
         "id": request_id,
     }
 
