@@ -12,6 +12,7 @@ from aiohttp import web
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.api_keys import ApiKeys
+from toto_aio.auth.audit import Audit
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
@@ -27,6 +28,7 @@ from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.runtime import Connection, Runtime
+from toto_aio.events.audit_events import AuditEvents
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
 from toto_aio.exceptions import Unavailable, described
@@ -112,7 +114,8 @@ class Lifespan:
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
             if ends is not None:
                 stack.push_async_callback(ends.close)
-            connection = self._connect(stack, database, sessions_in, ends)
+            audit = self._open_audit(stack, events)
+            connection = self._connect(stack, database, sessions_in, ends, audit)
             threads = Threads(self._settings.threads)
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
@@ -229,8 +232,20 @@ class Lifespan:
             self._metrics.watch_events(events)
         return events
 
+    def _open_audit(self, stack: AsyncExitStack, events: EventManager | None) -> Audit:
+        if not self._settings.audit_event:
+            return Audit()
+        sender = AuditEvents(events, self._settings.audit_event)
+        stack.push_async_callback(sender.close)
+        return Audit(sender.tell)
+
     def _connect(
-        self, stack: AsyncExitStack, database: Store, sessions_in: Store, ends: SessionEnds | None
+        self,
+        stack: AsyncExitStack,
+        database: Store,
+        sessions_in: Store,
+        ends: SessionEnds | None,
+        audit: Audit,
     ) -> Connection:
         """The accounts and sessions over their stores."""
         settings = self._settings
@@ -243,6 +258,7 @@ class Lifespan:
             fields=settings.account_fields,
             password_min_length=settings.password_min_length,
             ends=Ends(sessions_in, on_end),
+            audit=audit,
         )
         throttle = Throttle(sessions_in, settings.login_attempts, passwords.turns)
         stack.push_async_callback(throttle.close)

@@ -85,6 +85,8 @@ def setup(application: web.Application, service: web.Application, *, login_url: 
         except web.HTTPException as exc:
             exc[VISIT_OF_RESPONSE] = visit
             raise
+        finally:
+            visit.end()
         if isinstance(response, web.StreamResponse):  # else aiohttp says what is wrong
             response[VISIT_OF_RESPONSE] = visit
         return response

@@ -44,6 +44,12 @@ def readable(text: str) -> str:
     return text if text.isprintable() else _UNREADABLE.sub("\ufffd", text)
 
 
+def shown_text(text: str, most: int = 200) -> str:
+    """The text as a log has it: cut, with an escape for each character that nobody sees."""
+    text = text[:most]
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def without_surrogates(text: str) -> str:
     """The text, with U+FFFD for each surrogate."""
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

@@ -130,6 +130,25 @@ def test_no_server_is_imported(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "", done.stdout
 
 
+LAUNCHED = """
+import sys
+from toto_aio.cli.main import main
+sys.argv = ["toto-aio"]
+for line in ("stop", "status"):
+    try:
+        main([line])
+    except SystemExit as exc:
+        assert exc.code in (0, 3), exc.code
+print(*sorted({"aiohttp", "uvloop", "multidict", "bson", "toto_aio.app"} & sys.modules.keys()))
+"""
+
+
+def test_no_aiohttp_is_imported(tmp_path: Path) -> None:
+    """For commands that only look for a service: the import is most of what a start costs."""
+    done = run("-c", LAUNCHED, folder=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, ""), (done.stdout, done.stderr)
+
+
 def test_help_lists_every_option(tmp_path: Path) -> None:
     """``serve --help`` has each option with its description and default, in its group."""
     done = run("-m", "toto_aio", "serve", "--help", folder=tmp_path)

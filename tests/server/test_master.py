@@ -64,6 +64,11 @@ async def version(server: Server) -> Any:
     return (await server.call({"method": "version"})).get("result")
 
 
+def has_aiohttp(pid: int) -> bool:
+    """Whether a process has imported aiohttp."""
+    return "aiohttp" in Path(f"/proc/{pid}/maps").read_text()
+
+
 async def test_two_processes(tmp_path: Path) -> None:
     """Both serve the same address, which is announced once; TERM ends both with status 0 and no output."""
     write(tmp_path, methods__who=WHO)
@@ -71,6 +76,9 @@ async def test_two_processes(tmp_path: Path) -> None:
         assert server.lines[-1].endswith(" with 2 processes")
         workers = await everybody(server.address)
         assert server.process.pid not in workers
+        # The import of aiohttp would delay the workers by as long as they take themselves.
+        loaded = {pid: has_aiohttp(pid) for pid in (server.process.pid, *workers)}
+        assert loaded == {server.process.pid: False, **dict.fromkeys(workers, True)}
         said = len(server.lines)
         assert await server.end() == 0
         assert server.lines[said:] == []

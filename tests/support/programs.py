@@ -112,7 +112,7 @@ async def failing(folder: Path, *arguments: str, **environment: str) -> str:
 
 FORKS = """
 import os, sys
-import toto_aio.app, toto_aio.lifespan, toto_aio.server.launcher, toto_aio.stores.sqlite  # what takes longest
+import toto_aio.app, toto_aio.lifespan, toto_aio.server.serving, toto_aio.stores.sqlite  # what takes longest
 from toto_aio.cli.main import main
 
 for number, sys.argv[1:] in enumerate(map(str.split, sys.argv[1:])):

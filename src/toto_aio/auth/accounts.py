@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from toto_aio.auth.account_change import changing
 from toto_aio.auth.account_fields import RESERVED, require_custom, require_storable
+from toto_aio.auth.audit import Action, Audit, RefusedAccount
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
 from toto_aio.auth.roles import STORED, role_names
@@ -49,7 +50,9 @@ class Accounts:
         fields: Iterable[str] = (),
         password_min_length: int = 8,
         ends: Ends | None = None,
+        audit: Audit | None = None,
     ) -> None:
+        self.audit = audit or Audit()
         self.fields = frozenset(fields)
         if reserved := sorted(self.fields & RESERVED):
             raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
@@ -73,7 +76,8 @@ class Accounts:
         if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
             raise UserIDExists
         account = Account(new_id, hashed, values)
-        await self._store.add_account(account)
+        with self.audit.recording(Action.ACCOUNT_CREATED, new_id):
+            await self._store.add_account(account)
         return UserAccount(self._store, account)
 
     @waits_in_threads
@@ -99,10 +103,11 @@ class Accounts:
         stored_as = exact_user_id(user_id)
         if not stored_as:  # the sessions of "" are those of strangers
             return False
-        async with changing(self._ends, stored_as):
-            existed = await self._store.remove_account(stored_as)
-            await self._end_rest(stored_as, "The account is deleted.")
-        return existed
+        with self.audit.recording(Action.ACCOUNT_DELETED, stored_as) as happening:
+            async with changing(self._ends, stored_as):
+                happening.happened = await self._store.remove_account(stored_as)
+                await self._end_rest(stored_as, "The account is deleted.")
+        return happening.happened
 
     @waits_in_threads
     async def set_password(self, user_id: str, new_password: str) -> None:
@@ -116,12 +121,13 @@ class Accounts:
         hashed = await self._hash("new_password", new_password)
         stored_as = exact_user_id(user_id)
         existing(await self._store.get_account(stored_as))
-        async with changing(self._ends, stored_as):
-            while True:
-                account = existing(await self._store.get_account(stored_as))
-                if await self._store.replace_password(account.user_id, account.password, hashed):
-                    break  # otherwise another change, or a login with an outdated hash, came first
-            await self._end_rest(stored_as, "The password is set.")
+        with self.audit.recording(Action.PASSWORD_SET, stored_as):
+            async with changing(self._ends, stored_as):
+                while True:
+                    account = existing(await self._store.get_account(stored_as))
+                    if await self._store.replace_password(account.user_id, account.password, hashed):
+                        break  # otherwise another change, or a login with an outdated hash, came first
+                await self._end_rest(stored_as, "The password is set.")
 
     @waits_in_threads
     async def set_roles(self, user_id: str, roles: Iterable[str]) -> None:
@@ -136,8 +142,9 @@ class Accounts:
         except ValueError as exc:
             raise InvalidParameters(str(exc)) from None
         account = existing(await self._find(user_id))
-        if not await self._store.update_account(account.user_id, {STORED: list(names)}):
-            existing(None)  # it has just been deleted
+        with self.audit.recording(Action.ROLES_SET, account.user_id, roles=list(names)):
+            if not await self._store.update_account(account.user_id, {STORED: list(names)}):
+                existing(None)  # it has just been deleted
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
@@ -146,7 +153,7 @@ class Accounts:
         account = await self._find(user_id)
         match = await self._passwords.verify(password, account.password if account else None)
         if match is Match.NONE:
-            raise InvalidCredentials
+            raise RefusedAccount(account.user_id if account else "")
         assert account is not None
         assert account.password is not None
         if match is Match.OUTDATED:

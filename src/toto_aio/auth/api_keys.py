@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from toto_aio.auth.api_key import ApiKey, hash_of, new_api_key, read_name, read_scopes
+from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.key_session import KeySession
 from toto_aio.auth.sessions import Sessions
@@ -75,6 +76,7 @@ class ApiKeys:
         except BaseException:
             await self._store.remove_record(KIND, record.key)  # if that fails, nobody knows the key
             raise
+        self._sessions.audit.record(Action.KEY_CREATED, owner, name=wanted, scopes=allowed)
         return {"key": secret, **_described(record, kept)}
 
     @waits_in_threads
@@ -95,13 +97,13 @@ class ApiKeys:
         """
         for record in await self._records(user_id):
             if handle_of(record.key) == handle:
-                return await self._end(record.key)
+                return await self._revoke(record)
         return False
 
     @waits_in_threads
     async def revoke_all(self, user_id: str) -> int:
         """End all keys of an account, and close their sockets in every process; how many there were."""
-        return sum([await self._end(record.key) for record in await self._records(user_id)])
+        return sum([await self._revoke(record) for record in await self._records(user_id)])
 
     async def load(self, key_hash: str) -> KeySession | None:
         """What stands for a session where the key with this hash is shown; None if there is no such key."""
@@ -124,10 +126,12 @@ class ApiKeys:
         owner = user_id if account is None else account.user_id
         return await self._store.list_records(owner, KIND, limit=MAX_KEYS + 1)
 
-    async def _end(self, key_hash: str) -> bool:
-        existed = await self._store.remove_record(KIND, key_hash)
-        await self._sessions.ends.tell({"key": key_hash})
-        return existed
+    async def _revoke(self, record: Record) -> bool:
+        name = _read(record).name
+        with self._sessions.audit.recording(Action.KEY_REVOKED, record.owner, name=name) as happening:
+            happening.happened = await self._store.remove_record(KIND, record.key)
+            await self._sessions.ends.tell({"key": record.key})
+        return happening.happened
 
     async def _require_kept(self, owner: str) -> None:
         """Refuse a key whose account has been deleted since, which has removed all keys except this one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from toto_aio.auth.audit import Action
 from toto_aio.auth.password_change import change_password
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
@@ -151,6 +152,8 @@ class Caller:
         session = await self.retrieve()
         if session is not None:
             await self._sessions.end(session)
+            if session.user_id:
+                self._sessions.audit.record(Action.LOGOUT, session.user_id)
         self.logged_out = True
         self.session = self.shown = self._session_id = None
 

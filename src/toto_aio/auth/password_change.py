@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toto_aio.auth.account_change import changing
+from toto_aio.auth.audit import Action
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidCredentials, Unavailable
@@ -27,23 +28,25 @@ async def change_password(
     """
     user_id, accounts, ends = session.user_id, sessions.accounts, sessions.ends
     own = session.record.key
-    async with sessions.attempts.attempt(user_id, client.address, own):
-        account, hashed = await accounts.prepare_change(user_id, password, new_password)
+    with sessions.audit.refusals(Action.PASSWORD_REFUSED, user_id, client):
+        async with sessions.attempts.attempt(user_id, client.address, own):
+            account, hashed = await accounts.prepare_change(user_id, password, new_password)
 
     async def check() -> None:
         if not await accounts.is_current(account):
             raise InvalidCredentials  # another change came first, whose new session this one must not end
 
-    async with changing(ends, user_id, keep=own, check=check):
-        await accounts.replace_password(account, hashed)
-        try:
-            renewed = await sessions.add(user_id, client)
-            if not await accounts.is_current(account):
-                # The account was deleted since then, or has got another password from an administrator.
-                await ends.end(renewed.record.key)
-                raise InvalidCredentials
-            take(renewed)
-            await ends.end_all(user_id, renewed.record.key)
-        except Unavailable as exc:
-            raise Unavailable("The password is changed: log in with the new one.") from exc
+    with sessions.audit.recording(Action.PASSWORD_CHANGED, user_id):
+        async with changing(ends, user_id, keep=own, check=check):
+            await accounts.replace_password(account, hashed)
+            try:
+                renewed = await sessions.add(user_id, client)
+                if not await accounts.is_current(account):
+                    # The account was deleted since then, or has got another password from an administrator.
+                    await ends.end(renewed.record.key)
+                    raise InvalidCredentials
+                take(renewed)
+                await ends.end_all(user_id, renewed.record.key)
+            except Unavailable as exc:
+                raise Unavailable("The password is changed: log in with the new one.") from exc
     return renewed

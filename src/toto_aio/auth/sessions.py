@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
 from toto_aio.auth.session_saves import SessionSaves
@@ -60,6 +61,7 @@ class Sessions:
     ) -> None:
         self.store = store
         self.accounts = accounts
+        self.audit = accounts.audit
         self.attempts = attempts or Throttle(store, settings.login_attempts)
         self.ends = Ends(store, on_end)
         self._saves = SessionSaves(store)
@@ -81,17 +83,19 @@ class Sessions:
         ``shown`` is the id of the session that the client has until now.
         """
         session_key = "" if shown is None else _key(shown)
-        async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
-            account = await self.accounts.verify(user_id, password)
-        session = await self.create(account.user_id, client)
-        if not await self.accounts.is_current(account):
-            # The password was changed meanwhile, which ended all sessions except this one; or it was
-            # rehashed.
-            try:
-                await self.accounts.verify(user_id, password)
-            except BaseException:
-                await self.end(session)
-                raise
+        with self.audit.refusals(Action.LOGIN_FAILED, client=client):
+            async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
+                account = await self.accounts.verify(user_id, password)
+            session = await self.create(account.user_id, client)
+            if not await self.accounts.is_current(account):
+                # The password was changed meanwhile, which ended all sessions except this one; or it was
+                # rehashed.
+                try:
+                    await self.accounts.verify(user_id, password)
+                except BaseException:
+                    await self.end(session)
+                    raise
+        self.audit.record(Action.LOGIN, account.user_id, client, how="password")
         return session
 
     @waits_in_threads
@@ -107,6 +111,7 @@ class Sessions:
         if await self.accounts.of_session(account.user_id) is None:
             await self.end(session)
             raise InvalidCredentials
+        self.audit.record(Action.LOGIN, account.user_id, client, how="service")
         return session
 
     @waits_in_threads
@@ -171,14 +176,16 @@ class Sessions:
         """End the other sessions of a session's user; returns how many there were."""
         if not session.user_id:
             return 0  # anonymous sessions belong to strangers
-        return await self.ends.end_all(session.user_id, session.record.key)
+        return await self._end_all(session.user_id, session.record.key)
 
     @waits_in_threads
     async def end_one(self, session: UserSession, handle: str) -> bool:
         """End the session that has this handle, of the same user; False if it doesn't exist."""
         for record in await self.store.list_sessions(session.user_id):
             if handle_of(record.key) == handle:
-                return await self.ends.end(record.key)
+                with self.audit.recording(Action.SESSION_ENDED, session.user_id) as happening:
+                    happening.happened = await self.ends.end(record.key)
+                return happening.happened
         return False
 
     @waits_in_threads
@@ -187,7 +194,7 @@ class Sessions:
 
         Raises ``Unavailable``, if perhaps not all of them have ended.
         """
-        return await self.ends.end_all(await self._stored_as(user_id))
+        return await self._end_all(await self._stored_as(user_id))
 
     @waits_in_threads
     async def describe_all(self, session: UserSession) -> Sequence[dict[str, Any]]:
@@ -215,6 +222,13 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session again; unsaved changes are dropped."""
         session.reset(await self._saves.read(session.record.key))
+
+    async def _end_all(self, user_id: str, keep: str = "") -> int:
+        with self.audit.recording(Action.SESSIONS_ENDED, user_id) as happening:
+            ended = await self.ends.end_all(user_id, keep)
+            happening.details["count"] = ended
+            happening.happened = ended > 0
+        return ended
 
     async def _stored_as(self, user_id: str) -> str:
         """The user id that the sessions have. Raises ``InvalidParameters`` for that of anonymous ones."""

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.audit import acting
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
+from toto_aio.dispatch.acting import CallActing
 from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.head import checked_header, checked_status, checked_text
@@ -54,6 +56,7 @@ class Handler:
     _given: tuple[Any, BaseException | None] | None = None
     _waiter: asyncio.Future[None] | None = None
     _registrations: list[Registration] | None = None
+    _acting: CallActing | None = None
     finished = False
     responded = False
     """Whether the method has responded already."""
@@ -82,6 +85,7 @@ class Handler:
 
         Toto's name for it is ``db_connection``.
         """
+        self.act()
         return self._runtime.connection
 
     db_connection = connection
@@ -89,12 +93,12 @@ class Handler:
     @property
     def accounts(self) -> Accounts:
         """The accounts of the service: ``connection.accounts``."""
-        return self._runtime.connection.accounts
+        return self.connection.accounts
 
     @property
     def sessions(self) -> Sessions:
         """The sessions of all users: ``connection.sessions``. The caller's own is ``session``."""
-        return self._runtime.connection.sessions
+        return self.connection.sessions
 
     @property
     def db(self) -> Any:
@@ -154,6 +158,7 @@ class Handler:
         ``verify_password=False`` logs in without a password, after a check of the method's own. Raises
         ``InvalidCredentials``, and ``TooManyAttempts`` after too many wrong passwords.
         """
+        self.act()
         client = ClientInfo(self.address, self.reply.agent)
         return await self.caller.create(user_id, password, client, verify_password=verify_password)
 
@@ -306,6 +311,12 @@ class Handler:
             """Say what to write instead of an attribute of Tornado's ``RequestHandler``."""
             hint = f": {TORNADO[name]}" if name in TORNADO else ""
             raise AttributeError(f"Handler has no attribute {name!r}{hint}", name=name, obj=self)
+
+    def act(self) -> None:
+        """Let the audit log know that what happens to accounts now is done by this call."""
+        if self._acting is None:
+            self._acting = CallActing(self)
+        acting(self._acting)
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the response, on the event loop; the first counts."""

@@ -8,12 +8,14 @@ from typing import cast
 from aiohttp import hdrs, web
 from yarl import URL
 
+from toto_aio.auth.audit import acting
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.key_caller import KeyCaller
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, TooManyAttempts
+from toto_aio.http.acting import PageActing
 from toto_aio.http.body import body_at_hand, put_back, read_body
 from toto_aio.http.page_errors import HTTPClientClosedRequest, http_errors
 from toto_aio.http.reply import VARY, HTTPReply
@@ -34,6 +36,7 @@ class Visit:
 
     _caller: Caller | None = None
     _account: tuple[UserSession, UserAccount | None] | None = None
+    _acting: PageActing | None = None
     _is_finished = False
 
     def __init__(self, service: Service, login_url: str | None) -> None:
@@ -154,9 +157,17 @@ class Visit:
             if caller.session or caller.signer or caller.logged_out:
                 response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
 
+    def end(self) -> None:
+        """Let nothing pass for an act of this request any longer."""
+        if self._acting is not None:
+            self._acting.is_over = True
+
     def _shown(self, request: web.Request) -> Caller:
         if self._caller is None:
             self._caller = self._service.authenticator.caller(request, b"")
+        if self._acting is None:
+            self._acting = PageActing(request, self._service.context, self._caller)
+        acting(self._acting)
         return self._caller
 
     def _cannot_sign(self, request: web.Request, caller: Caller) -> bool:

@@ -9,32 +9,24 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toto_aio.exceptions import Unavailable
-from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import background
-from toto_aio.server.application import open_application
-from toto_aio.server.channel import WorkerChannel, inherited_channel
-from toto_aio.server.listeners import bind_addresses, listen
+from toto_aio.server.channel import inherited_channel
 from toto_aio.server.logs import configure_logs
 from toto_aio.server.master import Master
-from toto_aio.server.orphans import end_with_master
 from toto_aio.server.pidfile import AlreadyRunning, Pidfile
 from toto_aio.server.program import require_pidfd
 from toto_aio.server.remembered import inherited_descriptor
-from toto_aio.server.serve import serve_until_shutdown
 from toto_aio.server.signals import ignore_meaningless
 from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import Sources
 
 logger = logging.getLogger(__name__)
-
-NO_START = "the service does not start"
 
 
 def launch(command: str, settings: Settings, sources: Sources) -> None:
@@ -47,9 +39,13 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
         command = settings.daemon
     try:
         if (channel := inherited_channel()) is not None:
-            _serve_as_worker(settings, sources, channel)
+            from toto_aio.server.serving import serve_as_worker  # here, as a master needs no aiohttp
+
+            serve_as_worker(settings, sources, channel)
         elif command == "serve" and settings.processes == 1 and not settings.autoreload:
-            _serve_in_this_process(settings, sources)
+            from toto_aio.server.serving import serve_alone
+
+            serve_alone(settings, sources, _announce)
         else:
             require_pidfd()
             if (descriptor := inherited_descriptor()) is not None:
@@ -64,51 +60,12 @@ def launch(command: str, settings: Settings, sources: Sources) -> None:
         sys.exit(f"toto-aio: {exc.value}")
 
 
-def _serve_in_this_process(settings: Settings, sources: Sources) -> None:
-    ignore_meaningless(signal.SIGALRM)
-    _prepare(settings)
-    # Before listening: a service whose methods cannot be imported takes no connection.
-    try:
-        app = open_application(settings, sources.application, logger.warning)
-    except (SettingsError, Unavailable):
-        raise
-    except Exception as exc:
-        sys.exit(f"toto-aio: {describe_failure(exc, NO_START)}")
-    (address,) = bind_addresses(settings, 1)
-    listener = listen(address)
-    root = "/" if sources.application else settings.root
-    state = {"addresses": [listener.url(root)], "processes": 1, "failure": None}
-    try:
-        serve_until_shutdown(settings, app, listener.sockets, partial(_announce, state))
-    finally:
-        listener.close()
-
-
-def _serve_as_worker(settings: Settings, sources: Sources, channel: WorkerChannel) -> None:
-    """Serve on the master's sockets; the master shows why a worker does not start."""
-    end_with_master()  # by ALRM
-    ignore_meaningless()
-    _prepare(settings)
-    try:
-        app = open_application(settings, sources.application, channel.report_warning)
-        serve_until_shutdown(
-            settings, app, channel.sockets, channel.report_ready, channel.report_draining, channel
-        )
-    except (SettingsError, Unavailable) as exc:
-        channel.report_failure(str(exc.value if isinstance(exc, Unavailable) else exc))
-        sys.exit(1)
-    except Exception as exc:
-        if channel.is_ready:
-            raise
-        channel.report_failure(describe_failure(exc, NO_START))
-        sys.exit(1)
-
-
 def _serve_as_master(
     settings: Settings, sources: Sources, on_change: Callable[[Mapping[str, Any]], None]
 ) -> None:
     ignore_meaningless(signal.SIGALRM)
-    _prepare(settings)
+    configure_logs(settings.log_format)
+    import_from_here()
     asyncio.run(Master(settings, sources, on_change).run())
 
 
@@ -127,11 +84,6 @@ def _serve_in_background(settings: Settings, sources: Sources, descriptor: int) 
                 started.close()
 
         _serve_as_master(settings, sources, publish)
-
-
-def _prepare(settings: Settings) -> None:
-    configure_logs(settings.log_format)
-    import_from_here()
 
 
 def _announce(state: Mapping[str, Any]) -> None:

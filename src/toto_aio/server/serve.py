@@ -16,8 +16,8 @@ from toto_aio.http.embedded import drain_of
 from toto_aio.http.fast import protocols
 from toto_aio.http.paths import bounded
 from toto_aio.server.acceptor import Acceptor
+from toto_aio.server.access_log import AccessLog
 from toto_aio.server.channel import WorkerChannel
-from toto_aio.server.logs import AccessLog
 from toto_aio.server.shutdown import Shutdown
 from toto_aio.server.watchdog import Watchdog
 from toto_aio.settings import Settings

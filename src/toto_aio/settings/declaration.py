@@ -287,6 +287,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     access_log: Annotated[bool, server_option("Logs", "log a line for each request")] = False
     slow_call: Annotated[Seconds, option("Logs", "seconds after which a call is logged as slow", gt=0)] = 1.0
 
+    audit_event: Annotated[
+        str, option("Logs", "event to send with each entry of the audit log; by default none is sent")
+    ] = ""
+
     health: Annotated[
         str, option("Monitoring", "path below which /live and /ready report the state of the service; or off")
     ] = "/health"

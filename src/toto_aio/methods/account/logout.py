@@ -13,5 +13,6 @@ from toto_aio.threads import waits_in_threads
 @redirects_form
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """End the session of the caller, if there is one."""
+    handler.act()
     await handler.caller.log_out()
     return {"authenticated": False}

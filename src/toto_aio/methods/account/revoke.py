@@ -18,6 +18,7 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool
     session = handler.session
     assert session is not None
     handle = require_text("handle", parameters["handle"])
+    handler.act()
     if handle == session.handle:
         await handler.caller.log_out()
         return {"revoked": True}
