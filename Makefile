@@ -44,8 +44,9 @@ format: $(VENV)/installed ## format all code, and fix what can be fixed
 docs: $(VENV)/installed ## build the site of the documentation in docs/_build
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
-dist: $(VENV)/installed ## build the sdist and the wheel in dist/, and show that they are sound
+dist: $(VENV)/installed ## build the sdist, the wheel and the package for npm in dist/, and show that they are sound
 	rm -rf dist && $(BIN)/python -m build --no-isolation
+	$(BIN)/python -m tests.support.node pack dist
 	tests/check_dist $(BIN)
 
 bench: $(VENV)/installed ## measure what the service costs compared with others, with wrk: 15 minutes, tables and benchmarks/results

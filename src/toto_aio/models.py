@@ -55,7 +55,8 @@ class Record(Struct):
     """What is kept beside accounts and sessions: a code, an API key, the outcome of a call.
 
     ``kind`` and ``key`` name it; together they are at most 254 bytes in UTF-8, and a kind has no colon.
-    ``owner`` is the user it belongs to, ``expires`` is in Unix seconds, and ``version`` counts the writes.
+    ``owner`` is the user it belongs to, or "" for nobody, ``expires`` is in Unix seconds, and ``version``
+    counts the writes.
     """
 
     kind: str

@@ -21,10 +21,17 @@ from tests.auth.test_password_change import (
     is_right,
     sessions_in,
 )
+from tests.support.stores import make_record
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, InvalidUserID, Unavailable
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidParameters,
+    InvalidUserID,
+    Unavailable,
+    UserIDExists,
+)
 from toto_aio.models import Account
 from toto_aio.stores import Store
 from toto_aio.stores.memory import MemoryStore
@@ -79,7 +86,7 @@ async def test_any_operation_fails(store: Store, act: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize("log_in", [True, False], ids=["password", "other"])
-@pytest.mark.parametrize(("act", "operations"), [(delete, 5), (set_password, 7)])
+@pytest.mark.parametrize(("act", "operations"), [(delete, 6), (set_password, 7)])
 async def test_every_interleaving(act: Callable[..., Any], operations: int, log_in: bool) -> None:
     """However a login alternates with the change, and wherever that dies, no older session is left."""
     outcomes = set()
@@ -195,11 +202,19 @@ async def test_a_deletion(store: Store) -> None:
     accounts = sessions.accounts
     for user_id in ("ada", "eve"):
         await accounts.create(user_id, OLD, name=user_id)
+        await store.add_record(make_record(user_id, owner=user_id))
     session, eve = [await sessions.create(user_id, CLIENT) for user_id in ("ada", "eve")]
     kept = await accounts.get("ada")
     assert kept is not None
     assert await accounts.delete("ADA") is True
+    assert [await store.get_record("code", user_id) is None for user_id in ("ada", "eve")] == [True, False]
+    await store.add_record(make_record("late", owner="ada"))  # by a call in progress
     assert await accounts.delete("ada") is False
+    assert await store.get_record("code", "late") is None
+    await store.add_record(make_record("later", owner="ada"))
+    with pytest.raises(UserIDExists):
+        await accounts.create("eve", NEW)
+    assert await store.get_record("code", "eve") is not None
     assert await accounts.get("ada") is None
     kept["name"] = "revived"
     with pytest.raises(InvalidUserID):
@@ -210,6 +225,7 @@ async def test_a_deletion(store: Store) -> None:
         await sessions.log_in_known("ada", CLIENT)
     again = await accounts.create("ada", NEW)
     assert again["name"] is None
+    assert await store.get_record("code", "later") is None
     assert await sessions.load(session.session_id) is None
     assert await is_right(sessions, "ada", NEW)
     assert not await is_right(sessions, "ada", OLD)

@@ -75,7 +75,7 @@ class Held:
 
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._store, name)
-        if name.startswith(("get_", "add_")):
+        if name.startswith(("get_", "add_")) or name.endswith("_records"):
             return operation
 
         async def held(*args: Any, **kwargs: Any) -> Any:

@@ -30,7 +30,7 @@ from tests.support.stores import (
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
-from toto_aio.stores import Store, mongodb, open_store
+from toto_aio.stores import Store, mongodb, mongodb_operations, open_store
 
 KIND = "mongodb"
 """The kind of server that this module has for itself."""
@@ -279,12 +279,12 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
 
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
-    monkeypatch.setattr(mongodb, "OPERATION_LIMIT", 1)  # which the driver gets when the store opens
+    monkeypatch.setattr(mongodb_operations, "OPERATION_LIMIT", 1)  # also of the driver, when a store opens
     async with opened(url) as store:
         await once_available(lambda: store.add_session(make_session("kept", "eve")))
         own_server.freeze()
         try:
-            with limits(mongodb, OPERATION_LIMIT=0.5, CONNECT_LIMIT=0.4):
+            with limits(mongodb_operations, OPERATION_LIMIT=0.5), limits(mongodb, CONNECT_LIMIT=0.4):
                 await assert_all_unavailable(store)
                 await assert_all_unavailable(store)
                 with pytest.raises(Unavailable, match="Cannot open the database mongodb://127"):

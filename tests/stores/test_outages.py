@@ -14,11 +14,11 @@ from tests.support.servers import Server
 from tests.support.service import Serve, Service, eventually
 from toto_aio import redis_connection
 from toto_aio.invocation import authenticated, cancellable
-from toto_aio.stores import mongodb
+from toto_aio.stores import mongodb, mongodb_operations
 from toto_aio.stores.sql import operations
 
 LIMITED = {
-    "mongodb": mongodb,
+    "mongodb": mongodb_operations,
     "mysql": operations,
     "postgresql": operations,
     "redis": redis_connection,

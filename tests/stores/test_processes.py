@@ -16,7 +16,7 @@ from tests.support.limits import patience_of_a_process
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
-from toto_aio.models import Account
+from toto_aio.models import Account, Record
 from toto_aio.settings import Settings
 from toto_aio.stores import open_store
 
@@ -31,7 +31,7 @@ import argon2
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.exceptions import InvalidSessionID, UserIDExists
-from toto_aio.models import Account
+from toto_aio.models import Account, Record
 from toto_aio.auth.passwords import Passwords
 from toto_aio.auth.sessions import Sessions
 from toto_aio.settings import Settings
@@ -273,6 +273,38 @@ await store.close()
         account = await store.get_account(f"user {n}")
         assert account is not None
         assert account.values == {"number": makers[0]}
+    await store.close()
+
+
+async def test_one_record_is_added_saved_and_removed_once(crew: Crew, shared_url: str) -> None:
+    """Of four processes that add, save or remove a record at the same time one is told that it did."""
+    body = """
+store = await open_store(url)
+wait_for_start()
+for n in range(20):
+    if await store.add_record(Record("code", f"{n}", "ada", number.encode())):
+        say("added", n)
+    if await store.save_record(Record("key", f"{n}", "ada", number.encode())):
+        say("saved", n)
+    if await store.remove_record("gone", f"{n}", 1):
+        say("removed", n)
+await store.close()
+"""
+    store = await open_store(shared_url)
+    for n in range(20):
+        for kind in ("key", "gone"):
+            await store.add_record(Record(kind, f"{n}", "ada", b""))
+    with crew.run(shared_url, 4, body) as started:
+        start(started)
+        answers = outputs(started)
+    for n in range(20):
+        for what, kind, version in (("added", "code", 1), ("saved", "key", 2), ("removed", "gone", 0)):
+            winners = [str(number) for number, lines in enumerate(answers) if f"{what} {n}" in lines]
+            assert len(winners) == 1, (what, n, winners)
+            record = await store.get_record(kind, f"{n}")
+            found = None if record is None else (record.value.decode(), record.version)
+            assert found == ((winners[0], version) if version else None), (what, n)
+    assert len(await store.list_records("ada", "code")) == 20
     await store.close()
 
 

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from tests.conftest import OTHER_DRIVERS, url_of
-from tests.support.stores import opened_by
+from tests.conftest import OTHER_DRIVERS, SERVER_KINDS, url_of
+from tests.support.stores import LATER, make_record, opened_by
 from toto_aio.models import NEVER, Record
-from toto_aio.stores import Store
+from toto_aio.stores import Store, portions
+from toto_aio.stores.memory import MemoryStore
+from toto_aio.stores.records import METHODS, records_of
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS, *OTHER_DRIVERS])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """A new, empty store of every kind, over every driver."""
     url = url_of(request, OTHER_DRIVERS.get(request.param, request.param))
@@ -23,17 +25,12 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield store
 
 
-def make_record(key: str, value: bytes = b"one", *, kind: str = "code", owner: str = "ada") -> Record:
-    """A record that does not expire."""
-    return Record(kind, key, owner, value)
-
-
 async def test_a_record_is_kept(store: Store) -> None:
     """A record that was added is found by its kind and its key, and by nothing else; it is a copy."""
     added = make_record("a", b"\x00\xff")
     assert await store.add_record(added) is True
     added.value = b"changed"
-    assert await store.get_record("code", "a") == Record("code", "a", "ada", b"\x00\xff", NEVER, 1)
+    assert await store.get_record("code", "a") == Record("code", "a", "ada", b"\x00\xff", LATER, 1)
     for kind, key in (("code", "A"), ("Code", "a"), ("code", "a "), ("key", "a"), ("code", "")):
         assert await store.get_record(kind, key) is None, (kind, key)
 
@@ -51,7 +48,7 @@ async def test_a_record_is_replaced(store: Store) -> None:
     """What is put replaces what there was, with its owner, and has a version of its own."""
     await store.put_record(make_record("a", b"one"))
     await store.put_record(replace(make_record("a", b"two", owner="bob"), version=7))
-    assert await store.get_record("code", "a") == Record("code", "a", "bob", b"two", NEVER, 2)
+    assert await store.get_record("code", "a") == Record("code", "a", "bob", b"two", LATER, 2)
     assert await store.list_records("ada", "code") == []
     assert [record.value for record in await store.list_records("bob", "code")] == [b"two"]
 
@@ -130,3 +127,98 @@ async def test_the_end_of_an_owner(store: Store) -> None:
     assert await store.remove_records("ada") == 1
     assert await store.remove_records("ada") == 0
     assert await store.get_record("key", "d") is not None
+
+
+async def test_the_longest_and_the_oddest_names(store: Store) -> None:
+    """A kind and key of 254 bytes and an owner of 255 count to the last byte, and odd ones are only text."""
+    longest = "\U0001f98a" * 62 + "x"
+    odd = ("$version", "$set", "a:b", "{a}", "'", '"', "%", "*", "a ", "\u00df", "ss")
+    owners = (*odd, "\U0001f98a" * 63 + "xxx")
+    for owner in owners:
+        for key in (*odd, longest + "a", longest + "b"):
+            await store.put_record(make_record(f"{key}", owner=owner, kind="code"))
+        listed = await store.list_records(owner, "code")
+        assert [record.key for record in listed] == sorted((*odd, longest + "a", longest + "b")), owner
+    assert await store.remove_record("code", longest + "a") is True
+    assert await store.get_record("code", longest + "b") == make_record(
+        longest + "b", owner=owners[-1], version=len(owners)
+    )
+    assert await store.remove_records(owners[0]) == 0  # all of them are the last owner's now
+    assert await store.remove_records(owners[-1]) == len(odd) + 1
+
+
+async def test_a_value_is_kept_byte_for_byte(store: Store) -> None:
+    """Also an empty one, one of a mebibyte, and one that is no text."""
+    for value in (b"", bytes(range(256)), bytes(range(256)) * 4096):
+        await store.put_record(make_record("a", value))
+        record = await store.get_record("code", "a")
+        assert record is not None
+        assert record.value == value
+        assert await store.save_record(replace(record, value=value[::-1])) is True
+        saved = await store.get_record("code", "a")
+        assert saved is not None
+        assert saved.value == value[::-1]
+
+
+async def test_how_long_a_record_is_kept(store: Store) -> None:
+    """A save may give it longer, or for ever, or less; then it is gone from the lists as well."""
+    await store.add_record(make_record("a", expires=time.time() + 2))
+    await store.add_record(make_record("b", expires=time.time() + 2))
+    await store.add_record(make_record("c", expires=NEVER))
+    await store.add_record(make_record("d"))
+    for key, expires in (("a", NEVER), ("c", time.time() + 1), ("d", time.time() - 1)):
+        record = await store.get_record("code", key)
+        assert record is not None
+        assert await store.save_record(replace(record, expires=expires)) is True
+    assert await store.get_record("code", "d") is None
+    while await store.get_record("code", "b") or await store.get_record("code", "c"):
+        await asyncio.sleep(0.1)
+    await store.add_record(make_record("e"))
+    assert [record.key for record in await store.list_records("ada", "code")] == ["a", "e"]
+    kept = await store.get_record("code", "a")
+    assert kept is not None
+    assert kept.expires == NEVER
+    assert await store.remove_records("ada") == 2
+
+
+async def test_a_record_that_is_removed_and_added_again(store: Store) -> None:
+    """However removals and additions of a key overlap, in the end it is in the list if it is there."""
+
+    async def add(n: int) -> None:
+        await store.add_record(make_record("a", b"%d" % n))
+
+    for n in range(20):
+        await asyncio.gather(
+            add(n), store.remove_record("code", "a"), add(n), store.remove_record("code", "a")
+        )
+        found = await store.get_record("code", "a")
+        assert await store.list_records("ada", "code") == ([] if found is None else [found])
+
+
+async def test_many_records_are_removed_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there are, and nobody else's."""
+    monkeypatch.setattr(portions, "PORTION", 10)
+    for n in range(35):
+        await store.add_record(make_record(f"{n}", kind=f"kind{n % 2}"))
+    await store.add_record(make_record("bob's", owner="bob"))
+    assert await store.remove_records("ada", "kind1") == 17
+    assert await store.remove_records("ada") == 18
+    assert await store.get_record("code", "bob's") is not None
+
+
+async def test_a_store_without_records() -> None:
+    """One that an application has written may have none: what needs them says which methods it lacks."""
+
+    class Old(MemoryStore):
+        """Was written for an earlier version."""
+
+        put_record = None  # type: ignore[assignment]
+        save_record = None  # type: ignore[assignment]
+
+    store = MemoryStore()
+    assert records_of(store) is store
+    none = records_of(Old())
+    for name in set(METHODS) - {"remove_records"}:
+        with pytest.raises(RuntimeError, match=r"keeps no records.*: give it put_record, save_record "):
+            await getattr(none, name)("code", "a")
+    assert await none.remove_records("ada") == 0

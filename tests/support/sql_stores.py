@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.limits import WATCHDOG
 from tests.support.servers import Server
+from tests.support.stores import make_record
 from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account, Session
 from toto_aio.stores import Store, open_store
@@ -108,4 +109,11 @@ def every_operation(store: Store) -> list[tuple[bool, Callable[[], Awaitable[Any
         (False, lambda: store.remove_account("bob")),
         (True, lambda: store.surplus_sessions("ada", 10, "k")),
         (True, lambda: store.list_accounts("", 10)),
+        (True, lambda: store.get_record("code", "a")),
+        (True, lambda: store.list_records("ada", "code")),
+        (False, lambda: store.add_record(make_record("a"))),
+        (False, lambda: store.put_record(make_record("a"))),
+        (False, lambda: store.save_record(make_record("a"))),
+        (False, lambda: store.remove_record("code", "a")),
+        (False, lambda: store.remove_records("ada")),
     ]

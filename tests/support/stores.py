@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tests.support.limits import WATCHDOG
 from toto_aio.exceptions import Unavailable
-from toto_aio.models import Account, Session
+from toto_aio.models import Account, Record, Session
 from toto_aio.stores import Store, open_store
 
 T = TypeVar("T")
@@ -24,6 +24,11 @@ def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
     """A session that is valid for a day, unless ``fields`` say otherwise."""
     given = {"created": NOW, "expires": LATER, "state": b"state", **fields}
     return Session(key, user_id, **given)
+
+
+def make_record(key: str, value: bytes = b"one", **fields: Any) -> Record:
+    """A code of ada's that is valid for a day, unless ``fields`` say otherwise."""
+    return Record(key=key, value=value, **{"kind": "code", "owner": "ada", "expires": LATER, **fields})
 
 
 @asynccontextmanager
@@ -75,6 +80,13 @@ def operations(store: Store) -> dict[str, Callable[[], Awaitable[Any]]]:
         "increment": lambda: store.increment("a", 60),
         "get_counter": lambda: store.get_counter("a"),
         "add_once": lambda: store.add_once("b", 60),
+        "get_record": lambda: store.get_record("code", "a"),
+        "add_record": lambda: store.add_record(make_record("a")),
+        "put_record": lambda: store.put_record(make_record("a")),
+        "save_record": lambda: store.save_record(make_record("a")),
+        "list_records": lambda: store.list_records("ada", "code"),
+        "remove_record": lambda: store.remove_record("code", "a"),
+        "remove_records": lambda: store.remove_records("ada"),
     }
 
 

@@ -26,6 +26,7 @@ from toto_aio.exceptions import (
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import AccountStore, SessionStore
+from toto_aio.stores.records import records_of
 from toto_aio.threads import waits_in_threads
 
 __all__ = ["AccountPage", "Accounts"]
@@ -57,6 +58,7 @@ class Accounts:
         if reserved := sorted(self.fields & RESERVED):
             raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
         self._store = store
+        self._records = records_of(store)
         self._passwords = passwords
         self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
@@ -77,6 +79,8 @@ class Accounts:
             raise UserIDExists
         account = Account(new_id, hashed, values)
         with self.audit.recording(Action.ACCOUNT_CREATED, new_id):
+            if await self._store.get_account(new_id) is None:
+                await self._records.remove_records(new_id)  # if a deletion was cut off before it did so
             await self._store.add_account(account)
         return UserAccount(self._store, account)
 
@@ -91,13 +95,13 @@ class Accounts:
 
     @waits_in_threads
     async def delete(self, user_id: str) -> bool:
-        """Delete an account and end its sessions, whose sockets are closed in every process.
+        """Delete an account and its records, and end its sessions, whose sockets are closed in every process.
 
         ``user_id`` is that of the account, in lower or upper case: another way to write it deletes nothing,
         as it may be the id of an account that has been deleted before.
 
-        Returns False if there was no account; sessions are ended anyway, so a deletion that was cut off can
-        be repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
+        Returns False if there was no account; the rest is done anyway, so a deletion that was cut off can be
+        repeated. Raises ``Unavailable``: then either nothing is deleted, or the account, and none of its
         sessions is valid any more, even if the user id is given to somebody else.
         """
         stored_as = exact_user_id(user_id)
@@ -106,6 +110,7 @@ class Accounts:
         with self.audit.recording(Action.ACCOUNT_DELETED, stored_as) as happening:
             async with changing(self._ends, stored_as):
                 happening.happened = await self._store.remove_account(stored_as)
+                await self._records.remove_records(stored_as)
                 await self._end_rest(stored_as, "The account is deleted.")
         return happening.happened
 

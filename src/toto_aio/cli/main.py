@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments = sys.argv[1:]
     parser = _parser(next((argument for argument in arguments if not argument.startswith("-")), None))
     try:
-        given = _call_arguments(arguments) or parse(parser, arguments)
+        given = _own_arguments(arguments) or parse(parser, arguments)
         if given.get("command") is None:
             parser.print_help()
         else:
@@ -79,11 +79,22 @@ def _openapi(given: dict[str, Any]) -> None:
     import_from_here()
     with _failures_described("the methods cannot be described"):
         document = describe(settings)
+    _write(document, file)
+
+
+def _client(given: dict[str, Any]) -> None:
+    from toto_aio.cli.client import make_client
+
+    _write(make_client(given), given.get("output"))
+
+
+def _write(text: str, file: str | None) -> None:
+    """Write a text into a file, or print it. Raises ``SettingsError``."""
     if file is None:
-        print(document, end="")
+        print(text, end="")
         return
     try:
-        Path(file).write_text(document, encoding="utf-8")
+        Path(file).write_text(text, encoding="utf-8")
     except OSError as exc:
         raise SettingsError(f"{file}: {exc.strerror}") from exc
 
@@ -139,6 +150,12 @@ def _call(given: dict[str, Any]) -> None:
     call(given["arguments"])
 
 
+def _accounts(given: dict[str, Any]) -> None:
+    from toto_aio.cli.accounts.command import accounts
+
+    accounts(given["arguments"])
+
+
 def _login(given: dict[str, Any]) -> None:
     from toto_aio.cli.call.login import log_in
 
@@ -172,9 +189,11 @@ def _option_names(command: str) -> list[str]:
     return [*(f"{flag}=" for flag in found), *flags, "--help"]
 
 
-def _call_arguments(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The arguments of ``call``, which parses them itself, as a method has options of its own."""
-    return {"command": "call", "arguments": arguments[1:]} if arguments and arguments[0] == "call" else None
+def _own_arguments(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """The arguments of a command that parses them itself, as what it does has options of its own."""
+    if arguments and arguments[0] in ("call", "accounts"):
+        return {"command": arguments[0], "arguments": arguments[1:]}
+    return None
 
 
 def _sources(given: dict[str, Any]) -> Sources:
@@ -215,7 +234,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the document into this file")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write into this file")
 
 
 def _add_project(parser: argparse.ArgumentParser) -> None:
@@ -231,6 +250,18 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
         "url", metavar="URL", help="URL of the service, such as http://127.0.0.1:8888/service"
     )
     parser.add_argument("--timeout", metavar="SECONDS", help="the time that it may take (default 60)")
+
+
+def _add_client(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("language", metavar="typescript|python", help="the language of the client")
+    parser.add_argument(
+        "service",
+        metavar="SERVICE",
+        nargs="?",
+        help="URL of a service, a dot for the one of this folder (default), or a file with its options",
+    )
+    parser.add_argument("--timeout", metavar="SECONDS", help="the time that a URL may take (default 60)")
+    _add_output(parser)
 
 
 def _add_login(parser: argparse.ArgumentParser) -> None:
@@ -271,8 +302,12 @@ COMMANDS: dict[str, Command] = {
     "methods": Command("list the methods of a service", _methods, _add_json),
     "openapi": Command("print the OpenAPI document of a service", _openapi, _add_output),
     "call": Command("call a method, of a service that runs or of the one in this folder", _call, options=()),
+    "client": Command(
+        "make a client in TypeScript or Python with the methods of a service", _client, _add_client, ()
+    ),
     "login": Command("log in to a service, for call", _login, _add_login, ()),
     "logout": Command("end the session with a service", _logout, _add_url, ()),
+    "accounts": Command("list and change accounts, and end their sessions", _accounts, options=()),
     "completion": Command(
         "print the script by which a shell completes commands", _completion, _add_shell, ()
     ),

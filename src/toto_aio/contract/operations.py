@@ -83,6 +83,8 @@ def _operation(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
     operation["security"] = requirements(method, settings)
     if method.rules.deprecation is not None:
         operation["deprecated"] = True
+    if method.rules.safe:
+        operation["x-safe"] = True
     if method.rules.roles:
         operation["x-roles"] = list(method.rules.roles)
     return operation

@@ -1,4 +1,4 @@
-"""Where accounts and sessions are kept: the contract of a store, and ``open_store``.
+"""Where accounts, sessions and records are kept: the contract of a store, and ``open_store``.
 
 A store is thin: what a session id looks like, when a session is renewed and who may log in is decided in
 ``toto_aio.auth``. A new database is a module here, with ``from_url`` and perhaps ``from_client``, and its
@@ -199,8 +199,9 @@ async def open_store(database: Any, option: str = "database") -> Store:
     """Return the store for a URL such as ``sqlite:///toto.db``, or for a bare name such as ``memory``.
 
     A ready client or pool, such as an ``asyncpg.Pool``, is used and left open; a ready store is returned as
-    it is. Errors name the ``option``; for ``session_store``, a ready ``SessionStore`` is enough. Raises
-    ``SettingsError`` for anything else, and ``Unavailable`` if the database is unreachable.
+    it is. Errors name the ``option``; for ``session_store``, a ready ``SessionStore`` is enough, and what
+    needs records asks for ``records.records_of`` it, as a ready one may have none. Raises ``SettingsError``
+    for anything else, and ``Unavailable`` if the database is unreachable.
     """
     if not isinstance(database, str):
         if path := find_ready(database, READY):

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from bson import DatetimeMS
 from pymongo import AsyncMongoClient, IndexModel, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -25,15 +23,15 @@ from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.settings.provider_options import LEFT_OUT
 from toto_aio.settings.urls import address_of, without_password
-from toto_aio.stores import portions
+from toto_aio.stores import mongodb_operations, portions
 from toto_aio.stores.coalesce import Coalescer
+from toto_aio.stores.mongodb_operations import ERRORS, Document, bounded, expiry, text
+from toto_aio.stores.mongodb_records import MongoDBRecords
 from toto_aio.stores.mongodb_transactions import MongoDBTransactions
 from toto_aio.tasks import Tasks
 
 CONNECT_LIMIT = 2.0
 """Seconds in which a server must be found, and seconds in which a connection must be made."""
-OPERATION_LIMIT = 5.0
-"""Seconds that an operation may take in total."""
 POOL_LIMIT = 1.0
 """Seconds that an operation waits for a connection while all are in use."""
 CLOSE_LIMIT = 1.0
@@ -55,41 +53,6 @@ HABITS = dict.fromkeys(
 FIELDS = ["user_id", "created", "state", "version", "signing_key", "seen", "address", "agent"]
 """The fields of a session that have their own names in its document; the others are its key and expiry."""
 
-ERRORS = (PyMongoError, OSError)
-"""What an operation raises: errors of the driver and of the network, including ``TimeoutError``."""
-
-Document = dict[str, Any]
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def bounded(
-    operation: Callable[Concatenate[MongoDBStore, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[MongoDBStore, P], Coroutine[Any, Any, T]]:
-    """Limit the time of an operation of the store, and turn its errors into ``Unavailable``.
-
-    The operation runs in its own task, which goes on if the caller is cancelled or stops waiting: pymongo
-    closes the connection of an operation that is cancelled, and leaks the socket if it is still connecting.
-    """
-
-    @wraps(operation)
-    async def run(store: MongoDBStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        task = store._operations.start(_outcome(operation(store, *args, **kwargs)), "mongodb")
-        await asyncio.wait([task], timeout=OPERATION_LIMIT)
-        if not task.done():
-            raise Unavailable from TimeoutError(f"MongoDB did not answer within {OPERATION_LIMIT} s")
-        try:
-            outcome = task.result()
-        except asyncio.CancelledError as exc:
-            raise Unavailable from exc  # the store was closed
-        if isinstance(outcome, ERRORS):
-            raise Unavailable from outcome
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    return run
-
 
 async def from_url(url: str) -> MongoDBStore:
     """Return the store at a URL; ``db`` is an ``AsyncDatabase`` of a client for methods."""
@@ -107,7 +70,7 @@ async def from_client(client: Any) -> MongoDBStore:
     return store
 
 
-class MongoDBStore:
+class MongoDBStore(MongoDBRecords):
     """The store over a client. ``opened`` are the clients that are closed with the store."""
 
     def __init__(
@@ -115,14 +78,14 @@ class MongoDBStore:
     ) -> None:
         self.db = db
         self.transactions = transactions
-        self._operations = Tasks()
+        self.operations = Tasks()
         self._opened = opened
         self._reads = Coalescer(self._find_sessions)
         database = client.get_default_database(default=DATABASE)
-        self._accounts, self._sessions, self._counters = (
+        self._accounts, self._sessions, self._counters, self._records = (
             # A server other than the primary may not know yet that a session has ended.
             database.get_collection(name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY)
-            for name in ("toto_accounts", "toto_sessions", "toto_counters")
+            for name in ("toto_accounts", "toto_sessions", "toto_counters", "toto_records")
         )
 
     async def prepare(self, name: str) -> None:
@@ -140,18 +103,18 @@ class MongoDBStore:
     async def close(self) -> None:
         await self.transactions.close()
         await asyncio.gather(*map(_close, self._opened))
-        await self._operations.cancel()
+        await self.operations.cancel()
         await self._reads.finish()
 
     @bounded
     async def get_account(self, user_id: str) -> Account | None:
-        found = await self._accounts.find_one({"_id": _text(user_id)})
+        found = await self._accounts.find_one({"_id": text(user_id)})
         return None if found is None else _account(found)
 
     @bounded
     async def add_account(self, account: Account) -> None:
         document = {
-            "_id": _text(account.user_id),
+            "_id": text(account.user_id),
             "password": account.password,
             "extra": encode_json(account.values),
             "version": account.version,
@@ -165,7 +128,7 @@ class MongoDBStore:
     async def update_account(self, user_id: str, changes: Mapping[str, Any]) -> bool:
         while (account := await self.get_account(user_id)) is not None:
             updated = await self._accounts.update_one(
-                {"_id": _text(user_id), "version": account.version},
+                {"_id": text(user_id), "version": account.version},
                 {"$set": {"extra": encode_json({**account.values, **changes})}, "$inc": {"version": 1}},
             )
             if updated.matched_count:
@@ -175,28 +138,28 @@ class MongoDBStore:
     @bounded
     async def replace_password(self, user_id: str, old: str | None, new: str) -> bool:
         updated = await self._accounts.update_one(
-            {"_id": _text(user_id), "password": None if old is None else _text(old)},
+            {"_id": text(user_id), "password": None if old is None else text(old)},
             {"$set": {"password": new}, "$inc": {"version": 1}},
         )
         return bool(updated.matched_count)
 
     @bounded
     async def remove_account(self, user_id: str) -> bool:
-        return bool((await self._accounts.delete_one({"_id": _text(user_id)})).deleted_count)
+        return bool((await self._accounts.delete_one({"_id": text(user_id)})).deleted_count)
 
     @bounded
     async def list_accounts(self, after: str, limit: int) -> list[Account]:
-        found = self._accounts.find({"_id": {"$gt": _text(after)}}).sort("_id", 1).limit(limit)
+        found = self._accounts.find({"_id": {"$gt": text(after)}}).sort("_id", 1).limit(limit)
         return [_account(document) for document in await found.to_list(None)]
 
     async def get_session(self, key: str) -> Session | None:
-        found = await self._reads.get(_text(key))
+        found = await self._reads.get(text(key))
         return None if found is None else _session(found)
 
     @bounded
     async def add_session(self, session: Session) -> None:
         document = {name: getattr(session, name) for name in FIELDS}
-        document.update(_expiry(session.expires), _id=_text(session.key))
+        document.update(expiry(session.expires), _id=text(session.key))
         await self._sessions.insert_one(document)
 
     @bounded
@@ -210,7 +173,7 @@ class MongoDBStore:
     @bounded
     async def touch_session(self, key: str, expires: float, seen: float) -> bool:
         updated = await self._sessions.update_one(
-            _unexpired(key), {"$set": {**_expiry(expires), "seen": seen}}
+            _unexpired(key), {"$set": {**expiry(expires), "seen": seen}}
         )
         return bool(updated.matched_count)
 
@@ -244,7 +207,7 @@ class MongoDBStore:
     @bounded
     async def increment(self, key: str, ttl: float, by: int = 1) -> int:
         now = time.time()
-        fresh = {"count": max(by, 0), **_expiry(now + ttl)}
+        fresh = {"count": max(by, 0), **expiry(now + ttl)}
         is_unexpired = {"$gt": ["$expires", now]}
         changes = {name: {"$cond": [is_unexpired, f"${name}", value]} for name, value in fresh.items()}
         added = {"$add": ["$count", by]}
@@ -252,7 +215,7 @@ class MongoDBStore:
         changes["count"] = {"$cond": [is_unexpired, kept, fresh["count"]]}
         while True:
             counter = await self._counters.find_one_and_update(
-                {"_id": _text(key)}, [{"$set": changes}], return_document=ReturnDocument.AFTER
+                {"_id": text(key)}, [{"$set": changes}], return_document=ReturnDocument.AFTER
             )
             if counter is not None:
                 return int(counter["count"])
@@ -263,7 +226,7 @@ class MongoDBStore:
     @bounded
     async def get_counter(self, key: str) -> tuple[int, float]:
         now = time.time()
-        counter = await self._counters.find_one({"_id": _text(key), "expires": {"$gt": now}})
+        counter = await self._counters.find_one({"_id": text(key), "expires": {"$gt": now}})
         return (0, 0.0) if counter is None else (int(counter["count"]), counter["expires"] - now)
 
     async def add_once(self, key: str, ttl: float) -> bool:
@@ -286,9 +249,10 @@ class MongoDBStore:
 
     @bounded
     async def _create_indexes(self) -> None:
-        expiry = IndexModel("expires_at", expireAfterSeconds=0)
-        await self._sessions.create_indexes([IndexModel("user_id"), expiry])
-        await self._counters.create_indexes([expiry])
+        expires = IndexModel("expires_at", expireAfterSeconds=0)
+        await self._sessions.create_indexes([IndexModel("user_id"), expires])
+        await self._counters.create_indexes([expires])
+        await self._records.create_indexes([IndexModel(["owner", "_id"]), expires])
 
 
 def make_client(url: str) -> AsyncMongoClient[Document]:
@@ -299,7 +263,7 @@ def make_client(url: str) -> AsyncMongoClient[Document]:
                 "mongodb://localhost" if url in ("mongodb", "mongodb://") else _without_habits(url),
                 serverSelectionTimeoutMS=int(CONNECT_LIMIT * 1000),
                 connectTimeoutMS=int(CONNECT_LIMIT * 1000),
-                socketTimeoutMS=int(OPERATION_LIMIT * 1000),
+                socketTimeoutMS=int(mongodb_operations.OPERATION_LIMIT * 1000),
                 waitQueueTimeoutMS=int(POOL_LIMIT * 1000),
                 maxPoolSize=POOL_SIZE,
                 retryWrites=False,  # only reads are retried
@@ -319,34 +283,22 @@ def _without_habits(url: str) -> str:
     return f"{base}?{'&'.join(kept)}" if any(kept) else base
 
 
-async def _outcome(operation: Coroutine[Any, Any, T]) -> T | Exception:
-    """Return the result of an operation, or its error, which is not to be reported if nobody waits for it."""
-    try:
-        return await operation
-    except Exception as exc:
-        return exc
-
-
 async def _close(client: AsyncMongoClient[Document]) -> None:
     # The first attempt ends the sessions on the server, which may not answer; the second one skips that.
-    for limit in (CLOSE_LIMIT, OPERATION_LIMIT):
+    for limit in (CLOSE_LIMIT, mongodb_operations.OPERATION_LIMIT):
         with suppress(*ERRORS):
             async with asyncio.timeout(limit):
                 return await client.close()
 
 
 def _unexpired(key: str) -> Document:
-    return {"_id": _text(key), "expires": {"$gt": time.time()}}
+    return {"_id": text(key), "expires": {"$gt": time.time()}}
 
 
 def _others(user_id: str, keep: str | None = None) -> Document:
     """Return the query for the sessions of a user, except the one whose key is ``keep``."""
-    of_user: Document = {"user_id": _text(user_id), "expires": {"$gt": time.time()}}
-    return of_user if keep is None else {**of_user, "_id": {"$ne": _text(keep)}}
-
-
-def _expiry(expires: float) -> Document:
-    return {"expires": float(expires), "expires_at": DatetimeMS(int(expires * 1000))}
+    of_user: Document = {"user_id": text(user_id), "expires": {"$gt": time.time()}}
+    return of_user if keep is None else {**of_user, "_id": {"$ne": text(keep)}}
 
 
 def _account(document: Document) -> Account:
@@ -358,10 +310,3 @@ def _session(document: Document) -> Session:
     return Session(
         key=document["_id"], expires=document["expires"], **{name: document[name] for name in FIELDS}
     )
-
-
-def _text(value: str) -> str:
-    """Return a value for a query, after checking that it is a string and not a dict of operators."""
-    if not isinstance(value, str):
-        raise TypeError(f"expected a string, not {type(value).__name__}")
-    return value

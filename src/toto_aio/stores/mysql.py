@@ -44,7 +44,7 @@ MYSQL = Dialect(
     integer="bigint",
     has_schema="""SELECT 1 FROM information_schema.tables
         WHERE table_schema = DATABASE() AND table_name = 'toto_schema'""",
-    index_in_table=", INDEX {table}_{column} ({column})",
+    index_in_table=", INDEX {name} ({columns})",
     index="",
     table_options="ENGINE=InnoDB ROW_FORMAT=DYNAMIC CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     on_conflict="ON DUPLICATE KEY UPDATE",

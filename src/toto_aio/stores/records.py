@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol, cast
 
 from toto_aio.models import Record
+from toto_aio.ready import lacking
 
 
 class RecordStore(Protocol):
@@ -46,7 +48,8 @@ class RecordStore(Protocol):
     async def list_records(self, owner: str, kind: str, after: str = "", limit: int = 100) -> list[Record]:
         """Return at most ``limit`` records of an owner whose keys come ``after`` this text, in their order.
 
-        It is the order of their bytes in UTF-8; "" comes before all of them.
+        It is the order of their bytes in UTF-8; "" comes before all of them. What belongs to nobody, the
+        owner "", need not be found.
         """
 
     async def remove_records(self, owner: str, kind: str | None = None) -> int:
@@ -54,3 +57,55 @@ class RecordStore(Protocol):
 
         Many are removed in portions, each of which is an operation of its own.
         """
+
+
+def records_of(store: Any) -> RecordStore:
+    """The records of a store. One that an application has written may have none.
+
+    What needs records then raises ``RuntimeError``, with the methods that it lacks.
+    """
+    missing = lacking(store, METHODS)
+    return cast(RecordStore, NoRecords(missing) if missing else store)
+
+
+class NoRecords:
+    """Stands for the records of a store that has none: what needs them says what the store lacks."""
+
+    def __init__(self, missing: list[str]) -> None:
+        self.reason = (
+            f"The store keeps no records, which this needs: give it {', '.join(missing)} "
+            "(toto_aio.stores.RecordStore), or write a URL such as database=sqlite:///toto.db"
+        )
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in METHODS:
+            raise AttributeError(name)
+        return self._refuse
+
+    async def remove_records(self, owner: str, kind: str | None = None) -> int:
+        return 0
+
+    async def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError(self.reason)
+
+
+METHODS = tuple(name for name in vars(RecordStore) if name.endswith(("_record", "_records")))
+
+
+# What the databases share
+
+
+def in_store(kind: str, key: str) -> str:
+    """The name of a record in a database. Those of a kind come together."""
+    return f"{kind}:{key}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """The kind and the key of a name in a database."""
+    kind, _, key = name.partition(":")
+    return kind, key
+
+
+def bounds(kind: str | None) -> tuple[str, str]:
+    """The first name of a kind, or of all, and the first one beyond, in the order of their bytes."""
+    return ("", "\U0010ffff") if kind is None else (f"{kind}:", f"{kind};")

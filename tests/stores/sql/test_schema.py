@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.limits import patience_of_a_process
 from tests.support.sql_stores import opened, run
+from tests.support.stores import make_record
 from toto_aio.models import Account
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
@@ -45,6 +46,22 @@ async def test_the_table_of_an_older_version(new_url: str, monkeypatch: pytest.M
     async with opened(new_url) as store:
         assert await store.get_account("ada") == Account("ada", "hash")
         assert await run(store, "SELECT * FROM toto_schema") == [(len(schema.MIGRATIONS),)]
+
+
+async def test_a_database_from_before_records(new_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of version 1 gets the table of records, once, and keeps what it has."""
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        async with opened(new_url) as store:
+            await store.add_account(Account("ada", "hash", {"n": 1}))
+            assert await store.increment("a", 60) == 1
+            assert await run(store, "SELECT * FROM toto_schema") == [(1,)]
+    stores = await asyncio.gather(*(open_store(new_url) for _ in range(4)))
+    assert sorted([await store.add_record(make_record("a")) for store in stores]) == [False] * 3 + [True]
+    assert await stores[0].get_account("ada") == Account("ada", "hash", {"n": 1})
+    assert await stores[0].increment("a", 60) == 2
+    assert await run(stores[0], "SELECT * FROM toto_schema") == [(len(schema.MIGRATIONS),)]
+    await asyncio.gather(*(store.close() for store in stores))
 
 
 async def test_a_version_that_is_none(new_url: str) -> None:

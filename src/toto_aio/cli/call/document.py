@@ -49,6 +49,7 @@ class Document:
 
     def __init__(self, document: Any) -> None:
         found = _object(_object(_object(document).get("components")).get("schemas"))
+        self.source = document
         self._schemas: Schema = found
         self.methods: dict[str, Described] = {}
         for path in _object(_object(document).get("paths")).values():

@@ -50,7 +50,9 @@ class Local:
         with _of_the_author("the methods cannot be described"):
             methods = find_methods(self._settings.method_module, self._settings.method_timeout)
             # As a client would get it: what the document has of the author's is plain data then.
-            document = JSON.encode(openapi(methods, self._settings, root_path(self._settings)))
+            # So that it says what each method gives.
+            settings = msgspec.structs.replace(self._settings, method_select="both")
+            document = JSON.encode(openapi(methods, settings, root_path(settings)))
         return Document(msgspec.json.decode(document))
 
     async def call(self, method: str, parameters: Parameters, document: Document | None) -> Outcome:

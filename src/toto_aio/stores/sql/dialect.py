@@ -34,7 +34,7 @@ class Dialect:
     """A query that returns a row if the table ``toto_schema`` exists."""
     any_of: Callable[[Sequence[str]], tuple[str, Sequence[Any]]] = in_list
     index_in_table: str = ""
-    index: str = "CREATE INDEX IF NOT EXISTS {table}_{column} ON {table} ({column})"
+    index: str = "CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})"
     table_options: str = ""
     on_conflict: str = "ON CONFLICT ({key}) DO UPDATE SET"
     counted: str = "{}"
@@ -46,10 +46,17 @@ class Dialect:
     """Deletes ``limit`` rows, if the condition holds for so many, whatever others delete meanwhile."""
 
     def table(self, table: str, columns: str, *indexed: str) -> Sequence[str]:
-        """Return the statements that create a table, and an index on each ``indexed`` column, if missing."""
-        inside = "".join(self.index_in_table.format(table=table, column=column) for column in indexed)
+        """Return the statements that create a table, and its indexes, if missing.
+
+        Each of ``indexed`` is a column, or several with commas between them, and has an index.
+        """
+        names = [
+            {"table": table, "name": f"{table}_{columns.replace(', ', '_')}", "columns": columns}
+            for columns in indexed
+        ]
+        inside = "".join(self.index_in_table.format(**each) for each in names)
         create = f"CREATE TABLE IF NOT EXISTS {table} ({columns}{inside}) {self.table_options}"
-        indexes = (self.index.format(table=table, column=column) for column in indexed)
+        indexes = (self.index.format(**each) for each in names)
         return [create, *(index for index in indexes if index)]
 
     def increment(self) -> str:
@@ -65,7 +72,11 @@ class Dialect:
 
     def sweeps(self) -> Sequence[str]:
         """Return the statements that drop what has expired, each a bounded number of rows."""
-        tables = (("toto_sessions", "session_key"), ("toto_counters", "counter_key"))
+        tables = (
+            ("toto_sessions", "session_key"),
+            ("toto_counters", "counter_key"),
+            ("toto_records", "record_key"),
+        )
         return [self.delete_portion(table, key, "expires <= ?") for table, key in tables]
 
     def delete_portion(self, table: str, key: str, condition: str) -> str:

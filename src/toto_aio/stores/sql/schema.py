@@ -35,7 +35,17 @@ def _create_tables(d: Dialect) -> Sequence[str]:
     ]
 
 
-MIGRATIONS: tuple[Callable[[Dialect], Sequence[str]], ...] = (_create_tables,)
+def _create_records(d: Dialect) -> Sequence[str]:
+    return d.table(
+        "toto_records",
+        f"""record_key {d.key} NOT NULL PRIMARY KEY, owner {d.key} NOT NULL, value {d.blob} NOT NULL,
+        expires {d.real} NOT NULL, version {d.integer} NOT NULL""",
+        "owner, record_key",
+        "expires",
+    )
+
+
+MIGRATIONS: tuple[Callable[[Dialect], Sequence[str]], ...] = (_create_tables, _create_records)
 """Step n brings a database from version n to n + 1; a new database has version 0.
 
 A step may run twice if the server stops in the middle of it, so it creates only what is missing.

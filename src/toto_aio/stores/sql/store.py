@@ -20,6 +20,7 @@ from toto_aio.stores.coalesce import Coalescer
 from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import Driver, DuplicateKeyError, Row
 from toto_aio.stores.sql.pool import Pool
+from toto_aio.stores.sql.records import SQLRecords
 from toto_aio.stores.sql.schema import create_schema
 from toto_aio.stores.transactions import Transactions
 
@@ -48,7 +49,7 @@ GET_COUNTER = "SELECT count, expires FROM toto_counters WHERE counter_key = ? AN
 OTHER_SESSIONS = "user_id = ? AND session_key <> ? AND expires > ?"
 
 
-class SQLStore:
+class SQLStore(SQLRecords):
     """The store over a driver. ``db`` is the driver's client or pool for methods.
 
     ``transactions`` are methods' too. ``pool`` has the store's own connections, if it opened any pool.
@@ -62,10 +63,10 @@ class SQLStore:
         transactions: Transactions,
         pool: Pool[Any] | None = None,
     ) -> None:
+        super().__init__(driver, dialect)
         self.db = db
         self.pool = pool
         self.transactions = transactions
-        self._driver = driver
         self._dialect = dialect
         self._sessions = Coalescer(self._read_sessions)
         self._increment = dialect.increment()

@@ -1,0 +1,153 @@
+"""The npm package ``toto-client``: its own tests in Node, and a page of another origin in Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpServer
+
+import toto_aio
+import toto_aio.methods.account.api_keys
+from tests.support.service import Serve
+from tests.support.thirty import METHODS
+from toto_aio.invocation import authenticated
+
+if TYPE_CHECKING:
+    from tests.support.browser import Browser
+    from tests.support.node import Node
+
+pytest_plugins = ["tests.support.node", "tests.support.browser"]
+
+SCHEMES = ("user_id", "toto1", "session", "off")
+LIMIT = 300.0
+"""Seconds that the package's tests may take on a busy machine."""
+
+counts: Counter[str] = Counter()
+released = asyncio.Event()
+orders: defaultdict[str, list[int]] = defaultdict(list)
+
+
+@authenticated
+async def count(handler: Any, name: str) -> int:
+    """Count the calls with a name."""
+    counts[name] += 1
+    return counts[name]
+
+
+async def counted(handler: Any, name: str) -> int:
+    """The calls with a name so far."""
+    return counts[name]
+
+
+async def ordered(handler: Any, batch: str, index: int) -> list[int]:
+    """The numbers in the order in which they came."""
+    orders[batch].append(index)
+    return orders[batch]
+
+
+async def slow(handler: Any) -> None:
+    """Take longer than anyone waits."""
+    await asyncio.wait_for(released.wait(), LIMIT)
+
+
+OWN = {
+    "account.api_keys": toto_aio.methods.account.api_keys,
+    "count": count,
+    "counted": counted,
+    "ordered": ordered,
+    "slow": slow,
+}
+
+
+async def test_in_node(node: Node, serve: Serve) -> None:
+    """The package's tests pass against a service of each signature scheme."""
+    urls = {}
+    for signing in SCHEMES:
+        service = await serve({**METHODS, **OWN}, signing=signing)
+        urls[signing] = str(service.client.make_url("/service"))
+    process = await asyncio.create_subprocess_exec(
+        *node.command("vitest", "vitest.mjs", "run", "--no-color", "--no-file-parallelism"),
+        cwd=node.folder,
+        env={**os.environ, "TOTO_SERVICES": json.dumps(urls)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(LIMIT):
+            output, _ = await process.communicate()
+    finally:
+        released.set()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, output.decode()
+
+
+async def test_in_a_page(
+    node: Node, serve: Serve, browser: Browser, aiohttp_server: AiohttpServer, tmp_path: Path
+) -> None:
+    """A page of another origin signs and uploads, and with a cookie no script has the session's id.
+
+    The package and its tests compile.
+    """
+    arguments = ("--noEmit", "false", "--rootDir", ".", "--outDir", str(tmp_path))
+    await asyncio.to_thread(node.run, "typescript", "bin/tsc", *arguments)
+    app = web.Application()
+    app.router.add_static("/src", tmp_path / "src")
+    app.router.add_get("/", page_of_the_app)
+    server = await aiohttp_server(app)
+    origin = f"http://127.0.0.1:{server.port}"
+    for cookies, signing in ((False, "session"), (True, "off")):
+        options = {"use_cookies": True, "secure_cookies": False} if cookies else {}
+        service = await serve(METHODS, signing=signing, allow_origin=[origin], **options)
+        page = await browser.open(f"{origin}/")
+        found = await page.run(
+            "use(url, options)",
+            url=str(service.client.make_url("/service")),
+            options={"signing": signing, "cookies": cookies},
+        )
+        assert found["user"] == "ada"
+        assert found["size"] == 300_000
+        assert found["progress"] == sorted(found["progress"])
+        assert found["progress"][-1] > 300_000
+        assert found["after"] == 1004
+        assert bool(found["session"]["session_id"]) is not cookies
+        assert ("toto-session" in found["kept"]) is True
+
+
+async def page_of_the_app(request: web.Request) -> web.Response:
+    """A page that uses the client."""
+    return web.Response(text=PAGE, content_type="text/html")
+
+
+PAGE = """<!doctype html>
+<script type="module">
+import { Client, inWebStorage } from "/src/index.js";
+
+window.use = async (url, options) => {
+  const client = new Client(url, { ...options, storage: inWebStorage(sessionStorage) });
+  const session = await client.createAccount("ada", "correct horse");
+  const user = await client.call("notes.mine");
+  const progress = [];
+  const file = new File([new Uint8Array(300_000)], "zeros");
+  const { size } = await client.call("data.upload", { file }, { onProgress: (sent) => progress.push(sent) });
+  const kept = Object.keys(sessionStorage);
+  await client.logout();
+  const after = await client.call("notes.mine").catch((error) => error.code);
+  return { session, user, size, progress, kept, after };
+};
+</script>
+"""
+
+
+def test_the_version(node: Node) -> None:
+    """The package has the version of the service that it belongs to, and its lock file names no host."""
+    package = json.loads((node.folder / "package.json").read_text())
+    assert package["version"] == toto_aio.__version__
+    assert "resolved" not in (node.folder / "package-lock.json").read_text()
