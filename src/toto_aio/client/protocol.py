@@ -43,6 +43,9 @@ from toto_aio.signing import (
 )
 
 HMAC_HEADER = "x-toto-hmac"
+TIMEOUT_HEADER = "x-toto-timeout"
+DEFAULT_TIMEOUT = 60.0
+"""Seconds that a call may take. The service is told a shorter time, so that it works for nobody who left."""
 UNREAD = frozenset({400, 408, 413})
 """The statuses of error 1003 if the service has not read the body, and so could not verify a signature."""
 UNSIGNED = (
@@ -117,6 +120,11 @@ class Response:
         shown = None if self.message is None else self.message.get("session")
         is_without_id = isinstance(shown, dict) and "user_id" in shown and "session_id" not in shown
         return None if shown is None or is_without_id else read_session(shown)
+
+
+def told_limit(seconds: float) -> float | None:
+    """The time limit of a client as the service is told; None for one that isn't shorter than usual."""
+    return max(round(seconds, 3), 0.001) if seconds < DEFAULT_TIMEOUT else None
 
 
 def codec_named(encoding: str) -> Codec:
@@ -271,20 +279,12 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
     code, value = error["code"], error.get("value")
     kind = _ERRORS.get(code)
     exc = TotoException(code, value) if kind is None else kind(value)
-    details = {name: each for name, each in error.items() if name not in ("code", "value")}
-    if isinstance(exc, TooManyAttempts):
-        exc.retry_after = _seconds(details.pop("retry_after", None), headers or {})
-    if details:
-        exc.details = details
+    if len(error) > 2:
+        exc.details = {name: each for name, each in error.items() if name not in ("code", "value")}
+    wait = (headers or {}).get("Retry-After", "")
+    if isinstance(exc, TooManyAttempts) and not exc.retry_after and wait.isdecimal():
+        exc.details = {**exc.details, "retry_after": int(wait)}  # of a service before version 0.2
     return exc
-
-
-def _seconds(sent: Any, headers: Mapping[str, str]) -> int:
-    """The seconds to wait; what is in front of the service may only say them in the header."""
-    if type(sent) is int and sent >= 0:
-        return sent
-    wait = headers.get("Retry-After", "")
-    return int(wait) if wait.isdecimal() else 0
 
 
 def read_session(shown: Any) -> SessionCredentials:

@@ -75,6 +75,8 @@ def _kinds(method: Method, settings: Settings) -> Iterable[type[CodedException]]
         yield NotAuthorized
     if method.rules.guard or is_signed:
         yield from (InvalidHMAC, InvalidSessionID)
+    if method.rules.rates:
+        yield TooManyAttempts
     if method.source.startswith(BUILT_IN_ACCOUNTS):
         yield from BUILT_IN.get(method.source.removeprefix(BUILT_IN_ACCOUNTS), ())
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from toto_aio.contract.openapi import described_service
 from toto_aio.contract.operations import documented
+from toto_aio.contract.policy import described_policy
 from toto_aio.contract.schema import Schemas
 from toto_aio.dispatch.method import Method
-from toto_aio.exceptions import NotAuthorized
+from toto_aio.exceptions import NotAuthorized, TooManyAttempts
 from toto_aio.invocation import Guard
 from toto_aio.jsonrpc.messages import INVALID_PARAMS, MEANINGS
 from toto_aio.settings import Settings
@@ -39,6 +40,8 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
     errors = [{"code": INVALID_PARAMS, "message": MEANINGS[INVALID_PARAMS]}] if params else []
     if rules.guard in (Guard.AUTHENTICATED, Guard.PARAMETER):
         errors.append({"code": NotAuthorized.CODE, "message": NotAuthorized().value})
+    if rules.rates:
+        errors.append({"code": TooManyAttempts.CODE, "message": TooManyAttempts().value})
     found: dict[str, Any] = {
         "name": method.name,
         **documented(method.documentation),
@@ -52,9 +55,7 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
         found["tags"] = [{"name": package}]
     if rules.deprecation is not None:
         found["deprecated"] = True
-    if rules.roles:
-        found["x-roles"] = list(rules.roles)
-    return found
+    return found | described_policy(rules)
 
 
 def _params(method: Method, schemas: Schemas) -> list[dict[str, Any]]:
