@@ -43,7 +43,7 @@ async def is_refused(use: Awaitable[Spent]) -> bool:
 
 async def test_a_code_and_a_link(store: Store) -> None:
     """Either gives what the code was stored for, once, and uses up the other."""
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     for by_link in (False, True):
         draft = await new_code(codes)
         used = (
@@ -59,7 +59,7 @@ async def test_a_code_and_a_link(store: Store) -> None:
 async def test_many_uses_at_the_same_time(store: Store) -> None:
     """Of a thousand in memory, and of a hundred elsewhere, one succeeds, by code or by link."""
     many = 1000 if type(store).__name__ == "MemoryStore" else 100
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     draft = await new_code(codes)
     uses = [
         codes.spend_link("reset", draft.token) if n % 2 else codes.spend("reset", draft.ticket, draft.digits)
@@ -71,7 +71,7 @@ async def test_many_uses_at_the_same_time(store: Store) -> None:
 
 async def test_many_tries_at_the_same_time(store: Store) -> None:
     """However they are timed, five wrong digits are answered, and the right ones come too late."""
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     draft = await new_code(codes)
     wrong = [codes.spend("reset", draft.ticket, other(draft.digits)) for _ in range(50)]
     assert all(await asyncio.gather(*map(is_refused, wrong)))
@@ -81,7 +81,7 @@ async def test_many_tries_at_the_same_time(store: Store) -> None:
 
 async def test_what_makes_a_code_invalid(store: Store) -> None:
     """Another purpose, another ticket, a new code, and five wrong digits."""
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     draft = await new_code(codes)
     grace = await new_code(codes, subject="grace", owner="grace")
     for number in range(TRIES - 1):
@@ -113,7 +113,7 @@ async def test_what_makes_a_code_invalid(store: Store) -> None:
 async def test_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A code is valid until they have passed, and no longer."""
     store = await open_store("memory://")
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     drafts = [await new_code(codes, subject=subject) for subject in ("ada", "grace")]
     now = time.time()
     assert drafts[0].expires == pytest.approx(now + LASTS, abs=WATCHDOG)
@@ -126,7 +126,7 @@ async def test_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_code_of_nobody(store: Store) -> None:
     """It is stored, tried and used up as any other, and opens nothing."""
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     draft = await new_code(codes, owner="")
     assert await store.get_record(KIND, draft.key) is not None
     assert await is_refused(codes.spend("reset", draft.ticket, other(draft.digits)))
@@ -138,7 +138,7 @@ async def test_a_code_of_nobody(store: Store) -> None:
 
 async def test_guesses_of_a_day(store: Store) -> None:
     """After too many wrong digits only links are valid, so that strangers keep nobody out."""
-    codes = Codes(store, store, "")
+    codes = Codes(store, store, [])
     for _ in range(WRONG_A_DAY // TRIES):
         draft = await new_code(codes)
         for _ in range(TRIES):
@@ -154,7 +154,7 @@ async def test_what_is_stored(store: Store) -> None:
     """Neither secret; and with the key of the deployment the digits cannot be found from what is stored."""
     found: dict[str, Any] = {}
     for secret_key in ("", "k" * 32):
-        codes = Codes(store, store, secret_key)
+        codes = Codes(store, store, [secret_key] if secret_key else [])
         draft = await new_code(codes)
         record = await store.get_record(KIND, draft.key)
         assert record is not None
@@ -167,4 +167,7 @@ async def test_what_is_stored(store: Store) -> None:
         by_ticket = hmac.digest(hmac.digest(b"", b"toto_aio codes", "sha256"), guessed, "sha256")
         assert (stored["digits"] == by_ticket) == (secret_key == "")
         assert stored["digits"] != hashlib.sha256(draft.digits.encode()).digest()
-    assert await is_refused(Codes(store, store, "").spend("reset", found["k" * 32][1].ticket, draft.digits))
+    rotated = Codes(store, store, ["n" * 32, "k" * 32])
+    draft = found["k" * 32][1]
+    assert await is_refused(Codes(store, store, []).spend("reset", found["k" * 32][1].ticket, draft.digits))
+    assert await rotated.spend("reset", draft.ticket, draft.digits)

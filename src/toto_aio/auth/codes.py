@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -75,12 +75,16 @@ class _Stored(msgspec.Struct):
 
 
 class Codes:
-    """The codes of a service, in ``records``; ``counters`` has how many wrong digits came in a day."""
+    """The codes of a service, in ``records``; ``counters`` has how many wrong digits came in a day.
 
-    def __init__(self, records: RecordStore, counters: SessionStore, secret_key: str) -> None:
+    Digits are hashed with the first of the ``secret_keys``, if there is one; those of the others are valid.
+    """
+
+    def __init__(self, records: RecordStore, counters: SessionStore, secret_keys: Sequence[str]) -> None:
         self._records = records
         self._counters = counters
-        self._secret = hmac.digest(secret_key.encode(), b"toto_aio codes", "sha256")
+        keys = secret_keys or [""]
+        self._secrets = [hmac.digest(key.encode(), b"toto_aio codes", "sha256") for key in keys]
 
     def draft(self, purpose: str, subject: str) -> Draft:
         """A new code for a purpose, and the address or account that asks: of each pair one code is valid."""
@@ -96,7 +100,11 @@ class Codes:
         """
         ticket = _hashed(draft.ticket)
         stored = _Stored(
-            draft.purpose, ticket, self._digest(draft.ticket, draft.digits), _hashed(draft.token), dict(data)
+            draft.purpose,
+            ticket,
+            _digest(self._secrets[0], draft.ticket, draft.digits),
+            _hashed(draft.token),
+            dict(data),
         )
         value = msgspec.msgpack.encode(stored)
         await self._records.put_record(Record(KIND, draft.key, owner, value, draft.expires))
@@ -105,12 +113,13 @@ class Codes:
         """Use a code. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds."""
         counter = f"codes:{_key(ticket)}"
         too_many = (await self._counters.get_counter(counter))[0] >= WRONG_A_DAY
-        shown, given = _hashed(ticket), self._digest(ticket, digits.strip())
+        shown = _hashed(ticket)
+        given = [_digest(secret, ticket, digits.strip()) for secret in self._secrets]
 
         def is_right(stored: _Stored) -> bool | None:
             if not hmac.compare_digest(stored.ticket, shown):
                 return None
-            return hmac.compare_digest(stored.digits, given) and not too_many
+            return any(hmac.compare_digest(stored.digits, one) for one in given) and not too_many
 
         try:
             return await self._spend(purpose, _key(ticket), is_right)
@@ -149,9 +158,9 @@ class Codes:
                 if await self._records.save_record(record):
                     raise RefusedCodeError(record.owner, is_try=True)
 
-    def _digest(self, ticket: str, digits: str) -> bytes:
-        text = f"{ticket}:{digits}"
-        return hmac.digest(self._secret, text.encode(errors="surrogatepass"), "sha256")
+
+def _digest(secret: bytes, ticket: str, digits: str) -> bytes:
+    return hmac.digest(secret, f"{ticket}:{digits}".encode(errors="surrogatepass"), "sha256")
 
 
 def _key(secret: str) -> str:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 Gravity = Literal["grave", "warning"]
 NARROWEST = {4: 8, 6: 16}
 """The bits of the largest network that one operator of proxies has, by the version of IP."""
-MIN_SECRET = 32
-"""Characters of a secret that nobody guesses."""
 LARGE_BODY = 100 * 2**20
 """Bytes of a body, which a request may keep in memory."""
 
@@ -357,7 +355,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "warning",
         "secret_key",
-        lambda facts: bool(facts.settings.mail) and len(facts.settings.secret_key) < MIN_SECRET,
+        lambda facts: bool(facts.settings.mail) and not facts.settings.secret_key,
         "whoever reads the database can find the digits of a code that they have asked for",
         "write the text that python -c 'import secrets; print(secrets.token_urlsafe(32))' prints",
     ),

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import hdrs
 from yarl import URL
 
+from toto_aio.channels import Position
 from toto_aio.client.form import Files, encode_form
 from toto_aio.client.protocol import (
     DEFAULT_TIMEOUT,
@@ -37,6 +38,7 @@ from toto_aio.client.protocol import (
     verify,
 )
 from toto_aio.client.socket import ClientSocket, open_socket
+from toto_aio.client.subscription import ClientSubscription
 from toto_aio.exceptions import InvalidResponseHMAC, TotoException
 from toto_aio.signing import SCHEMES
 
@@ -178,9 +180,26 @@ class Client:
         """Create an account and log in to it; ``values`` are custom fields that ``account_fields`` allows."""
         await self._log_in("account.create", {"user_id": user_id, "password": password, **values})
 
-    async def login(self, user_id: str, password: str) -> None:
-        """Log in; the following calls use the new session."""
-        await self._log_in("account.login", {"user_id": user_id, "password": password})
+    async def login(self, user_id: str, password: str, *, device: str | None = None) -> None:
+        """Log in; the following calls use the new session.
+
+        If the account has a second factor, this raises ``SecondFactorRequired``: give its ``ticket`` and the
+        code to ``finish_login``. ``device`` is the token of a device that is remembered.
+        """
+        known = {} if device is None else {"device": device}
+        await self._log_in("account.login", {"user_id": user_id, "password": password, **known})
+
+    async def finish_login(self, ticket: str, code: str, *, remember: bool = False) -> str | None:
+        """Log in by the second step, with a code of the second factor or a recovery code.
+
+        With ``remember`` it returns the token of this device, with which ``login`` has one step for 30 days:
+        keep it in a safe place. Raises ``InvalidCredentials`` for a wrong code, ``NotAuthorized`` if the
+        ticket has expired, and ``TooManyAttempts``.
+        """
+        parameters = {"ticket": ticket, "code": code, "remember": remember}
+        response = await self._log_in("account.totp.login", parameters)
+        device = (response.message or {}).get("result", {}).get("device")
+        return device if isinstance(device, str) else None
 
     async def logout(self) -> None:
         """End the session."""
@@ -210,11 +229,34 @@ class Client:
         ) as socket:
             yield socket
 
-    async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> None:
+    @asynccontextmanager
+    async def subscribe(
+        self,
+        channel: str,
+        since: Position | None = None,
+        *,
+        on_missed: Callable[[], None] | None = None,
+        path: str | None = None,
+    ) -> AsyncIterator[ClientSubscription]:
+        """Subscribe to a channel, over a socket of its own, until the end of the block.
+
+        What was published after the position ``since`` comes first. ``on_missed`` is called when that, or
+        what was published during a lost connection, can't be made up. Raises the ``TotoException`` of a
+        service that refuses; ``path`` and other errors are those of ``socket``.
+        """
+        subscription = ClientSubscription(lambda: self.socket(path), channel, since, on_missed)
+        await subscription.open()
+        try:
+            yield subscription
+        finally:
+            await subscription.close()
+
+    async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> Response:
         message = {"method": method, "parameters": parameters}
         response = await self._post(method_url(self.url, method), message, (), logs_in=True)
         if response.session is None:
             raise UnreadableResponseError("The service responds to the login without a session")
+        return response
 
     async def _post(
         self, url: URL, message: dict[str, Any], named: Collection[Any], **accepted: bool

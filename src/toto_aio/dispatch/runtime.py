@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.api_keys import ApiKeys
+from toto_aio.auth.second_factor import SecondFactor
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
@@ -36,6 +37,7 @@ class Connection:
     settings: Mapping[str, Any]
     transactions: Transactions
     api_keys: ApiKeys
+    second_factor: SecondFactor
     coded_mail: CodedMail | None = None
     """What the methods with codes share; None without ``mail``."""
 

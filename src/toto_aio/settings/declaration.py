@@ -179,6 +179,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         option("Logins", "wrong passwords allowed for an account from one address within 15 minutes", ge=1),
     ] = 10
+    secret_key: Annotated[
+        list[str],
+        option(
+            "Logins",
+            "random text that encrypts the secrets of second factors, and hashes codes; former ones follow "
+            "it, after commas",
+        ),
+    ] = []
+    totp_issuer: Annotated[
+        str, option("Logins", "name of the service that authenticator apps show", min_length=1, max_length=64)
+    ] = "toto_aio"
     trusted_proxies: Annotated[
         list[str],
         option("Logins", "proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8,unix"),
@@ -204,12 +215,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "Mail",
             "URL at which users reach the application, such as https://notes.example; without it mails have "
             "codes, and no links",
-        ),
-    ] = ""
-    secret_key: Annotated[
-        str,
-        option(
-            "Mail", "secret with which codes are hashed, of 32 characters or more, in every process the same"
         ),
     ] = ""
 
