@@ -120,7 +120,7 @@ async def test_in_a_browser(browser: Browser) -> None:
             )
             await page.run("document.querySelector('button').click()")
             async with asyncio.timeout(WATCHDOG):
-                while shown not in (await page.run("document.body.textContent") or ""):
+                while shown not in (await page.run("document.body?.textContent") or ""):
                     await asyncio.sleep(0.05)
         login = {"user_id": "ada", "password": "battery staple"}
         answer = await client.post("/api/service/account/login", json=login)
