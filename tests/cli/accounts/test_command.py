@@ -215,6 +215,9 @@ def test_where_the_service_is(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     Path("own.toml").write_text('database = "sqlite:///own.db"\nmethod_module = "not.there"\n')
     assert run("add", "ada", "--no-password", "--file=own.toml").status == 0
     assert Path("own.db").exists()
+    for given in (["end"], ["sessions"], ["password"], ["delete", "--yes"]):
+        done = run(*given, "ada", "--file=own.toml", "--session-store=memory://", stdin=NEW)
+        assert failed(done, 2).startswith("session_store: only the running service sees the sessions"), given
     monkeypatch.setenv("TOTO_AIO_DATABASE", "sqlite:///own.db")
     assert "ada" in run("list").out
     assert run("list", "--database=sqlite:///other.db").status == 2
