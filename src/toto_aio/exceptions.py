@@ -35,6 +35,7 @@ __all__ = [
     "MethodNotFound",
     "MissingMethod",
     "NotAuthorized",
+    "SecondFactorRequired",
     "TimedOut",
     "TooManyAttempts",
     "TotoException",
@@ -235,6 +236,21 @@ class TimedOut(CodedException):
     CODE, VALUE = 1013, "Timed out"
 
 
+class SecondFactorRequired(CodedException):
+    """The password is right, and the account has a second factor: its code is to follow."""
+
+    CODE, VALUE = 1017, "Second factor required"
+
+    def __init__(self, value: Any = None, *, ticket: str = "") -> None:
+        super().__init__(value)
+        self.details = {"ticket": ticket}
+
+    @property
+    def ticket(self) -> str:
+        """What ``account.totp.login`` takes beside the code, within five minutes."""
+        return str(self.details.get("ticket", ""))
+
+
 def http_status(error: TotoException, *, has_user: bool = False, chosen: int | None = None) -> int:
     """The status of an error under ``error_status=http``: its own, or that of its code.
 
@@ -291,6 +307,7 @@ HTTP_STATUSES = {
     InvalidHMAC.CODE: 401,
     InvalidResponseHMAC.CODE: 502,  # of another service, which a method has called
     InvalidUserID.CODE: 400,
+    SecondFactorRequired.CODE: 401,
     **STATUSES,
 }
 """The statuses of errors under ``error_status=http``, and on pages."""
