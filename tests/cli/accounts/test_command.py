@@ -83,6 +83,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
         "user: ada",
         "roles: admin",
         "password: yes",
+        "second factor: no",
         "sessions: 2",
         "API keys: 1",
         "field email: ada@example.org\\n\\u202e",
@@ -94,6 +95,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
         "fields": {"email": "ada@example.org\n\u202e"},
         "sessions": 2,
         "api_keys": 1,
+        "second_factor": False,
     }
     heading, first, _ = run("sessions", "ada").out.splitlines()
     assert heading.split("  ")[0] == "CREATED (UTC)"
