@@ -7,6 +7,7 @@ from typing import Any
 from toto_aio.auth.audit import Action
 from toto_aio.auth.confirmation import confirm as confirm_user
 from toto_aio.auth.text import require_text
+from toto_aio.auth.totp import DIGITS
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import authenticated, method, requires
@@ -120,8 +121,11 @@ def _user_id(handler: Handler) -> str:
 
 
 def _code(parameters: dict[str, Any]) -> str:
-    """The code, without the space that apps show in the middle."""
-    return require_text("code", parameters["code"]).strip().replace(" ", "")
+    """The code, without the space that apps show; a number, as from a shell, gets its zeros back."""
+    code = parameters["code"]
+    if type(code) is int and 0 <= code < 10**DIGITS:
+        return f"{code:0{DIGITS}}"
+    return require_text("code", code).strip().replace(" ", "")
 
 
 async def _confirmed(handler: Handler, parameters: dict[str, Any]) -> str:
