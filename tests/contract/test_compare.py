@@ -17,7 +17,7 @@ from toto_aio.contract.compare import changes
 from toto_aio.contract.file import read_contract, write_contract
 from toto_aio.contract.interface import Interface, read_interface
 from toto_aio.contract.openapi import openapi
-from toto_aio.invocation import authenticated, deprecated, raw_response, requires, roles, safe
+from toto_aio.invocation import authenticated, deprecated, fresh, raw_response, requires, roles, safe
 from toto_aio.registry import find_methods
 from toto_aio.settings import read_settings
 
@@ -105,6 +105,7 @@ def with_rules(*decorators: Callable[[Any], Any]) -> Any:
     return method
 
 
+LOGIN = ["breaks: m: it needs a user's session now"]
 TABLE: list[tuple[str, Any, Any, list[str]]] = [
     ("nothing", takes(Note), takes(Note), []),
     (
@@ -211,6 +212,30 @@ TABLE: list[tuple[str, Any, Any, list[str]]] = [
         with_rules(roles("admin", "editor")),
         with_rules(roles("admin", "owner")),
         ["breaks: m: the role editor is not enough any more", "fine: m: the role owner is enough now"],
+    ),
+    (
+        "a new login",
+        plain,
+        with_rules(fresh(60)),
+        [*LOGIN, "breaks: m: it needs a login of the last 60 s now"],
+    ),
+    (
+        "a newer login",
+        with_rules(fresh(60)),
+        with_rules(fresh(30)),
+        ["breaks: m: it needs a login of the last 30 s now"],
+    ),
+    (
+        "an older login",
+        with_rules(fresh(30)),
+        with_rules(fresh(60)),
+        ["fine: m: it needs a login of the last 60 s now"],
+    ),
+    (
+        "any login",
+        with_rules(fresh(30)),
+        with_rules(authenticated),
+        ["fine: m: it needs no new login any more"],
     ),
     ("safe", plain, with_rules(safe), ["fine: m: it may be called by GET and again now"]),
     ("not safe", with_rules(safe), plain, ["breaks: m: it is not safe any more: GET is refused"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -63,6 +64,11 @@ def _policy(before: Operation, after: Operation) -> Iterator[Change]:
         yield from (change(f"the role {role} is not enough any more", breaks=True) for role in sorted(lost))
         added = sorted(set(after.roles) - set(before.roles))
         yield from (change(f"the role {role} is enough now") for role in added)
+    if before.fresh != after.fresh:
+        text = "it needs no new login any more"
+        if after.fresh:
+            text = f"it needs a login of the last {after.fresh:g} s now"
+        yield change(text, breaks=0 < after.fresh < (before.fresh or math.inf))
     if before.is_safe != after.is_safe:
         yield change(
             "it may be called by GET and again now"

@@ -25,6 +25,7 @@ def write_contract(interface: Interface) -> str:
             files=method.files,
             session=method.session,
             roles=tuple(sorted(method.roles)),
+            fresh=method.fresh,
             is_safe=method.is_safe,
             is_raw=method.is_raw,
             is_deprecated=method.is_deprecated,
