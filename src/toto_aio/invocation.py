@@ -58,6 +58,7 @@ __all__ = [
     "default_parameters",
     "deprecated",
     "error_redirect",
+    "idempotent",
     "jsonp",
     "method",
     "optionally_authenticated",
@@ -115,6 +116,9 @@ class Rules:
     cancellable: bool = False
     timeout: float | None = None
     deprecation: Deprecation | None = None
+    idempotent: bool = False
+    secret: bool = False
+    """Whether no result is kept for those who repeat a call."""
     is_marked: bool = False
     """Whether it is a method of its own, beside the ``invoke`` of its module."""
 
@@ -290,6 +294,25 @@ def safe(function: Invoke) -> Invoke:
     """Mark a method that only reads: GET and HEAD may call it."""
     _rules(function).safe = True
     return _document(function, "*Can be called by GET.*")
+
+
+@overload
+def idempotent(function: Invoke) -> Invoke: ...
+@overload
+def idempotent(*, secret: bool = False) -> Callable[[Invoke], Invoke]: ...
+def idempotent(function: Any = None, *, secret: bool = False) -> Any:
+    """Let clients repeat a call: it runs at most once for each idempotency key, and a repeat gets its result.
+
+    A client names a call by the header ``idempotency-key``. What the method does in ``handler.transaction()``
+    counts exactly once. ``secret``: no result is kept, and a repeat gets ``OutcomeUnknown``.
+    """
+
+    def decorate(function: Invoke) -> Invoke:
+        rules = _rules(function)
+        rules.idempotent, rules.secret = True, secret
+        return _document(function, "*Can be repeated with the same idempotency key.*")
+
+    return decorate if function is None else decorate(function)
 
 
 def cancellable(function: Invoke) -> Invoke:

@@ -46,6 +46,7 @@ from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.stores.records import NoRecords, records_of
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
@@ -56,6 +57,7 @@ from toto_aio.websocket.frames import formats
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
+    from toto_aio.dispatch.idempotency import Keys
     from toto_aio.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -120,7 +122,8 @@ class Lifespan:
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
-            self.runtime = Runtime(connection, events, threads, deadlines)
+            keys = self._open_keys(stack, database)
+            self.runtime = Runtime(connection, events, threads, deadlines, keys)
             if events is not None:
                 events.threads = threads
                 if self._init_events is not None:
@@ -231,6 +234,20 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_events(events)
         return events
+
+    def _open_keys(self, stack: AsyncExitStack, database: Store) -> Keys | None:
+        """The idempotency keys, if a method is marked so. Raises ``SettingsError`` if no store keeps them."""
+        names = [method.name for method in self._methods.values() if method.rules.idempotent]
+        if not names:
+            return None
+        from toto_aio.dispatch.idempotency import Keys  # few services need it
+
+        records = records_of(database)
+        if isinstance(records, NoRecords):
+            raise SettingsError(f"database: {names[0]!r} is @idempotent. {records.reason}")
+        keys = Keys(records, self._codecs["application/msgpack"])
+        stack.push_async_callback(keys.close)
+        return keys
 
     def _open_audit(self, stack: AsyncExitStack, events: EventManager | None) -> Audit:
         if not self._settings.audit_event:

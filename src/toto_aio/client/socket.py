@@ -85,7 +85,13 @@ class ClientSocket:
         self._close_reason = ""
         self._calls = 0
 
-    async def call(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    async def call(
+        self,
+        method: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Any:
         """Call a method and return its result.
 
         Raises the ``TotoException`` that the service responds with, ``ConnectionError`` if the socket is
@@ -97,7 +103,10 @@ class ClientSocket:
         response = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout):
-                await self._send({"id": call_id, "method": method, "parameters": dict(parameters or {})})
+                message = {"id": call_id, "method": method, "parameters": dict(parameters or {})}
+                if idempotency_key is not None:
+                    message["idempotency_key"] = idempotency_key
+                await self._send(message)
                 frame = await response
         finally:
             del self._waiting[call_id]

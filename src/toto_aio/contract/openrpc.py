@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toto_aio.contract.failures import KEYS
 from toto_aio.contract.openapi import described_service
 from toto_aio.contract.operations import documented
 from toto_aio.contract.schema import Schemas
@@ -39,6 +40,8 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
     errors = [{"code": INVALID_PARAMS, "message": MEANINGS[INVALID_PARAMS]}] if params else []
     if rules.guard in (Guard.AUTHENTICATED, Guard.PARAMETER):
         errors.append({"code": NotAuthorized.CODE, "message": NotAuthorized().value})
+    if rules.idempotent:
+        errors += [{"code": kind.CODE, "message": kind.VALUE} for kind in KEYS]
     found: dict[str, Any] = {
         "name": method.name,
         **documented(method.documentation),
@@ -52,6 +55,8 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
         found["tags"] = [{"name": package}]
     if rules.deprecation is not None:
         found["deprecated"] = True
+    if rules.idempotent:
+        found["x-idempotent"] = True
     if rules.roles:
         found["x-roles"] = list(rules.roles)
     return found
