@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from toto_aio.channels import Channel
 from toto_aio.invocation import (
     Deprecation,
     Guard,
@@ -21,6 +22,7 @@ from toto_aio.invocation import (
     authenticated,
     authenticated_with_parameter,
     cancellable,
+    channel,
     default_parameters,
     deprecated,
     error_redirect,
@@ -54,6 +56,7 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     "safe": (safe, Rules(safe=True)),
     "timeout": (timeout(5), Rules(timeout=5)),
     "cancellable": (cancellable, Rules(cancellable=True)),
+    "channel": (channel("a:{b}", history=5), Rules(channel=Channel("a:{b}", history=5))),
     "deprecated": (
         deprecated(since="2027-01-31", sunset=date(2027, 6, 30)),
         Rules(deprecation=Deprecation(datetime(2027, 1, 31, tzinfo=UTC), datetime(2027, 6, 30, tzinfo=UTC))),
@@ -121,6 +124,7 @@ def test_all_decorators_in_any_order(shift: int) -> None:
             safe=True,
             timeout=5,
             cancellable=True,
+            channel=Channel("a:{b}", history=5),
             deprecation=DECORATORS["deprecated"][1].deprecation,
         )
     )

@@ -19,6 +19,7 @@ PUBLIC = (
     "toto_aio.auth.api_keys",
     "toto_aio.auth.sessions",
     "toto_aio.brokers",
+    "toto_aio.channels",
     "toto_aio.client",
     "toto_aio.codecs",
     "toto_aio.events",

@@ -19,6 +19,7 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                 f"{option}: there is no method {name!r}: write the name of one, such as socket.opened for "
                 "socket/opened.py in method_module; what was a function in Toto is its invoke"
             )
+    _require_events_for_channels(settings, methods)
     if scheme_of(settings.database) == "none":
         for method in methods.values():
             what = _lacks(method, has_sessions=settings.session_store is not None)
@@ -27,6 +28,20 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                     f"database: {method.name!r} needs {what}, which 'none' does not have: "
                     "write database=sqlite:///toto.db"
                 )
+
+
+def _require_events_for_channels(settings: Settings, functions: Mapping[str, Method]) -> None:
+    """Raise ``SettingsError`` if there are channels, and nothing that carries them."""
+    name = next((name for name, each in functions.items() if each.rules.channel is not None), None)
+    if name is None or not isinstance(settings.events, str):
+        return
+    if settings.events == "off":
+        raise SettingsError(f"events: {name!r} has channels: write events=memory:// or redis://host/0")
+    if scheme_of(settings.events) == "memory" and settings.processes != 1:
+        raise SettingsError(
+            f"events: {name!r} has channels, and memory:// keeps those of each process apart: "
+            "write events=redis://host/0, or processes=1"
+        )
 
 
 def _lacks(method: Method, *, has_sessions: bool) -> str | None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from toto_aio.agreement import require_agreement
 from toto_aio.contract import page
 from toto_aio.contract.discovery import with_discovery
+from toto_aio.dispatch.channel_access import ChannelFunctions
 from toto_aio.http.bearer import challenge
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
@@ -24,7 +25,7 @@ from toto_aio.jsonrpc.server import open_rpc
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
-from toto_aio.registry import find_methods
+from toto_aio.registry import callable_methods, find_functions
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
@@ -43,8 +44,10 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
     settings = override(settings, options)
-    found = find_methods(settings.method_module, settings.method_timeout)
-    require_agreement(settings, found)
+    functions = find_functions(settings.method_module, settings.method_timeout)
+    channels = ChannelFunctions(functions)
+    require_agreement(settings, functions)
+    found = callable_methods(functions)
     app = web.Application()
     methods = with_discovery(found, settings, app)
     app[DRAIN] = drain = Drain()
@@ -79,7 +82,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     add_routes(app, settings, others, unread=unread)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc)
+    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc, channels)
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)

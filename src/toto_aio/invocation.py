@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, TypeVar, overload
 
 from toto_aio.auth.roles import role_names
+from toto_aio.channels import Channel
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
     ERROR_INVALID_METHOD,
@@ -55,6 +56,7 @@ __all__ = [
     "authenticated",
     "authenticated_with_parameter",
     "cancellable",
+    "channel",
     "default_parameters",
     "deprecated",
     "error_redirect",
@@ -119,6 +121,8 @@ class Rules:
     idempotent: bool = False
     secret: bool = False
     """Whether no result is kept for those who repeat a call."""
+    channel: Channel | None = None
+    """The channels whose subscribers it admits."""
     is_marked: bool = False
     """Whether it is a method of its own, beside the ``invoke`` of its module."""
 
@@ -148,14 +152,37 @@ def method(function: Invoke) -> Invoke:
     return function
 
 
+def channel(pattern: str, *, history: int = 0, ttl: float = 3600.0) -> Callable[[Invoke], Invoke]:
+    """Let the function decide who may subscribe to the channels of a pattern: ``@channel("room:{room}")``.
+
+    It runs as the caller, with the variables of the pattern as parameters, and raises to refuse; what it
+    returns comes with the subscription. ``history`` is how many publications are kept for those who come
+    back, until nothing was published for ``ttl`` seconds. Clients can't call it, unless it is marked
+    ``@method`` too. A function has this decorator once.
+    """
+    declared = Channel(pattern, history, ttl)
+
+    def decorate(function: Invoke) -> Invoke:
+        if rules_of(function).channel is not None:
+            raise ValueError("@channel: write it once; another function can call this one")
+        _rules(function).channel = declared
+        kept = f", *and keeps* {history} *publications*" if history else ""
+        return _document(function, f"*Admits to the channels* ``{pattern}``{kept}.")
+
+    return decorate
+
+
 def marked_functions(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
-    """The functions that a module marks ``@method``, with their names in calls; none that it imports."""
+    """The functions that a module marks ``@method`` or ``@channel``, with their names; none that it imports.
+
+    A channel's ``invoke`` is not among them: it has the name of its module.
+    """
     return [
         (_wire_name(name), value)
         for name, value in vars(module).items()
         if callable(value)
         and not name.startswith("_")
-        and rules_of(value).is_marked
+        and (rules_of(value).is_marked or (rules_of(value).channel is not None and name != "invoke"))
         and getattr(value, "__module__", None) == module.__name__
     ]
 

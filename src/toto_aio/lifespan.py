@@ -24,6 +24,7 @@ from toto_aio.codecs import codecs_with
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.msgpack_codec import exact_with
+from toto_aio.dispatch.channel_access import ChannelAccess, ChannelFunctions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
@@ -50,6 +51,7 @@ from toto_aio.stores.records import NoRecords, records_of
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
+from toto_aio.websocket.channels import SocketChannelsContext
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
@@ -87,7 +89,8 @@ class Lifespan:
         origins: Origins,
         context: ReplyContext,
         metrics: Metrics | None,
-        rpc: JSONRPC | None = None,
+        rpc: JSONRPC | None,
+        channels: ChannelFunctions,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -97,6 +100,7 @@ class Lifespan:
         self._context = context
         self._metrics = metrics
         self._rpc = rpc
+        self._channels = channels
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
@@ -133,6 +137,7 @@ class Lifespan:
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
+            access = self._open_channels(stack)
             self.dispatch = dispatch = self._measured(dispatcher)
             large_bodies = LargeBodies()
             context = self._context
@@ -143,7 +148,7 @@ class Lifespan:
                 self._settings, dispatch, authenticator, context, large_bodies, self._codecs, self._rpc
             )
             if ends is not None:
-                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies)
+                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies, access)
             share(app, self.runtime)
 
             if self._startup is not None:
@@ -198,6 +203,14 @@ class Lifespan:
             after=self._after,
         )
 
+    def _open_channels(self, stack: AsyncExitStack) -> ChannelAccess | None:
+        """What admits to channels; None if there are none."""
+        if not self._channels.by_name:
+            return None
+        dispatcher = self.dispatcher(self._channels.by_name)
+        stack.push_async_callback(dispatcher.close)
+        return ChannelAccess(self._channels, dispatcher)
+
     async def _open_stores(
         self, stack: AsyncExitStack, app: web.Application, patience: Patience
     ) -> tuple[Store, Store]:
@@ -228,7 +241,9 @@ class Lifespan:
             if self._init_events is not None:
                 raise SettingsError("event_init_module: write events=memory://, they are off")
             return None
-        events = EventManager(self._broker, encode=exact_with(self._encoders).encode)
+        events = EventManager(
+            self._broker, channels=self._channels.channels, encode=exact_with(self._encoders).encode
+        )
         await patience.wait_for(events.start)
         stack.push_async_callback(events.close)
         if self._metrics is not None:
@@ -310,6 +325,7 @@ class Lifespan:
         authenticator: Authenticator,
         ends: SessionEnds,
         large_bodies: LargeBodies,
+        access: ChannelAccess | None,
     ) -> Sockets:
         settings, context = self._settings, self._context
         sessions, events = self.runtime.connection.sessions, self.runtime.events
@@ -321,6 +337,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
+            self._socket_channels(access, events),
             formats(self._codecs),
             self._rpc,
             debug=settings.debug,
@@ -332,6 +349,18 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_sockets(sockets)
         return sockets
+
+    def _socket_channels(
+        self, access: ChannelAccess | None, events: EventManager | None
+    ) -> SocketChannelsContext | None:
+        """What sockets share for channels; None if there are none."""
+        if access is None or events is None or events.channels is None:
+            return None
+        settings = self._settings
+        limits = HandlerLimits(
+            settings.socket_channels, settings.session_channels, "subscriptions", "channels"
+        )
+        return SocketChannelsContext(access, events.channels, limits)
 
     def _watch_clock(self, stack: AsyncExitStack) -> Clock:
         """The clock, watched for the signatures that depend on it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
@@ -52,13 +52,16 @@ class ClusterConnection:
         self._closed = False
 
     async def call(self, *command: Argument) -> Any:
-        return await self._send(command, is_read=False)
+        return await self._send(command, RedisConnection.call)
 
     async def read(self, *command: Argument) -> Any:
         try:
-            return await self._send(command, is_read=True)
+            return await self._send(command, RedisConnection.read)
         except ConnectionError:  # the server may have a successor
-            return await self._send(command, is_read=True)
+            return await self._send(command, RedisConnection.read)
+
+    async def call_in_run(self, *command: Argument) -> Any:
+        return await self._send(command, RedisConnection.call_in_run)
 
     def send_and_forget(self, *command: Argument) -> None:
         address = self._address(_slot(command))
@@ -85,7 +88,7 @@ class ClusterConnection:
             await asyncio.wait([self._mapping])
         await asyncio.gather(*(link.close() for link in self._links.values()))
 
-    async def _send(self, command: Sequence[Argument], *, is_read: bool) -> Any:
+    async def _send(self, command: Sequence[Argument], send: Callable[..., Awaitable[Any]]) -> Any:
         slot = _slot(command)
         await self._know()
         address = self._address(slot)
@@ -96,9 +99,11 @@ class ClusterConnection:
         for _ in range(MAX_REDIRECTS):
             link = self._link(address)
             try:
-                if asking:
-                    return await link.call_after("ASKING", *command)
-                return await (link.read(*command) if is_read else link.call(*command))
+                if not asking:
+                    return await send(link, *command)
+                if send is RedisConnection.call_in_run:
+                    return await link.call_in_run(*command, after="ASKING")
+                return await link.call_after("ASKING", *command)
             except ResponseError as exc:
                 kind, *target = str(exc).split(" ")
                 if kind == "CLUSTERDOWN":

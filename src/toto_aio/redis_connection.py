@@ -8,6 +8,7 @@ A connection that ends is noticed when it ends, not when the next command is wri
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections import deque
@@ -43,6 +44,12 @@ class RedisLink(Protocol):
 
     async def read(self, *command: Argument) -> Any:
         """Return the reply to a command that changes nothing; it is sent again if the connection ends."""
+
+    async def call_in_run(self, *command: Argument) -> Any:
+        """Return the reply to a command, which is sent at most once, with one more argument.
+
+        That is the id of the run of the server that gets it: after a restart it is another.
+        """
 
     def send_and_forget(self, *command: Argument) -> None:
         """Send a command whose reply nobody needs, if the connection is open."""
@@ -86,6 +93,18 @@ class RedisConnection:
         except ConnectionError:
             async with asyncio.timeout(start + OPERATION_LIMIT - time.monotonic()):
                 return await self.call(*command)
+
+    async def call_in_run(self, *command: Argument, after: Argument | None = None) -> Any:
+        """As ``RedisLink.call_in_run``; ``after`` is a command that is sent in front of it."""
+        protocol = self._protocol
+        if protocol is None or not protocol.is_open or protocol.run_id is None:
+            async with asyncio.timeout(OPERATION_LIMIT):
+                protocol = await self._connect()
+                if protocol.run_id is None:
+                    protocol.run_id = await _run_id(protocol)
+        if after is not None:
+            protocol.send((after,)).add_done_callback(_retrieve_error)
+        return await protocol.send((*command, protocol.run_id))
 
     async def call_after(self, first: Argument, *command: Argument) -> Any:
         """Return the reply to the second of two commands, between which no other is sent."""
@@ -133,6 +152,8 @@ class RedisProtocol(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.is_open = True
+        self.run_id: bytes | None = None
+        """Which run of the server this is, once somebody has asked."""
         self._loop = asyncio.get_running_loop()
         self.closed = self._loop.create_future()
         """Done when the socket is closed."""
@@ -266,6 +287,13 @@ async def _refuse_replica(protocol: RedisProtocol) -> None:
         return  # the user may not ask
     if is_replica(role):
         raise ConnectionAbortedError(DEMOTED)
+
+
+async def _run_id(protocol: RedisProtocol) -> bytes:
+    found = re.search(rb"run_id:(\w+)", await protocol.send(("INFO", "server")))
+    if found is None:
+        raise ConnectionRefusedError("this Redis does not say which run it is (INFO server)")
+    return found[1]
 
 
 async def _dial(template: AbstractConnection) -> RedisProtocol:

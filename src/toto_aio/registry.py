@@ -24,7 +24,19 @@ NEAR = 0.8
 
 
 def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
-    """The methods of a package by their dotted names.
+    """The methods that clients can call: those of ``find_functions`` which don't only admit to channels."""
+    return callable_methods(find_functions(package, method_timeout))
+
+
+def callable_methods(functions: Mapping[str, Method]) -> dict[str, Method]:
+    """Those of the functions that clients can call."""
+    return {
+        name: each for name, each in functions.items() if each.rules.channel is None or each.rules.is_marked
+    }
+
+
+def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
+    """The methods of a package, and the functions that admit to its channels, by their dotted names.
 
     A method is a module that defines ``invoke``, and a function of a module that is marked ``@method``;
     modules whose names begin with an underscore are skipped. Modules that the ``__init__`` of a package

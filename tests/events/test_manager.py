@@ -609,7 +609,7 @@ async def test_numbers_out_of_order_are_delivered() -> None:
 
 async def test_senders_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that has been silent for longest goes first."""
-    monkeypatch.setattr("toto_aio.events.manager.MAX_SENDERS", 2)
+    monkeypatch.setattr("toto_aio.events.senders.MAX_SENDERS", 2)
     broker = MemoryBroker()
     events = EventManager(broker)
     await events.start()

@@ -25,6 +25,7 @@ class UserAccount(MutableMapping[str, Any]):
         self._store = store
         self._roles = take_roles(account.values)
         self._values = account.values
+        self._has_password = account.password is not None
         self._changes: dict[str, Any] = {}
 
     @property
@@ -36,6 +37,11 @@ class UserAccount(MutableMapping[str, Any]):
     def roles(self) -> tuple[str, ...]:
         """The roles that ``set_roles`` has given, sorted, as they were when the account was read."""
         return self._roles
+
+    @property
+    def has_password(self) -> bool:
+        """Whether there was a password to log in with when the account was read."""
+        return self._has_password
 
     @waits_in_threads
     async def load(self, *names: str) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
+from toto_aio.brokers.streams import Streams, Stretch
+from toto_aio.channels import Position
 from toto_aio.importer import Extra, load
 from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
 
-__all__ = ["Broker", "Handover", "Receiver", "open_broker"]
+__all__ = ["Broker", "Handover", "Receiver", "Streams", "Stretch", "open_broker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Receiver:
     """Whether this process waits for an event that is sent to one process. If not, another can take it."""
     room: Callable[[bytes], int] = lambda payload: 1
     """How many such events this process can take now without dropping any."""
+    published: Callable[[str, Position | None, bytes], None] = lambda name, position, payload: None
+    """Called with what is published to a channel that is followed, and its position if it is kept."""
 
 
 class Broker(Protocol):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from toto_aio.brokers import Receiver
+from toto_aio.brokers.memory_streams import MemoryStreams
+from toto_aio.brokers.streams import Stretch
+from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
 
 
@@ -16,11 +19,25 @@ class MemoryBroker:
 
     async def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        self._streams = MemoryStreams(self._published)
 
     async def publish(self, payload: bytes, *, broadcast: bool) -> None:
         if self._receiver is None:
             raise Unavailable("Events are not running.")
         asyncio.get_running_loop().call_soon(self._deliver, payload)
+
+    async def follow(self, name: str) -> None:
+        self._running().follow(name)
+
+    def unfollow(self, name: str) -> None:
+        if self._receiver is not None:
+            self._streams.unfollow(name)
+
+    async def publish_to(self, name: str, payload: bytes, rules: Channel, key: str) -> Position | None:
+        return self._running().publish_to(name, payload, rules, key)
+
+    async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
+        return self._running().read(name, rules, since)
 
     async def check(self) -> None:
         if self._receiver is None:
@@ -32,3 +49,12 @@ class MemoryBroker:
     def _deliver(self, payload: bytes) -> None:
         if self._receiver is not None:
             self._receiver.deliver(payload)
+
+    def _published(self, name: str, position: Position | None, payload: bytes) -> None:
+        if self._receiver is not None:
+            self._receiver.published(name, position, payload)
+
+    def _running(self) -> MemoryStreams:
+        if self._receiver is None:
+            raise Unavailable("Events are not running.")
+        return self._streams

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from toto_aio import redis_connection
 from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis_claims import FOR_ONE, HANDED_BACK, Claims, payload_of
+from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.brokers.redis_listener import RedisListener
+from toto_aio.brokers.redis_streams import RedisStreams
+from toto_aio.brokers.streams import Stretch
+from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS
 from toto_aio.redis_eviction import SEEN, Evictions
@@ -27,6 +31,8 @@ from toto_aio.redis_target import RedisTarget, redis_target
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PUBLISH_LIMIT = 5.0
 """Seconds in which an event is sent, or its sender gets an error."""
@@ -61,8 +67,15 @@ class RedisBroker:
     async def start(self, receiver: Receiver) -> None:
         self._sender = self._target.link(True)
         self._claims = Claims(self._sender, _claim_prefix(self._target, self._channel), self._channel)
+        followed = FollowedChannels()
+        self._streams = RedisStreams(self._target, self._sender, followed, receiver.published)
         self._listener = RedisListener(
-            self._target, self._sender, self._channel, lambda message: self._handle(message, receiver)
+            self._target,
+            self._sender,
+            self._channel,
+            lambda message: self._handle(message, receiver),
+            followed,
+            self._streams.hear,
         )
         try:
             await self._listener.start()
@@ -100,6 +113,35 @@ class RedisBroker:
             raise Unavailable from exc
         finally:
             self._pending -= weight
+
+    async def follow(self, name: str) -> None:
+        await self._within_limit(lambda streams: streams.follow(name))
+
+    def unfollow(self, name: str) -> None:
+        if self._receiver is not None:
+            self._streams.unfollow(name)
+
+    async def publish_to(self, name: str, payload: bytes, rules: Channel, key: str) -> Position | None:
+        weight = len(payload) + OVERHEAD
+        if self._pending > MAX_PENDING:
+            raise Unavailable("Too many events are waiting to be sent.")
+        self._pending += weight
+        try:
+            return await self._within_limit(lambda streams: streams.publish_to(name, payload, rules, key))
+        finally:
+            self._pending -= weight
+
+    async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
+        return await self._within_limit(lambda streams: streams.read(name, rules, since))
+
+    async def _within_limit(self, work: Callable[[RedisStreams], Awaitable[T]]) -> T:
+        if self._receiver is None:
+            raise Unavailable("Events are not running.")
+        try:
+            async with asyncio.timeout(PUBLISH_LIMIT):
+                return await work(self._streams)
+        except ERRORS as exc:
+            raise Unavailable from exc
 
     async def check(self) -> None:
         if self._receiver is None or not self._listener.listening.is_set():

@@ -18,6 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from toto_aio import redis_connection
+from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.redis_connection import DEMOTED, ERRORS, RedisLink, is_replica
 from toto_aio.redis_target import RedisTarget
 from toto_aio.tasks import cancel
@@ -37,10 +38,19 @@ SILENCES = 5
 
 
 class RedisListener:
-    """Listens to a channel, and calls ``handle`` with each message. ``link`` sends the echoes."""
+    """Listens to a channel, and calls ``handle`` with each message. ``link`` sends the echoes.
+
+    ``hear`` gets the channel and the message of what arrives on ``followed`` ones.
+    """
 
     def __init__(
-        self, target: RedisTarget, link: RedisLink, channel: str, handle: Callable[[bytes], None]
+        self,
+        target: RedisTarget,
+        link: RedisLink,
+        channel: str,
+        handle: Callable[[bytes], None],
+        followed: FollowedChannels,
+        hear: Callable[[bytes, bytes], None],
     ) -> None:
         self._target = target
         self._link = link
@@ -48,6 +58,8 @@ class RedisListener:
         # In a cluster, the part in braces puts it on the same server.
         self._own = f"{target.prefix}toto:echo:{{{channel}}}:{uuid.uuid4().hex}"
         self._handle = handle
+        self._hear = hear
+        self._followed = followed
         self._echo = asyncio.Event()
         self._count = 0
         self._connection: AbstractConnection | None = None
@@ -57,6 +69,7 @@ class RedisListener:
     async def start(self) -> None:
         """Listen. Raises one of ``ERRORS`` if that is impossible."""
         self._connection = await self._subscribe()
+        self._followed.connected(self._connection)
         self.listening.set()
 
     async def run(self, interrupted: Callable[[], None]) -> None:
@@ -65,16 +78,19 @@ class RedisListener:
             assert self._connection is not None
             reason = await self._until_lost(self._connection)
             self.listening.clear()
+            await self._followed.disconnected()
             logger.warning("lost the connection to %s, reconnecting: %s", self._target.name, reason)
             await _disconnect(self._connection)
             self._connection = None
             self._connection = await self._resubscribe()
+            self._followed.connected(self._connection)
             logger.warning("reconnected to %s; events sent in the meantime were missed", self._target.name)
             self.listening.set()
             interrupted()
 
     async def close(self) -> None:
         """End the connection. The task of ``run`` has been cancelled before."""
+        await self._followed.disconnected()
         if self._connection is not None:
             await _disconnect(self._connection)
 
@@ -91,6 +107,7 @@ class RedisListener:
         return done.pop().result()
 
     async def _receive(self, connection: AbstractConnection) -> Exception:
+        channel, own = self._channel.encode(), self._own.encode()
         try:
             while True:
                 message = await connection.read_response(timeout=HEARTBEAT, disconnect_on_error=False)
@@ -98,10 +115,14 @@ class RedisListener:
                     continue
                 self._count += 1
                 if message[0] == b"message":
-                    if message[1] == self._own.encode():
+                    if message[1] == channel:
+                        self._handle(message[2])
+                    elif message[1] == own:
                         self._echo.set()
                     else:
-                        self._handle(message[2])
+                        self._hear(message[1], message[2])
+                elif message[0] == b"subscribe":
+                    self._followed.confirm(message[1].decode())
                 if self._count % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
         except Exception as exc:

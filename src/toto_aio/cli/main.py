@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments = sys.argv[1:]
     parser = _parser(next((argument for argument in arguments if not argument.startswith("-")), None))
     try:
-        given = _call_arguments(arguments) or parse(parser, arguments)
+        given = _own_arguments(arguments) or parse(parser, arguments)
         if given.get("command") is None:
             parser.print_help()
         else:
@@ -150,6 +150,12 @@ def _call(given: dict[str, Any]) -> None:
     call(given["arguments"])
 
 
+def _accounts(given: dict[str, Any]) -> None:
+    from toto_aio.cli.accounts.command import accounts
+
+    accounts(given["arguments"])
+
+
 def _login(given: dict[str, Any]) -> None:
     from toto_aio.cli.call.login import log_in
 
@@ -183,9 +189,11 @@ def _option_names(command: str) -> list[str]:
     return [*(f"{flag}=" for flag in found), *flags, "--help"]
 
 
-def _call_arguments(arguments: Sequence[str]) -> dict[str, Any] | None:
-    """The arguments of ``call``, which parses them itself, as a method has options of its own."""
-    return {"command": "call", "arguments": arguments[1:]} if arguments and arguments[0] == "call" else None
+def _own_arguments(arguments: Sequence[str]) -> dict[str, Any] | None:
+    """The arguments of a command that parses them itself, as what it does has options of its own."""
+    if arguments and arguments[0] in ("call", "accounts"):
+        return {"command": arguments[0], "arguments": arguments[1:]}
+    return None
 
 
 def _sources(given: dict[str, Any]) -> Sources:
@@ -299,6 +307,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "login": Command("log in to a service, for call", _login, _add_login, ()),
     "logout": Command("end the session with a service", _logout, _add_url, ()),
+    "accounts": Command("list and change accounts, and end their sessions", _accounts, options=()),
     "completion": Command(
         "print the script by which a shell completes commands", _completion, _add_shell, ()
     ),

@@ -78,6 +78,8 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
         _require_rules_for(name, rules, signature)
         called = typed_invoke(name, invoke, signature)
         check_result = None if rules.raw else result_check(name, signature.returns)
+    if rules.channel is not None:
+        _require_rules_for_channel(name, rules, signature)
     if rules.jsonp and rules.guard:
         raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
     is_threaded = not is_coroutine_function(invoke)
@@ -134,6 +136,32 @@ def _require_one_result(name: str, rules: Rules) -> None:
                 f"{name}: @idempotent keeps the result for repeats, and @{decorator} has none to keep: "
                 "leave out one of them"
             )
+
+
+def _require_rules_for_channel(name: str, rules: Rules, signature: Signature | None) -> None:
+    """Raise ``SettingsError`` for what a function that admits to channels can't do, or doesn't take."""
+    answers = {
+        "raw_response": rules.raw,
+        "jsonp": rules.jsonp,
+        "asynchronous": rules.asynchronous,
+        "authenticated_with_parameter": rules.guard is Guard.PARAMETER,
+    }
+    if wrong := [each for each, is_there in answers.items() if is_there]:
+        raise SettingsError(
+            f"{name}: @channel returns what comes with the subscription: leave out @{wrong[0]}"
+        )
+    assert rules.channel is not None
+    if signature is None or signature.model is not None:
+        return
+    variables = rules.channel.variables
+    taken = {each.name for each in signature.parameters}
+    if missing := [each for each in variables if each not in taken]:
+        raise SettingsError(f"{name}: {missing[0]} is in the pattern: write it as a parameter")
+    needed = [each.name for each in signature.parameters if each.required and each.name not in variables]
+    if needed:
+        raise SettingsError(
+            f"{name}: {needed[0]} is not in the pattern {rules.channel.pattern!r}: give it a default"
+        )
 
 
 def _require_two_arguments(name: str, invoke: Callable[..., Any]) -> None:

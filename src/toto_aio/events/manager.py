@@ -18,26 +18,30 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
-from toto_aio.brokers import Receiver, open_broker
+from toto_aio.brokers import Broker, Receiver, open_broker
+from toto_aio.channels import Channel, Position
 from toto_aio.codecs.msgpack_codec import EXACT
+from toto_aio.events.counts import EventCounts
 from toto_aio.events.packing import pack, unpack
 from toto_aio.events.registration import Registration, call_once, consume
+from toto_aio.events.senders import Senders
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.events.taken import TakenEvents
 from toto_aio.exceptions import InvalidParameters
+from toto_aio.names import shortened
 from toto_aio.settings import SettingsError
 from toto_aio.tasks import Tasks
 from toto_aio.threads import Threads, waits_in_threads
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from toto_aio.events.channels import Channels
 
-MAX_SENDERS = 1000
-"""Senders whose last number is kept; the number of the one that was silent the longest is forgotten."""
+logger = logging.getLogger(__name__)
 
 EXIT_LIMIT = 5.0
 """Seconds that handlers of events for one process have to end when a program leaves ``async with``."""
@@ -56,19 +60,28 @@ class EventManager:
 
     Any program can take part: ``async with EventManager("redis://localhost/0") as events``, with what the
     option ``events`` may be: a URL, a ready ``redis.asyncio.Redis``, which is left open, or a broker. Then
-    the same guarantees hold as in a service, also at the end. Raises ``SettingsError``, and ``Unavailable``
-    when it starts if the broker is out of reach.
+    the same guarantees hold as in a service, also at the end. ``channels`` are those that it publishes to, as
+    the service declares them. Raises ``SettingsError``, and ``Unavailable`` when it starts if the broker is
+    out of reach.
 
     ``register_handler`` and ``remove_handler`` may be called from any thread, everything else on the event
-    loop; ``send`` also in a thread of the service, where it returns when the event has been sent.
+    loop; ``send`` and ``publish`` also in a thread of the service, where they return when that is done.
     """
 
-    def __init__(self, events: Any, *, encode: Callable[[Any], bytes] = EXACT.encode) -> None:
+    def __init__(
+        self,
+        events: Any,
+        *,
+        channels: Iterable[Channel] = (),
+        encode: Callable[[Any], bytes] = EXACT.encode,
+    ) -> None:
         broker = open_broker(events)
         if broker is None:
             raise SettingsError("events: write memory:// or redis://host/0, not off")
         self.threads: Threads | None = None
         """The threads of plain functions; without them all run on the event loop."""
+        self.channels = _channels(channels, broker, encode)
+        """The channels of this process; None if there are none."""
         self._broker = broker
         self._encode = encode
         self._handlers: dict[str, dict[Registration, None]] = {}
@@ -81,7 +94,7 @@ class EventManager:
         self._thread = 0
         self._sender = secrets.token_bytes(8)
         self._sent = 0
-        self._heard: dict[bytes, int] = {}
+        self._senders = Senders()
 
     async def __aenter__(self) -> Self:
         if self._loop is not None:
@@ -116,7 +129,12 @@ class EventManager:
     async def start(self) -> None:
         """Begin to receive. Raises ``Unavailable``."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-        await self._broker.start(Receiver(self._deliver, self._interrupted, self._is_wanted, self._room))
+        receiver = Receiver(self._deliver, self._interrupted, self._is_wanted, self._room)
+        if self.channels is not None:
+            receiver = replace(receiver, published=self.channels.hear)
+        await self._broker.start(receiver)
+        if self.channels is not None:
+            self.channels.start()
         running.add(self)
         for subscription, registration in self._early:
             self._start(consume(subscription, registration.function), registration.name)
@@ -144,6 +162,8 @@ class EventManager:
         """Stop receiving; subscriptions end, and handlers in progress are cancelled."""
         running.discard(self)
         await self._taken.close()
+        if self.channels is not None:
+            await self.channels.close()
         await self._broker.close()
         for subscription in self._all_subscriptions():
             subscription.close()
@@ -161,18 +181,40 @@ class EventManager:
 
     async def send_own(self, name: str, args: Any, broadcast: bool = True) -> None:
         """Send an event of the service's own, whose name begins with ``RESERVED``."""
-        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
-            # A broker would write to its connections, and call handlers, from two threads.
-            raise RuntimeError(
-                "This EventManager was started in another event loop: with that loop, write "
-                "asyncio.run_coroutine_threadsafe(events.send(...), loop).result()"
-            )
+        self._require_own_loop("send")
         number = self._sent + 1 if broadcast else 0
         payload = pack([self._sender, number, name, args], self._encode)
         if broadcast:
             self._sent = number
         await self._broker.publish(payload, broadcast=broadcast)
         self._counts.sent += 1
+
+    @waits_in_threads
+    async def publish(
+        self, channel: str, data: Any = None, *, idempotency_key: str | None = None
+    ) -> Position | None:
+        """Publish to a channel, and return the position if it has a history.
+
+        With an ``idempotency_key`` that was used for this channel within five minutes nothing is published,
+        and the position is the one of then. Raises ``InvalidParameters`` if there is no such channel,
+        ``TypeError`` for data that aren't plain, and ``Unavailable`` if it was not published, or may not have
+        been.
+        """
+        if self.channels is None:
+            raise InvalidParameters(
+                f"There is no channel {shortened(channel)!r}: declare it with @channel, or in another "
+                'program with EventManager(events, channels=[Channel("room:{room}")])'
+            )
+        self._require_own_loop("publish")
+        return await self.channels.publish(channel, data, idempotency_key)
+
+    def _require_own_loop(self, function: str) -> None:
+        """Raise ``RuntimeError`` elsewhere: a broker would write, and call handlers, from two threads."""
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "This EventManager was started in another event loop: with that loop, write "
+                f"asyncio.run_coroutine_threadsafe(events.{function}(...), loop).result()"
+            )
 
     def register_handler(
         self,
@@ -291,8 +333,8 @@ class EventManager:
         if event is None:
             return
         sender, number, name, args = event
-        if number:
-            self._notice_gap(sender, number)
+        if number and (missed := self._senders.missed(sender, number)):
+            self._miss(missed)
         taken = None if number else self._taken.add(payload)
         if taken is not None:
             taken.hold()
@@ -307,16 +349,10 @@ class EventManager:
         if taken is not None:
             taken.release()
 
-    def _notice_gap(self, sender: bytes, number: int) -> None:
-        last = self._heard.pop(sender, number)
-        self._heard[sender] = max(last, number)
-        if len(self._heard) > MAX_SENDERS:
-            del self._heard[next(iter(self._heard))]
-        if number > last + 1:
-            self._miss(number - last - 1)
-
     def _interrupted(self) -> None:
         self._miss(1)
+        if self.channels is not None:
+            self.channels.interrupted()
 
     def _miss(self, count: int) -> None:
         for subscription in self._all_subscriptions():
@@ -331,26 +367,19 @@ class EventManager:
         self._tasks.start(coroutine, f"event {event}", context=context)
 
 
-@dataclass(slots=True)
-class EventCounts:
-    """Events of one app in this process: ``waiting`` and ``subscriptions`` now, the others since its start.
-
-    ``dropped`` events were more than a slow subscriber could read; ``missed`` ones didn't reach this process,
-    counted once for each subscription.
-    """
-
-    sent: int = 0
-    received: int = 0
-    dropped: int = 0
-    missed: int = 0
-    waiting: int = 0
-    subscriptions: int = 0
-
-
 def require_free_name(name: str) -> None:
     """Raise ``InvalidParameters`` for the name of an event that is the service's own."""
     if isinstance(name, str) and name.startswith(RESERVED):
         raise InvalidParameters(f"Event names that begin with {RESERVED!r} are reserved.")
+
+
+def _channels(channels: Iterable[Channel], broker: Broker, encode: Callable[[Any], bytes]) -> Channels | None:
+    given = tuple(channels)
+    if not given:
+        return None
+    from toto_aio.events.channels import Channels  # most services have none
+
+    return Channels(given, broker, encode)
 
 
 def _drop(table: dict[str, dict[Any, None]], name: str, entry: Any) -> bool:

@@ -20,21 +20,31 @@ Event = tuple[bytes, int, str, msgspec.Raw]
 """Sender, number (0: not a broadcast), name and args."""
 _envelope = msgspec.msgpack.Decoder(Event)
 _decoder = msgspec.msgpack.Decoder()
+_publication = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def pack(event: list[Any], encode: Callable[[Any], bytes]) -> bytes:
     """An event as it is sent. Raises ``TypeError`` for a name or args that cannot be."""
     if type(event[2]) is not str:
         raise TypeError(f"The name of an event is a string, not {shortened(event[2])}.")
+    return _packed(event, encode, "args", f"The event {shortened(event[2])!r} cannot be sent")
+
+
+def pack_publication(channel: str, data: Any, encode: Callable[[Any], bytes]) -> bytes:
+    """What is published to a channel, as it is sent. Raises ``TypeError`` for data that cannot be."""
+    return _packed([data], encode, "data", f"This cannot be published to {shortened(channel)!r}")
+
+
+def _packed(value: list[Any], encode: Callable[[Any], bytes], inner: str, refusal: str) -> bytes:
     try:
-        packed = encode(event)
+        packed = encode(value)
         run(scan_msgpack(packed, bounded=False))
         return packed
     except EncodingError as exc:
-        inside = EncodingError(("args", *exc.path[1:]), exc.reason)
-        raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {inside}") from exc
+        inside = EncodingError((inner, *exc.path[1:]), exc.reason)
+        raise TypeError(f"{refusal}: {inside}") from exc
     except (ValueError, OverflowError, RecursionError, InvalidParameters) as exc:
-        raise TypeError(f"The event {shortened(event[2])!r} cannot be sent: {exc}") from exc
+        raise TypeError(f"{refusal}: {exc}") from exc
 
 
 def unpack(payload: bytes) -> Event | None:
@@ -47,3 +57,15 @@ def unpack(payload: bytes) -> Event | None:
         logger.error("an event that cannot be read was dropped: %.100r", payload)
         return None
     return event
+
+
+def unpack_publication(payload: bytes) -> msgspec.Raw | None:
+    """The data of a publication, still packed; None if it cannot be read."""
+    try:
+        run(scan_msgpack(payload, bounded=False))
+        data: msgspec.Raw = _publication.decode(payload)[0]
+        _decoder.decode(data)
+    except (ValueError, RecursionError, InvalidParameters, IndexError):
+        logger.error("a publication that cannot be read was dropped: %.100r", payload)
+        return None
+    return data

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from toto_aio.names import shortened
 from toto_aio.settings.declaration import SettingsError
 from toto_aio.settings.options import describe_options, unknown_option
 
@@ -77,6 +78,8 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str
     others = [_hyphened(argument) for argument in arguments if not _is_own_setting(argument)]
     parsed, unknown = parser.parse_known_args(others)
     for argument in unknown:
+        if not argument.startswith("-"):
+            raise SettingsError(f"{shortened(argument)}: one argument too many; see --help")
         flag = argument.partition("=")[0]
         name = flag.lstrip("-").replace("-", "_")
         raise SettingsError(unknown_option(flag, name))

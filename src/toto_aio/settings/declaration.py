@@ -236,6 +236,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ge=1,
         ),
     ] = 1000
+    socket_channels: Annotated[
+        int, option("Sockets", "most channels that one socket subscribes to", ge=1)
+    ] = 100
+    session_channels: Annotated[
+        int,
+        option("Sockets", "most channels that all sockets of a session subscribe to, in each process", ge=1),
+    ] = 1000
     socket_opened_method: Annotated[str, option("Sockets", "method to call when a socket is opened")] = ""
     socket_closed_method: Annotated[str, option("Sockets", "method to call when a socket is closed")] = ""
 

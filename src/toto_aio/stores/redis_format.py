@@ -13,7 +13,7 @@ import msgspec
 from toto_aio.codecs import encode_json
 from toto_aio.codecs.json_codec import read_json
 from toto_aio.models import Account, Session
-from toto_aio.stores.redis_operations import Script
+from toto_aio.redis_script import Script
 
 ACCOUNT, SESSION, INDEX, COUNTER = "toto:account:", "toto:session:", "toto:sessions:", "toto:counter:"
 ACCOUNTS = "toto:accounts"

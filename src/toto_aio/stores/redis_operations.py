@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from toto_aio import redis_connection
 from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS, Argument, RedisLink
+from toto_aio.redis_script import Script
 from toto_aio.stores import portions
 
 
@@ -27,22 +25,9 @@ async def limited() -> AsyncIterator[None]:
         raise Unavailable from exc
 
 
-class Script:
-    """A Lua script on one key, which Redis knows by its hash after it has run once."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
 async def run(link: RedisLink, script: Script, key: str, *arguments: Argument) -> Any:
     """Run a script on a key, and return what it returns."""
-    try:
-        return await link.call("EVALSHA", script.sha, 1, key, *arguments)
-    except ResponseError as exc:
-        if not str(exc).startswith("NOSCRIPT"):
-            raise
-    return await link.call("EVAL", script.text, 1, key, *arguments)
+    return await script.run(link.call, 1, key, *arguments)
 
 
 async def scan(link: RedisLink, *command: str, pattern: str = "*") -> AsyncIterator[list[str]]:

@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from toto_aio.models import NEVER, Record
 from toto_aio.redis_connection import Argument, RedisLink
+from toto_aio.redis_script import Script
 from toto_aio.stores.records import in_store
-from toto_aio.stores.redis_operations import Script, limited, milliseconds, run, scan
+from toto_aio.stores.redis_operations import limited, milliseconds, run, scan
 
 RECORD, RECORDS, KINDS = "toto:record:", "toto:records:", "toto:kinds:"
 INDEX_MARGIN = 60

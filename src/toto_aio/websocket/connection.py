@@ -33,6 +33,7 @@ from toto_aio.jsonrpc.messages import says_so
 from toto_aio.jsonrpc.server import JSONRPC, made_session
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import Tasks
+from toto_aio.websocket.channels import SocketChannels, SocketChannelsContext, asks_for_channels
 from toto_aio.websocket.control import ControlFrames
 from toto_aio.websocket.events import HandlerLimits, SocketEvents
 from toto_aio.websocket.frames import Format, Formats
@@ -61,6 +62,7 @@ class SocketContext:
     stalled: StalledConnections
     large_bodies: LargeBodies
     handlers: HandlerLimits
+    channels: SocketChannelsContext | None
     formats: Formats
     rpc: JSONRPC | None
     debug: bool
@@ -83,6 +85,8 @@ class Socket:
         self._by_cookie = session is not None and session.hides_id and not session.is_api_key
         self.sender = FrameSender(request, response, context.stalled)
         self.events = SocketEvents(context.events, self.sender, context.handlers)
+        self.channels: SocketChannels | None = None
+        """The channels, once the client has subscribed to one."""
         self.replaced: str | None = None
         """The key of the session in whose place a password change has put the current one."""
         self.watching: set[SocketReply] = set()
@@ -127,6 +131,8 @@ class Socket:
             await receiver.finish()
         finally:
             self._disconnected()
+            if self.channels is not None:
+                self.channels.close()
             await asyncio.gather(receiver.stop(), self.events.close(), self._closing.cancel())
             await self.sender.end()
 
@@ -154,7 +160,8 @@ class Socket:
     def sessions(self) -> list[UserSession]:
         """The sessions that something of the socket depends on: its own, and those of handlers and calls."""
         of_calls = (reply.session for reply in self.watching)
-        found = (self.session, *self.events.sessions(), *of_calls)
+        of_channels = () if self.channels is None else self.channels.sessions()
+        found = (self.session, *self.events.sessions(), *of_channels, *of_calls)
         return list({each.record.key: each for each in found if each is not None}.values())
 
     def session_ended(self, session: UserSession) -> None:
@@ -215,6 +222,11 @@ class Socket:
         before = self.session
         caller, reply = self._begin(before, encoding, data)
         try:
+            if call.name is None and self._context.channels is not None and asks_for_channels(message):
+                if self.channels is None:
+                    self.channels = SocketChannels(self._context.channels, self.sender)
+                await self.channels.answer(message, call, caller, reply, encoding)
+                return
             result = await self._dispatch(call, caller, reply)
             if type(result) in OWN_BYTES:
                 raise needs_its_own(call.method)
@@ -312,6 +324,8 @@ class Socket:
     def _end_what_is_of(self, key: str) -> None:
         """End the event handlers and the waiting calls of a session that the socket doesn't have any more."""
         self.events.end_session(key)
+        if self.channels is not None:
+            self.channels.end_session(key)
         for reply in tuple(self.watching):
             if reply.session is not None and reply.session.record.key == key:
                 self.watching.discard(reply)

@@ -25,10 +25,15 @@ logger = logging.getLogger(__name__)
 class HandlerLimits:
     """The most event handlers of a socket, and of the sockets of one session in this process together.
 
-    Threads register handlers too, so the counts have a lock.
+    Threads register handlers too, so the counts have a lock. It may count something else: ``what``, for which
+    the options that end with ``option`` give the limits.
     """
 
-    def __init__(self, of_socket: int, of_session: int) -> None:
+    def __init__(
+        self, of_socket: int, of_session: int, what: str = "event handlers", option: str = "handlers"
+    ) -> None:
+        self._what = what
+        self._option = option
         self._of_socket = of_socket
         self._of_session = of_session
         self._counts: dict[str, int] = {}
@@ -38,7 +43,7 @@ class HandlerLimits:
         """Count another handler of a socket. Raises ``InvalidParameters`` if there are too many."""
         if socket_has >= self._of_socket:
             raise InvalidParameters(
-                f"A socket has at most {self._of_socket} event handlers (socket_handlers)."
+                f"A socket has at most {self._of_socket} {self._what} (socket_{self._option})."
             )
         if session is None:
             return
@@ -47,8 +52,8 @@ class HandlerLimits:
             count = self._counts.get(key, 0)
             if count >= self._of_session:
                 raise InvalidParameters(
-                    f"The sockets of a session have at most {self._of_session} event handlers "
-                    "(session_handlers)."
+                    f"The sockets of a session have at most {self._of_session} {self._what} "
+                    f"(session_{self._option})."
                 )
             self._counts[key] = count + 1
 

@@ -68,6 +68,10 @@ def _candidates(before: Sequence[str], word: str, commands: Commands) -> Iterabl
                 return asyncio.run(offered(before[1:], word))
         except (Exception, SystemExit):
             return []
+    if before[0] == "accounts":
+        from toto_aio.cli.accounts.command import words_after
+
+        return words_after(before[1:])
     if before[0] in ("login", "logout") and not word.startswith("-"):
         from toto_aio.cli.call.kept import known_urls
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from toto_aio.cli.ask import ask_password
 from toto_aio.cli.call import kept
 from toto_aio.cli.call.failures import failures_shown
 from toto_aio.cli.call.line import Options, UsageError
@@ -23,7 +23,7 @@ def log_in(given: Mapping[str, Any]) -> None:
         url, user = service_url(given["url"]), given["user"]
         require_scheme(given.get("signing"))
         timeout, create = _timeout(given), given.get("create", False)
-        password = _password(url, user, twice=create)
+        password = ask_password(f"{user} at {url}", twice=create)
         signing = given.get("signing") or asyncio.run(_scheme(Client(url, signing="off", timeout=timeout)))
         client = Client(url, signing=signing, timeout=timeout)
         session = asyncio.run(_log_in(client, user, password, create=create))
@@ -81,20 +81,6 @@ async def _log_out(client: Client) -> bool:
         except InvalidResponseHMAC:
             return False
     return True
-
-
-def _password(url: str, user: str, *, twice: bool) -> str:
-    """A password that was typed without being shown, or the first line of the standard input."""
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        password = line.rstrip("\r\n")
-    else:
-        password = getpass.getpass(f"Password of {user} at {url}: ")
-        if twice and getpass.getpass("The same again: ") != password:
-            raise UsageError("the two passwords differ")
-    if not password:
-        raise UsageError("there is no password: type it, or write it into the standard input")
-    return password
 
 
 def _timeout(given: Mapping[str, Any]) -> float:

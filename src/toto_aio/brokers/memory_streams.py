@@ -1,0 +1,96 @@
+"""Channels of ``memory://``: within one process, and gone with it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Stretch, complete
+from toto_aio.channels import Channel, Position
+
+MAX_CHANNELS = 100_000
+"""Channels whose history and numbers are kept; those that were silent the longest are forgotten."""
+MAX_KEYS = 10_000
+"""Idempotency keys that are remembered, the latest ones."""
+
+
+class MemoryStreams:
+    """The histories of the channels of one process. ``publish`` is called with each publication."""
+
+    def __init__(self, publish: Callable[[str, Position | None, bytes], None]) -> None:
+        self._publish = publish
+        self._followed: set[str] = set()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._results: OrderedDict[tuple[str, str], tuple[float, Position | None]] = OrderedDict()
+        self._loop = asyncio.get_running_loop()
+
+    def follow(self, name: str) -> None:
+        """Deliver what is published to a channel."""
+        self._followed.add(name)
+
+    def unfollow(self, name: str) -> None:
+        """Stop delivering it."""
+        self._followed.discard(name)
+
+    def publish_to(self, name: str, payload: bytes, rules: Channel, key: str) -> Position | None:
+        """Number, keep and deliver a publication, in the loop's next turn."""
+        now = self._loop.time()
+        while self._results and next(iter(self._results.values()))[0] <= now:
+            self._results.popitem(last=False)
+        if key and (name, key) in self._results:
+            return self._results[name, key][1]
+        position = self._of(name, now).add(payload, rules, now) if rules.history else None
+        if key:
+            self._results[name, key] = now + REPEAT_TTL, position
+            if len(self._results) > MAX_KEYS:
+                self._results.popitem(last=False)
+        if name in self._followed:
+            self._loop.call_soon(self._publish, name, position, payload)
+        return position
+
+    def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
+        """What was published after a position."""
+        now = self._loop.time()
+        kept = self._of(name, now)
+        kept.expires = max(kept.expires, now + COUNT_TTL)
+        if kept.history_expires <= now:
+            kept.history.clear()
+        found = [] if since is None else [each for each in kept.history if each[0] > since.offset]
+        return complete(since, Position(kept.epoch, kept.offset), found)
+
+    def _of(self, name: str, now: float) -> Kept:
+        kept = self._kept.pop(name, None)
+        if kept is None or kept.expires <= now:
+            kept = Kept()
+        self._kept[name] = kept
+        while len(self._kept) > MAX_CHANNELS or next(iter(self._kept.values())).expires <= now:
+            if len(self._kept) == 1:
+                break
+            self._kept.popitem(last=False)
+        return kept
+
+
+class Kept:
+    """What is kept of one channel: its epoch, the last number, and its history."""
+
+    __slots__ = ("epoch", "expires", "history", "history_expires", "offset")
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_urlsafe(9)
+        self.offset = 0
+        self.history: deque[tuple[int, bytes]] = deque()
+        self.history_expires = self.expires = float("-inf")
+
+    def add(self, payload: bytes, rules: Channel, now: float) -> Position:
+        """Number and keep a publication."""
+        if self.history_expires <= now:
+            self.history.clear()
+        self.offset += 1
+        self.history.append((self.offset, payload))
+        while len(self.history) > rules.history:
+            self.history.popleft()
+        self.history_expires = now + rules.ttl
+        self.expires = self.history_expires + COUNT_TTL
+        return Position(self.epoch, self.offset)

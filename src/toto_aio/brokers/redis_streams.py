@@ -1,0 +1,155 @@
+"""Channels in Redis: a publication is numbered, kept and sent in one step.
+
+A channel with a history has a hash (its epoch, the last number, and the run of the server that counts) and a
+stream, whose ids are the numbers. Both are in the slot of the channel's name. A server that was restarted or
+that took over may lack the last writes of the one before, and would hand out their numbers again. So an epoch
+belongs to one run of one server: each command names the run that its connection was made to, and the first
+one of another run begins a new epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from toto_aio.brokers.redis_followed import FollowedChannels
+from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Stretch, complete
+from toto_aio.channels import Channel, Position
+from toto_aio.redis_connection import RedisLink
+from toto_aio.redis_script import Script
+from toto_aio.redis_target import RedisTarget
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_KEPT = Script("""-- keys: count, history, result of an idempotency key; arguments: channel, payload,
+-- publications to keep, milliseconds to keep them, the count and the result, a new epoch, the run
+if KEYS[3] then
+  local known = redis.call('GET', KEYS[3])
+  if known then return known end
+end
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'run')
+local epoch = known[1]
+if not epoch or known[2] ~= ARGV[8] then
+  epoch = ARGV[7]
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', ARGV[8])
+end
+local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], number .. '-1', 'd', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+local position = epoch .. ':' .. number
+redis.call('PUBLISH', ARGV[1], position .. ':' .. ARGV[2])
+if KEYS[3] then redis.call('SET', KEYS[3], position, 'PX', ARGV[6]) end
+return position
+""")
+PUBLISH_ONCE = Script("""-- key: an idempotency key; arguments: channel, payload, milliseconds
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[3]) then redis.call('PUBLISH', ARGV[1], ARGV[2]) end
+return false
+""")
+READ = Script("""-- keys: count, history; arguments: epoch and number since when, the most that are kept,
+-- milliseconds to keep the count, a new epoch, the run
+local known = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'last')
+local epoch, last = known[1], known[3]
+if not epoch or known[2] ~= ARGV[6] then
+  epoch, last = ARGV[5], '0'
+  redis.call('DEL', KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', ARGV[6], 'last', 0)
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
+local missed = tonumber(last) - tonumber(ARGV[2])
+if epoch ~= ARGV[1] or missed < 1 or missed > tonumber(ARGV[3]) then return {epoch, last, {}} end
+return {epoch, last, redis.call('XRANGE', KEYS[2], ARGV[2] .. '-2', '+')}
+""")
+CHANNEL = "toto:channel:"
+"""What pub/sub channels begin with, before the number of the database: pub/sub does not separate them."""
+COUNT, HISTORY, RESULT = "toto:count:", "toto:history:", "toto:published:"
+"""What the keys of a channel begin with."""
+
+
+class RedisStreams:
+    """The channels of one process in Redis."""
+
+    def __init__(
+        self,
+        target: RedisTarget,
+        link: RedisLink,
+        followed: FollowedChannels,
+        publish: Callable[[str, Position | None, bytes], None],
+    ) -> None:
+        self._link = link
+        self._prefix = target.prefix
+        self._channel = channel_prefix(target)
+        self._followed = followed
+        self._publish = publish
+
+    async def follow(self, name: str) -> None:
+        """As ``Streams.follow``. Raises one of ``ERRORS``, as all of these do."""
+        await self._followed.add(self._channel + name)
+
+    def unfollow(self, name: str) -> None:
+        """As ``Streams.unfollow``."""
+        self._followed.remove(self._channel + name)
+
+    async def publish_to(self, name: str, payload: bytes, rules: Channel, key: str) -> Position | None:
+        """As ``Streams.publish_to``."""
+        channel = self._channel + name
+        results = [f"{self._key(RESULT, name)}:{key}"] if key else []
+        if not rules.history:
+            if key:
+                once = (channel, b"::" + payload, _ms(REPEAT_TTL))
+                await PUBLISH_ONCE.run(self._link.call, 1, *results, *once)
+            else:
+                await self._link.call("PUBLISH", channel, b"::" + payload)
+            return None
+        keys = [self._key(COUNT, name), self._key(HISTORY, name), *results]
+        lifetimes = (_ms(rules.ttl), _ms(rules.ttl + COUNT_TTL), _ms(REPEAT_TTL))
+        arguments = (channel, payload, rules.history, *lifetimes, _new_epoch())
+        reply = await PUBLISH_KEPT.run(self._link.call_in_run, len(keys), *keys, *arguments)
+        return _position(reply)
+
+    async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
+        """As ``Streams.read``."""
+        place = ("", 0) if since is None else (since.epoch, since.offset)
+        keys = (2, self._key(COUNT, name), self._key(HISTORY, name))
+        command = (*keys, *place, rules.history, _ms(rules.ttl + COUNT_TTL), _new_epoch())
+        try:
+            reply = await READ.run(self._link.call_in_run, *command)
+        except ConnectionError:  # maybe only this connection has ended
+            reply = await READ.run(self._link.call_in_run, *command)
+        epoch, last, found = reply
+        entries = [(int(number.partition(b"-")[0]), payload) for number, (_, payload) in found]
+        return complete(since, Position(epoch.decode(), int(last)), entries)
+
+    def hear(self, channel: bytes, message: bytes) -> None:
+        """Take a message of pub/sub: position and payload."""
+        try:
+            epoch, number, payload = message.split(b":", 2)
+            position = Position(epoch.decode(), int(number)) if epoch else None
+        except ValueError:
+            logger.error("dropped a publication that cannot be read: %.100r", message)
+            return
+        self._publish(channel.decode().removeprefix(self._channel), position, payload)
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}{kind}{{{name}}}"
+
+
+def channel_prefix(target: RedisTarget) -> str:
+    """What the names of pub/sub channels begin with."""
+    return f"{target.prefix}{CHANNEL}{target.database}:"
+
+
+def _position(reply: Any) -> Position:
+    epoch, _, number = reply.decode().rpartition(":")
+    return Position(epoch, int(number))
+
+
+def _new_epoch() -> str:
+    return secrets.token_urlsafe(9)
+
+
+def _ms(seconds: float) -> int:
+    return max(int(seconds * 1000), 1)
