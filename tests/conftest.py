@@ -52,6 +52,8 @@ BOTH_PATHS = frozenset(
         "dispatch.test_handler",
         "dispatch.test_dispatcher",
         "dispatch.test_hooks",
+        "dispatch.test_policy",
+        "dispatch.test_client_limit",
         "http.test_typed",
         "dispatch.test_toto_names",
         "jsonrpc.test_examples",

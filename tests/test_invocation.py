@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from toto_aio.auth.rates import Rate
 from toto_aio.channels import Channel
+from toto_aio.deprecation import Deprecation
 from toto_aio.invocation import (
-    Deprecation,
     Guard,
     Rules,
     anonymous_session,
@@ -26,8 +27,10 @@ from toto_aio.invocation import (
     default_parameters,
     deprecated,
     error_redirect,
+    fresh,
     jsonp,
     optionally_authenticated,
+    rate,
     raw_response,
     requires,
     roles,
@@ -44,6 +47,9 @@ DECORATORS: dict[str, tuple[Decorator, Rules]] = {
     "optionally_authenticated": (optionally_authenticated, Rules(guard=Guard.OPTIONAL)),
     "authenticated_with_parameter": (authenticated_with_parameter, Rules(guard=Guard.PARAMETER)),
     "roles": (roles("editor", "admin"), Rules(guard=Guard.AUTHENTICATED, roles=("admin", "editor"))),
+    "fresh": (fresh(300), Rules(guard=Guard.AUTHENTICATED, fresh=300.0)),
+    "rate": (rate(10, per=60), Rules(guard=Guard.OPTIONAL, rates=(Rate(10, 60.0, "user"),))),
+    "rate by address": (rate(9, "1d", "address"), Rules(rates=(Rate(9, 86400.0, "address"),))),
     "requires": (requires("a", "b"), Rules(required=("a", "b"))),
     "default_parameters": (default_parameters({"c": [1]}), Rules(defaults={"c": [1]})),
     "asynchronous": (asynchronous, Rules(asynchronous=True)),
@@ -114,6 +120,8 @@ def test_all_decorators_in_any_order(shift: int) -> None:
         == Rules(
             guard=Guard.PARAMETER,
             roles=("admin", "editor"),
+            fresh=300.0,
+            rates=(Rate(10, 60.0, "user"), Rate(9, 86400.0, "address")),
             required=("a", "b"),
             defaults={"c": [1]},
             asynchronous=True,

@@ -19,6 +19,13 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                 f"{option}: there is no method {name!r}: write the name of one, such as socket.opened for "
                 "socket/opened.py in method_module; what was a function in Toto is its invoke"
             )
+    if settings.processes != 1 and scheme_of(settings.session_store or settings.database) == "none":
+        for method in methods.values():
+            if method.rules.rates:
+                raise SettingsError(
+                    f"session_store: {method.name!r} has a rate, which each process would count for itself: "
+                    "write session_store=redis://host/0, or processes=1"
+                )
     _require_events_for_channels(settings, methods)
     if scheme_of(settings.database) == "none":
         for method in methods.values():

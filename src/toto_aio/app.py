@@ -25,7 +25,7 @@ from toto_aio.jsonrpc.server import open_rpc
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.monitoring import health
 from toto_aio.monitoring.paths import own_path
-from toto_aio.registry import callable_methods, find_functions
+from toto_aio.registry import callable_methods, functions_of
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     raised. Databases are opened when the application starts. Raises ``SettingsError``.
     """
     settings = override(settings, options)
-    functions = find_functions(settings.method_module, settings.method_timeout)
+    functions = functions_of(settings)
     channels = ChannelFunctions(functions)
     require_agreement(settings, functions)
     found = callable_methods(functions)

@@ -148,9 +148,26 @@ class InvalidParameters(CodedException):
 
 
 class NotAuthorized(CodedException):
-    """There is no session, or it is unknown, expired, ended or anonymous, or its user lacks the role."""
+    """There is no session, or it is unknown, expired, ended or anonymous, or its user lacks the role.
+
+    With a ``max_age``, in seconds, the user has to log in again: the login may not be older than that.
+    """
 
     CODE, VALUE = 1004, "Not authorized"
+
+    @classmethod
+    def too_old(cls, max_age: float) -> NotAuthorized:
+        """The error of a session whose login is older than ``max_age`` seconds."""
+        seconds = "second" if max_age == 1 else "seconds"
+        error = cls(f"Log in again: the login must not be older than {max_age:g} {seconds}.")
+        error.details = {"max_age": int(max_age)}
+        return error
+
+    @property
+    def max_age(self) -> int | None:
+        """How old the login may be, in seconds, if that is what is wrong."""
+        found = self.details.get("max_age")
+        return found if isinstance(found, int) else None
 
 
 class InvalidCredentials(CodedException):
@@ -196,13 +213,23 @@ class Unavailable(CodedException):
 
 
 class TooManyAttempts(CodedException):
-    """There were too many attempts to log in or create accounts; ``retry_after`` is in seconds."""
+    """There were too many attempts to log in or create accounts, or too many calls of a method.
+
+    ``retry_after`` are the seconds that remain, which the error has in every response.
+    """
 
     CODE, VALUE = 1012, "Too many attempts"
 
     def __init__(self, value: Any = None, *, retry_after: int = 0) -> None:
         super().__init__(value)
-        self.retry_after = retry_after
+        if retry_after:
+            self.details = {"retry_after": retry_after}
+
+    @property
+    def retry_after(self) -> int:
+        """The seconds to wait; 0 if they are not known."""
+        found = self.details.get("retry_after")
+        return found if isinstance(found, int) else 0
 
 
 class TimedOut(CodedException):
@@ -237,8 +264,8 @@ def http_status(error: TotoException, *, has_user: bool = False, chosen: int | N
     """
     if has_own_status(error):
         return error.status
-    if error.code == NotAuthorized.CODE and has_user:
-        return 403
+    if error.code == NotAuthorized.CODE and has_user and "max_age" not in error.details:
+        return 403  # who has to log in again gets 401 (RFC 9470)
     if error.code in HTTP_STATUSES:
         return HTTP_STATUSES[error.code]
     return chosen if chosen is not None and chosen >= 400 else 400

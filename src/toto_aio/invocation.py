@@ -13,16 +13,16 @@ matter. Each that a caller should know about adds a line to the method's documen
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import date
 from enum import IntEnum
-from types import ModuleType
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from toto_aio.auth.rates import By, Rate, in_order, make_rate
 from toto_aio.auth.roles import role_names
 from toto_aio.channels import Channel
+from toto_aio.deprecation import Deprecation, read_deprecation
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
     ERROR_INVALID_METHOD,
@@ -37,6 +37,7 @@ from toto_aio.exceptions import (
     ERROR_USER_NOT_FOUND,
     TotoException,
 )
+from toto_aio.marked import RULES, mark
 
 __all__ = [
     "ERROR_INVALID_HMAC",
@@ -60,10 +61,12 @@ __all__ = [
     "default_parameters",
     "deprecated",
     "error_redirect",
+    "fresh",
     "idempotent",
     "jsonp",
     "method",
     "optionally_authenticated",
+    "rate",
     "raw_response",
     "requires",
     "roles",
@@ -84,22 +87,6 @@ class Guard(IntEnum):
     PARAMETER = 4
 
 
-class Deprecation(NamedTuple):
-    """Since when a method is deprecated, and when it will end if that is known, both in UTC."""
-
-    since: datetime
-    sunset: datetime | None = None
-
-    def headers(self) -> dict[str, str]:
-        """The headers of its responses (RFC 9745, RFC 8594)."""
-        sent = {"Deprecation": f"@{int(self.since.timestamp())}"}
-        if self.sunset is not None:
-            from email.utils import format_datetime  # few methods need it
-
-            sent["Sunset"] = format_datetime(self.sunset, usegmt=True)
-        return sent
-
-
 @dataclass(slots=True)
 class Rules:
     """What the decorators state about one ``invoke``."""
@@ -107,6 +94,10 @@ class Rules:
     guard: Guard = Guard.NONE
     roles: tuple[str, ...] = ()
     """The caller's account must have one of them, if there are any."""
+    fresh: float | None = None
+    """Seconds since the caller has logged in, at most."""
+    rates: tuple[Rate, ...] = ()
+    """How often a client may call."""
     required: tuple[str, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict)
     asynchronous: bool = False
@@ -119,8 +110,7 @@ class Rules:
     timeout: float | None = None
     deprecation: Deprecation | None = None
     idempotent: bool = False
-    secret: bool = False
-    """Whether no result is kept for those who repeat a call."""
+    secret: bool = False  # no result is kept for those who repeat a call
     channel: Channel | None = None
     """The channels whose subscribers it admits."""
     is_marked: bool = False
@@ -129,11 +119,7 @@ class Rules:
 
 def rules_of(function: Callable[..., Any]) -> Rules:
     """The record of a function; a wrapper made with ``functools.wraps`` has the record of what it wraps."""
-    return getattr(function, "__toto_aio_rules__", None) or Rules()
-
-
-MARKED = "__toto_aio_methods__"
-"""Where a module has the names that it marks ``@method``: a module below it may take them in its place."""
+    return getattr(function, RULES, None) or Rules()
 
 
 def method(function: Invoke) -> Invoke:
@@ -146,9 +132,7 @@ def method(function: Invoke) -> Invoke:
     if name.startswith("_"):
         raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
     _rules(function).is_marked = True
-    module = sys.modules.get(function.__module__)
-    if module is not None:
-        vars(module).setdefault(MARKED, set()).add(_wire_name(name))
+    mark(function)
     return function
 
 
@@ -170,30 +154,6 @@ def channel(pattern: str, *, history: int = 0, ttl: float = 3600.0) -> Callable[
         return _document(function, f"*Admits to the channels* ``{pattern}``{kept}.")
 
     return decorate
-
-
-def marked_functions(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
-    """The functions that a module marks ``@method`` or ``@channel``, with their names; none that it imports.
-
-    A channel's ``invoke`` is not among them: it has the name of its module.
-    """
-    return [
-        (_wire_name(name), value)
-        for name, value in vars(module).items()
-        if callable(value)
-        and not name.startswith("_")
-        and (rules_of(value).is_marked or (rules_of(value).channel is not None and name != "invoke"))
-        and getattr(value, "__module__", None) == module.__name__
-    ]
-
-
-def marked_names(module: ModuleType) -> frozenset[str]:
-    """The names that a module has marked, even if a module below it has taken one since."""
-    return frozenset(getattr(module, MARKED, ()))
-
-
-def _wire_name(name: str) -> str:
-    return name[:-1] if name.endswith("_") and not name.endswith("__") else name
 
 
 def authenticated(function: Invoke) -> Invoke:
@@ -235,6 +195,44 @@ def roles(*names: str) -> Callable[[Invoke], Invoke]:
         listed = ", ".join(f"``{name}``" for name in admitted)
         kind = "*Requires the role*" if len(admitted) == 1 else "*Requires one of the roles*"
         return _guard(function, Guard.AUTHENTICATED, f"{kind} {listed}.")
+
+    return decorate
+
+
+def fresh(seconds: float) -> Callable[[Invoke], Invoke]:
+    """Admit only users who have logged in within this time, for what a stolen session must not do.
+
+    Implies ``authenticated``. What counts is when the user has shown who they are: the creation of the
+    session by a login or a change of the password, and never its renewal. Others get ``NotAuthorized`` with
+    ``max_age``, and log in again. Of several, the shortest time counts.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds < float("inf"):
+        raise ValueError(f"fresh: write at least one second, as in @fresh(300), not {seconds!r}")
+
+    def decorate(function: Invoke) -> Invoke:
+        rules = _rules(function)
+        rules.fresh = float(seconds) if rules.fresh is None else min(rules.fresh, float(seconds))
+        line = f"*Requires a login within the last* {seconds:g} *seconds.*"
+        return _guard(function, Guard.AUTHENTICATED, line)
+
+    return decorate
+
+
+def rate(times: int, per: float | str, by: By = "user") -> Callable[[Invoke], Invoke]:
+    """Admit at most so many calls of a client ``per`` so many seconds: ``@rate(10, per=60)``.
+
+    ``per`` may also be a time such as ``"1d"``. Counted are the calls of each ``user``, ``address`` or
+    ``session``, in all processes together; those of callers who are not logged in count by the address.
+    Counting by user or session loads the session, as ``optionally_authenticated`` does. Further calls get
+    ``TooManyAttempts``. A method may have several rates, such as 10 in a second and 1,000 in a day.
+    """
+    found = make_rate(times, per, by)
+
+    def decorate(function: Invoke) -> Invoke:
+        rules = _rules(function)
+        rules.rates = in_order((*rules.rates, found))
+        guard = Guard.NONE if by == "address" else Guard.OPTIONAL
+        return _guard(function, guard, f"*At most* {found}.")
 
     return decorate
 
@@ -330,8 +328,7 @@ def idempotent(*, secret: bool = False) -> Callable[[Invoke], Invoke]: ...
 def idempotent(function: Any = None, *, secret: bool = False) -> Any:
     """Let clients repeat a call: it runs at most once for each idempotency key, and a repeat gets its result.
 
-    A client names a call by the header ``idempotency-key``. What the method does in ``handler.transaction()``
-    counts exactly once. ``secret``: no result is kept, and a repeat gets ``OutcomeUnknown``.
+    What it does in ``handler.transaction()`` counts exactly once. ``secret``: no result is kept.
     """
 
     def decorate(function: Invoke) -> Invoke:
@@ -367,9 +364,7 @@ def deprecated(*, since: date | str, sunset: date | str | None = None) -> Callab
     text in ISO 8601. Responses of their own, not those in a batch or on a socket, have the headers
     ``Deprecation`` and ``Sunset``. Nothing is refused, before or after.
     """
-    found = Deprecation(_moment("since", since), None if sunset is None else _moment("sunset", sunset))
-    if found.sunset is not None and found.sunset < found.since:
-        raise ValueError("deprecated: sunset is before since")
+    found = read_deprecation(since, sunset)
     ends = "" if found.sunset is None else f" *It ends on* {found.sunset:%Y-%m-%d}."
 
     def decorate(function: Invoke) -> Invoke:
@@ -377,19 +372,6 @@ def deprecated(*, since: date | str, sunset: date | str | None = None) -> Callab
         return _document(function, f"*Deprecated since* {found.since:%Y-%m-%d}.{ends}")
 
     return decorate
-
-
-def _moment(name: str, given: date | str) -> datetime:
-    moment = datetime.fromisoformat(given) if isinstance(given, str) else given
-    if not isinstance(moment, date):
-        raise TypeError(f"deprecated: {name}: write a date such as '2027-01-31', not {given!r}")
-    if not isinstance(moment, datetime):
-        moment = datetime.combine(moment, time())
-    if moment.tzinfo is None:
-        if moment.time() != time():
-            raise ValueError(f"deprecated: {name}: write the time zone too, as in '2027-01-31T12:00+00:00'")
-        moment = moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
 
 
 def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
@@ -401,7 +383,7 @@ def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
 def _rules(function: Callable[..., Any]) -> Rules:
     """The record of a function to write into: its own, not the one of what it wraps."""
     rules = replace(rules_of(function))
-    function.__toto_aio_rules__ = rules  # type: ignore[attr-defined]
+    setattr(function, RULES, rules)
     return rules
 
 

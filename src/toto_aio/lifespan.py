@@ -47,7 +47,6 @@ from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import SessionStore, Store, open_store
-from toto_aio.stores.records import NoRecords, records_of
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
@@ -252,15 +251,11 @@ class Lifespan:
 
     def _open_keys(self, stack: AsyncExitStack, database: Store) -> Keys | None:
         """The idempotency keys, if a method is marked so. Raises ``SettingsError`` if no store keeps them."""
-        names = [method.name for method in self._methods.values() if method.rules.idempotent]
-        if not names:
+        if not any(method.rules.idempotent for method in self._methods.values()):
             return None
-        from toto_aio.dispatch.idempotency import Keys  # few services need it
+        from toto_aio.dispatch.idempotency import open_keys  # few services need it
 
-        records = records_of(database)
-        if isinstance(records, NoRecords):
-            raise SettingsError(f"database: {names[0]!r} is @idempotent. {records.reason}")
-        keys = Keys(records, self._codecs["application/msgpack"])
+        keys = open_keys(self._methods, database, self._codecs)
         stack.push_async_callback(keys.close)
         return keys
 

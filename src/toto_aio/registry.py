@@ -13,8 +13,9 @@ from typing import Any
 
 import toto_aio.methods
 from toto_aio.dispatch.method import Method, compile_method
-from toto_aio.invocation import marked_functions, marked_names
-from toto_aio.settings import SettingsError
+from toto_aio.dispatch.policy import limited
+from toto_aio.marked import marked_functions, marked_names
+from toto_aio.settings import Settings, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,19 @@ def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout
     return {
         name: compile_method(name, source, method_timeout, module) for name, (source, module) in found.items()
     }
+
+
+def methods_of(settings: Settings) -> dict[str, Method]:
+    """The methods of a service that clients can call. Raises as ``functions_of`` does."""
+    return callable_methods(functions_of(settings))
+
+
+def functions_of(settings: Settings) -> dict[str, Method]:
+    """What ``find_functions`` finds, with the policy that the options have for all of them.
+
+    Raises ``SettingsError``, or what the import of a module raises.
+    """
+    return limited(find_functions(settings.method_module, settings.method_timeout), settings)
 
 
 def _import_root(name: str) -> ModuleType:

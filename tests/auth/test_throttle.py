@@ -65,11 +65,14 @@ async def test_the_answer(serve: Serve) -> None:
     assert (await service.post(json=login("wrong"))).status == 200
     response = await service.post(json=login("wrong"))
     assert response.status == 429
-    assert 1 <= int(response.headers["Retry-After"]) <= WINDOW
-    assert await response.json() == {"error": {"code": 1012, "value": "Too many attempts"}}
+    wait = int(response.headers["Retry-After"])
+    assert 1 <= wait <= WINDOW
+    error = {"code": 1012, "value": "Too many attempts", "retry_after": wait}
+    assert await response.json() == {"error": error}
     response = await service.post(json={"batch": {"a": login("wrong"), "b": {"method": "nothing"}}})
     batch = (await response.json())["batch"]
     assert (response.status, batch["a"]["error"]["code"], batch["b"]["error"]["code"]) == (200, 1012, 1001)
+    assert 1 <= batch["a"]["error"]["retry_after"] <= WINDOW
 
 
 async def test_every_way_counts_the_same(serve: Serve) -> None:

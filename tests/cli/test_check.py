@@ -51,6 +51,7 @@ UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("host", "all addresses", {**PORT, "host": ""}),
     ("allow_origin", "any web page", {"allow_origin": ["https://app.example", "*"]}),
     ("get_methods", "a link or an image", {"get_methods": "all"}),
+    ("rate", "full batch", {"rate": ["1000/1d", "49/60"]}),
     ("password_min_length", "short passwords", {"password_min_length": 7}),
     ("login_attempts", "more than 100 guesses", {"login_attempts": 101}),
     ("metrics_clients", "which methods", {"metrics": True, "metrics_clients": ["0.0.0.0/0"]}),
@@ -105,7 +106,7 @@ async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, A
         {"processes": 4, "events": "off"},
         {"database": "postgresql://localhost/notes", "session_store": "mysql://localhost/notes"},
         {"metrics": True, "metrics_clients": ["10.0.0.0/8"]},
-        {"login_attempts": 100, "password_min_length": 12},
+        {"login_attempts": 100, "password_min_length": 12, "rate": ["49/60"], "batch_limit": 49},
     ],
     ids=str,
 )

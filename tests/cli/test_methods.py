@@ -19,8 +19,10 @@ from toto_aio.invocation import (
     authenticated,
     authenticated_with_parameter,
     default_parameters,
+    fresh,
     jsonp,
     optionally_authenticated,
+    rate,
     requires,
     roles,
     safe,
@@ -88,6 +90,8 @@ def test_the_options(tmp_path: Path) -> None:
         "method": "add",
         "caller": "authenticated",
         "roles": [],
+        "fresh": None,
+        "rates": [],
         "get": True,
         "required": ["text", "color"],
         "defaults": {"color": "red"},
@@ -143,6 +147,11 @@ async def invoke(handler: Any, parameters: Any) -> None:
         (roles("admin"), "logged in as admin"),
         (lambda invoke: authenticated(roles("editor", "admin")(invoke)), "logged in as admin or editor"),
         (safe, "anyone"),
+        (fresh(300), "logged in, within 300 s"),
+        (
+            lambda invoke: rate(1, "1d", "address")(rate(10, per=60)(invoke)),
+            "anyone, with their session; 10 calls in 60 s by user; 1 call in 86400 s by address",
+        ),
     ],
 )
 def test_who_may_call(decorate: Any, caller: str) -> None:
@@ -151,6 +160,23 @@ def test_who_may_call(decorate: Any, caller: str) -> None:
     async def invoke(handler: Any, parameters: Any) -> None: ...
 
     assert listed({"method": decorate(invoke)})[0][:2] == ["method", caller]
+
+
+def test_the_rates_of_all_methods() -> None:
+    """They are shown with those of a method's own, which count first."""
+
+    @rate(5, per=60)
+    @fresh(300)
+    async def own(handler: Any, parameters: Any) -> None: ...
+
+    settings = read_settings({"method_module": {"own": own}, "rate": ["100/60/address"]})
+    [described] = json.loads(list_methods(settings, as_json=True))
+    assert described["fresh"] == 300
+    assert described["rates"] == [
+        {"times": 5, "per": 60.0, "by": "user", "of_all": False},
+        {"times": 100, "per": 60.0, "by": "address", "of_all": True},
+    ]
+    assert "; 100 calls to all methods in 60 s by address" in list_methods(settings)
 
 
 def test_what_is_not_documented() -> None:

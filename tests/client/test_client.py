@@ -22,6 +22,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 import toto_aio.methods
 from tests.support import ROOT
+from tests.support.limits import WATCHDOG
 from toto_aio import Handler, TotoException, create_app
 from toto_aio.client import Client, Response, SessionCredentials, UnreadableResponseError
 from toto_aio.codecs import encode_bson
@@ -32,6 +33,7 @@ from toto_aio.exceptions import (
     InvalidResponseHMAC,
     MethodNotFound,
     NotAuthorized,
+    TimedOut,
     TooManyAttempts,
     Unavailable,
 )
@@ -225,6 +227,29 @@ async def test_batch(signing: str) -> None:
         assert isinstance(answers["c"], TotoException)
         assert (answers["c"].code, answers["c"].value) == (2001, {"why": "é"})
         assert await client.call("who") == ["ada", {}]
+
+
+async def test_a_short_limit_is_told_to_the_service() -> None:
+    """A call that its client gives up ends in the service too, over a socket as well."""
+    begun, ended = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def wait(handler: Handler, parameters: dict[str, Any]) -> None:
+        begun.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.release()
+
+    async with serving({"wait": wait}) as service, Client(service.url, timeout=0.5) as client:
+        with pytest.raises((TimeoutError, TimedOut)):
+            await client.call("wait")
+        async with client.socket() as socket:
+            with pytest.raises((TimeoutError, TimedOut)):
+                await socket.call("wait")
+            async with asyncio.timeout(WATCHDOG):
+                for _ in range(2):
+                    await begun.acquire()
+                    await ended.acquire()
 
 
 async def test_errors() -> None:

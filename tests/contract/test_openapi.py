@@ -20,7 +20,9 @@ from toto_aio.invocation import (
     authenticated_with_parameter,
     default_parameters,
     error_redirect,
+    fresh,
     jsonp,
+    rate,
     raw_response,
     requires,
     safe,
@@ -110,6 +112,25 @@ def test_who_may_call() -> None:
     document = described(signing="session")
     of_accounts = document["paths"]["/service/account/sessions"]["post"]["security"]
     assert [next(iter(one)) for one in of_accounts] == ["session", "bearer"]
+
+
+def test_the_policy() -> None:
+    """A rate and a recent login are named, and a rate has the status of a call too many."""
+
+    @fresh(300)
+    @rate(10, per=60)
+    async def drop(handler: Any, parameters: Parameters) -> None: ...
+
+    async def free(handler: Any, parameters: Parameters) -> None: ...
+
+    document = described({"drop": drop, "free": free})
+    post, other = (document["paths"][f"/service/{name}"]["post"] for name in ("drop", "free"))
+    assert (post["x-fresh"], post["x-rates"]) == (
+        300,
+        [{"times": 10, "per": 60.0, "by": "user", "of_all": False}],
+    )
+    assert {"x-fresh", "x-rates", "x-roles"}.isdisjoint(other)
+    assert ("429" in post["responses"], "429" in other["responses"]) == (True, False)
 
 
 @pytest.mark.parametrize("mode", ["toto", "http"])

@@ -12,7 +12,7 @@ from tests.support.service import Serve, Service
 from tests.support.thirty import METHODS
 from toto_aio import Handler
 from toto_aio.contract.openrpc import openrpc
-from toto_aio.invocation import authenticated, authenticated_with_parameter, deprecated, roles
+from toto_aio.invocation import authenticated, authenticated_with_parameter, deprecated, fresh, rate, roles
 from toto_aio.registry import find_methods
 from toto_aio.settings import Settings
 
@@ -40,6 +40,8 @@ async def mine(handler: Handler, limit: int = 1) -> int:
 
 @deprecated(since="2026-01-31")
 @roles("editor")
+@fresh(300)
+@rate(10, per=60)
 async def edit(handler: Handler, parameters: Any) -> None:
     """Edit."""
 
@@ -86,6 +88,10 @@ def test_what_it_says() -> None:
     assert [each["name"] for each in methods["mine"]["params"]] == ["session_id", "limit"]
     assert [each["code"] for each in methods["mine"]["errors"]] == [-32602, 1004]
     assert (methods["edit"]["deprecated"], methods["edit"]["x-roles"]) == (True, ["editor"])
+    assert methods["edit"]["x-fresh"] == 300
+    assert methods["edit"]["x-rates"] == [{"times": 10, "per": 60.0, "by": "user", "of_all": False}]
+    assert 1012 in [error["code"] for error in methods["edit"]["errors"]]
+    assert 1012 not in [error["code"] for error in methods["mine"]["errors"]]
 
 
 def test_thirty_methods() -> None:

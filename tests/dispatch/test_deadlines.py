@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.support.limits import PATIENCE
+from tests.support.service import eventually
 from toto_aio.dispatch.deadlines import POLL_INTERVAL, Deadline, Deadlines
 
 
@@ -105,6 +106,18 @@ async def test_nested_limits(deadlines: Deadlines) -> None:
         with pytest.raises(TimeoutError), Deadline(deadlines, 0.01):
             await asyncio.sleep(30)
         await asyncio.sleep(0.01)
+
+
+async def test_limits_that_clients_choose(deadlines: Deadlines) -> None:
+    """A limit is forgotten with the last call that has it, as there may be any number of them."""
+
+    async def work(limit: float) -> None:
+        with Deadline(deadlines, limit):
+            await asyncio.sleep(4 * POLL_INTERVAL)
+
+    await asyncio.gather(*(work(PATIENCE + number / 1000) for number in range(100)))
+    with Deadline(deadlines, PATIENCE):
+        await eventually(lambda: len(deadlines._by_limit) == 1)
 
 
 async def test_no_timer_is_left(deadlines: Deadlines) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from tests.matrix.methods import KINDS, Part
 
 INTERNAL = re.compile("Internal error [0-9a-f]{16}")
+OLD = "Log in again: the login must not be older than 300 seconds."
 MODES = ("toto", "http")
 ANY: frozenset[str] = frozenset()
 
@@ -64,7 +65,7 @@ Expected = Result | Error | Own | Away | Seen
 
 @dataclass(frozen=True)
 class Case:
-    """One call, by someone with ``session``: no session (""), or that of a "user", "visitor" or "ended"."""
+    """One call, by someone with ``session``: none (""), or the "user", "visitor", "ended" or "stale" one."""
 
     method: str
     parameters: Mapping[str, Any]
@@ -257,6 +258,9 @@ CASES: list[Case] = [
     Case("script_classic", {"back": "f"}, Own(b"/**/f(5)", "application/javascript")),
     Case("script_classic", {"back": "1"}, refused("The callback must be the name of a function.")),
     Case("sent_away", {"x": 5}, Away(Own(b"", "", 302, "/late"), Error(2001, "x", (200, 400)))),
+    Case("recent", {}, Result("recent"), session="user"),
+    Case("recent", {}, NOT_AUTHORIZED),
+    Case("recent", {}, Error(1004, OLD, (200, 401), {"max_age": 300}), session="stale"),
     Case("forbidden", {}, Own(b"no", "text/plain", 403), needs=WIRE | PAGES),
 ]
 """Every call. ``shown`` has the name of a session for its id, which the test puts there."""
@@ -264,6 +268,8 @@ CASES: list[Case] = [
 WRONG_LOGIN = {"user_id": "eve", "password": "battery staple"}
 TOO_MANY = Case("account.login", WRONG_LOGIN, Error(1012, "Too many attempts", (429, 429)), needs=VERB)
 """A login after too many with a wrong password, whichever way those came."""
+TOO_OFTEN = Case("seldom", {}, Error(1012, "Too many calls: at most 1 call in 86400 seconds.", (429, 429)))
+"""A call after one from the same address, whichever way that came."""
 DEEP: Any = []
 for _ in range(70):
     DEEP = [DEEP]

@@ -67,7 +67,7 @@ def outcome_of_request(message: Message) -> Outcome:
     error = dict(message["error"]["data"])
     code = RPC_CODES.get(error["code"], error["code"]) if message["id"] is not None else INVALID_REQUEST
     assert message["error"]["code"] == code
-    return Outcome(error=error, wait=error.pop("retry_after", None))
+    return Outcome(error=error)
 
 
 INVALID_REQUEST = -32600

@@ -22,8 +22,10 @@ from toto_aio.invocation import (
     authenticated_with_parameter,
     default_parameters,
     error_redirect,
+    fresh,
     jsonp,
     optionally_authenticated,
+    rate,
     raw_response,
     requires,
     timeout,
@@ -254,6 +256,16 @@ async def forbidden(handler: Handler) -> None:
     raise web.HTTPForbidden(text="no")
 
 
+@fresh(300)
+async def recent(handler: Handler, parameters: Parameters) -> str:
+    return "recent"
+
+
+@rate(1, per="1d", by="address")
+async def seldom(handler: Handler, parameters: Parameters) -> str:
+    return "once"
+
+
 METHODS: dict[str, Any] = {
     **{f"of.{name}": returning(kind) for name, kind in KINDS.items()},
     **{f"thread.{name}": returning(KINDS[name], threaded=True) for name in ("text", "int", "part")},
@@ -274,7 +286,7 @@ METHODS: dict[str, Any] = {
                 slow,
                 later,
             ),
-            *(later_fails, raw, written, streamed, redirected, script, sent_away, forbidden),
+            *(later_fails, raw, written, streamed, redirected, script, sent_away, forbidden, recent, seldom),
         )
     },
 }

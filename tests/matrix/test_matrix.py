@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
+import time
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +15,19 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.conftest import built_in
-from tests.matrix.cases import CASES, TOO_DEEP, TOO_MANY, WRONG_LOGIN, Away, Case, Error, Own, Result, Seen
+from tests.matrix.cases import (
+    CASES,
+    TOO_DEEP,
+    TOO_MANY,
+    TOO_OFTEN,
+    WRONG_LOGIN,
+    Away,
+    Case,
+    Error,
+    Own,
+    Result,
+    Seen,
+)
 from tests.matrix.in_python import InProcess, by_the_client
 from tests.matrix.in_the_shell import Shell
 from tests.matrix.methods import METHODS
@@ -21,8 +35,11 @@ from tests.matrix.over_http import over_http
 from tests.matrix.over_sockets import over_sockets
 from tests.matrix.transports import Outcome, Transport
 from tests.support.service import FastServer, PlainServer, Service
+from tests.support.stores import make_session
 from toto_aio import create_app
 from toto_aio.in_process import open_service
+from toto_aio.lifespan import LIFESPAN
+from toto_aio.stores import SessionStore
 
 ADA = {"user_id": "ada", "password": "correct horse"}
 OPTIONS: dict[str, Any] = {
@@ -69,7 +86,8 @@ async def test_limits(aiohttp_client: AiohttpClient, quiet: None) -> None:
         assert (await service.call("account.login", WRONG_LOGIN))["error"]["code"] == 1005
     rows = [*over_http(service), *over_sockets(service)]
     await compare(rows, sessions, [TOO_DEEP])
-    await compare([*rows, *by_the_client(service)], sessions, [TOO_MANY])
+    assert await service.result("seldom") == "once"
+    await compare([*rows, *by_the_client(service)], sessions, [TOO_MANY, TOO_OFTEN])
 
 
 async def test_in_the_shell(
@@ -91,6 +109,7 @@ async def test_in_process(quiet: None) -> None:
             sessions[name] = created["session_id"]
         await service.call("account.logout", session_id=sessions["ended"])
         sessions["visitor"] = (await service.sessions.create()).session_id
+        sessions["stale"] = await stale(service.sessions.store)
         await compare([InProcess(service)], sessions, CASES)
 
 
@@ -103,9 +122,17 @@ async def serving(
         "user": await service.create(),
         "visitor": (await service.call("visit"))["session"]["session_id"],
         "ended": await service.create("bob"),
+        "stale": await stale(service.client.app[LIFESPAN].runtime.connection.sessions.store),
     }
     await service.call("account.logout", session=sessions["ended"])
     return service, sessions
+
+
+async def stale(store: SessionStore) -> str:
+    """The id of a session of the user, who has logged in an hour ago."""
+    key = hashlib.sha256(b"stale").hexdigest()
+    await store.add_session(make_session(key, state=b"\x80", created=time.time() - 3600))
+    return "stale"
 
 
 async def compare(
@@ -182,9 +209,11 @@ def check_error(expected: Error, outcome: Outcome, mode: int) -> None:
         assert expected.value.fullmatch(value)
     else:
         assert value == expected.value
+    wait = error.pop("retry_after", 0)
+    assert (wait > 0) == (expected.code == 1012)
+    assert outcome.wait in (None, wait)
     assert error == expected.details
     assert outcome.status in (None, expected.statuses[mode]), expected.statuses[mode]
-    assert outcome.wait is None or (expected.code == 1012 and outcome.wait > 0)
     assert "s3cret" not in repr(outcome)
 
 

@@ -276,6 +276,45 @@ await store.close()
     await store.close()
 
 
+async def test_a_limit_of_calls_is_one_for_all_processes(crew: Crew, shared_url: str) -> None:
+    """Of 160 mixed calls to four processes exactly 50 pass a limit of 50."""
+    body = """
+from aiohttp.test_utils import TestClient, TestServer
+from toto_aio import create_app
+from toto_aio.invocation import rate
+
+@rate(50, per=3600, by="address")
+async def hit(handler, parameters):
+    return "passed"
+
+app = create_app(method_module={"hit": hit}, database=url)
+async with TestClient(TestServer(app)) as client:
+    async def post(path, message):
+        return await (await client.post("/service" + path, json=message)).json()
+
+    async def frames():
+        async with client.ws_connect("/service/websocket") as socket:
+            for number in range(10):
+                await socket.send_json({"id": number, "method": "hit"})
+            return [await socket.receive_json() for _ in range(10)]
+
+    batch = {"batch": {str(n): {"method": "hit"} for n in range(10)}}
+    request = {"jsonrpc": "2.0", "method": "hit", "id": 1}
+    wait_for_start()
+    answers = await asyncio.gather(
+        *(post("/hit", {}) for _ in range(10)), post("", batch), frames(), post("/rpc", [request] * 10)
+    )
+    say(json.dumps(answers).count('"passed"'), json.dumps(answers).count('"code": 1012'))
+"""
+    with crew.run(shared_url, 4, body) as started:
+        start(started)
+        counts = [list(map(int, line.split())) for [line] in outputs(started)]
+    passed, refused = (sum(column) for column in zip(*counts, strict=True))
+    # JSON-RPC has the code a second time, as the one of its own.
+    assert passed == 50
+    assert refused >= 110
+
+
 async def test_one_record_is_added_saved_and_removed_once(crew: Crew, shared_url: str) -> None:
     """Of four processes that add, save or remove a record at the same time one is told that it did."""
     body = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -38,6 +39,11 @@ class KeySession(UserSession):
         self.hides_id = True
         self._key = key
         self._expiry = expiry
+
+    @property
+    def logged_in(self) -> float:
+        """Never: whoever has the key need not be its user."""
+        return -math.inf
 
     def allows(self, method: str) -> bool:
         """Whether the scopes of the key name a method."""

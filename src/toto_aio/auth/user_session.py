@@ -50,6 +50,11 @@ class UserSession:
         return self.record.expires
 
     @property
+    def logged_in(self) -> float:
+        """When the user has shown who they are, in Unix seconds: no renewal changes it."""
+        return self.record.created
+
+    @property
     def state(self) -> dict[str, Any]:
         """The data of the session: plain values under string keys."""
         if self._state is None:

@@ -11,8 +11,8 @@ from msgspec import UNSET
 
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.signature import NOTHING, Parameter
-from toto_aio.invocation import Guard
-from toto_aio.registry import find_methods
+from toto_aio.invocation import Guard, Rules
+from toto_aio.registry import methods_of
 from toto_aio.settings import Settings
 
 CALLERS = {
@@ -31,9 +31,7 @@ def list_methods(settings: Settings, *, as_json: bool = False) -> str:
 
     Raises ``SettingsError``, or what the import of a module raises.
     """
-    methods = sorted(
-        find_methods(settings.method_module, settings.method_timeout).values(), key=lambda method: method.name
-    )
+    methods = sorted(methods_of(settings).values(), key=lambda method: method.name)
     if not as_json:
         return _aligned([HEADING, *(_row(method, settings.get_methods) for method in methods)])
     described = [_described(method, settings.get_methods) for method in methods]
@@ -46,12 +44,19 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
     defaults = [f"{name}={value!r}" for name, value in rules.defaults.items()]
     return (
         method.name,
-        CALLERS[rules.guard] + (f" as {' or '.join(rules.roles)}" if rules.roles else ""),
+        _caller(rules),
         "GET, POST" if method.reachable_by_get(get_methods) else "POST",
         ", ".join(map(_shown, method.signature.parameters) if method.signature else [*needed, *defaults]),
         method.source,
         ("deprecated: " if rules.deprecation else "") + _first_line(method.documentation),
     )
+
+
+def _caller(rules: Rules) -> str:
+    """Who may call a method, and how often: ``logged in, within 300 s; 10 calls in 60 s by user``."""
+    who = CALLERS[rules.guard] + (f" as {' or '.join(rules.roles)}" if rules.roles else "")
+    fresh = "" if rules.fresh is None else f", within {rules.fresh:g} s"
+    return "; ".join([f"{who}{fresh}", *map(str, rules.rates)])
 
 
 def _described(method: Method, get_methods: str) -> dict[str, Any]:
@@ -60,6 +65,8 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
         "method": method.name,
         "caller": rules.guard.name.lower(),
         "roles": rules.roles,
+        "fresh": rules.fresh,
+        "rates": [rate._asdict() for rate in rules.rates],
         "get": method.reachable_by_get(get_methods),
         "required": rules.required,
         "defaults": rules.defaults,

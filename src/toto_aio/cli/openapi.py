@@ -6,7 +6,7 @@ import msgspec
 
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.contract.openapi import openapi
-from toto_aio.registry import find_methods
+from toto_aio.registry import methods_of
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import root_path
 
@@ -16,6 +16,6 @@ def describe(settings: Settings) -> str:
 
     Raises ``SettingsError``, or what the import of a module raises.
     """
-    methods = find_methods(settings.method_module, settings.method_timeout)
+    methods = methods_of(settings)
     document = JSON.encode(openapi(methods, settings, root_path(settings)))
     return msgspec.json.format(document).decode() + "\n"

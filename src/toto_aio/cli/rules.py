@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from toto_aio.dispatch.policy import rates_of_all
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import scheme_of
@@ -113,6 +114,10 @@ def _acknowledges_early(facts: Facts) -> bool:
         facts.redis_option("database", "appendonly") == "yes"
         and facts.redis_option("database", "appendfsync") != "always"
     )
+
+
+def _refuses_full_batches(facts: Facts) -> bool:
+    return any(rate.times < facts.settings.batch_limit for rate in rates_of_all(facts.settings))
 
 
 _FORGETS = (
@@ -311,6 +316,13 @@ RULES: tuple[Rule, ...] = (
         lambda facts: facts.settings.get_methods == "all",
         "a link or an image on any page can call methods that change something",
         "leave it out, and mark methods that only read with @safe",
+    ),
+    Rule(
+        "warning",
+        "rate",
+        _refuses_full_batches,
+        "a client may make fewer calls than a batch may have, so the rest of a full batch is refused",
+        "allow more calls, or write a smaller batch_limit",
     ),
     Rule(
         "warning",

@@ -22,6 +22,8 @@ from yarl import URL
 
 from toto_aio.client.form import Files, encode_form
 from toto_aio.client.protocol import (
+    DEFAULT_TIMEOUT,
+    TIMEOUT_HEADER,
     Request,
     Response,
     SessionCredentials,
@@ -31,6 +33,7 @@ from toto_aio.client.protocol import (
     error_of,
     method_url,
     result_or_error,
+    told_limit,
     verify,
 )
 from toto_aio.client.socket import ClientSocket, open_socket
@@ -44,8 +47,9 @@ class Client:
     """Calls the methods of the service at ``url``, after a login with its session.
 
     ``signing`` is the service's option of that name; ``encoding`` is ``json``, ``msgpack`` or ``bson``; a
-    call may take ``timeout`` seconds. Until there is a session, calls show the ``api_key``, if there is one,
-    and nothing is signed. ``http`` is an aiohttp session to use, which stays open. A call raises
+    call may take ``timeout`` seconds, which the service is told if they are fewer than 60. Until there is a
+    session, calls show the ``api_key``, if there is one, and nothing is signed. ``http`` is an aiohttp
+    session to use, which stays open. A call raises
     the ``TotoException`` that the service responds with, ``InvalidResponseHMAC`` if the signature of the
     response is wrong or missing, aiohttp's ``ClientError`` if there is no response or it is not one of a
     service, and ``TimeoutError``.
@@ -62,7 +66,7 @@ class Client:
         encoding: str = "json",
         session: SessionCredentials | None = None,
         api_key: str = "",
-        timeout: float = 60.0,
+        timeout: float = DEFAULT_TIMEOUT,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
         if signing not in SCHEMES:
@@ -76,6 +80,8 @@ class Client:
         self._encoding = encoding
         self._codec = codec_named(encoding)
         self._timeout = timeout
+        told = told_limit(timeout)
+        self._told = {} if told is None else {TIMEOUT_HEADER: f"{told:.3f}"}
         self._http = http
         self._own_http: aiohttp.ClientSession | None = None
 
@@ -279,7 +285,7 @@ class Client:
         async with self._opened().request(
             request.method,
             request.url,
-            headers=request.headers,
+            headers={**request.headers, **self._told},
             data=request.body or None,
             allow_redirects=False,  # another server must not receive the session
             raise_for_status=False,

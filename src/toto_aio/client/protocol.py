@@ -43,6 +43,9 @@ from toto_aio.signing import (
 )
 
 HMAC_HEADER = "x-toto-hmac"
+TIMEOUT_HEADER = "x-toto-timeout"
+DEFAULT_TIMEOUT = 60.0
+"""Seconds that a call may take. The service is told a shorter time, so that it works for nobody who left."""
 UNREAD = frozenset({400, 408, 413})
 """The statuses of error 1003 if the service has not read the body, and so could not verify a signature."""
 UNSIGNED = (
@@ -117,6 +120,11 @@ class Response:
         shown = None if self.message is None else self.message.get("session")
         is_without_id = isinstance(shown, dict) and "user_id" in shown and "session_id" not in shown
         return None if shown is None or is_without_id else read_session(shown)
+
+
+def told_limit(seconds: float) -> float | None:
+    """The time limit of a client as the service is told; None for one that isn't shorter than usual."""
+    return max(round(seconds, 3), 0.001) if seconds < DEFAULT_TIMEOUT else None
 
 
 def codec_named(encoding: str) -> Codec:
@@ -273,9 +281,9 @@ def error_of(error: Any, headers: Mapping[str, str] | None = None) -> TotoExcept
     exc = TotoException(code, value) if kind is None else kind(value)
     if len(error) > 2:
         exc.details = {name: each for name, each in error.items() if name not in ("code", "value")}
-    if isinstance(exc, TooManyAttempts):
-        wait = (headers or {}).get("Retry-After", "")
-        exc.retry_after = int(wait) if wait.isdecimal() else 0
+    wait = (headers or {}).get("Retry-After", "")
+    if isinstance(exc, TooManyAttempts) and not exc.retry_after and wait.isdecimal():
+        exc.details = {**exc.details, "retry_after": int(wait)}  # of a service before version 0.2
     return exc
 
 

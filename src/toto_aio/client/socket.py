@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from toto_aio.client.protocol import Request, SessionCredentials, error_of, read_session
+from toto_aio.client.protocol import Request, SessionCredentials, error_of, read_session, told_limit
 from toto_aio.codecs import CODECS
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.tasks import Tasks
@@ -78,8 +78,12 @@ class ClientSocket:
         self._connection = connection
         self._codec = CODECS["application/msgpack"] if packed else JSON
         self._timeout = timeout
+        told = told_limit(timeout)
+        self._told = {} if told is None else {"timeout": told}
         self._on_session = on_session
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._given_up: set[str] = set()
+        """The calls whose responses come too late, and are no messages."""
         self._messages: deque[Any] = deque(maxlen=MESSAGES)
         self._changed = asyncio.Event()
         self._close_reason = ""
@@ -103,13 +107,15 @@ class ClientSocket:
         response = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout):
-                message = {"id": call_id, "method": method, "parameters": dict(parameters or {})}
+                message = {"id": call_id, **self._frame(method, parameters)}
                 if idempotency_key is not None:
                     message["idempotency_key"] = idempotency_key
                 await self._send(message)
                 frame = await response
         finally:
             del self._waiting[call_id]
+            if not response.done() or response.cancelled():
+                self._given_up.add(call_id)
         if (shown := frame.get("session")) is not None and "session_id" in shown:
             self._on_session(read_session(shown), [(parameters or {}).get("session_id")])
         if "error" in frame:
@@ -120,7 +126,7 @@ class ClientSocket:
         """Call a method without waiting for a response. Raises the same as ``call``."""
         self._require_open()
         async with asyncio.timeout(self._timeout):
-            await self._send({"method": method, "parameters": dict(parameters or {})})
+            await self._send(self._frame(method, parameters))
 
     async def receive(self) -> Any:
         """The next message. Raises ``ConnectionError`` if the socket is closed, and ``TimeoutError``."""
@@ -165,9 +171,15 @@ class ClientSocket:
             if response is not None and not response.done():
                 response.set_result(frame)
                 return
+            if isinstance(call_id, str) and call_id in self._given_up:
+                self._given_up.remove(call_id)
+                return
         self.dropped += len(self._messages) == MESSAGES
         self._messages.append(frame)
         self._changed.set()
+
+    def _frame(self, method: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {"method": method, "parameters": dict(parameters or {}), **self._told}
 
     async def _next(self) -> Any:
         while not self._messages:

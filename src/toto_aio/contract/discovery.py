@@ -10,6 +10,7 @@ from aiohttp import web
 from toto_aio.contract.visibility import Documents
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.method import Method, compile_method
+from toto_aio.dispatch.policy import limited
 from toto_aio.http.embedded import root_of
 from toto_aio.invocation import authenticated, safe
 from toto_aio.jsonrpc.server import PATH
@@ -41,4 +42,5 @@ def with_discovery(
         return await documents.shown_to(None if documents.are_public else handler.session)
 
     function = safe(invoke if documents.are_public else authenticated(invoke))
-    return {**methods, NAME: compile_method(NAME, function, settings.method_timeout)}
+    own = {NAME: compile_method(NAME, function, settings.method_timeout)}
+    return {**methods, **limited(own, settings)}

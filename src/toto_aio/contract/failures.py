@@ -80,6 +80,8 @@ def _kinds(method: Method, settings: Settings) -> Iterable[type[CodedException]]
         yield from (InvalidHMAC, InvalidSessionID)
     if method.rules.idempotent:
         yield from KEYS
+    if method.rules.rates:
+        yield TooManyAttempts
     if method.source.startswith(BUILT_IN_ACCOUNTS):
         yield from BUILT_IN.get(method.source.removeprefix(BUILT_IN_ACCOUNTS), ())
 

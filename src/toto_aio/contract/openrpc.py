@@ -8,9 +8,10 @@ from typing import Any
 from toto_aio.contract.failures import KEYS
 from toto_aio.contract.openapi import described_service
 from toto_aio.contract.operations import documented
+from toto_aio.contract.policy import described_policy
 from toto_aio.contract.schema import Schemas
 from toto_aio.dispatch.method import Method
-from toto_aio.exceptions import NotAuthorized
+from toto_aio.exceptions import NotAuthorized, TooManyAttempts
 from toto_aio.invocation import Guard
 from toto_aio.jsonrpc.messages import INVALID_PARAMS, MEANINGS
 from toto_aio.settings import Settings
@@ -42,6 +43,8 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
         errors.append({"code": NotAuthorized.CODE, "message": NotAuthorized().value})
     if rules.idempotent:
         errors += [{"code": kind.CODE, "message": kind.VALUE} for kind in KEYS]
+    if rules.rates:
+        errors.append({"code": TooManyAttempts.CODE, "message": TooManyAttempts().value})
     found: dict[str, Any] = {
         "name": method.name,
         **documented(method.documentation),
@@ -57,9 +60,7 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
         found["deprecated"] = True
     if rules.idempotent:
         found["x-idempotent"] = True
-    if rules.roles:
-        found["x-roles"] = list(rules.roles)
-    return found
+    return found | described_policy(rules)
 
 
 def _params(method: Method, schemas: Schemas) -> list[dict[str, Any]]:

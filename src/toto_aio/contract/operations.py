@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from toto_aio.contract.failures import error_statuses, name_of
+from toto_aio.contract.policy import described_policy
 from toto_aio.contract.schema import Schemas
 from toto_aio.contract.security import requirements
 from toto_aio.contract.types import Schema
@@ -87,9 +88,7 @@ def _operation(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
         operation["deprecated"] = True
     if method.rules.safe:
         operation["x-safe"] = True
-    if method.rules.roles:
-        operation["x-roles"] = list(method.rules.roles)
-    return operation
+    return operation | described_policy(method.rules)
 
 
 def _body(method: Method, settings: Settings, schemas: Schemas) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Call(Struct):
     """The name that the method is registered under, once it is found."""
     started: float = 0.0
     """When the call began, on the clock of ``time.perf_counter``."""
+    ends: float | None = None
+    """When its client stops waiting, on the clock of ``time.monotonic``, if the client has said so."""
     _transaction_id: str = ""
 
     @property

@@ -39,13 +39,16 @@ class Deadlines:
             deadline.settle(now, self._by_limit.setdefault(deadline.seconds, {}))
         self.new.clear()
         busy = False
-        for running in self._by_limit.values():
+        for seconds, running in tuple(self._by_limit.items()):
             # Deadlines of the same limit are ordered by their ends.
             for deadline in tuple(running):
                 if deadline.end > now:
                     break
                 deadline.expire()
-            busy = busy or bool(running)
+            if running:
+                busy = True
+            else:
+                del self._by_limit[seconds]  # a client may ask for any number of them
         self.timer = self.loop.call_later(POLL_INTERVAL, self._poll) if busy else None
 
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.key_caller import KeyCaller
+from toto_aio.auth.rate_limits import RateLimits
 from toto_aio.awaiting import dropped, log_dropped, require_awaited
 from toto_aio.codecs import Codec
 from toto_aio.codecs.json_codec import JSON
@@ -31,12 +32,14 @@ from toto_aio.dispatch.answers import (
 )
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import Source, log_failure, log_slow
+from toto_aio.dispatch.client_limit import shortened_limit
 from toto_aio.dispatch.deadlines import Deadline
 from toto_aio.dispatch.form import fields_by_name, read_fields, redirect_after, take
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.head import checked_status
 from toto_aio.dispatch.hooks import Hook, take_hooks
 from toto_aio.dispatch.method import Method
+from toto_aio.dispatch.policy import Policy
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Runtime
 from toto_aio.events.manager import current_manager, running
@@ -45,12 +48,11 @@ from toto_aio.exceptions import (
     InvalidParameters,
     MethodNotFound,
     MissingMethod,
-    NotAuthorized,
     TimedOut,
     TotoException,
     Unavailable,
 )
-from toto_aio.invocation import Guard, Rules
+from toto_aio.invocation import Rules
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class Dispatcher:
             for name, method in methods.items()
             if _is_plain(method) and (method.check_result is None or not check_results)
         )
+        self._policy = Policy(RateLimits(runtime.connection.sessions.store))
         self._waiting: set[Handler] = set()
         self._tasks = Tasks()
 
@@ -105,7 +108,8 @@ class Dispatcher:
         handler = Handler(call, caller, reply, runtime)
         if runtime.events is not None and len(running) > 1:
             current_manager.set(runtime.events)
-        limit = Deadline(runtime.deadlines, method.timeout)
+        seconds = method.timeout if call.ends is None else shortened_limit(method.timeout, call.ends)
+        limit = Deadline(runtime.deadlines, seconds)
         try:
             with limit:
                 if self.before is not None:
@@ -151,17 +155,16 @@ class Dispatcher:
         self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
     ) -> Any:
         """Admit the caller, call the method, and wait for its result."""
-        rules = method.rules
         callback = None
         if handler.caller.by_key:
             await cast(KeyCaller, handler.caller).admit(method.name, needs_session=method.post_only)
-        if rules.guard:
-            await _admit(rules, handler, parameters)
+        if method.has_policy:
+            await self._policy.admit(method, handler, parameters)
         is_plain = handler.call.name in self._plain
         if not is_plain:
             callback = self._prepare(method, handler, parameters, limit)
         try:
-            if method.threaded and not rules.idempotent:
+            if method.threaded and not method.rules.idempotent:
                 result = await self._runtime.threads.run(method.invoke, handler, parameters)
             else:
                 result = method.invoke(handler, parameters)
@@ -300,28 +303,6 @@ def _is_plain(method: Method) -> bool:
     rules = method.rules
     asks = (rules.jsonp, rules.defaults, rules.required, rules.raw, rules.asynchronous, rules.deprecation)
     return not any(asks) and not rules.cancellable and method.on_connection_close is None
-
-
-async def _admit(rules: Rules, handler: Handler, parameters: dict[str, Any]) -> None:
-    """Load the session that a method asks for, and look for its role. Raises ``NotAuthorized``."""
-    guard = rules.guard
-    if guard is Guard.PARAMETER:
-        session_id = take("session_id", parameters, handler.call)
-        if handler.reply.shared:  # the other calls of a batch have the session of the request
-            handler.caller = handler.caller.apart()
-        handler.caller.signs = False
-        session = await handler.caller.retrieve(session_id, signed=False) if session_id else None
-    else:
-        session = await handler.caller.retrieve()
-    if guard is Guard.ANONYMOUS and session is None:
-        await handler.create_session()
-    elif guard >= Guard.AUTHENTICATED and (session is None or not session.user_id):
-        raise NotAuthorized
-    if rules.roles and session is not None:
-        # Read now, and not kept with the session: a change counts from the next call on.
-        account = await session.get_account()
-        if account is None or set(rules.roles).isdisjoint(account.roles):
-            raise NotAuthorized
 
 
 def _complete(parameters: dict[str, Any], rules: Rules) -> None:

@@ -20,7 +20,7 @@ import inspect
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,11 +54,13 @@ from toto_aio.exceptions import (
     described,
 )
 from toto_aio.models import Record
-from toto_aio.stores.records import RecordStore
+from toto_aio.settings import SettingsError
+from toto_aio.stores.records import NoRecords, RecordStore, records_of
 from toto_aio.tasks import Tasks
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.handler import Handler
+    from toto_aio.dispatch.method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +182,15 @@ class Keys:
             except Exception:
                 return None, result  # the transport says what is wrong with it, or has a codec for it
         return (packed if len(packed) <= MAX_OUTCOME else None), result
+
+
+def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str, Codec]) -> Keys:
+    """The keys of a service in its database. Raises ``SettingsError`` if that keeps no records."""
+    records = records_of(database)
+    if isinstance(records, NoRecords):
+        name = next(method.name for method in methods.values() if method.rules.idempotent)
+        raise SettingsError(f"database: {name!r} is @idempotent. {records.reason}")
+    return Keys(records, codecs["application/msgpack"])
 
 
 class Claim:

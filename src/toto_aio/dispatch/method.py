@@ -46,6 +46,13 @@ class Method:
     check_result: CheckResult | None = None
     """Raises for a result that is not what the return annotation says."""
 
+    has_policy: bool = False
+    """Whether something is to be asked before it is called: a session, a role, a rate."""
+
+    def __post_init__(self) -> None:
+        """Find out whether it has a policy."""
+        object.__setattr__(self, "has_policy", bool(self.rules.guard or self.rules.rates))
+
     def reachable_by_get(self, get_methods: str) -> bool:
         """Whether GET may call the method under this setting of ``get_methods``."""
         return self.rules.safe or (get_methods == "all" and not self.post_only)
@@ -81,7 +88,11 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
     if rules.channel is not None:
         _require_rules_for_channel(name, rules, signature)
     if rules.jsonp and rules.guard:
-        raise SettingsError(f"{name}: @jsonp cannot serve a method that needs a session")
+        raise SettingsError(
+            f"{name}: @jsonp cannot serve a method that needs a session; write @rate with by='address'"
+            if rules.guard is Guard.OPTIONAL and rules.rates
+            else f"{name}: @jsonp cannot serve a method that needs a session"
+        )
     is_threaded = not is_coroutine_function(invoke)
     of = source if module is None else module
     limit = rules.timeout or (ASYNCHRONOUS_TIMEOUT if rules.asynchronous else method_timeout)

@@ -16,6 +16,7 @@ from toto_aio.dispatch.classic import is_handler
 from toto_aio.dispatch.model_types import converted, fields_of, is_model
 from toto_aio.dispatch.resolving import UnreadableTypeError, resolve
 from toto_aio.dispatch.signature import NOTHING, Parameter, Signature
+from toto_aio.marked import wire_name
 from toto_aio.settings import SettingsError
 
 
@@ -66,7 +67,7 @@ class _Reader:
         if not required:
             self._require_default(attribute, kind, parameter.default)
         return Parameter(
-            _wire_name(attribute),
+            wire_name(attribute),
             attribute,
             kind,
             NODEFAULT if required else parameter.default,
@@ -147,8 +148,3 @@ def _require_pass(
         raise SettingsError(
             f"{name}: a decorator on it takes {taken}: write (*args, **kwargs) there, and pass both on"
         ) from None
-
-
-def _wire_name(attribute: str) -> str:
-    """The name in calls: ``class_`` is ``class``, which Python does not let one write."""
-    return attribute[:-1] if attribute.endswith("_") and not attribute.endswith("__") else attribute

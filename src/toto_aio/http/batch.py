@@ -9,6 +9,7 @@ from aiohttp import web
 from toto_aio.auth.caller import Caller
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.call import REPLAYED, Call, ClientDisconnectedError, make_call
+from toto_aio.dispatch.client_limit import MEMBER, bring_forward, end_of_member
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.envelope import envelope
@@ -26,8 +27,10 @@ class Batches:
         self._debug = settings.debug
         self._dispatch = dispatch
 
-    async def run(self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply) -> bytes:
-        """The body of the response to a batch.
+    async def run(
+        self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply, ends: float | None = None
+    ) -> bytes:
+        """The body of the response to a batch, whose client waits until it ``ends``, if it has said so.
 
         Raises ``InvalidParameters`` (400) for what isn't a batch, or has too many calls.
         """
@@ -40,7 +43,7 @@ class Batches:
         outcomes: dict[str, Any] = dict.fromkeys(ids)
 
         async def work(call_id: str) -> None:
-            outcomes[call_id] = await self._outcome(codec, entries[call_id], caller, reply)
+            outcomes[call_id] = await self._outcome(codec, entries[call_id], caller, reply, ends)
 
         await work_through(ids, work, min(self._concurrency, len(ids)), "batch")
         try:
@@ -50,7 +53,9 @@ class Batches:
                 outcomes[call_id] = self._plain(codec, outcome, entries[call_id], reply)
             return codec.encode(envelope("batch", outcomes, caller))
 
-    async def _outcome(self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply) -> dict[str, Any]:
+    async def _outcome(
+        self, codec: Codec, entry: Any, caller: Caller, reply: HTTPReply, ends: float | None
+    ) -> dict[str, Any]:
         """The result or the error of an entry."""
         call = Call()
         try:
@@ -58,6 +63,10 @@ class Batches:
                 raise InvalidParameters("A call must be an object.")
             call = make_call(entry)
             call.message, call.binary = entry, codec.binary
+            # Without the key for them, the whole entry is the parameters.
+            if entry.get(MEMBER) is not None and "parameters" in entry:
+                call.ends = end_of_member(entry[MEMBER])
+            bring_forward(call, ends)
             result = await self._dispatch(call, caller, reply)
             return {"result": result, **REPLAYED} if call.replayed else {"result": result}
         except web.HTTPException:

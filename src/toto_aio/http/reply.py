@@ -158,6 +158,14 @@ class HTTPReply:
     def listen(self, name: str, function: Callable[[Any], Any]) -> None:
         return None
 
+    def challenge_to_log_in_again(self, max_age: int) -> None:
+        """Say that the login of the session is older than so many seconds (RFC 9470)."""
+        self.set_header(
+            hdrs.WWW_AUTHENTICATE,
+            f'{self._context.challenge}, error="insufficient_user_authentication", '
+            f'error_description="Log in again", max_age="{max_age}"',
+        )
+
     def response(
         self, body: bytes, content_type: str, status: int = 200, *, enveloped: bool = True
     ) -> web.StreamResponse:

@@ -13,11 +13,13 @@ from toto_aio.codecs import Codec
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.client_limit import bring_forward
 from toto_aio.dispatch.dispatcher import Dispatch
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.reply import HTTPReply, ReplyContext
 from toto_aio.http.request import HTTPRequest
+from toto_aio.http.time_limit import TIMEOUT_HEADER, end_in
 from toto_aio.jsonrpc.server import JSONRPC, PATH, made_session
 
 PATHS = (PATH, f"{PATH}/")
@@ -48,7 +50,10 @@ class RPC:
         """The response to a message: 200, or 204 without a body if nothing in it is answered."""
         reply = HTTPReply(request, self._context)
         reply.body = body
+        ends = None
         try:
+            if TIMEOUT_HEADER in request.headers:
+                ends = end_in(request.headers)
             caller = reply.caller = self._authenticator.caller(request, body)
             if caller.must_verify:
                 await caller.verify()
@@ -56,7 +61,7 @@ class RPC:
                 raise InvalidParameters("Cannot read JSON-RPC of this content type.", status=415)
             is_large = len(body) > LARGE
             message = await self._large_bodies.run(codec.steps(body)) if is_large else codec.decode(body)
-            return await self._respond(codec, message, caller, reply)
+            return await self._respond(codec, message, caller, reply, ends)
         except Exception as exc:
             return self.refuse(codec, exc, reply)
 
@@ -67,12 +72,13 @@ class RPC:
         return reply.response(self._rpc.refused(exc, codec, reply), codec.content_type, status)
 
     async def _respond(
-        self, codec: Codec, message: Any, caller: Caller, reply: HTTPReply
+        self, codec: Codec, message: Any, caller: Caller, reply: HTTPReply, ends: float | None
     ) -> web.StreamResponse:
         reply.alone, reply.shared = False, type(message) is list
 
         async def run(call: Call) -> tuple[Any, UserSession | None]:
             before = caller.session
+            bring_forward(call, ends)
             result = await self._dispatch(call, caller, reply)
             return result, made_session(before, caller)
 

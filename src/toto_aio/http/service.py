@@ -16,7 +16,13 @@ from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES, RawAnswer, Redirect, ScriptAnswer
 from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
-from toto_aio.exceptions import InvalidParameters, TooManyAttempts, TotoException, http_status
+from toto_aio.exceptions import (
+    InvalidParameters,
+    NotAuthorized,
+    TooManyAttempts,
+    TotoException,
+    http_status,
+)
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
 from toto_aio.http.body import BrokenBodyError, essence
@@ -27,6 +33,7 @@ from toto_aio.http.reply import HTTPReply, ReplyContext
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST, check_response
 from toto_aio.http.rpc import PATHS, RPC
+from toto_aio.http.time_limit import TIMEOUT_HEADER, end_in
 from toto_aio.jsonrpc.server import JSONRPC
 from toto_aio.names import without_surrogates
 from toto_aio.settings import Settings
@@ -78,9 +85,11 @@ class Service:
         if path in PATHS and self._rpc is not None:
             return await self._rpc.post(request, codec, body)
         reply = HTTPReply(request, self.context)
-        by_form = False
+        by_form, ends = False, None
         reply.body = body
         try:
+            if TIMEOUT_HEADER in request.headers:
+                ends = end_in(request.headers)
             caller = reply.caller = self.authenticator.caller(request, body)
             if caller.must_verify:
                 await caller.verify()
@@ -99,10 +108,12 @@ class Service:
             codec = codec or self._json
             reply.content_type = codec.content_type
             if self._by_parameter and not path and "batch" in message:
-                return await self._batch(codec, message["batch"], caller, reply)
+                return await self._batch(codec, message["batch"], caller, reply, ends)
         except Exception as exc:
             return self._failure(codec or self._json, exc, Call(), reply)
         call = make_call(message, path if self._by_url else None, named=self._by_parameter)
+        if ends is not None:
+            call.ends = ends
         if by_form:
             call.by_form = True
         elif codec.binary:
@@ -120,6 +131,8 @@ class Service:
         call = make_call({"parameters": parameters}, path if self._by_url else None)
         call.by_get = True
         try:
+            if TIMEOUT_HEADER in request.headers:
+                call.ends = end_in(request.headers)
             caller = reply.caller = self.authenticator.caller(request, b"")
             if caller.must_verify:
                 await caller.verify()
@@ -150,10 +163,10 @@ class Service:
         return self._codecs.get(content_type) or self._codecs.get(essence(request))
 
     async def _batch(
-        self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply
+        self, codec: Codec, entries: Any, caller: Caller, reply: HTTPReply, ends: float | None
     ) -> web.StreamResponse:
         try:
-            body = await self._batches.run(codec, entries, caller, reply)
+            body = await self._batches.run(codec, entries, caller, reply, ends)
             return reply.response(body, codec.content_type)
         finally:
             if reply.lasts:
@@ -211,6 +224,8 @@ class Service:
         status = self._status(error, reply)
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
+        if status == 401 and isinstance(exc, NotAuthorized) and exc.max_age is not None:
+            reply.challenge_to_log_in_again(exc.max_age)
         if status == 405 and call.by_get:
             reply.set_header("Allow", POST_ONLY)
         body = codec.encode(envelope("error", error.as_dict(), reply.caller))

@@ -8,12 +8,12 @@ from typing import Any
 from msgspec import Struct
 
 from toto_aio.codecs.limits import MalformedError
+from toto_aio.dispatch.client_limit import MEMBER, is_limit
 from toto_aio.exceptions import (
     InternalError,
     InvalidParameters,
     MethodNotFound,
     MissingMethod,
-    TooManyAttempts,
     TotoException,
 )
 
@@ -49,6 +49,8 @@ class Request(Struct, frozen=True):
     params: dict[str, Any] | list[Any]
     id: Any
     is_notification: bool
+    timeout: float | None = None
+    """The seconds that the client waits, if it has said so."""
 
 
 class InvalidRequestError(InvalidParameters):
@@ -63,6 +65,7 @@ def read_request(message: Any) -> Request:
         raise InvalidRequestError("A request must be an object.")
     request_id = message.get("id")
     method, params = message.get("method"), message.get("params", _NONE)
+    timeout = message.get(MEMBER)
     wrong = None
     if message.get("jsonrpc") != VERSION:
         wrong = 'The member jsonrpc must be "2.0".'
@@ -72,11 +75,13 @@ def read_request(message: Any) -> Request:
         wrong = "The method must be text."
     elif type(params) not in (dict, list):
         wrong = "The member params must be an object or an array."
+    elif timeout is not None and not is_limit(timeout):
+        wrong = "The member timeout must be a number of seconds, such as 2.5."
     if wrong is not None:
         error = InvalidRequestError(wrong)
         error.id = request_id if type(request_id) in _IDS else None
         raise error
-    return Request(str(method), params, request_id, "id" not in message)
+    return Request(str(method), params, request_id, "id" not in message, timeout)
 
 
 def says_so(message: list[Any]) -> bool:
@@ -96,12 +101,9 @@ def failure(error: TotoException, request_id: Any, *, is_call: bool = True) -> d
     """The response with an error, Toto's as its ``data``; unless ``is_call``, to what never became a call."""
     code = _code(error, is_call)
     message = MEANINGS.get(code) or (error.value if isinstance(error.value, str) else type(error).__name__)
-    data = error.as_dict()
-    if isinstance(error, TooManyAttempts):
-        data["retry_after"] = error.retry_after
     return {
         "jsonrpc": VERSION,
-        "error": {"code": code, "message": message, "data": data},
+        "error": {"code": code, "message": message, "data": error.as_dict()},
         "id": request_id,
     }
 

@@ -14,6 +14,7 @@ from toto_aio.codecs import Codec
 from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
 from toto_aio.dispatch.call import REPLAYED, Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import Source
+from toto_aio.dispatch.client_limit import end_after
 from toto_aio.dispatch.dispatcher import wire_error
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import InvalidParameters, TotoException
@@ -82,6 +83,8 @@ class JSONRPC:
             request = read_request(message)
             request_id, is_notification = request.id, request.is_notification
             call.name, call.binary, call.message = request.method, codec.binary, message
+            if request.timeout is not None:
+                call.ends = end_after(request.timeout)
             call.parameters = self._named(request.method, request.params)
             result, made = await run(call)
             if type(result) in OWN_BYTES:

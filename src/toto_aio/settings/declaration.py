@@ -111,6 +111,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     method_timeout: Annotated[
         Seconds, option("Methods", "seconds that a method may take, unless @timeout sets another limit", gt=0)
     ] = 60.0
+    rate: Annotated[
+        list[str],
+        option(
+            "Methods",
+            "calls of a client to all methods together, such as 100/60 (calls/seconds), 1000/1d or "
+            "100/60/address",
+        ),
+    ] = []
     threads: Annotated[
         int, option("Methods", "plain 'def' methods that run at the same time, in threads", ge=1)
     ] = 16

@@ -23,6 +23,7 @@ from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
 from toto_aio.dispatch.call import REPLAYED, Call, ClientDisconnectedError
+from toto_aio.dispatch.client_limit import MEMBER, end_of_member
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.events.manager import EventManager, current_manager
 from toto_aio.exceptions import InvalidParameters
@@ -222,6 +223,8 @@ class Socket:
         before = self.session
         caller, reply = self._begin(before, encoding, data)
         try:
+            if message.get(MEMBER) is not None:
+                call.ends = end_of_member(message[MEMBER])
             if call.name is None and self._context.channels is not None and asks_for_channels(message):
                 if self.channels is None:
                     self.channels = SocketChannels(self._context.channels, self.sender)
