@@ -2,14 +2,14 @@
 
 A record of the kind ``call`` stands for each key that a user has used with a method: it is added before the
 method runs, which one process can do, and has the outcome afterwards. What the method does in
-``handler.transaction()`` counts exactly once: the record is marked on its connection, and committed with it.
+``handler.transaction()`` never counts twice: the record is marked on its connection, and committed with it.
 
 How is a call that was cut off told from one in flight? No call lasts longer than its time limit, so the
 record has the time at which this one must be over. A repeat after that finds out what is known: a call that
-was in a transaction was rolled back, so the repeat runs in its place; of any other call nobody knows what it
-did. Nothing goes wrong if the first call lives after all, as the clocks of two machines may differ: each
-write is onto the version of the record that its writer has, also that in the transaction, which then is
-rolled back.
+was in a transaction, or does nothing outside of one, was rolled back, so the repeat runs in its place; of any
+other call nobody knows what it did. Nothing goes wrong if the first call lives after all, as the clocks of
+two machines may differ: each write is onto the version of the record that its writer has, also that in the
+transaction, which then is rolled back.
 """
 
 from __future__ import annotations
@@ -78,10 +78,11 @@ KIND = "call"
 
 
 class Plan(NamedTuple):
-    """What is known of a method: the seconds that a call may take, and whether its result is never kept."""
+    """What is known of a method: the seconds that a call may take, and what its decorator says."""
 
     limit: float
     secret: bool
+    transactional: bool
 
 
 class Keys:
@@ -107,7 +108,8 @@ class Keys:
         parts = user_id, handler.call.method, key
         name = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
         until = time.time() + plan.limit + MARGIN
-        entry = Entry(State.RUNNING, until, digest(key, parameters), nonce=secrets.token_bytes(8))
+        state = State.IN_TRANSACTION if plan.transactional else State.RUNNING
+        entry = Entry(state, until, digest(key, parameters), nonce=secrets.token_bytes(8))
         record = Record(KIND, name, user_id, pack(entry), time.time() + KEPT)
         while True:
             if await self._add(record):

@@ -100,7 +100,9 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
         from toto_aio.dispatch.idempotency import Plan, idempotent_invoke
 
         _require_one_result(name, rules)
-        called = idempotent_invoke(called, Plan(limit, rules.secret), threaded=is_threaded)
+        called = idempotent_invoke(
+            called, Plan(limit, rules.secret, rules.transactional), threaded=is_threaded
+        )
     return Method(
         name=name,
         invoke=called,
