@@ -60,7 +60,9 @@ BOTH_PATHS = frozenset(
         "jsonrpc.test_http",
         "methods.test_account",
         "methods.test_account_sessions",
+        "methods.test_account_delete",
         "methods.test_client_error",
+        "methods.test_totp",
         "test_awaiting",
         "test_threads",
     ]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from toto_aio.auth.secret_box import GENERATE, SecretBox
 from toto_aio.dispatch.method import BUILT_IN_ACCOUNTS, Method
 from toto_aio.invocation import Guard
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import scheme_of
+
+TOTP = f"{BUILT_IN_ACCOUNTS}totp"
+"""The module whose methods keep secrets that the service reads again."""
 
 
 def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None:
@@ -19,6 +23,7 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                 f"{option}: there is no method {name!r}: write the name of one, such as socket.opened for "
                 "socket/opened.py in method_module; what was a function in Toto is its invoke"
             )
+    _require_secret_key(settings, methods)
     if settings.processes != 1 and scheme_of(settings.session_store or settings.database) == "none":
         for method in methods.values():
             if method.rules.rates:
@@ -49,6 +54,14 @@ def _require_events_for_channels(settings: Settings, functions: Mapping[str, Met
             f"events: {name!r} has channels, and memory:// keeps those of each process apart: "
             "write events=redis://host/0, or processes=1"
         )
+
+
+def _require_secret_key(settings: Settings, methods: Mapping[str, Method]) -> None:
+    """Raise ``SettingsError`` for what is no key, and for methods that need one if there is none."""
+    SecretBox(settings.secret_key)
+    for method in methods.values():
+        if method.source == TOTP and not settings.secret_key:
+            raise SettingsError(f"secret_key: {method.name!r} needs one: write the output of {GENERATE}")
 
 
 def _lacks(method: Method, *, has_sessions: bool) -> str | None:

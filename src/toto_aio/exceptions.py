@@ -38,6 +38,7 @@ __all__ = [
     "MissingMethod",
     "NotAuthorized",
     "OutcomeUnknown",
+    "SecondFactorRequired",
     "TimedOut",
     "TooManyAttempts",
     "TotoException",
@@ -256,6 +257,21 @@ class OutcomeUnknown(CodedException):
     CODE, VALUE = 1016, "The first call with this idempotency key has an outcome that nobody knows."
 
 
+class SecondFactorRequired(CodedException):
+    """The password is right, and the account has a second factor: its code is to follow."""
+
+    CODE, VALUE = 1017, "Second factor required"
+
+    def __init__(self, value: Any = None, *, ticket: str = "") -> None:
+        super().__init__(value)
+        self.details = {"ticket": ticket}
+
+    @property
+    def ticket(self) -> str:
+        """What ``account.totp.login`` takes beside the code, within five minutes."""
+        return str(self.details.get("ticket", ""))
+
+
 def http_status(error: TotoException, *, has_user: bool = False, chosen: int | None = None) -> int:
     """The status of an error under ``error_status=http``: its own, or that of its code.
 
@@ -319,6 +335,7 @@ HTTP_STATUSES = {
     InvalidHMAC.CODE: 401,
     InvalidResponseHMAC.CODE: 502,  # of another service, which a method has called
     InvalidUserID.CODE: 400,
+    SecondFactorRequired.CODE: 401,
     **STATUSES,
 }
 """The statuses of errors under ``error_status=http``, and on pages."""

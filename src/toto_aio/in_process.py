@@ -188,7 +188,9 @@ class UserSessions:
             session = None if known is None else await self._sessions.load(known.session_id)
             if session is None:
                 account_id = await self._prepare(user_id)
-                session = await self._sessions.log_in_known(account_id, ClientInfo("", AGENT))
+                session = await self._sessions.log_in_known(
+                    account_id, ClientInfo("", AGENT), second_factor=False
+                )
             self._by_user[name] = session
             return session
 
@@ -250,6 +252,8 @@ class InProcessReply:
     async def drain(self) -> None: ...
 
     def watch(self, callback: Callable[[], None]) -> None: ...
+
+    def answers_first(self, session: UserSession) -> None: ...
 
     def send_message(self, data: Any, message_id: Any) -> None:
         raise RuntimeError(f"send_message is for WebSockets: call this method {self.over_a_socket}")

@@ -15,6 +15,8 @@ from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.audit import Audit
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import Passwords
+from toto_aio.auth.second_factor import SecondFactor
+from toto_aio.auth.secret_box import SecretBox
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
@@ -293,6 +295,8 @@ class Lifespan:
         if self._metrics is not None:
             attempts = self._metrics.count_attempts(attempts)
         scheme = self._context.scheme
+        box = SecretBox(settings.secret_key)
+        second_factor = SecondFactor(database, accounts.records, box, settings.totp_issuer)
         sessions = Sessions(
             sessions_in,
             accounts,
@@ -300,6 +304,7 @@ class Lifespan:
             attempts=attempts,
             keyed=scheme is not None and scheme.keyed,
             on_end=on_end,
+            second_factor=second_factor,
         )
         return Connection(
             database.db,
@@ -307,7 +312,8 @@ class Lifespan:
             sessions,
             settings.app,
             transactions_of(database),
-            ApiKeys(database, sessions),
+            ApiKeys(accounts.records, sessions),
+            second_factor,
         )
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:

@@ -38,6 +38,7 @@ from toto_aio.settings import SettingsError
 __all__ = [
     "CONNECTION",
     "EVENTS",
+    "finish_log_in",
     "get_account",
     "get_session",
     "is_page",
@@ -140,23 +141,44 @@ async def require(request: web.Request, *, role: str | Iterable[str] | None = No
     return await _visit(request).require(request, roles)
 
 
-async def log_in(request: web.Request, user_id: str) -> UserSession:
+async def log_in(
+    request: web.Request, user_id: str, *, device: str | None = None, second_factor: bool = True
+) -> UserSession:
     """Log a user in whom the application itself has checked; the session that the request showed ends.
 
     The response sets the cookie, if the service has ``use_cookies``; otherwise give the client what
     ``session.describe()`` returns. Raises ``InvalidCredentials`` if the service has no such account, and
-    ``HTTPForbidden`` for a page of a foreign origin, which could log a user in as somebody else.
+    ``HTTPForbidden`` for a page of a foreign origin, which could log a user in as somebody else; and
+    ``SecondFactorRequired``, as ``log_in_with_password``, unless ``second_factor=False``.
     """
-    return await _visit(request).log_in(request, user_id, None, verify_password=False)
+    return await _visit(request).log_in(
+        request, user_id, None, verify_password=False, device=device, second_factor=second_factor
+    )
 
 
-async def log_in_with_password(request: web.Request, user_id: Any, password: Any) -> UserSession:
+async def log_in_with_password(
+    request: web.Request, user_id: Any, password: Any, *, device: str | None = None
+) -> UserSession:
     """Log a user in by the account's password: ``log_in`` for a form, whose fields may be missing or files.
 
     Attempts count together with those of ``account.login``. Raises ``InvalidCredentials``,
-    ``TooManyAttempts``, and ``InvalidParameters`` for what is not text.
+    ``TooManyAttempts``, and ``InvalidParameters`` for what is not text. If the account has a second factor,
+    and ``device`` is no token of a remembered device, it raises ``SecondFactorRequired``: show a form for the
+    code that has ``exc.ticket`` in a hidden field, and give both to ``finish_log_in``.
     """
-    return await _visit(request).log_in(request, user_id, password, verify_password=True)
+    return await _visit(request).log_in(request, user_id, password, verify_password=True, device=device)
+
+
+async def finish_log_in(
+    request: web.Request, ticket: Any, code: Any, *, remember: bool = False
+) -> UserSession:
+    """Log a user in by the second step: the ``ticket`` of the first, and a code of the second factor.
+
+    With ``remember`` the session has a ``device_token``, by which later logins skip this step for 30 days:
+    keep it in a cookie that no script reads. Raises ``InvalidCredentials`` for a wrong code,
+    ``TooManyAttempts``, ``InvalidParameters``, and ``HTTPUnauthorized`` if the ticket has expired.
+    """
+    return await _visit(request).finish_log_in(request, ticket, code, remember=remember)
 
 
 def is_page(request: web.Request) -> bool:

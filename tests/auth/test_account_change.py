@@ -86,7 +86,7 @@ async def test_any_operation_fails(store: Store, act: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize("log_in", [True, False], ids=["password", "other"])
-@pytest.mark.parametrize(("act", "operations"), [(delete, 6), (set_password, 7)])
+@pytest.mark.parametrize(("act", "operations"), [(delete, 7), (set_password, 7)])
 async def test_every_interleaving(act: Callable[..., Any], operations: int, log_in: bool) -> None:
     """However a login alternates with the change, and wherever that dies, no older session is left."""
     outcomes = set()

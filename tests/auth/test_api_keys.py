@@ -61,7 +61,6 @@ def test_scopes() -> None:
     assert not allows([], "a")
 
 
-@pytest.mark.parametrize("store_url", ["memory://"], indirect=False)
 async def test_a_key_of_a_store(store: Store) -> None:
     """It is made, found, listed and revoked, once, and is not found after its time."""
     sessions = sessions_in(store)

@@ -104,6 +104,11 @@ async def refuse(handler: Handler, parameters: Parameters) -> Any:
     raise TotoException(2001, {"why": "é"})
 
 
+async def busy(handler: Handler, parameters: Parameters) -> Any:
+    """Refuse the call for now."""
+    raise TooManyAttempts(retry_after=7)
+
+
 async def slow(handler: Handler, parameters: Parameters) -> Any:
     """Take some time."""
     await asyncio.sleep(parameters.get("seconds", 5))
@@ -706,6 +711,35 @@ async def test_a_login_over_a_socket(signing: str) -> None:
         kept = signing in KEYED  # frames are not signed, and replace no session that is
         assert await client.call("who") == ["ada" if kept else "bob", {}]
         assert socket.close_code is None
+
+
+async def test_a_frame_that_the_service_cannot_read() -> None:
+    """Its call gets the error; if several wait, nobody knows which it was; if none does, it is a message."""
+    deep: Any = []
+    for _ in range(80):
+        deep = [deep]
+    async with serving(METHODS) as client, client.socket() as socket:
+        with pytest.raises(InvalidParameters, match="Nested deeper"):
+            await socket.call("echo", {"x": deep})
+        waiting = asyncio.create_task(socket.call("slow", {"seconds": 60}))
+        await asyncio.sleep(0)
+        both = await asyncio.gather(waiting, socket.call("echo", {"x": deep}), return_exceptions=True)
+        assert [type(each) for each in both] == [ConnectionError, ConnectionError]
+        assert "could not read a frame" in str(both[0])
+        assert await socket.call("echo") == {}
+        await socket.send("echo", {"x": deep})
+        assert (await socket.receive())["error"]["code"] == 1003
+
+
+async def test_seconds_to_wait() -> None:
+    """An error 1012 has them, however the call was made."""
+    async with serving({**METHODS, "busy": busy}) as client, client.socket() as socket:
+        batch = await client.batch({"1": {"method": "busy"}})
+        found = [
+            batch["1"],
+            *await asyncio.gather(client.call("busy"), socket.call("busy"), return_exceptions=True),
+        ]
+        assert [(each.code, each.retry_after) for each in found] == [(1012, 7)] * 3
 
 
 async def test_a_socket_that_is_refused() -> None:

@@ -27,6 +27,7 @@ from toto_aio.invocation import (
     anonymous_session,
     authenticated,
     authenticated_with_parameter,
+    fresh,
     optionally_authenticated,
     roles,
     safe,
@@ -92,6 +93,13 @@ async def keep(handler: Handler, parameters: Parameters) -> Any:
     return session.state, session.session_id
 
 
+@fresh(600)
+async def just_logged_in(handler: Handler, parameters: Parameters) -> str:
+    """Return the user, who has just logged in."""
+    assert handler.session is not None
+    return handler.session.user_id
+
+
 KEYS = {"account.api_keys": toto_aio.methods.account.api_keys}
 METHODS = {
     **KEYS,
@@ -104,6 +112,7 @@ METHODS = {
     "admin": admin,
     "named": named,
     "keep": keep,
+    "fresh": just_logged_in,
 }
 
 
@@ -235,7 +244,9 @@ async def test_what_a_key_stands_for(serve: Serve) -> None:
     service = await serve({**METHODS, "give": give}, error_status="http")
     session, other = await service.create(), await service.create("eve")
     key = await make_key(service, session, "*")
-    for method, expected in (("who", "ada"), ("open", "ada"), ("anonymous", "ada"), ("admin", FORBIDDEN)):
+    assert await service.result("fresh", session=session) == "ada"
+    allowed = {"who": "ada", "open": "ada", "anonymous": "ada", "admin": FORBIDDEN, "fresh": FORBIDDEN}
+    for method, expected in allowed.items():
         assert await outcome(service, key, method) == expected, method
     await service.result("give", {"user_id": "ada"})
     assert await outcome(service, key, "admin") == ["admin"]

@@ -65,7 +65,10 @@ Expected = Result | Error | Own | Away | Seen
 
 @dataclass(frozen=True)
 class Case:
-    """One call, by someone with ``session``: none (""), or the "user", "visitor", "ended" or "stale" one."""
+    """One call, by someone with ``session``: none (""), or the "user", "visitor", "ended" or "stale" one.
+
+    "editor" is that of a user with this role.
+    """
 
     method: str
     parameters: Mapping[str, Any]
@@ -117,6 +120,7 @@ MISSING = {"path": "title", "kind": "missing", "expected": "str"}
 UNKNOWN = {"path": "titel", "kind": "unknown", "nearest": "title"}
 TOO_LONG = {"path": "title", "kind": "value", "expected": "str of at most 5"}
 TOO_SMALL = {"path": "limit", "kind": "value", "expected": "int >= 1"}
+NO_X = {"path": "x", "kind": "type", "expected": "int", "got": "str"}
 NO_INTEGER = {"path": "limit", "kind": "type", "expected": "int", "got": "str"}
 BELOW = {"path": "parts[1].a", "kind": "type", "expected": "int", "got": "str"}
 NOT_AUTHORIZED = Error(1004, "Not authorized", (200, 401))
@@ -220,7 +224,7 @@ CASES: list[Case] = [
     Case(
         "private",
         {"x": "s3cret"},
-        refused("x: expected int, got str", {"path": "x", "kind": "type", "expected": "int", "got": "str"}),
+        refused("x: expected int, got str", NO_X),
         "user",
     ),
     *(
@@ -231,6 +235,22 @@ CASES: list[Case] = [
             *(("ended", NOT_AUTHORIZED), ("user", Result("ada"))),
         )
     ),
+    *(
+        Case("edit", {"x": 5}, expected, session)
+        for session, expected in (
+            *(("", NOT_AUTHORIZED), ("visitor", NOT_AUTHORIZED), ("ended", NOT_AUTHORIZED)),
+            *(("user", FORBIDDEN), ("editor", Result(["eve", 5]))),
+        )
+    ),
+    Case("edit", {"x": "s3cret"}, FORBIDDEN, "user"),
+    Case("edit", {"x": "s3cret"}, refused("x: expected int, got str", NO_X), "editor"),
+    *(
+        Case(name, {}, expected, session)
+        for name in ("edit_classic", "edit_in_a_thread")
+        for session, expected in (("", NOT_AUTHORIZED), ("user", FORBIDDEN), ("editor", Result("eve")))
+    ),
+    Case("old", {"x": 5}, Result(5)),
+    Case("old", {"x": "s3cret"}, refused("x: expected int, got str", NO_X)),
     *(
         Case("maybe", {}, Result(user), session)
         for session, user in (("", None), ("visitor", ""), ("ended", None), ("user", "ada"))
@@ -265,7 +285,7 @@ CASES: list[Case] = [
 ]
 """Every call. ``shown`` has the name of a session for its id, which the test puts there."""
 
-WRONG_LOGIN = {"user_id": "eve", "password": "battery staple"}
+WRONG_LOGIN = {"user_id": "mallory", "password": "battery staple"}
 TOO_MANY = Case("account.login", WRONG_LOGIN, Error(1012, "Too many attempts", (429, 429)), needs=VERB)
 """A login after too many with a wrong password, whichever way those came."""
 TOO_OFTEN = Case("seldom", {}, Error(1012, "Too many calls: at most 1 call in 86400 seconds.", (429, 429)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 
-from tests.matrix.cases import PAGES, Own
+from tests.matrix.cases import PAGES, WIRE, Case, Own
 from tests.matrix.forms import JSON
 from tests.matrix.in_python import credentials
 from tests.matrix.transports import Outcome, Parameters, Row
@@ -24,7 +24,8 @@ class Shell(Row):
 
     def __init__(self, service: Service) -> None:
         super().__init__("shell", JSON)
-        self._url = str(service.client.make_url(service.root))
+        self._target = self._url = str(service.client.make_url(service.root))
+        self._options = ["--unsigned"]
 
     async def send(self, calls: Sequence[tuple[str, Parameters]], session: str | None) -> list[Outcome]:
         shown = credentials(session)
@@ -40,7 +41,7 @@ class Shell(Row):
     def _printed(self, method: str, parameters: str) -> Outcome:
         printed = io.StringIO()
         with redirect_stdout(printed), suppress(SystemExit):
-            call([self._url, method, "--json", "--unsigned", f"--parameters-json={parameters}"])
+            call([self._target, method, "--json", *self._options, f"--parameters-json={parameters}"])
         found = json.loads(printed.getvalue())
         if isinstance(found, dict) and found.keys() == {"error"}:
             return Outcome(error=found["error"])
@@ -49,3 +50,29 @@ class Shell(Row):
         if isinstance(found, dict) and found.keys() == {"content_type", "body"}:
             return Outcome(own=Own(JSON.read(found["body"], bytes), found["content_type"]))
         return Outcome(found)
+
+
+class Here(Shell):
+    """The command for the service of this folder, whose author calls as one of the ``users``."""
+
+    lacks = PAGES | WIRE
+
+    def __init__(self, users: Mapping[str, str]) -> None:
+        Row.__init__(self, "shell, here", JSON)
+        self._target, self._users = ".", users
+
+    def carries(self, case: Case) -> bool:
+        return case.session in ("", "user", "editor") and super().carries(case)
+
+    async def send(self, calls: Sequence[tuple[str, Parameters]], session: str | None) -> list[Outcome]:
+        self._options = [] if session is None else [f"--user={self._users[session]}"]
+        return [
+            await asyncio.to_thread(self._printed, method, json.dumps(self.form.write(parameters)))
+            for method, parameters in calls
+        ]
+
+    def _printed(self, method: str, parameters: str) -> Outcome:
+        found = super()._printed(method, parameters)
+        if found.error is None or found.error["code"] != 1000:
+            return found
+        return Outcome(error={"code": 1000, "value": f"Internal error {0:016}"})  # the author sees the text

@@ -21,6 +21,7 @@ from toto_aio.invocation import (
     authenticated,
     authenticated_with_parameter,
     default_parameters,
+    deprecated,
     error_redirect,
     fresh,
     jsonp,
@@ -28,6 +29,7 @@ from toto_aio.invocation import (
     rate,
     raw_response,
     requires,
+    roles,
     timeout,
 )
 
@@ -180,6 +182,29 @@ def private_in_a_thread(handler: Handler) -> str:
     return handler.session.user_id
 
 
+@roles("editor", "owner")
+async def edit(handler: Handler, x: int) -> list[Any]:
+    assert handler.session is not None
+    return [handler.session.user_id, x]
+
+
+@roles("editor")
+async def edit_classic(handler: Handler, parameters: Parameters) -> Any:
+    assert handler.session is not None
+    return handler.session.user_id
+
+
+@roles("editor")
+def edit_in_a_thread(handler: Handler) -> str:
+    assert handler.session is not None
+    return handler.session.user_id
+
+
+@deprecated(since="2026-01-01", sunset="2027-01-01")
+async def old(x: int) -> int:
+    return x
+
+
 @optionally_authenticated
 async def maybe(handler: Handler) -> Any:
     return None if handler.session is None else handler.session.user_id
@@ -278,6 +303,10 @@ METHODS: dict[str, Any] = {
                 private,
                 private_classic,
                 private_in_a_thread,
+                edit,
+                edit_classic,
+                edit_in_a_thread,
+                old,
                 maybe,
                 visit,
                 shown,

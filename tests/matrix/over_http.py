@@ -193,7 +193,9 @@ async def read(response: aiohttp.ClientResponse, form: Form) -> Outcome:
     wait = response.headers.get("Retry-After")
     found = outcome(form.loads(body))
     assert found.error is None or (status != 401) == ("WWW-Authenticate" not in response.headers)
-    return replace(found, status=status, wait=None if wait is None else int(wait))
+    deprecated = "Deprecation" in response.headers
+    assert deprecated == ("Sunset" in response.headers)
+    return replace(found, status=status, wait=None if wait is None else int(wait), deprecated=deprecated)
 
 
 def multipart(fields: list[tuple[str, str]]) -> Message:

@@ -29,7 +29,7 @@ from tests.matrix.cases import (
     Seen,
 )
 from tests.matrix.in_python import InProcess, by_the_client
-from tests.matrix.in_the_shell import Shell
+from tests.matrix.in_the_shell import Here, Shell
 from tests.matrix.methods import METHODS
 from tests.matrix.over_http import over_http
 from tests.matrix.over_sockets import over_sockets
@@ -37,7 +37,7 @@ from tests.matrix.transports import Outcome, Transport
 from tests.support.service import FastServer, PlainServer, Service
 from tests.support.stores import make_session
 from toto_aio import create_app
-from toto_aio.in_process import open_service
+from toto_aio.in_process import OpenService, open_service
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.stores import SessionStore
 
@@ -81,7 +81,7 @@ async def test_true_statuses(aiohttp_client: AiohttpClient, server: Any, quiet: 
 async def test_limits(aiohttp_client: AiohttpClient, quiet: None) -> None:
     """A limit of attempts is one for all ways in, and what is nested too deeply is refused by each."""
     service, sessions = await serving(aiohttp_client, FastServer, login_attempts=2)
-    await service.create("eve")
+    await service.create("mallory")
     for _ in range(2):
         assert (await service.call("account.login", WRONG_LOGIN))["error"]["code"] == 1005
     rows = [*over_http(service), *over_sockets(service)]
@@ -103,28 +103,62 @@ async def test_in_the_shell(
 async def test_in_process(quiet: None) -> None:
     """A call that comes by no transport has the same outcomes."""
     async with open_service(**OPTIONS) as service:
-        sessions = {}
-        for name, user_id in (("user", "ada"), ("ended", "bob")):
-            created = await service.call("account.create", {**ADA, "user_id": user_id})
-            sessions[name] = created["session_id"]
-        await service.call("account.logout", session_id=sessions["ended"])
-        sessions["visitor"] = (await service.sessions.create()).session_id
-        sessions["stale"] = await stale(service.sessions.store)
-        await compare([InProcess(service)], sessions, CASES)
+        await compare([InProcess(service)], await in_process(service), CASES)
+
+
+async def test_in_the_shell_in_process(quiet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does the command for the service of its folder, of which each call opens the service."""
+    users = {"user": "ada", "editor": "eve"}
+    cases = {(case.session, type(case.expected)): case for case in CASES if Here(users).carries(case)}
+    some = [*cases.values(), *(case for case in CASES if case.method == "edit" and Here(users).carries(case))]
+    settings: dict[str, Any] = {"method_module": "of_the_matrix", "database": f"sqlite:///{tmp_path}/own.db"}
+    write_package(tmp_path / "of_the_matrix", {case.method for case in some} & METHODS.keys())
+    (tmp_path / "toto.toml").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    async with open_service(**settings) as service:
+        sessions = await in_process(service)
+    await compare([Here({sessions[name]: user_id for name, user_id in users.items()})], sessions, some)
+
+
+def write_package(folder: Path, methods: Iterable[str]) -> None:
+    """Write a package with a module for each of these methods of the matrix, and those of accounts."""
+    for name in methods:
+        file = folder.joinpath(*name.split(".")).with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.joinpath("__init__.py").touch()
+        file.write_text(f"from tests.matrix.methods import METHODS\n\ninvoke = METHODS[{name!r}]\n")
+    folder.joinpath("__init__.py").write_text("from toto_aio.methods import account\n")
+
+
+async def in_process(service: OpenService) -> dict[str, str]:
+    """The ids of the sessions that cases name, made without a transport."""
+    sessions = {}
+    for name, user_id in (("user", "ada"), ("editor", "eve"), ("ended", "bob")):
+        created = await service.call("account.create", {**ADA, "user_id": user_id})
+        sessions[name] = created["session_id"]
+    await service.accounts.set_roles("eve", ["editor"])
+    await service.call("account.logout", session_id=sessions["ended"])
+    sessions["visitor"] = (await service.sessions.create()).session_id
+    sessions["stale"] = await stale(service.sessions.store)
+    return sessions
 
 
 async def serving(
     aiohttp_client: AiohttpClient, server: Any, **options: Any
 ) -> tuple[Service, dict[str, str]]:
     """A service, and the ids of the sessions that cases name."""
-    service = Service(await aiohttp_client(server(create_app(use_web_sockets=True, **OPTIONS, **options))))
+    app = create_app(use_web_sockets=True, **OPTIONS, **options)
+    service = Service(await aiohttp_client(server(app)))
     sessions = {
         "user": await service.create(),
+        "editor": await service.create("eve"),
         "visitor": (await service.call("visit"))["session"]["session_id"],
         "ended": await service.create("bob"),
         "stale": await stale(service.client.app[LIFESPAN].runtime.connection.sessions.store),
     }
     await service.call("account.logout", session=sessions["ended"])
+    await app[LIFESPAN].runtime.connection.accounts.set_roles("eve", ["editor"])
     return service, sessions
 
 
@@ -175,6 +209,7 @@ def named(case: Case, sessions: Mapping[str, str]) -> dict[str, str]:
 def check(row: Transport, case: Case, outcome: Outcome, mode: int) -> None:
     """Compare an outcome with what is expected of it."""
     expected = case.by_form.get(row.form.name, case.expected)
+    assert outcome.deprecated in (None, case.method == "old")
     if isinstance(expected, Away):
         expected = expected.own if row.alone else expected.error
     if isinstance(expected, Own) and not row.alone:

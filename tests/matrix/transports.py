@@ -17,7 +17,8 @@ Parameters = Mapping[str, Any]
 class Outcome:
     """What became of a call: a ``result``, an ``error`` or ``own`` bytes.
 
-    ``status`` and ``wait``, the seconds of ``Retry-After``, are None where a transport has none.
+    ``status``, ``wait``, the seconds of ``Retry-After``, and ``deprecated``, whether a header says so, are
+    None where a transport has none.
     """
 
     result: Any = None
@@ -25,6 +26,7 @@ class Outcome:
     own: Own | None = None
     status: int | None = None
     wait: int | None = None
+    deprecated: bool | None = None
 
 
 class Transport(Protocol):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from toto_aio.auth.account_change import changing
 from toto_aio.auth.account_fields import RESERVED, require_custom, require_storable
+from toto_aio.auth.api_key import KIND as API_KEYS
 from toto_aio.auth.audit import Action, Audit, RefusedAccount
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
@@ -58,7 +59,7 @@ class Accounts:
         if reserved := sorted(self.fields & RESERVED):
             raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
         self._store = store
-        self._records = records_of(store)
+        self.records = records_of(store)
         self._passwords = passwords
         self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
@@ -80,7 +81,7 @@ class Accounts:
         account = Account(new_id, hashed, values)
         with self.audit.recording(Action.ACCOUNT_CREATED, new_id):
             if await self._store.get_account(new_id) is None:
-                await self._records.remove_records(new_id)  # if a deletion was cut off before it did so
+                await self.records.remove_records(new_id)  # if a deletion was cut off before it did so
             await self._store.add_account(account)
         return UserAccount(self._store, account)
 
@@ -109,8 +110,10 @@ class Accounts:
             return False
         with self.audit.recording(Action.ACCOUNT_DELETED, stored_as) as happening:
             async with changing(self._ends, stored_as):
+                await self.records.remove_records(stored_as, API_KEYS)  # none may outlive the account
                 happening.happened = await self._store.remove_account(stored_as)
-                await self._records.remove_records(stored_as)
+                await self.records.remove_records(stored_as)
+                await self._ends.tell({"user_id": stored_as, "keep": ""})  # keys have sockets too
                 await self._end_rest(stored_as, "The account is deleted.")
         return happening.happened
 

@@ -20,6 +20,8 @@ from toto_aio.auth.text import require_text
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
 
+KIND = "api_key"
+"""The kind of the records."""
 PREFIX = "toto_"
 """What every key begins with."""
 RANDOM, CHECKSUM = 43, 6

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from toto_aio.auth.api_key import ApiKey, hash_of, new_api_key, read_name, read_scopes
+from toto_aio.auth.api_key import KIND, ApiKey, hash_of, new_api_key, read_name, read_scopes
 from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.key_session import KeySession
@@ -20,14 +20,13 @@ from toto_aio.auth.user_session import handle_of
 from toto_aio.exceptions import InvalidParameters, InvalidUserID, NotAuthorized, Unavailable, described
 from toto_aio.models import NEVER, Record
 from toto_aio.stores import RecordStore
+from toto_aio.stores.records import NoRecords
 from toto_aio.threads import waits_in_threads
 
 __all__ = ["ApiKeys"]
 
 logger = logging.getLogger(__name__)
 
-KIND = "api_key"
-"""The kind of the records."""
 MAX_KEYS = 100
 """The most keys of an account."""
 ENDING = 4
@@ -107,6 +106,8 @@ class ApiKeys:
 
     async def load(self, key_hash: str) -> KeySession | None:
         """What stands for a session where the key with this hash is shown; None if there is no such key."""
+        if isinstance(self._store, NoRecords):  # a store of the author's, which has no keys
+            return None
         record = await self._store.get_record(KIND, key_hash)
         if record is None:
             return None

@@ -20,7 +20,11 @@ class Action(Enum):
     ACCOUNT_CREATED = "account_created", "an account was created"
     ACCOUNT_DELETED = "account_deleted", "an account was deleted, and its sessions ended"
     ACCOUNT_EXPORTED = "account_exported", "the data of an account were read by its user, or for them"
-    LOGIN = "login", "a user got a session; `how` says by what: `password`, or `service` for its own check"
+    LOGIN = (
+        "login",
+        "a user got a session; `how` says by what: `password`, `second_factor`, `recovery_code`, or "
+        "`service` for its own check",
+    )
     LOGIN_FAILED = (
         "login_failed",
         "a login was refused; `reason` is `wrong_credentials` or `too_many_attempts`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from toto_aio.auth.audit import Action
 from toto_aio.auth.password_change import change_password
@@ -105,28 +106,47 @@ class Caller:
             return session
 
     async def create(
-        self, user_id: str | None, password: str | None, client: ClientInfo, *, verify_password: bool
+        self,
+        user_id: str | None,
+        password: str | None,
+        client: ClientInfo,
+        *,
+        verify_password: bool,
+        **second: Any,
     ) -> UserSession:
-        """A new session: anonymous without a user id, else after the password was checked, if it is to be."""
+        """A new session: anonymous without a user id, else after the password was checked, if it is to be.
+
+        ``second`` are arguments of ``Sessions.log_in`` about the second factor.
+        """
         self.consulted = True
         async with self._turn():
             self._loaded = None
             if user_id is None:
                 self.session = await self._sessions.create(client=client)
             elif verify_password:
-                self.session = await self._sessions.log_in(user_id, password, client, shown=self._session_id)
+                self.session = await self._sessions.log_in(
+                    user_id, password, client, shown=self._session_id, **second
+                )
             else:
-                self.session = await self._sessions.log_in_known(user_id, client)
+                self.session = await self._sessions.log_in_known(user_id, client, **second)
             self.session.hides_id = self.hides_id
             self._verified = True
             return self.session
 
-    async def replace(
-        self, user_id: str, password: str | None, client: ClientInfo, *, verify_password: bool
-    ) -> UserSession:
-        """A new session of a user in place of the one that the request shows, which ends."""
+    async def finish(self, ticket: str, code: str, client: ClientInfo, *, remember: bool) -> UserSession:
+        """A new session, after the second step of a login."""
+        self.consulted = True
+        async with self._turn():
+            self._loaded = None
+            self.session = await self._sessions.finish_log_in(ticket, code, client, remember=remember)
+            self.session.hides_id = self.hides_id
+            self._verified = True
+            return self.session
+
+    async def replace(self, log_in: Callable[[], Awaitable[UserSession]]) -> UserSession:
+        """A new session, by ``create`` or ``finish``, in place of the one that the request shows."""
         before = await self.retrieve()
-        session = await self.create(user_id, password, client, verify_password=verify_password)
+        session = await log_in()
         if before is not None:
             try:
                 await self._sessions.end(before)
@@ -154,6 +174,18 @@ class Caller:
             await self._sessions.end(session)
             if session.user_id:
                 self._sessions.audit.record(Action.LOGOUT, session.user_id)
+        self.logged_out = True
+        self.session = self.shown = self._session_id = None
+
+    async def delete_account(self, answers_first: Callable[[UserSession], None]) -> None:
+        """Delete the account of the session's user, and so end all sessions, this one too.
+
+        ``answers_first`` is told the session before: the response comes before its socket is closed.
+        """
+        session = self.session
+        assert session is not None
+        answers_first(session)
+        await self._sessions.accounts.delete(session.user_id)
         self.logged_out = True
         self.session = self.shown = self._session_id = None
 

@@ -73,6 +73,10 @@ class KeyCaller(Caller):
         """Raise ``NotAuthorized``: a key that is limited must not become a session that isn't."""
         raise NotAuthorized(NO_SESSION)
 
+    async def finish(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise ``NotAuthorized``, as ``create`` does."""
+        raise NotAuthorized(NO_SESSION)
+
     async def replace(self, *_: Any, **__: Any) -> NoReturn:
         """Raise ``NotAuthorized``, as ``create`` does."""
         raise NotAuthorized(NO_SESSION)

@@ -17,12 +17,19 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
+from toto_aio.auth.second_factor import SecondFactor
 from toto_aio.auth.session_saves import SessionSaves
 from toto_aio.auth.session_state import EMPTY
 from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.auth.user_ids import known_as, normal_user_id
 from toto_aio.auth.user_session import UserSession, handle_of
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, Unavailable, described
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidParameters,
+    NotAuthorized,
+    Unavailable,
+    described,
+)
 from toto_aio.models import ClientInfo, Session
 from toto_aio.settings import Settings
 from toto_aio.stores import SessionStore
@@ -37,6 +44,7 @@ MAX_SESSION_ID = 256
 MAX_AGENT = 200
 """Characters of a client's ``User-Agent`` that are kept."""
 NOBODY = ClientInfo()
+OUTDATED = "The login has expired: begin again with the password."
 RENEWAL_PAUSE = 10.0
 """Seconds without a renewal after one that could not be written, so that few requests wait for that."""
 T = TypeVar("T")
@@ -58,8 +66,10 @@ class Sessions:
         attempts: Attempts | None = None,
         keyed: bool = False,
         on_end: OnEnd | None = None,
+        second_factor: SecondFactor | None = None,
     ) -> None:
         self.store = store
+        self.second_factor = second_factor
         self.accounts = accounts
         self.audit = accounts.audit
         self.attempts = attempts or Throttle(store, settings.login_attempts)
@@ -76,16 +86,27 @@ class Sessions:
 
     @waits_in_threads
     async def log_in(
-        self, user_id: str, password: str | None, client: ClientInfo, *, shown: str | None = None
+        self,
+        user_id: str,
+        password: str | None,
+        client: ClientInfo,
+        *,
+        shown: str | None = None,
+        device: str | None = None,
+        second_factor: bool = True,
     ) -> UserSession:
         """A new session, if the password is right. Raises ``InvalidCredentials``, ``TooManyAttempts``.
 
-        ``shown`` is the id of the session that the client has until now.
+        ``shown`` is the id of the session that the client has until now. Raises ``SecondFactorRequired`` if
+        the account has a second factor and the ``device`` is none that is remembered, unless
+        ``second_factor=False``.
         """
         session_key = "" if shown is None else _key(shown)
         with self.audit.refusals(Action.LOGIN_FAILED, client=client):
             async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
                 account = await self.accounts.verify(user_id, password)
+            if second_factor and self.second_factor is not None:
+                await self.second_factor.require(account.user_id, device)
             session = await self.create(account.user_id, client)
             if not await self.accounts.is_current(account):
                 # The password was changed meanwhile, which ended all sessions except this one; or it was
@@ -99,20 +120,72 @@ class Sessions:
         return session
 
     @waits_in_threads
-    async def log_in_known(self, user_id: str, client: ClientInfo) -> UserSession:
+    async def log_in_known(
+        self,
+        user_id: str,
+        client: ClientInfo,
+        *,
+        device: str | None = None,
+        second_factor: bool = True,
+    ) -> UserSession:
         """A new session of a user whom the caller has checked. Raises ``InvalidCredentials`` without account.
 
         It looks at the account once more, as it may be deleted meanwhile, which ends all sessions but this.
+        ``device`` and ``second_factor`` are those of ``log_in``: whatever the caller has checked, it is not
+        the second factor.
         """
         account = await self.accounts.get(user_id)
         if account is None:
             raise InvalidCredentials
+        if second_factor and self.second_factor is not None:
+            await self.second_factor.require(account.user_id, device)
         session = await self.create(account.user_id, client)
         if await self.accounts.of_session(account.user_id) is None:
             await self.end(session)
             raise InvalidCredentials
         self.audit.record(Action.LOGIN, account.user_id, client, how="service")
         return session
+
+    @waits_in_threads
+    async def finish_log_in(
+        self, ticket: str, code: str, client: ClientInfo, *, remember: bool = False
+    ) -> UserSession:
+        """The session of a login that has shown the second factor as well.
+
+        With ``remember`` it has a ``device_token``. Raises ``NotAuthorized`` for a ticket that has expired or
+        is used up, ``InvalidCredentials`` for a wrong code, and ``TooManyAttempts``.
+        """
+        second = self.second_factor
+        found = None if second is None else await second.tickets.find(ticket)
+        if second is None or found is None:
+            raise NotAuthorized(OUTDATED)
+        user_id = found.user_id
+        with self.audit.refusals(Action.LOGIN_FAILED, user_id, client=client):
+            left = await self.check_second_factor(user_id, code, client)
+        if await second.mark(user_id) != found.mark or not await second.tickets.spend(found):
+            raise NotAuthorized(OUTDATED)
+        session = await self.create(user_id, client)
+        if await second.mark(user_id) != found.mark:  # changed meanwhile, which ended all sessions but this
+            await self.end(session)
+            raise NotAuthorized(OUTDATED)
+        how = "second_factor" if left is None else "recovery_code"
+        self.audit.record(Action.LOGIN, user_id, client, how=how)
+        if remember:
+            session.device_token = await second.devices.remember(user_id, found.mark, client)
+        return session
+
+    async def check_second_factor(self, user_id: str, code: str, client: ClientInfo) -> int | None:
+        """Use a code of the second factor up; how many recovery codes are left, if it was one of them.
+
+        Raises ``InvalidCredentials`` and ``TooManyAttempts``.
+        """
+        if self.second_factor is None:
+            raise InvalidCredentials
+        async with self.attempts.second_step(user_id, client.address):
+            left = await self.second_factor.check(user_id, code)
+        if left is not None:
+            self.audit.record(Action.RECOVERY_CODE_USED, user_id, client, left=left)
+        return left
 
     @waits_in_threads
     async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:

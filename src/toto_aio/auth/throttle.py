@@ -20,6 +20,9 @@ __all__ = ["WIDE", "WINDOW", "Attempts", "Throttle"]
 WIDE = 10
 """How many times the limit of one account from one address is the limit of an account from all addresses, and
 of an address on all accounts."""
+SECOND_TRIES, SECOND_WIDE = 5, 4
+"""How many wrong codes of a second factor count for an account from one address, and how many times as many
+from everywhere. Whoever sends them has the password; three of a million codes are right at any time."""
 KNOWN = 90 * 86400.0
 """Seconds for which an address is known from which somebody has logged in to an account."""
 
@@ -32,6 +35,9 @@ class Attempts(Protocol):
 
     def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
         """Surrounds the creation of an account."""
+
+    def second_step(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+        """Surrounds the check of a code of the second factor, whose password was right."""
 
     def guess(self, address: str) -> AbstractAsyncContextManager[None]:
         """Surrounds the refusal, a ``NotAuthorized``, of an API key that doesn't exist."""
@@ -46,6 +52,9 @@ class Throttle:
     larger networks of IPv6 have somewhat more. Strangers can't use up what two kinds of clients have: one
     whose address has logged in to the account before has only the limit of both together, and one that
     shows a session of the account has a limit of its own.
+
+    Wrong codes of a second factor have a lower limit of their own, with the same exception for addresses that
+    are known: somebody who has found out the password must not lock the owner out either.
 
     Wrong API keys count for their address alone, apart from logins: a program whose key was revoked may try
     it for days, and must not keep anybody from logging in. Right ones are never too many.
@@ -92,6 +101,25 @@ class Throttle:
             await self._tally.reserve(limits)
             async with self._tally.decided(limits, wrong=UserIDExists, is_free=False):
                 yield
+
+    @asynccontextmanager
+    async def second_step(self, user_id: str, address: str) -> AsyncIterator[None]:
+        networks = networks_of(address)
+        limits = [
+            Limit(_counter("second step", name, user_id), SECOND_TRIES * clients)
+            for name, clients in networks
+        ]
+        anywhere = Limit(_counter("second step", user_id), SECOND_TRIES * SECOND_WIDE)
+        try:
+            await self._tally.reserve([*limits, anywhere])
+            limits.append(anywhere)
+        except TooManyAttempts:
+            known = _counter("known", networks[0].name, user_id)
+            if not (await self._store.get_counter(known))[0]:
+                raise
+            await self._tally.reserve(limits)
+        async with self._tally.decided(limits, wrong=InvalidCredentials):
+            yield
 
     @asynccontextmanager
     async def guess(self, address: str) -> AsyncIterator[None]:

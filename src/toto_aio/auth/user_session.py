@@ -35,6 +35,8 @@ class UserSession:
         self.hides_id = False
         """Whether a browser's cookie keeps the id, which then is in no response."""
         self.session_id = session_id
+        self.device_token: str | None = None
+        """After a second step, the token of a device that is to be remembered: nobody sees it again."""
         self.record = record
         self._sessions = sessions
         self._state: dict[str, Any] | None = None

@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import toto_aio
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
-from toto_aio.settings import SettingsError, describe_options
+from toto_aio.settings import Settings, SettingsError, describe_options
 from toto_aio.settings.command_line import Parser, add_options, add_sources, parse, take_sources
 from toto_aio.settings.sources import Sources
 
@@ -82,6 +82,17 @@ def _openapi(given: dict[str, Any]) -> None:
     _write(document, file)
 
 
+def _contract(given: dict[str, Any]) -> None:
+    file = given.pop("output", None)
+    settings = _sources(given).read()
+    from toto_aio.cli.contract import describe
+
+    import_from_here()
+    with _failures_described("the methods cannot be described"):
+        contract = describe(settings)
+    _write(contract, file)
+
+
 def _client(given: dict[str, Any]) -> None:
     from toto_aio.cli.client import make_client
 
@@ -100,7 +111,10 @@ def _write(text: str, file: str | None) -> None:
 
 
 def _check(given: dict[str, Any]) -> None:
+    contract = given.pop("contract", None)
     settings = _sources(given).read()
+    if contract is not None:
+        _compare(settings, contract)
     import asyncio
 
     from toto_aio.cli.check import check, report
@@ -110,6 +124,17 @@ def _check(given: dict[str, Any]) -> None:
         findings = asyncio.run(check(settings))
     print(report(findings))
     sys.exit(1 if any(finding.rule.gravity == "grave" for finding in findings) else 0)
+
+
+def _compare(settings: Settings, file: str) -> NoReturn:
+    """Print what has changed since a contract was written; the status tells whether it breaks clients."""
+    from toto_aio.cli.contract import compare, report
+
+    import_from_here()
+    with _failures_described("the methods cannot be described"):
+        found = compare(settings, file)
+    print(report(found))
+    sys.exit(1 if any(change.breaks for change in found) else 0)
 
 
 def _user_ids(given: dict[str, Any]) -> None:
@@ -237,6 +262,14 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="write into this file")
 
 
+def _add_contract(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--contract",
+        metavar="FILE",
+        help="instead name what breaks old clients, compared with what toto-aio contract wrote",
+    )
+
+
 def _add_project(parser: argparse.ArgumentParser) -> None:
     from toto_aio.cli.new import TEMPLATES
 
@@ -311,7 +344,8 @@ COMMANDS: dict[str, Command] = {
     "completion": Command(
         "print the script by which a shell completes commands", _completion, _add_shell, ()
     ),
-    "check": Command("report settings that are unsafe in production", _check),
+    "contract": Command("print what clients of a service rely on, to commit it", _contract, _add_output),
+    "check": Command("report settings that are unsafe in production", _check, _add_contract),
     "user-ids": Command(
         "list accounts whose user ids look the same, or are in an older form",
         _user_ids,

@@ -194,9 +194,26 @@ class Client:
         """Create an account and log in to it; ``values`` are custom fields that ``account_fields`` allows."""
         await self._log_in("account.create", {"user_id": user_id, "password": password, **values})
 
-    async def login(self, user_id: str, password: str) -> None:
-        """Log in; the following calls use the new session."""
-        await self._log_in("account.login", {"user_id": user_id, "password": password})
+    async def login(self, user_id: str, password: str, *, device: str | None = None) -> None:
+        """Log in; the following calls use the new session.
+
+        If the account has a second factor, this raises ``SecondFactorRequired``: give its ``ticket`` and the
+        code to ``finish_login``. ``device`` is the token of a device that is remembered.
+        """
+        known = {} if device is None else {"device": device}
+        await self._log_in("account.login", {"user_id": user_id, "password": password, **known})
+
+    async def finish_login(self, ticket: str, code: str, *, remember: bool = False) -> str | None:
+        """Log in by the second step, with a code of the second factor or a recovery code.
+
+        With ``remember`` it returns the token of this device, with which ``login`` has one step for 30 days:
+        keep it in a safe place. Raises ``InvalidCredentials`` for a wrong code, ``NotAuthorized`` if the
+        ticket has expired, and ``TooManyAttempts``.
+        """
+        parameters = {"ticket": ticket, "code": code, "remember": remember}
+        response = await self._log_in("account.totp.login", parameters)
+        device = (response.message or {}).get("result", {}).get("device")
+        return device if isinstance(device, str) else None
 
     async def logout(self) -> None:
         """End the session."""
@@ -226,11 +243,12 @@ class Client:
         ) as socket:
             yield socket
 
-    async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> None:
+    async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> Response:
         message = {"method": method, "parameters": parameters}
         response = await self._post(method_url(self.url, method), message, (), logs_in=True)
         if response.session is None:
             raise UnreadableResponseError("The service responds to the login without a session")
+        return response
 
     async def _post(
         self,

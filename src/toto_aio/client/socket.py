@@ -99,7 +99,8 @@ class ClientSocket:
         """Call a method and return its result.
 
         Raises the ``TotoException`` that the service responds with, ``ConnectionError`` if the socket is
-        closed, and ``TimeoutError`` if the response takes too long.
+        closed, and ``TimeoutError`` if the response takes too long. Of a frame that it could not read, the
+        service cannot say which call it was: if several wait, each raises ``ConnectionError``.
         """
         self._require_open()
         self._calls += 1
@@ -174,9 +175,22 @@ class ClientSocket:
             if isinstance(call_id, str) and call_id in self._given_up:
                 self._given_up.remove(call_id)
                 return
+            if "error" in frame and call_id is None and self._refuse(frame):
+                return
         self.dropped += len(self._messages) == MESSAGES
         self._messages.append(frame)
         self._changed.set()
+
+    def _refuse(self, frame: dict[str, Any]) -> bool:
+        """Give an error of no call to the call that waits; returns whether any does."""
+        waiting = [response for response in self._waiting.values() if not response.done()]
+        for response in waiting:
+            if len(waiting) == 1:
+                response.set_result(frame)
+            else:
+                reason = f"The service could not read a frame, and not say which: {error_of(frame['error'])}"
+                response.set_exception(ConnectionError(reason))
+        return bool(waiting)
 
     def _frame(self, method: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"method": method, "parameters": dict(parameters or {}), **self._told}

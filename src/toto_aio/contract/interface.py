@@ -25,7 +25,7 @@ class Operation(Struct, frozen=True):
     """A method. ``parameters`` is the schema of an object, ``result`` that of what the method gives.
 
     ``files`` names the parameters that a form may have files for. ``session`` is ``none``, ``optional`` or
-    ``required``.
+    ``required``; ``fresh`` the seconds since the login, at most, and 0 if any time will do.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Operation(Struct, frozen=True):
     files: tuple[str, ...] = ()
     session: str = "none"
     roles: tuple[str, ...] = ()
+    fresh: float = 0
     is_safe: bool = False
     is_raw: bool = False
     is_deprecated: bool = False
@@ -73,7 +74,7 @@ def _operation(name: str, post: Schema, body: Schema, schemas: Schema) -> Operat
     form = _object(_content(post.get("requestBody"), "multipart/form-data", schemas).get("properties"))
     security = post.get("security")
     session = "none" if not security else "optional" if {} in security else "required"
-    roles = post.get("x-roles")
+    roles, fresh = post.get("x-roles"), post.get("x-fresh")
     return Operation(
         name,
         body,
@@ -83,6 +84,7 @@ def _operation(name: str, post: Schema, body: Schema, schemas: Schema) -> Operat
         tuple(sorted(each for each, schema in form.items() if _is_file(schema))),
         session,
         tuple(each for each in roles if isinstance(each, str)) if isinstance(roles, list) else (),
+        fresh if isinstance(fresh, int | float) else 0,
         post.get("x-safe") is True,
         "*/*" in _object(success.get("content")),
         post.get("deprecated") is True,

@@ -189,6 +189,7 @@ COMMON: Mapping[str, Schema] = {
         "properties": {
             "code": {"type": "integer", "description": "What went wrong; clients decide by it."},
             "value": {"description": "The same for people, or what the method says about it."},
+            "retry_after": {"type": "integer", "description": "The seconds to wait (code 1012)."},
             "problems": {
                 "description": "Everything that is wrong with the parameters (code 1003).",
                 "type": "array",

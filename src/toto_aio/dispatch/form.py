@@ -11,7 +11,7 @@ from yarl import URL
 from toto_aio.dispatch.answers import Redirect
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
-from toto_aio.exceptions import InvalidParameters, TotoException
+from toto_aio.exceptions import InvalidParameters, SecondFactorRequired, TotoException
 from toto_aio.names import shortened
 
 SEE_OTHER = 303
@@ -73,11 +73,16 @@ def redirects_form(
 
 
 def redirect_after(exc: Exception, call: Call) -> Redirect | None:
-    """Where a form goes after an error: ``error_redirect_to``, with the code as ``error`` in the query."""
+    """Where a form goes after an error: ``error_redirect_to``, with the code as ``error`` in the query.
+
+    The form of the second step of a login needs the ``ticket`` of the first, which is in the query as well.
+    """
     if call.error_redirect_to is None:
         return None
-    code = exc.code if isinstance(exc, TotoException) else 1000
-    return Redirect(str(URL(call.error_redirect_to).update_query(error=str(code))), SEE_OTHER)
+    query = {"error": str(exc.code if isinstance(exc, TotoException) else 1000)}
+    if isinstance(exc, SecondFactorRequired):
+        query["ticket"] = exc.ticket  # without the code it is worth nothing
+    return Redirect(str(URL(call.error_redirect_to).update_query(query)), SEE_OTHER)
 
 
 def _only(name: str, values: Any) -> str:

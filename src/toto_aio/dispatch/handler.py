@@ -141,6 +141,11 @@ class Handler:
         return self.reply.address
 
     @property
+    def client(self) -> ClientInfo:
+        """The client: its address, and the name that it gives itself."""
+        return ClientInfo(self.address, self.reply.agent)
+
+    @property
     def transaction_id(self) -> str:
         """16 hexadecimal digits that identify this call in hooks and logs."""
         return self.call.transaction_id
@@ -161,16 +166,30 @@ class Handler:
 
     @waits_in_threads
     async def create_session(
-        self, user_id: str | None = None, password: str | None = None, verify_password: bool = True
+        self,
+        user_id: str | None = None,
+        password: str | None = None,
+        verify_password: bool = True,
+        *,
+        device: str | None = None,
+        second_factor: bool = True,
     ) -> UserSession:
         """Create a session and make it the session of this request; anonymous without a ``user_id``.
 
         ``verify_password=False`` logs in without a password, after a check of the method's own. Raises
-        ``InvalidCredentials``, and ``TooManyAttempts`` after too many wrong passwords.
+        ``InvalidCredentials``, and ``TooManyAttempts`` after too many wrong passwords; and
+        ``SecondFactorRequired`` if the account has a second factor and the ``device`` is not remembered,
+        unless ``second_factor=False``, for a method that has checked one of its own.
         """
         self.act()
-        client = ClientInfo(self.address, self.reply.agent)
-        return await self.caller.create(user_id, password, client, verify_password=verify_password)
+        return await self.caller.create(
+            user_id,
+            password,
+            self.client,
+            verify_password=verify_password,
+            device=device,
+            second_factor=second_factor,
+        )
 
     @waits_in_threads
     async def retrieve_session(self, session_id: str | None = None) -> UserSession | None:

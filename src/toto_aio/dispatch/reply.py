@@ -10,6 +10,8 @@ from toto_aio.events.registration import Registration
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from toto_aio.auth.user_session import UserSession
+
 
 class Reply(Protocol):
     """The response that is being built for a call, as far as its method may shape it."""
@@ -69,6 +71,9 @@ class Reply(Protocol):
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Call back once if the client disconnects before the response."""
+
+    def answers_first(self, session: UserSession) -> None:
+        """Send the response before the end of this session, which the call brings about, is acted upon."""
 
     def send_message(self, data: Any, message_id: Any) -> None:
         """Send a frame of the method's own. Raises ``RuntimeError`` off a WebSocket, ``BufferError``."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.api_keys import ApiKeys
+from toto_aio.auth.second_factor import SecondFactor
 from toto_aio.auth.sessions import Sessions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.events.manager import EventManager
@@ -36,6 +37,7 @@ class Connection:
     settings: Mapping[str, Any]
     transactions: Transactions
     api_keys: ApiKeys
+    second_factor: SecondFactor
 
     def transaction(self) -> Transaction:
         """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from aiohttp import HttpVersion11, hdrs, web
 
 from toto_aio.auth.caller import Caller
+from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.http.clients import DisconnectWatcher, StalledConnections, has_disconnected
 from toto_aio.http.cookies import SessionCookie
@@ -151,6 +152,8 @@ class HTTPReply:
     def watch(self, callback: Callable[[], None]) -> None:
         self._watched = self.lasts = True
         self._context.disconnects.add(self, callback)
+
+    def answers_first(self, session: UserSession) -> None: ...
 
     def send_message(self, data: Any, message_id: Any) -> None:
         raise RuntimeError("send_message is for WebSockets; this call came over HTTP and has one response")

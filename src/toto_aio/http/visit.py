@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 from yarl import URL
@@ -14,7 +14,12 @@ from toto_aio.auth.key_caller import KeyCaller
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import UserSession
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, TooManyAttempts
+from toto_aio.exceptions import (
+    InvalidCredentials,
+    InvalidParameters,
+    SecondFactorRequired,
+    TooManyAttempts,
+)
 from toto_aio.http.acting import PageActing
 from toto_aio.http.body import body_at_hand, put_back, read_body
 from toto_aio.http.page_errors import HTTPClientClosedRequest, http_errors
@@ -24,7 +29,7 @@ from toto_aio.http.service import Service
 from toto_aio.http.signatures import HMAC_HEADER, sign_response
 from toto_aio.models import ClientInfo
 
-FORM_ERRORS = InvalidCredentials, InvalidParameters, TooManyAttempts
+FORM_ERRORS = InvalidCredentials, InvalidParameters, SecondFactorRequired, TooManyAttempts
 """What a login form may have to show. Other errors are HTTP errors."""
 
 
@@ -84,19 +89,49 @@ class Visit:
         return self._account[1]
 
     async def log_in(
-        self, request: web.Request, user_id: str, password: str | None, *, verify_password: bool
+        self,
+        request: web.Request,
+        user_id: str,
+        password: str | None,
+        *,
+        verify_password: bool,
+        **second: Any,
     ) -> UserSession:
-        """A new session in place of the one that the request shows. Raises ``FORM_ERRORS``."""
+        """A new session in place of the one that the request shows. Raises ``FORM_ERRORS``.
+
+        ``second`` are arguments of ``Sessions.log_in`` about the second factor.
+        """
+
+        async def create(caller: Caller, client: ClientInfo) -> UserSession:
+            known = require_text("user_id", user_id)  # None would ask for an anonymous session
+            return await caller.create(known, password, client, verify_password=verify_password, **second)
+
+        return await self._begin(request, create)
+
+    async def finish_log_in(
+        self, request: web.Request, ticket: str, code: str, *, remember: bool
+    ) -> UserSession:
+        """The same by the second step of a login. Raises ``FORM_ERRORS``."""
+
+        async def finish(caller: Caller, client: ClientInfo) -> UserSession:
+            given = require_text("ticket", ticket), require_text("code", code)
+            return await caller.finish(*given, client, remember=remember)
+
+        return await self._begin(request, finish)
+
+    async def _begin(
+        self, request: web.Request, log_in: Callable[[Caller, ClientInfo], Awaitable[UserSession]]
+    ) -> UserSession:
         self._refuse_foreign(request)
         with http_errors(*FORM_ERRORS):
-            user_id = require_text("user_id", user_id)  # None would ask for an anonymous session
             caller = self._shown(request)
             if self._is_finished and caller.hides_id:  # nothing else tells the browser
                 raise RuntimeError("The headers have been sent: log in before you prepare the response")
-            log_in = caller.create if self._cannot_sign(request, caller) else caller.replace
             reply = HTTPReply(request, self._service.context)
             client = ClientInfo(reply.address, reply.agent)
-            return await log_in(user_id, password, client, verify_password=verify_password)
+            if self._cannot_sign(request, caller):
+                return await log_in(caller, client)
+            return await caller.replace(lambda: log_in(caller, client))
 
     async def log_out(self, request: web.Request) -> None:
         """End the session, if there is one."""

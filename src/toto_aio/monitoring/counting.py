@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -126,9 +126,26 @@ class CountedAttempts:
 
     @asynccontextmanager
     async def attempt(self, user_id: str, address: str, session_key: str = "") -> AsyncIterator[None]:
-        try:
+        with self._counted():
             async with self._attempts.attempt(user_id, address, session_key):
                 yield
+
+    def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
+        return self._attempts.creation(user_id, address)
+
+    @asynccontextmanager
+    async def second_step(self, user_id: str, address: str) -> AsyncIterator[None]:
+        with self._counted():
+            async with self._attempts.second_step(user_id, address):
+                yield
+
+    def guess(self, address: str) -> AbstractAsyncContextManager[None]:
+        return self._attempts.guess(address)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        try:
+            yield
         except InvalidCredentials:
             self._wrong.inc()
             raise
@@ -136,9 +153,3 @@ class CountedAttempts:
             self._refused.inc()
             raise
         self._right.inc()
-
-    def creation(self, user_id: str, address: str) -> AbstractAsyncContextManager[None]:
-        return self._attempts.creation(user_id, address)
-
-    def guess(self, address: str) -> AbstractAsyncContextManager[None]:
-        return self._attempts.guess(address)

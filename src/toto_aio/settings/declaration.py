@@ -179,6 +179,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         option("Logins", "wrong passwords allowed for an account from one address within 15 minutes", ge=1),
     ] = 10
+    secret_key: Annotated[
+        list[str],
+        option(
+            "Logins",
+            "random text that encrypts the secrets of second factors; former ones follow it, after commas",
+        ),
+    ] = []
+    totp_issuer: Annotated[
+        str, option("Logins", "name of the service that authenticator apps show", min_length=1, max_length=64)
+    ] = "toto_aio"
     trusted_proxies: Annotated[
         list[str],
         option("Logins", "proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8,unix"),

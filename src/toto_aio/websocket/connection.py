@@ -99,8 +99,8 @@ class Socket:
         self._closing = Tasks()
         self._control = ControlFrames(self.sender, self.close_soon)
         self._unreadable = 0
-        self._answered_first: set[str] = set()
-        """The sessions that a message of JSON-RPC has ended which hasn't been answered."""
+        self.answered_first: set[str] = set()
+        """The sessions that calls are ending, or have ended, which haven't been answered."""
         self._rpc: JSONRPC | None = None
         """Set once the client has sent a message of JSON-RPC, whose errors it expects then."""
 
@@ -168,7 +168,7 @@ class Socket:
     def session_ended(self, session: UserSession) -> None:
         """Close the socket if its session has ended; end what another session has left on it."""
         key = session.record.key
-        if key in self._answered_first:
+        if key in self.answered_first:
             return
         if self.session is not None and self.session.record.key == key:
             self.close_soon(WSCloseCode.POLICY_VIOLATION, "The session has ended")
@@ -247,6 +247,8 @@ class Socket:
         finally:
             if reply.callbacks is not None:
                 self.watching.discard(reply)
+            if reply.ending is not None:
+                self.answered_first.discard(reply.ending)
             if caller.session is not None or caller.logged_out:
                 self._follow(before, caller)
 
@@ -264,9 +266,11 @@ class Socket:
             finally:
                 if reply.callbacks is not None:
                     self.watching.discard(reply)
+                if reply.ending is not None and not caller.logged_out:
+                    self.answered_first.discard(reply.ending)
                 if caller.logged_out and before is not None:
                     ended.append((before, caller))  # its response comes before the socket is closed
-                    self._answered_first.add(before.record.key)
+                    self.answered_first.add(before.record.key)
                 elif caller.session is not None:
                     self._follow(before, caller)
 
@@ -276,7 +280,7 @@ class Socket:
                 await self.sender.room()
             self.sender.put(encoding.frame_of(body))
         for before, caller in ended:
-            self._answered_first.discard(before.record.key)
+            self.answered_first.discard(before.record.key)
             self._follow(before, caller)
 
     def _begin(self, before: UserSession | None, encoding: Format, data: bytes) -> tuple[Caller, SocketReply]:

@@ -26,6 +26,7 @@ class ReplySocket(Protocol):
     sender: FrameSender
     events: SocketEvents
     watching: set[SocketReply]
+    answered_first: set[str]
 
     @property
     def traceparent(self) -> Sequence[str]:
@@ -46,6 +47,8 @@ class SocketReply:
     status: int | None = None
     callbacks: list[Callable[[], None]] | None = None
     """Called when the client disconnects."""
+    ending: str | None = None
+    """The key of the session that the call is ending, if it is answered first."""
     _content_type: str | None = None
 
     def __init__(
@@ -109,6 +112,10 @@ class SocketReply:
         """Call the callbacks, as the client has disconnected."""
         for callback in self.callbacks or ():
             callback()
+
+    def answers_first(self, session: UserSession) -> None:
+        self.ending = session.record.key
+        self._socket.answered_first.add(self.ending)
 
     def send_message(self, data: Any, message_id: Any) -> None:
         value = data if message_id is None else {"message_id": message_id, "data": data}

@@ -115,6 +115,6 @@ async def _run(action: Action, settings: Settings, given: Mapping[str, Any]) -> 
             say_if_late(settings)
     except TotoException as exc:
         text = str(exc.value)
-        if isinstance(exc, Unavailable) and exc.__cause__ is not None:
-            text = f"{text.rstrip('.')}: {described(exc.__cause__)}"
+        if text == Unavailable.VALUE and exc.__cause__ is not None:
+            text = f"{text}: {described(exc.__cause__)}"
         raise FailedError(STATUSES.get(exc.code, FAILED), [text], exc.as_dict()) from exc

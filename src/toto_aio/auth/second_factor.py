@@ -1,0 +1,187 @@
+"""The second factor of accounts: who has one, whether a code is right, and that it counts once.
+
+One record has all that changes when a code is used: the last step that counted and the recovery codes that
+are left. It is written onto the version that was read, so of any number of uses of a code at the same time,
+in any process, one counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from toto_aio.auth.devices import Devices
+from toto_aio.auth.login_tickets import KIND as TICKETS
+from toto_aio.auth.login_tickets import LoginTickets
+from toto_aio.auth.recovery_codes import hash_of_code, new_recovery_codes
+from toto_aio.auth.secret_box import SecretBox
+from toto_aio.auth.totp import is_code, matching_step, new_secret, otpauth_uri, text_of
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
+from toto_aio.models import Record
+from toto_aio.stores import AccountStore, RecordStore
+from toto_aio.stores.records import NoRecords
+
+KIND, ENROLMENT = "totp", "totp_enrolment"
+"""The kinds of the records: of those who have it, and of those who have not confirmed it yet."""
+ENROLMENT_TTL = 900.0
+"""Seconds in which an enrolment has to be confirmed."""
+TRIES = 50
+"""How often a code is tried again because another one was used at the same time."""
+MAX_CODE = 64
+WRONG = "The code is wrong, or has been used."
+
+
+class Factor(msgspec.Struct, frozen=True):
+    """The second factor of an account: its encrypted secret, the last step that counted, recovery codes."""
+
+    secret: bytes
+    step: int
+    recovery: list[bytes]
+    since: float
+
+
+class SecondFactor:
+    """The second factors of a service: rules over its accounts and records.
+
+    ``issuer`` is what an authenticator app shows beside the user.
+    """
+
+    def __init__(self, accounts: AccountStore, records: RecordStore, box: SecretBox, issuer: str) -> None:
+        self._accounts = accounts
+        self._records = records
+        self._box = box
+        self._issuer = issuer
+        self.tickets = LoginTickets(records)
+        self.devices = Devices(records)
+
+    async def require(self, user_id: str, device: str | None) -> None:
+        """Raise ``SecondFactorRequired`` for a login that needs a second step.
+
+        Without a second factor, and on a remembered device, it needs none.
+        """
+        if isinstance(self._records, NoRecords):  # a store of the author's, in which nobody can enrol
+            return
+        if await self._records.get_record(KIND, _key(user_id)) is None:
+            return
+        mark = await self.mark(user_id)
+        if device is not None and await self.devices.knows(user_id, mark, device):
+            return
+        raise SecondFactorRequired(ticket=await self.tickets.issue(user_id, mark))
+
+    async def check(self, user_id: str, code: str) -> int | None:
+        """Use a code or a recovery code up; how many recovery codes are left, if it was one of them.
+
+        Raises ``InvalidCredentials``; ``sessions.attempts.second_step`` stands around it.
+        """
+        for _ in range(TRIES):
+            record = await self._records.get_record(KIND, _key(user_id))
+            if record is None:
+                break
+            before = _read(record)
+            after = self._used(user_id, before, code)
+            if after is None:
+                break
+            if await self._records.save_record(replace(record, value=msgspec.msgpack.encode(after))):
+                return len(after.recovery) if len(after.recovery) < len(before.recovery) else None
+        else:
+            raise Unavailable
+        raise InvalidCredentials(WRONG)
+
+    async def enrol(self, user_id: str) -> dict[str, str]:
+        """A new secret, which counts once it is confirmed. Raises ``InvalidParameters`` if there is one."""
+        if await self._records.get_record(KIND, _key(user_id)) is not None:
+            raise InvalidParameters("The account has a second factor: disable it first.")
+        secret = new_secret()
+        stored = self._box.encrypt(secret, _purpose(user_id))
+        expires = time.time() + ENROLMENT_TTL
+        await self._records.put_record(Record(ENROLMENT, _key(user_id), user_id, stored, expires))
+        return {"secret": text_of(secret), "uri": otpauth_uri(secret, self._issuer, user_id)}
+
+    async def confirm(self, user_id: str, code: str) -> list[str]:
+        """Turn the second factor on, if the code is that of the new secret; ten recovery codes, this once.
+
+        Raises ``InvalidParameters`` without enrolment, and ``InvalidCredentials``.
+        """
+        enrolment = await self._records.get_record(ENROLMENT, _key(user_id))
+        if enrolment is None:
+            raise InvalidParameters("There is no enrolment, or it has expired: enrol first.")
+        secret = self._box.decrypt(enrolment.value, _purpose(user_id))
+        step = matching_step(secret, code, time.time(), 0) if is_code(code) else None
+        if step is None:
+            raise InvalidCredentials(WRONG)
+        codes = new_recovery_codes()
+        factor = Factor(enrolment.value, step, [hash_of_code(each) for each in codes], time.time())
+        value = msgspec.msgpack.encode(factor)
+        # Of several confirmations at the same time one has the codes that count.
+        if not await self._records.remove_record(ENROLMENT, enrolment.key, enrolment.version):
+            raise InvalidParameters("The enrolment is used up: enrol again.")
+        if not await self._records.add_record(Record(KIND, _key(user_id), user_id, value)):
+            raise InvalidParameters("The account has a second factor: disable it first.")
+        return codes
+
+    async def disable(self, user_id: str) -> bool:
+        """Turn it off, and forget devices and logins in progress. Returns False if there was none."""
+        existed = await self._records.remove_record(KIND, _key(user_id))
+        for kind in (ENROLMENT, TICKETS):
+            await self._records.remove_records(user_id, kind)
+        await self.devices.forget_all(user_id)
+        return existed
+
+    async def renew_recovery_codes(self, user_id: str) -> list[str]:
+        """Ten new recovery codes, in place of the ones before. Raises ``InvalidCredentials`` without one."""
+        codes = new_recovery_codes()
+        hashes = [hash_of_code(each) for each in codes]
+        for _ in range(TRIES):
+            record = await self._records.get_record(KIND, _key(user_id))
+            if record is None:
+                raise InvalidCredentials(WRONG)
+            value = msgspec.msgpack.encode(replace(_read(record), recovery=hashes))
+            if await self._records.save_record(replace(record, value=value)):
+                return codes
+        raise Unavailable
+
+    async def describe(self, user_id: str) -> dict[str, Any]:
+        """What a user may know about it."""
+        record = await self._records.get_record(KIND, _key(user_id))
+        if record is None:
+            return {"enabled": False, "since": None, "recovery_codes": 0}
+        factor = _read(record)
+        return {"enabled": True, "since": factor.since, "recovery_codes": len(factor.recovery)}
+
+    async def mark(self, user_id: str) -> bytes:
+        """What changes with the password of an account, so that tickets and devices end with it."""
+        account = await self._accounts.get_account(user_id)
+        password = "gone" if account is None else account.password or ""
+        return hashlib.sha256(password.encode()).digest()
+
+    def _used(self, user_id: str, factor: Factor, code: str) -> Factor | None:
+        """The factor after the use of a code; None if the code is wrong.
+
+        Raises ``UndecryptableError`` for a code, not for a recovery code, which no key has encrypted.
+        """
+        if not is_code(code):
+            left = [each for each in factor.recovery if each != hash_of_code(code[:MAX_CODE])]
+            return replace(factor, recovery=left) if len(left) < len(factor.recovery) else None
+        secret = self._box.decrypt(factor.secret, _purpose(user_id))
+        step = matching_step(secret, code, time.time(), factor.step)
+        if step is None:
+            return None
+        # Encrypted anew, and so with the first of the keys.
+        return replace(factor, step=step, secret=self._box.encrypt(secret, _purpose(user_id)))
+
+
+def _key(user_id: str) -> str:
+    """A hash, as a user id may have more bytes than the key of a record."""
+    return hashlib.sha256(user_id.encode()).hexdigest()
+
+
+def _purpose(user_id: str) -> str:
+    return f"totp of {user_id}"
+
+
+def _read(record: Record) -> Factor:
+    return msgspec.msgpack.decode(record.value, type=Factor)

@@ -1,0 +1,176 @@
+"""What a change of a service means for its clients: what breaks old ones, and what does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from toto_aio.contract.interface import Interface, Operation
+from toto_aio.contract.subschema import Comparison, Lack, Side
+from toto_aio.contract.types import VALUE
+
+
+class Change(Struct, frozen=True):
+    """A change of a method; ``place`` is empty if it is one of the method as a whole."""
+
+    method: str
+    place: str
+    text: str
+    breaks: bool
+
+    def __str__(self) -> str:
+        where = f"{self.method}: {self.place}" if self.place else self.method
+        return f"{'breaks' if self.breaks else 'fine'}: {where}: {self.text}"
+
+
+def changes(old: Interface, new: Interface) -> list[Change]:
+    """The changes, those that break old clients first; each kind by the names of methods."""
+    found: list[Change] = []
+    for name in sorted(old.methods.keys() | new.methods.keys()):
+        if name not in new.methods:
+            found.append(Change(name, "", "it is gone", True))
+        elif name not in old.methods:
+            found.append(Change(name, "", "it is new", False))
+        else:
+            before, after = old.methods[name], new.methods[name]
+            found += _policy(before, after)
+            found += _parameters(Side(before.parameters, old.types), Side(after.parameters, new.types), name)
+            if not before.is_raw and not after.is_raw:
+                found += _result(Side(before.result, old.types), Side(after.result, new.types), name)
+    return sorted(found, key=lambda change: not change.breaks)
+
+
+def _policy(before: Operation, after: Operation) -> Iterator[Change]:
+    """Who may call, and how."""
+
+    def change(text: str, *, breaks: bool = False) -> Change:
+        return Change(after.name, "", text, breaks)
+
+    if before.session != after.session:
+        needs = after.session == "required"
+        yield change(
+            "it needs a user's session now" if needs else "it needs no user's session any more", breaks=needs
+        )
+    lost = set(before.roles) - set(after.roles)
+    if after.roles and not before.roles:
+        yield change(f"it needs the role {' or '.join(after.roles)} now", breaks=True)
+    elif before.roles and not after.roles:
+        yield change("it needs no role any more")
+    else:
+        yield from (change(f"the role {role} is not enough any more", breaks=True) for role in sorted(lost))
+        added = sorted(set(after.roles) - set(before.roles))
+        yield from (change(f"the role {role} is enough now") for role in added)
+    if before.fresh != after.fresh:
+        text = "it needs no new login any more"
+        if after.fresh:
+            text = f"it needs a login of the last {after.fresh:g} s now"
+        yield change(text, breaks=0 < after.fresh < (before.fresh or math.inf))
+    if before.is_safe != after.is_safe:
+        yield change(
+            "it may be called by GET and again now"
+            if after.is_safe
+            else "it is not safe any more: GET is refused",
+            breaks=before.is_safe,
+        )
+    if before.is_raw != after.is_raw:
+        yield change(
+            "it responds with bytes of its own now" if after.is_raw else "it gives a result now", breaks=True
+        )
+    for name in sorted(set(before.files) ^ set(after.files)):
+        is_taken = name in after.files
+        text = "it may be a file now" if is_taken else "it is no file any more"
+        yield Change(after.name, f"parameters.{name}", text, not is_taken)
+    if after.is_deprecated and not before.is_deprecated:
+        yield change("it is deprecated now")
+
+
+def _parameters(old: Side, new: Side, name: str) -> Iterator[Change]:
+    """A method must go on taking whatever old clients send."""
+    lacks = Comparison(adds=False).lacks(new, old, "parameters")
+    wider = Comparison(adds=False).lacks(old, new, "parameters")
+    broken = {
+        "needed": lambda _: "it is needed now",
+        "unknown": lambda _: "it is not taken any more",
+        "type": lambda lack: f"{shown(lack.wide)} is taken now, {shown(lack.narrow)} was",
+    }
+    fine = {
+        "needed": lambda _: "it may be left out now",
+        "unknown": lambda _: "it is new",
+        "type": lambda lack: f"{shown(lack.narrow)} is taken now, {shown(lack.wide)} was",
+    }
+    yield from _described(name, lacks, wider, broken, fine)
+
+
+def _result(old: Side, new: Side, name: str) -> Iterator[Change]:
+    """A result must stay what old clients can read; they ignore members that they do not know."""
+    lacks = Comparison(adds=True).lacks(old, new, "result")
+    narrower = Comparison(adds=True).lacks(new, old, "result")
+    broken = {
+        "needed": lambda _: "it may be left out now",
+        "unknown": lambda _: "it is gone",
+        "type": lambda lack: f"{shown(lack.narrow)} is given now, {shown(lack.wide)} was",
+    }
+    fine = {
+        "needed": lambda _: "it is always given now",
+        "unknown": lambda _: "it is new",
+        "type": lambda lack: f"{shown(lack.wide)} is given now, {shown(lack.narrow)} was",
+    }
+    yield from _described(name, lacks, narrower, broken, fine)
+
+
+Texts = dict[str, Callable[[Lack], str]]
+
+
+def _described(
+    name: str, lacks: Iterable[Lack], others: Iterable[Lack], broken: Texts, fine: Texts
+) -> Iterator[Change]:
+    said = set()
+    for lack in lacks:
+        said.add(lack.path)
+        yield Change(name, lack.path, broken[lack.kind](lack), True)
+    for lack in others:
+        if lack.path not in said:
+            yield Change(name, lack.path, fine[lack.kind](lack), False)
+
+
+def shown(schema: Any) -> str:
+    """A schema in a few words."""
+    if not isinstance(schema, dict) or not schema or schema == VALUE:
+        return "anything"
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "const" in schema:
+        return _json(schema["const"])
+    if isinstance(schema.get("enum"), list):
+        return " or ".join(map(_json, schema["enum"]))
+    for name in ("anyOf", "oneOf"):
+        if isinstance(schema.get(name), list):
+            return " or ".join(map(shown, schema[name]))
+    kind = schema.get("type")
+    text = " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+    if text == "array" and "items" in schema:
+        text = f"array of {shown(schema['items'])}"
+    bounds = [f"{name} {schema[name]}" for name in _SHOWN if name in schema and not _is_own(schema, name)]
+    return f"{text} ({', '.join(bounds)})" if bounds else text
+
+
+def _is_own(schema: dict[str, Any], name: str) -> bool:
+    """Whether a bound is that of all integers, or the pattern of a format."""
+    if name == "pattern":
+        return "format" in schema or "contentEncoding" in schema
+    return schema[name] in (-(2**63), 2**63 - 1)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_SHOWN = (
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+    *("pattern", "format", "contentEncoding", "minItems", "maxItems", "uniqueItems", "minProperties"),
+    "maxProperties",
+)
