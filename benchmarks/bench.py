@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch, calls, frameworks, logins, scale, sessions, sockets, typed
+from benchmarks import batch, calls, channels, frameworks, logins, scale, sessions, sockets, typed
 from benchmarks.figures import Goal, Report, goals_table, plot
 from benchmarks.harness import Failure, command_line, progress
 
@@ -30,6 +30,7 @@ SUITE: dict[str, Callable[[argparse.Namespace], Report]] = {
     "batch": batch.run,
     "sockets": sockets.run,
     "logins": logins.run,
+    "channels": channels.run,
     "calls": calls.run,
     "typed": typed.run,
     "scale": scale.run,

@@ -44,7 +44,17 @@ def test_plot() -> None:
 
 def test_the_suite() -> None:
     """Each benchmark has a name, and 10,000 methods have 10,000 names of equal length."""
-    assert list(SUITE) == ["frameworks", "sessions", "batch", "sockets", "logins", "calls", "typed", "scale"]
+    assert list(SUITE) == [
+        "frameworks",
+        "sessions",
+        "batch",
+        "sockets",
+        "logins",
+        "channels",
+        "calls",
+        "typed",
+        "scale",
+    ]
     assert len(names := {method(number) for number in range(10_000)}) == 10_000
     assert {len(name) for name in names} == {7}
 

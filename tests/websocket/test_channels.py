@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -389,3 +390,30 @@ async def test_classic_decorators(serve: Serve) -> None:
     service = await serve({"a": invoke})
     socket = await connect(service)
     assert (await subscribe(socket, "a:1:b-2.@$"))["data"] == {"x": "1", "y": "2.@$"}
+
+
+async def test_several_processes(servers: Any, serve: Serve, tmp_path: Path) -> None:
+    """A client of one is sent what another publishes, comes back to either, and leaves with its session."""
+    options = {
+        "events": tests.support.servers.redis.fresh_url(servers("redis")),
+        "database": f"sqlite:///{tmp_path}/toto.db",
+    }
+    one, other = await serve(METHODS, **options), await serve(METHODS, **options)
+    ada = await one.create()
+    socket = await connect(one, **{"x-toto-session-id": ada})
+    begun = await subscribe(socket, "own:ada")
+    for n in range(3):
+        await other.result("publish", {"channel": "own:ada", "data": n})
+    assert [(await answer(socket))["data"] for _ in range(3)] == [0, 1, 2]
+    again = await connect(other, **{"x-toto-session-id": ada})
+    found = await subscribe(again, "own:ada", {**begun["position"], "offset": 1})
+    assert [each["data"] for each in found["publications"]] == [1, 2]
+    await one.result("publish", {"channel": "own:ada", "data": 3})
+    assert [(await answer(each))["data"] for each in (socket, again)] == [3, 3]
+    await other.call("account.logout", session=ada)
+    for each in (socket, again):
+        assert (await each.receive()).data == 1008
+    for service in (one, other):
+        channels = manager_of(service).channels
+        assert channels is not None
+        await eventually(lambda channels=channels: channels.counts() == (0, 0))  # type: ignore[misc]

@@ -122,12 +122,17 @@ class RedisBroker:
             self._streams.unfollow(name)
 
     async def publish_to(self, name: str, payload: bytes, rules: Channel, key: str) -> Position | None:
-        weight = len(payload) + OVERHEAD
+        if self._receiver is None:
+            raise Unavailable("Events are not running.")
         if self._pending > MAX_PENDING:
             raise Unavailable("Too many events are waiting to be sent.")
+        weight = len(payload) + OVERHEAD
         self._pending += weight
         try:
-            return await self._within_limit(lambda streams: streams.publish_to(name, payload, rules, key))
+            async with asyncio.timeout(PUBLISH_LIMIT):
+                return await self._streams.publish_to(name, payload, rules, key)
+        except ERRORS as exc:
+            raise Unavailable from exc
         finally:
             self._pending -= weight
 

@@ -9,6 +9,7 @@ one of another run begins a new epoch.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from collections.abc import Callable
@@ -84,6 +85,8 @@ class RedisStreams:
         self._channel = channel_prefix(target)
         self._followed = followed
         self._publish = publish
+        self._epochs = map(f"{secrets.token_urlsafe(9)}-{{:x}}".format, itertools.count())
+        """New epochs, of which few are needed: a publication brings one, in case that it is the first."""
 
     async def follow(self, name: str) -> None:
         """As ``Streams.follow``. Raises one of ``ERRORS``, as all of these do."""
@@ -106,7 +109,7 @@ class RedisStreams:
             return None
         keys = [self._key(COUNT, name), self._key(HISTORY, name), *results]
         lifetimes = (_ms(rules.ttl), _ms(rules.ttl + COUNT_TTL), _ms(REPEAT_TTL))
-        arguments = (channel, payload, rules.history, *lifetimes, _new_epoch())
+        arguments = (channel, payload, rules.history, *lifetimes, next(self._epochs))
         reply = await PUBLISH_KEPT.run(self._link.call_in_run, len(keys), *keys, *arguments)
         return _position(reply)
 
@@ -114,7 +117,7 @@ class RedisStreams:
         """As ``Streams.read``."""
         place = ("", 0) if since is None else (since.epoch, since.offset)
         keys = (2, self._key(COUNT, name), self._key(HISTORY, name))
-        command = (*keys, *place, rules.history, _ms(rules.ttl + COUNT_TTL), _new_epoch())
+        command = (*keys, *place, rules.history, _ms(rules.ttl + COUNT_TTL), next(self._epochs))
         try:
             reply = await READ.run(self._link.call_in_run, *command)
         except ConnectionError:  # maybe only this connection has ended
@@ -145,10 +148,6 @@ def channel_prefix(target: RedisTarget) -> str:
 def _position(reply: Any) -> Position:
     epoch, _, number = reply.decode().rpartition(":")
     return Position(epoch, int(number))
-
-
-def _new_epoch() -> str:
-    return secrets.token_urlsafe(9)
 
 
 def _ms(seconds: float) -> int:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import hdrs
 from yarl import URL
 
+from toto_aio.channels import Position
 from toto_aio.client.form import Files, encode_form
 from toto_aio.client.protocol import (
     DEFAULT_TIMEOUT,
@@ -37,6 +38,7 @@ from toto_aio.client.protocol import (
     verify,
 )
 from toto_aio.client.socket import ClientSocket, open_socket
+from toto_aio.client.subscription import ClientSubscription
 from toto_aio.exceptions import InvalidResponseHMAC, TotoException
 from toto_aio.signing import SCHEMES
 
@@ -242,6 +244,28 @@ class Client:
             self._opened(), request, packed=packed, timeout=self._timeout, on_session=adopt
         ) as socket:
             yield socket
+
+    @asynccontextmanager
+    async def subscribe(
+        self,
+        channel: str,
+        since: Position | None = None,
+        *,
+        on_missed: Callable[[], None] | None = None,
+        path: str | None = None,
+    ) -> AsyncIterator[ClientSubscription]:
+        """Subscribe to a channel, over a socket of its own, until the end of the block.
+
+        What was published after the position ``since`` comes first. ``on_missed`` is called when that, or
+        what was published during a lost connection, can't be made up. Raises the ``TotoException`` of a
+        service that refuses; ``path`` and other errors are those of ``socket``.
+        """
+        subscription = ClientSubscription(lambda: self.socket(path), channel, since, on_missed)
+        await subscription.open()
+        try:
+            yield subscription
+        finally:
+            await subscription.close()
 
     async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> Response:
         message = {"method": method, "parameters": parameters}

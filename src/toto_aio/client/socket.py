@@ -102,26 +102,40 @@ class ClientSocket:
         closed, and ``TimeoutError`` if the response takes too long. Of a frame that it could not read, the
         service cannot say which call it was: if several wait, each raises ``ConnectionError``.
         """
+        sent = self._frame(method, parameters)
+        if idempotency_key is not None:
+            sent["idempotency_key"] = idempotency_key
+        frame = await self._answer(sent)
+        if (shown := frame.get("session")) is not None and "session_id" in shown:
+            self._on_session(read_session(shown), [(parameters or {}).get("session_id")])
+        if "error" in frame:
+            raise error_of(frame["error"])
+        return frame["result"]
+
+    async def ask(self, frame: Mapping[str, Any]) -> Any:
+        """Send a frame that isn't a call, such as one that subscribes, and return the result in its response.
+
+        Raises the same as ``call``.
+        """
+        answer = await self._answer(frame)
+        if "error" in answer:
+            raise error_of(answer["error"])
+        return answer["result"]
+
+    async def _answer(self, frame: Mapping[str, Any]) -> dict[str, Any]:
         self._require_open()
         self._calls += 1
         call_id = f"call {self._calls}"
         response = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout):
-                message = {"id": call_id, **self._frame(method, parameters)}
-                if idempotency_key is not None:
-                    message["idempotency_key"] = idempotency_key
-                await self._send(message)
-                frame = await response
+                await self._send({"id": call_id, **frame})
+                answer: dict[str, Any] = await response
+                return answer
         finally:
             del self._waiting[call_id]
             if not response.done() or response.cancelled():
                 self._given_up.add(call_id)
-        if (shown := frame.get("session")) is not None and "session_id" in shown:
-            self._on_session(read_session(shown), [(parameters or {}).get("session_id")])
-        if "error" in frame:
-            raise error_of(frame["error"])
-        return frame["result"]
 
     async def send(self, method: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Call a method without waiting for a response. Raises the same as ``call``."""
