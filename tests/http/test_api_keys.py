@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from pytest_aiohttp.plugin import AiohttpClient
 
 import toto_aio.methods.account.api_keys
+from tests.conftest import server_module
 from tests.support.service import PlainServer, Serve, Service
 from tests.support.site import PASSWORD, Site, make_site
 from toto_aio import Handler
@@ -527,3 +528,21 @@ async def test_on_a_page(aiohttp_client: AiohttpClient) -> None:
             assert response.status == status, (scope, path)
             assert await response.text() == "ada" or response.status != 200
             assert "Set-Cookie" not in response.headers
+
+
+async def test_processes_share_keys(serve: Serve, servers: Any) -> None:
+    """A key is made here and used there, and its end here closes its sockets there, through Redis."""
+    url = server_module("redis").fresh_url(servers("redis"))
+    here, there = [await serve(METHODS, database=url, events=url) for _ in range(2)]
+    session = await here.create()
+    key, other = await make_key(here, session), await make_key(here, session)
+    assert await outcome(there, key, "who") == "ada"
+    sockets = [
+        await there.client.ws_connect("/service/websocket", headers=bearer(each)) for each in (key, other)
+    ]
+    first = (await there.result("account.api_keys.list", session=session))["api_keys"][0]
+    await here.result("account.api_keys.revoke", {"handle": first["handle"]}, session=session)
+    assert (await sockets[0].receive(30)).data == 1008
+    assert await outcome(there, key, "who") == FORBIDDEN
+    await sockets[1].send_json({"id": 1, "method": "who"})
+    assert (await sockets[1].receive_json())["result"] == "ada"

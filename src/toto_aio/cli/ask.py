@@ -28,6 +28,23 @@ def ask_password(whose: str, *, twice: bool) -> str:
     return password
 
 
+def ask_code(whose: str) -> str:
+    """A code of a second factor that was typed, or the next line of the standard input.
+
+    Raises ``UsageError`` if there is none.
+    """
+    if not sys.stdin.isatty():
+        code = sys.stdin.readline().strip()
+    else:
+        try:
+            code = input(f"Code of {printable(whose)}: ").strip()
+        except EOFError:
+            code = ""
+    if not code:
+        raise UsageError("the account has a second factor: type its code, or write it into the second line")
+    return code
+
+
 def require_certainty(what: str, *, is_certain: bool) -> None:
     """Ask whether something is to be done that nobody can undo. Raises ``UsageError`` unless it is."""
     if is_certain:

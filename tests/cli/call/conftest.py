@@ -85,7 +85,8 @@ def served(**options: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         async with AsyncExitStack() as stack:
             loops.append(asyncio.get_running_loop())
             for name, given in options.items():
-                client = await stack.enter_async_context(serving(METHODS, **given))
+                own = {"methods": METHODS, **given}
+                client = await stack.enter_async_context(serving(**own))
                 found[name] = str(client.url)
             started.set()
             await ended.wait()

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.call.conftest import SCHEMES, Run
+from tests.cli.call.conftest import SCHEMES, Run, served
+from tests.support.authenticator import SECRET_KEY, App
 from toto_aio.cli.call import kept
+from toto_aio.methods import account
+from toto_aio.methods.account import totp
 
 PASSWORD = "correct horse"
 
@@ -122,6 +125,32 @@ def test_a_terminal(run: Run, url: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert run("login", url, "tty", "--create").status == 0
     assert run("login", url, "tty").status == 0
     assert list(answers) == []
+
+
+def test_a_second_factor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code is the second line of the standard input, or is typed."""
+    methods = {f"account.{name}": getattr(account, name) for name in ("create", "login", "logout")}
+    methods["account.totp"] = totp
+    with served(here={"methods": methods, "signing": "session", "secret_key": [SECRET_KEY]}) as urls:
+        url = urls["here"]
+        stdin(monkeypatch, PASSWORD)
+        assert run("login", url, "ada", "--create").status == 0
+        app = App(json.loads(run("call", url, "account.totp.enrol", "--json").out)["uri"])
+        made = run("call", url, "account.totp.confirm", f"--code={app.code()}", "--json")
+        codes = json.loads(made.out)["recovery_codes"]
+        assert run("logout", url).status == 0
+        stdin(monkeypatch, f"{PASSWORD}\n{codes[0]}\n")
+        assert run("login", url, "ada") == (0, "", f"Logged in to {url} as ada\n")
+        stdin(monkeypatch, f"{PASSWORD}\n")
+        done = run("login", url, "ada")
+        assert (done.status, "the account has a second factor" in done.err) == (2, True), done
+        stdin(monkeypatch, f"{PASSWORD}\n{app.wrong}\n")
+        assert run("login", url, "ada").status != 0
+        stdin(monkeypatch, "")
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("getpass.getpass", lambda prompt: PASSWORD)
+        monkeypatch.setattr("builtins.input", lambda prompt: codes[1])
+        assert run("login", url, "ada").status == 0
 
 
 def test_calls_that_change_the_session(

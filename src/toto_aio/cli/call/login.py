@@ -7,14 +7,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from toto_aio.cli.ask import ask_password
+from toto_aio.cli.ask import ask_code, ask_password
 from toto_aio.cli.call import kept
 from toto_aio.cli.call.failures import failures_shown
 from toto_aio.cli.call.line import Options, UsageError
 from toto_aio.cli.call.outcome import printable
 from toto_aio.cli.call.remote import fits, require_scheme, service_url
 from toto_aio.client import Client, SessionCredentials
-from toto_aio.exceptions import InvalidResponseHMAC, NotAuthorized
+from toto_aio.exceptions import InvalidResponseHMAC, NotAuthorized, SecondFactorRequired
 
 
 def log_in(given: Mapping[str, Any]) -> None:
@@ -53,7 +53,11 @@ async def _log_in(client: Client, user: str, password: str, *, create: bool) -> 
         if create:
             await client.create_account(user, password)
         else:
-            await client.login(user, password)
+            try:
+                await client.login(user, password)
+            except SecondFactorRequired as exc:
+                code = await asyncio.to_thread(ask_code, f"{user} at {client.url}")
+                await client.finish_login(exc.ticket, code)
         session = client.session
         assert session is not None
         return session

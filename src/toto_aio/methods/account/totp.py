@@ -7,6 +7,7 @@ from typing import Any
 from toto_aio.auth.audit import Action
 from toto_aio.auth.confirmation import confirm as confirm_user
 from toto_aio.auth.text import require_text
+from toto_aio.auth.totp import DIGITS
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.invocation import authenticated, method, requires
@@ -90,7 +91,8 @@ async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, boo
 async def recovery_codes(handler: Handler, parameters: dict[str, Any]) -> dict[str, list[str]]:
     """Make ten new recovery codes in place of the ones before, with a ``code``; returns them, this once."""
     user_id = await _checked(handler, parameters)
-    return {"recovery_codes": await handler.connection.second_factor.renew_recovery_codes(user_id)}
+    with handler.accounts.audit.recording(Action.RECOVERY_CODES_RENEWED, user_id):
+        return {"recovery_codes": await handler.connection.second_factor.renew_recovery_codes(user_id)}
 
 
 @method
@@ -119,8 +121,11 @@ def _user_id(handler: Handler) -> str:
 
 
 def _code(parameters: dict[str, Any]) -> str:
-    """The code, without the space that apps show in the middle."""
-    return require_text("code", parameters["code"]).strip().replace(" ", "")
+    """The code, without the space that apps show; a number, as from a shell, gets its zeros back."""
+    code = parameters["code"]
+    if type(code) is int and 0 <= code < 10**DIGITS:
+        return f"{code:0{DIGITS}}"
+    return require_text("code", code).strip().replace(" ", "")
 
 
 async def _confirmed(handler: Handler, parameters: dict[str, Any]) -> str:
