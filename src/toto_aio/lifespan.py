@@ -60,6 +60,7 @@ from toto_aio.websocket.frames import formats
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
+    from toto_aio.dispatch.idempotency import Keys
     from toto_aio.mail.post import Post
     from toto_aio.monitoring.metrics import Metrics
 
@@ -124,7 +125,8 @@ class Lifespan:
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
-            self.runtime = Runtime(connection, events, threads, deadlines)
+            keys = self._open_keys(stack, database)
+            self.runtime = Runtime(connection, events, threads, deadlines, keys)
             if events is not None:
                 events.threads = threads
                 if self._init_events is not None:
@@ -253,6 +255,16 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_events(events)
         return events
+
+    def _open_keys(self, stack: AsyncExitStack, database: Store) -> Keys | None:
+        """The idempotency keys, if a method is marked so. Raises ``SettingsError`` if no store keeps them."""
+        if not any(method.rules.idempotent for method in self._methods.values()):
+            return None
+        from toto_aio.dispatch.idempotency import open_keys  # few services need it
+
+        keys = open_keys(self._methods, database, self._codecs)
+        stack.push_async_callback(keys.close)
+        return keys
 
     def _open_audit(self, stack: AsyncExitStack, events: EventManager | None) -> Audit:
         if not self._settings.audit_event:

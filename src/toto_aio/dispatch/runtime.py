@@ -21,6 +21,7 @@ from toto_aio.threads import Threads
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.coded_mail import CodedMail
+    from toto_aio.dispatch.idempotency import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Runtime:
     events: EventManager | None
     threads: Threads
     deadlines: Deadlines
+    keys: Keys | None = None
+    """The idempotency keys, if a method has any."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
 

@@ -1,4 +1,4 @@
-"""Drops what has expired, where the database does not do that by itself."""
+"""The sweep: what has expired, and a database does not drop by itself, is dropped periodically."""
 
 from __future__ import annotations
 
