@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from toto_aio.auth.account_export import export_account
 from toto_aio.auth.audit import Action as Audited
-from toto_aio.cli.accounts.action import Action, Given, add_user, described, existing
+from toto_aio.cli.accounts.action import Action, Given, add_user, existing
 from toto_aio.cli.call.line import UsageError
 from toto_aio.cli.call.outcome import to_json
 
@@ -44,11 +45,7 @@ def _write_new(path: str, text: str) -> None:
 
 async def _exported(service: OpenService, user_id: str) -> dict[str, Any]:
     account = await existing(service, user_id)
-    found = {
-        **described(account),
-        "sessions": await service.sessions.list(account.user_id),
-        "api_keys": await service.connection.api_keys.list(account.user_id),
-    }
+    found = await export_account(service.sessions, service.connection.api_keys, account.user_id)
     service.accounts.audit.record(Audited.ACCOUNT_EXPORTED, account.user_id)
     return found
 
