@@ -52,7 +52,7 @@ from toto_aio.stores import SessionStore, Store, open_store
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
-from toto_aio.websocket.channels import SocketChannelsContext
+from toto_aio.websocket.channels import socket_channels
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
@@ -326,7 +326,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
-            self._socket_channels(access, events),
+            socket_channels(settings, access, events),
             formats(self._codecs),
             self._rpc,
             debug=settings.debug,
@@ -338,18 +338,6 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_sockets(sockets)
         return sockets
-
-    def _socket_channels(
-        self, access: ChannelAccess | None, events: EventManager | None
-    ) -> SocketChannelsContext | None:
-        """What sockets share for channels; None if there are none."""
-        if access is None or events is None or events.channels is None:
-            return None
-        settings = self._settings
-        limits = HandlerLimits(
-            settings.socket_channels, settings.session_channels, "subscriptions", "channels"
-        )
-        return SocketChannelsContext(access, events.channels, limits)
 
     def _watch_clock(self, stack: AsyncExitStack) -> Clock:
         """The clock, watched for the signatures that depend on it."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.support.authenticator import SECRET_KEY, enrol, rewind
 from tests.support.limits import WATCHDOG
 from tests.support.service import PlainServer, Serve, Service, eventually
 from toto_aio import Handler, create_app, middleware, open_service
@@ -20,7 +21,7 @@ from toto_aio.auth.audit import Action, Audit
 from toto_aio.exceptions import InvalidCredentials, InvalidUserID, TooManyAttempts, Unavailable
 from toto_aio.invocation import requires, roles
 from toto_aio.lifespan import LIFESPAN
-from toto_aio.methods.account import api_keys
+from toto_aio.methods.account import api_keys, delete, export, totp
 from toto_aio.server.logs import FORMATS
 from toto_aio.settings import SettingsError
 from toto_aio.stores.memory import MemoryStore
@@ -203,6 +204,43 @@ async def test_what_an_administrator_does(serve: Serve, log: Log) -> None:
     # The connection goes on, and what the service does by itself is nobody's call.
     await accounts.set_roles("ada", [])
     assert short(log.take()[0]) == ("roles_set", "ada", "server", "")
+
+
+async def test_a_second_factor(serve: Serve, log: Log) -> None:
+    """Both steps, recovery codes, an export and a deletion are entries, without code, ticket or secret."""
+    store = MemoryStore()
+    own = {"account.totp": totp, "account.delete": delete, "account.export": export}
+    service = await serve(own, database=store, secret_key=[SECRET_KEY])
+    ada = await service.create()
+    log.take()
+    app, recovery = await enrol(service, ada)
+    steps = {"user_id": "ada", "password": PASSWORD}
+    tickets = [(await service.call("account.login", steps))["error"]["ticket"] for _ in range(2)]
+    for code in (app.wrong, recovery[0]):
+        await service.call("account.totp.login", {"ticket": tickets[0], "code": code})
+    await service.result("account.totp.recovery_codes", {"code": recovery[1]}, session=ada)
+    await rewind(store)
+    for code in (app.wrong, app.code()):
+        await service.call("account.totp.disable", {"code": code}, session=ada)
+    await service.result("account.export", session=ada)
+    for password in ("a wrong one", PASSWORD):
+        await service.call("account.delete", {"password": password}, session=ada)
+    entries = log.take()
+    assert [(one.action, one.actor, one.details) for one in entries] == [
+        ("totp_enabled", "ada", {}),
+        ("login_failed", "", {"reason": "wrong_credentials"}),
+        ("recovery_code_used", "", {"left": 9}),
+        ("login", "", {"how": "recovery_code"}),
+        ("recovery_code_used", "ada", {"left": 8}),
+        ("recovery_codes_renewed", "ada", {}),
+        ("code_refused", "ada", {"reason": "wrong_credentials"}),
+        ("totp_disabled", "ada", {}),
+        ("account_exported", "ada", {}),
+        ("password_refused", "ada", {"reason": "wrong_credentials"}),
+        ("account_deleted", "ada", {}),
+    ]
+    assert {one.account for one in entries} == {"ada"}
+    assert_readable(entries, ada, *recovery, *tickets, app.code(), app.wrong)
 
 
 async def test_keys(serve: Serve, log: Log) -> None:

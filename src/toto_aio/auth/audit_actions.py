@@ -46,6 +46,10 @@ class Action(Enum):
     TOTP_ENABLED = "totp_enabled", "an account got a second factor"
     TOTP_DISABLED = "totp_disabled", "an account lost its second factor"
     RECOVERY_CODE_USED = "recovery_code_used", "a recovery code was spent; `left` are left"
+    RECOVERY_CODES_RENEWED = (
+        "recovery_codes_renewed",
+        "an account got new recovery codes, in place of the others",
+    )
     KEY_CREATED = "key_created", "an API key was created, with its `name` and `scopes`"
     KEY_REVOKED = "key_revoked", "an API key was revoked, with its `name`"
     ROLES_SET = "roles_set", "an account got `roles`, and no others"

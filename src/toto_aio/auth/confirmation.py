@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from toto_aio.auth.audit import Action
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import NotAuthorized
@@ -23,5 +24,7 @@ async def confirm(sessions: Sessions, session: UserSession, password: object, cl
         if abs(time.time() - session.logged_in) > FRESH:
             raise NotAuthorized.too_old(FRESH)
         return
-    async with sessions.attempts.attempt(session.user_id, client.address, session.record.key):
-        await sessions.accounts.verify(session.user_id, password)  # type: ignore[arg-type] # it refuses others
+    user_id = session.user_id
+    with sessions.audit.refusals(Action.PASSWORD_REFUSED, user_id, client):
+        async with sessions.attempts.attempt(user_id, client.address, session.record.key):
+            await sessions.accounts.verify(user_id, password)  # type: ignore[arg-type] # it refuses others

@@ -83,6 +83,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
         "user: ada",
         "roles: admin",
         "password: yes",
+        "second factor: no",
         "sessions: 2",
         "API keys: 1",
         "field email: ada@example.org\\n\\u202e",
@@ -94,6 +95,7 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
         "fields": {"email": "ada@example.org\n\u202e"},
         "sessions": 2,
         "api_keys": 1,
+        "second_factor": False,
     }
     heading, first, _ = run("sessions", "ada").out.splitlines()
     assert heading.split("  ")[0] == "CREATED (UTC)"
@@ -215,6 +217,9 @@ def test_where_the_service_is(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     Path("own.toml").write_text('database = "sqlite:///own.db"\nmethod_module = "not.there"\n')
     assert run("add", "ada", "--no-password", "--file=own.toml").status == 0
     assert Path("own.db").exists()
+    for given in (["end"], ["sessions"], ["password"], ["delete", "--yes"]):
+        done = run(*given, "ada", "--file=own.toml", "--session-store=memory://", stdin=NEW)
+        assert failed(done, 2).startswith("session_store: only the running service sees the sessions"), given
     monkeypatch.setenv("TOTO_AIO_DATABASE", "sqlite:///own.db")
     assert "ada" in run("list").out
     assert run("list", "--database=sqlite:///other.db").status == 2

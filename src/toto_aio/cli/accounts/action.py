@@ -27,7 +27,7 @@ class Action(NamedTuple):
     """What one can do: its description, its arguments, and the function that does it in an open service.
 
     ``prepare`` asks questions before anything is opened, and returns what else was given by that.
-    ``may_create``: also where no database is yet.
+    ``may_create``: also where no database is yet. ``of_sessions``: it needs those of the running service.
     """
 
     description: str
@@ -35,6 +35,7 @@ class Action(NamedTuple):
     run: Callable[[OpenService, Given], Awaitable[None]]
     prepare: Callable[[Given], Given] = _nothing
     may_create: bool = False
+    of_sessions: bool = False
     ends_sessions: bool = False
 
 

@@ -109,7 +109,7 @@ async def _run(action: Action, settings: Settings, given: Mapping[str, Any]) -> 
     from toto_aio.cli.accounts.opened import opened  # here, as help opens nothing
 
     try:
-        async with opened(settings, may_create=action.may_create) as service:
+        async with opened(settings, may_create=action.may_create, of_sessions=action.of_sessions) as service:
             await action.run(service, given)
         if action.ends_sessions:
             say_if_late(settings)

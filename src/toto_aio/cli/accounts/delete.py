@@ -31,4 +31,11 @@ async def _run(service: OpenService, given: Given) -> None:
     say(f"Deleted {given['user']}, whose sessions have ended")
 
 
-ACTION = Action("delete an account, and end its sessions", _add_arguments, _run, _prepare, ends_sessions=True)
+ACTION = Action(
+    "delete an account, and end its sessions",
+    _add_arguments,
+    _run,
+    _prepare,
+    of_sessions=True,
+    ends_sessions=True,
+)

@@ -21,5 +21,6 @@ ACTION = Action(
     "end the sessions of an account, and close their sockets in every process",
     add_user,
     _run,
+    of_sessions=True,
     ends_sessions=True,
 )

@@ -36,9 +36,17 @@ NOT_OF_THE_AUTHOR = {
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, may_create: bool) -> AsyncIterator[OpenService]:
-    """The service of these settings. Raises ``SettingsError`` for a database that has no accounts yet."""
+async def opened(settings: Settings, *, may_create: bool, of_sessions: bool) -> AsyncIterator[OpenService]:
+    """The service of these settings. Raises ``SettingsError`` for a database that has no accounts yet.
+
+    ``of_sessions`` tells whether they have to be those of the running service.
+    """
     _require_accounts(settings, may_create=may_create)
+    if of_sessions and scheme_of(settings.session_store) == "memory":
+        raise SettingsError(
+            "session_store: only the running service sees the sessions in its memory: do this in a method of "
+            "it, or keep sessions in a database"
+        )
     async with _audit_on_stderr(settings), open_service(override(settings, NOT_OF_THE_AUTHOR)) as service:
         origin = Origin(kind="cli", actor=system_user())
         acting(lambda: origin)

@@ -26,5 +26,6 @@ ACTION = Action(
     add_user,
     _run,
     _prepare,
+    of_sessions=True,
     ends_sessions=True,
 )

@@ -38,4 +38,4 @@ async def _run(service: OpenService, given: Given) -> None:
     )
 
 
-ACTION = Action("list the sessions of an account, the oldest first", _add_arguments, _run)
+ACTION = Action("list the sessions of an account, the oldest first", _add_arguments, _run, of_sessions=True)

@@ -22,6 +22,8 @@ async def _run(service: OpenService, given: Given) -> None:
     found = described(account)
     found["sessions"] = len(await service.sessions.list(account.user_id))
     found["api_keys"] = len(await service.connection.api_keys.list(account.user_id))
+    second = await service.connection.second_factor.describe(account.user_id)
+    found["second_factor"] = second["enabled"]
     if "json" in given:
         print(to_json(found))
         return
@@ -29,6 +31,7 @@ async def _run(service: OpenService, given: Given) -> None:
         "user": account.user_id,
         "roles": ", ".join(account.roles) or "none",
         "password": "yes" if account.has_password else "no",
+        "second factor": "yes" if second["enabled"] else "no",
         "sessions": f"{found['sessions']}",
         "API keys": f"{found['api_keys']}",
     }

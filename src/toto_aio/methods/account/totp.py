@@ -91,7 +91,8 @@ async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, boo
 async def recovery_codes(handler: Handler, parameters: dict[str, Any]) -> dict[str, list[str]]:
     """Make ten new recovery codes in place of the ones before, with a ``code``; returns them, this once."""
     user_id = await _checked(handler, parameters)
-    return {"recovery_codes": await handler.connection.second_factor.renew_recovery_codes(user_id)}
+    with handler.accounts.audit.recording(Action.RECOVERY_CODES_RENEWED, user_id):
+        return {"recovery_codes": await handler.connection.second_factor.renew_recovery_codes(user_id)}
 
 
 @method
