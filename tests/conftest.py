@@ -27,6 +27,7 @@ BOTH_PATHS = frozenset(
     f"tests.{name}"
     for name in [
         "http.test_service",
+        "dispatch.test_idempotency",
         "http.test_error_status",
         "http.test_bodies",
         "http.test_forms",

@@ -15,12 +15,13 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.support.service import Serve, eventually
-from toto_aio import Connection, Handler, Settings, create_app, lifespan
+from toto_aio import Connection, Handler, Settings, create_app
 from toto_aio.clock import Clock
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
 from toto_aio.signing import SessionScheme
+from toto_aio.stores import sweep
 from toto_aio.stores.memory import MemoryStore
 
 Parameters = dict[str, Any]
@@ -305,8 +306,8 @@ async def test_one_process_sweeps(serve: Serve) -> None:
 
 async def test_no_sweep_while_the_clock_may_be_wrong(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the clock was set forward nothing is dropped: it may be set right again."""
-    monkeypatch.setattr(lifespan, "SWEEP_INTERVAL", 0.001)
-    monkeypatch.setattr(lifespan, "SWEEP_PAUSE", 0.0)
+    monkeypatch.setattr(sweep, "SWEEP_INTERVAL", 0.001)
+    monkeypatch.setattr(sweep, "SWEEP_PAUSE", 0.0)
     store, ahead, looks = Counting(), 0.0, 0
 
     def wall() -> float:

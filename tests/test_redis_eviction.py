@@ -13,10 +13,10 @@ import tests.support.servers.redis
 from tests.support.servers import Server
 from tests.support.service import Serve, eventually
 from tests.support.stores import opened
-from toto_aio import lifespan
 from toto_aio.brokers import Receiver
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.redis import RedisBroker
+from toto_aio.stores import sweep
 
 LIMIT = "3mb"
 """The memory of the server while it is to be full, which a few values fill."""
@@ -166,7 +166,7 @@ async def test_a_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It looks periodically at each Redis that it keeps something in, also at that of accounts alone."""
-    monkeypatch.setattr(lifespan, "SWEEP_INTERVAL", 0.05)
+    monkeypatch.setattr(sweep, "SWEEP_INTERVAL", 0.05)
     options: dict[str, Any] = {"database": "memory://", "session_store": "memory://", setting: url}
     await serve(**options)
     assert len(logged(caplog, logging.WARNING)) == 1

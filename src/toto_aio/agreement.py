@@ -67,6 +67,10 @@ def _require_secret_key(settings: Settings, methods: Mapping[str, Method]) -> No
 def _lacks(method: Method, *, has_sessions: bool) -> str | None:
     """What a method needs, and a service without accounts does not have."""
     guard = method.rules.guard
-    if guard >= Guard.AUTHENTICATED or getattr(method.invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS):
+    if (
+        guard >= Guard.AUTHENTICATED
+        or method.rules.idempotent
+        or getattr(method.invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS)
+    ):
         return "accounts"
     return "sessions" if guard == Guard.ANONYMOUS and not has_sessions else None

@@ -24,6 +24,7 @@ __all__ = [
     "ERROR_SERVER",
     "ERROR_USER_ID_EXISTS",
     "ERROR_USER_NOT_FOUND",
+    "CallInProgress",
     "CodedException",
     "InternalError",
     "InvalidCredentials",
@@ -32,9 +33,11 @@ __all__ = [
     "InvalidResponseHMAC",
     "InvalidSessionID",
     "InvalidUserID",
+    "KeyReused",
     "MethodNotFound",
     "MissingMethod",
     "NotAuthorized",
+    "OutcomeUnknown",
     "SecondFactorRequired",
     "TimedOut",
     "TooManyAttempts",
@@ -236,6 +239,24 @@ class TimedOut(CodedException):
     CODE, VALUE = 1013, "Timed out"
 
 
+class CallInProgress(CodedException):
+    """The first call with this idempotency key is still running."""
+
+    CODE, VALUE = 1014, "The first call with this idempotency key is still running."
+
+
+class KeyReused(CodedException):
+    """The idempotency key was used for a call with other parameters."""
+
+    CODE, VALUE = 1015, "This idempotency key was used with other parameters."
+
+
+class OutcomeUnknown(CodedException):
+    """The first call with this idempotency key was cut off, or its result is not kept: it is not repeated."""
+
+    CODE, VALUE = 1016, "The first call with this idempotency key has an outcome that nobody knows."
+
+
 class SecondFactorRequired(CodedException):
     """The password is right, and the account has a second factor: its code is to follow."""
 
@@ -257,7 +278,7 @@ def http_status(error: TotoException, *, has_user: bool = False, chosen: int | N
     ``has_user``: the session is a user's. ``chosen`` is a status that the method has set: it counts for
     errors of the author's own, if it is one of an error.
     """
-    if _has_own_status(error):
+    if has_own_status(error):
         return error.status
     if error.code == NotAuthorized.CODE and has_user and "max_age" not in error.details:
         return 403  # who has to log in again gets 401 (RFC 9470)
@@ -266,7 +287,7 @@ def http_status(error: TotoException, *, has_user: bool = False, chosen: int | N
     return chosen if chosen is not None and chosen >= 400 else 400
 
 
-def _has_own_status(error: TotoException) -> bool:
+def has_own_status(error: TotoException) -> bool:
     """Whether somebody has given an error a status, itself or by its class; it may be 200."""
     kinds = type(error).__mro__
     own = kinds[: kinds.index(TotoException)]
@@ -293,7 +314,14 @@ ERROR_INVALID_HMAC = InvalidHMAC.CODE  #: Toto's name of the code of ``InvalidHM
 ERROR_INVALID_RESPONSE_HMAC = InvalidResponseHMAC.CODE  #: Toto's name of the code of ``InvalidResponseHMAC``.
 ERROR_INVALID_USER_ID = InvalidUserID.CODE  #: Toto's name of the code of ``InvalidUserID``.
 
-STATUSES = {Unavailable.CODE: 503, TooManyAttempts.CODE: 429, TimedOut.CODE: 504}
+STATUSES = {
+    Unavailable.CODE: 503,
+    TooManyAttempts.CODE: 429,
+    TimedOut.CODE: 504,
+    CallInProgress.CODE: 409,
+    KeyReused.CODE: 422,
+    OutcomeUnknown.CODE: 409,
+}
 """The statuses of errors that don't come with 200, whatever ``error_status`` is."""
 HTTP_STATUSES = {
     InternalError.CODE: 500,

@@ -25,7 +25,7 @@ from toto_aio.auth.user_ids import known_as
 from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.dispatch.answers import RawAnswer, Streamed
-from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.call import MEMBER, Call
 from toto_aio.dispatch.dispatcher import Dispatch
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection
@@ -98,25 +98,27 @@ class OpenService:
         *,
         user_id: str | None = None,
         session_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Any:
         """The result of a method, as it was returned: by an anonymous caller, a user, or in a session.
 
         Raises the ``TotoException`` that a client would receive, and other exceptions of the method as they
         are. A method with bytes of its own gives an object with ``body`` and ``content_type``, a redirection
         one with ``url`` and ``status``. ``parameters`` are copied. A call that the end of the block cuts off
-        raises ``Unavailable``.
+        raises ``Unavailable``. ``idempotency_key`` names the call for those that repeat it.
         """
         self._require_open()
         if user_id is not None:
             if session_id is not None:
                 raise ValueError("give either user_id or session_id")
             session_id = (await self.session(user_id)).session_id
+        message = None if idempotency_key is None else {MEMBER: idempotency_key}
         # A task of its own: what a call sets in its context is not the caller's.
         task = self._calls.start(
             call_in_process(
                 self._lifespan.dispatch,
                 Caller(self.connection.sessions, session_id, None),
-                Call(method, parameters),
+                Call(method, parameters, message=message),
                 InProcessReply(),
             ),
             f"call {method}",
@@ -221,6 +223,7 @@ class InProcessReply:
     traceparent = ()
     streaming = False
     body = b""
+    status: int | None = None
     written = b""
     over_http = "over HTTP"
     over_a_socket = "over a WebSocket"
@@ -231,6 +234,9 @@ class InProcessReply:
     @property
     def request(self) -> web.Request:
         raise RuntimeError(f"A call in process has no request: call this method {self.over_http}")
+
+    def header(self, name: str) -> tuple[str, ...]:
+        return ()
 
     def set_status(self, status: int) -> None: ...
 

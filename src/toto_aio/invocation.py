@@ -62,6 +62,7 @@ __all__ = [
     "deprecated",
     "error_redirect",
     "fresh",
+    "idempotent",
     "jsonp",
     "method",
     "optionally_authenticated",
@@ -108,6 +109,9 @@ class Rules:
     cancellable: bool = False
     timeout: float | None = None
     deprecation: Deprecation | None = None
+    idempotent: bool = False
+    secret: bool = False  # no result is kept for those who repeat a call
+    transactional: bool = False  # a call that was cut off before its commit has done nothing
     channel: Channel | None = None
     """The channels whose subscribers it admits."""
     is_marked: bool = False
@@ -316,6 +320,25 @@ def safe(function: Invoke) -> Invoke:
     """Mark a method that only reads: GET and HEAD may call it."""
     _rules(function).safe = True
     return _document(function, "*Can be called by GET.*")
+
+
+@overload
+def idempotent(function: Invoke) -> Invoke: ...
+@overload
+def idempotent(*, secret: bool = ..., transactional: bool = ...) -> Callable[[Invoke], Invoke]: ...
+def idempotent(function: Any = None, *, secret: bool = False, transactional: bool = False) -> Any:
+    """Let clients repeat a call: it runs at most once for each idempotency key, and a repeat gets its result.
+
+    ``transactional``: all it does is in ``handler.transaction()``; that counts exactly once, as what was cut
+    off before the commit is repeated. ``secret``: no result is kept.
+    """
+
+    def decorate(function: Invoke) -> Invoke:
+        rules = _rules(function)
+        rules.idempotent, rules.secret, rules.transactional = True, secret, transactional
+        return _document(function, "*Can be repeated with the same idempotency key.*")
+
+    return decorate if function is None else decorate(function)
 
 
 def cancellable(function: Invoke) -> Invoke:

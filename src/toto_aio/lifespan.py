@@ -34,7 +34,6 @@ from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.events.audit_events import AuditEvents
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
-from toto_aio.exceptions import Unavailable, described
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.origins import Origins
 from toto_aio.http.parent import share
@@ -48,11 +47,12 @@ from toto_aio.resources import is_deferred, resolve
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
-from toto_aio.stores import SessionStore, Store, open_store
+from toto_aio.stores import Store, open_store
+from toto_aio.stores.sweep import sweep
 from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
-from toto_aio.websocket.channels import SocketChannelsContext
+from toto_aio.websocket.channels import socket_channels
 from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
@@ -60,18 +60,13 @@ from toto_aio.websocket.frames import formats
 from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
+    from toto_aio.dispatch.idempotency import Keys
     from toto_aio.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 HANDLERS_SHARE, HAND_BACK_SHARE = 0.8, 0.05
 """The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take events."""
-SWEEP_INTERVAL = 60.0
-"""Seconds between two sweeps of expired sessions."""
-SWEEP_REST = 900.0
-"""Seconds without a sweep after the clock was set forward, maybe by mistake; a nonce is kept less long."""
-SWEEP_PAUSE = 0.05
-"""Seconds between two portions of a sweep, which belong to other work."""
 
 
 class Lifespan:
@@ -126,7 +121,8 @@ class Lifespan:
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
-            self.runtime = Runtime(connection, events, threads, deadlines)
+            keys = self._open_keys(stack, database)
+            self.runtime = Runtime(connection, events, threads, deadlines, keys)
             if events is not None:
                 events.threads = threads
                 if self._init_events is not None:
@@ -155,7 +151,7 @@ class Lifespan:
                 await _start("startup_function", self._startup, **accepted(self._startup, parts))
             clock = self._watch_clock(stack)
             for store in {id(store): store for store in (database, sessions_in)}.values():
-                self._own(stack, _sweep(store, clock), "sweep")
+                self._own(stack, sweep(store, clock), "sweep")
             if self._metrics is not None:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
@@ -249,6 +245,16 @@ class Lifespan:
             self._metrics.watch_events(events)
         return events
 
+    def _open_keys(self, stack: AsyncExitStack, database: Store) -> Keys | None:
+        """The idempotency keys, if a method is marked so. Raises ``SettingsError`` if no store keeps them."""
+        if not any(method.rules.idempotent for method in self._methods.values()):
+            return None
+        from toto_aio.dispatch.idempotency import open_keys  # few services need it
+
+        keys = open_keys(self._methods, database, self._codecs)
+        stack.push_async_callback(keys.close)
+        return keys
+
     def _open_audit(self, stack: AsyncExitStack, events: EventManager | None) -> Audit:
         if not self._settings.audit_event:
             return Audit()
@@ -326,7 +332,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
-            self._socket_channels(access, events),
+            socket_channels(settings, access, events),
             formats(self._codecs),
             self._rpc,
             debug=settings.debug,
@@ -338,18 +344,6 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_sockets(sockets)
         return sockets
-
-    def _socket_channels(
-        self, access: ChannelAccess | None, events: EventManager | None
-    ) -> SocketChannelsContext | None:
-        """What sockets share for channels; None if there are none."""
-        if access is None or events is None or events.channels is None:
-            return None
-        settings = self._settings
-        limits = HandlerLimits(
-            settings.socket_channels, settings.session_channels, "subscriptions", "channels"
-        )
-        return SocketChannelsContext(access, events.channels, limits)
 
     def _watch_clock(self, stack: AsyncExitStack) -> Clock:
         """The clock, watched for the signatures that depend on it."""
@@ -376,19 +370,3 @@ async def _start(option: str, function: Callable[..., Any], *args: Any, **kwargs
             require_awaited()
         except NotAwaitedError as exc:
             raise SettingsError(f"{option}: {exc}, in an async def") from None
-
-
-async def _sweep(store: SessionStore, clock: Clock) -> None:
-    """Drop expired sessions periodically, in one of the processes that share the store."""
-    while True:
-        try:
-            if not clock.was_set_forward(SWEEP_REST) and await store.add_once("sweep", SWEEP_INTERVAL / 2):
-                dropped = 1
-                while dropped and not clock.was_set_forward(SWEEP_REST):
-                    dropped = await store.sweep()
-                    await asyncio.sleep(SWEEP_PAUSE)
-        except Unavailable as exc:
-            logger.warning("expired sessions could not be dropped: %s", described(exc.__cause__ or exc))
-        except Exception:
-            logger.exception("expired sessions could not be dropped; trying again in %d s", SWEEP_INTERVAL)
-        await asyncio.sleep(SWEEP_INTERVAL)

@@ -95,6 +95,7 @@ def test_the_options(tmp_path: Path) -> None:
         "get": True,
         "required": ["text", "color"],
         "defaults": {"color": "red"},
+        "idempotent": False,
         "timeout": 5.0,
         "deprecated": None,
         "from": "notes.add",

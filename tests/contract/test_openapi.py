@@ -21,6 +21,7 @@ from toto_aio.invocation import (
     default_parameters,
     error_redirect,
     fresh,
+    idempotent,
     jsonp,
     rate,
     raw_response,
@@ -286,3 +287,27 @@ def test_types_that_contain_themselves_or_have_no_schema() -> None:
     assert schemas["grow.parameters"]["properties"]["node"] == node
     assert schemas["Node"]["properties"]["below"]["items"] == node
     assert schemas["odd.response"]["properties"]["result"] == {}
+
+
+def test_idempotent() -> None:
+    """A method that may be repeated has the header, and the errors of keys; no other has."""
+
+    @idempotent
+    async def pay(handler: Any, amount: int) -> int: ...  # type: ignore[empty-body]
+
+    async def free(handler: Any, parameters: Parameters) -> None: ...
+
+    for error_status in ("http", "toto"):
+        document = described({"pay": pay, "free": free}, error_status=error_status)
+        post, other = (document["paths"][f"/service/{name}"]["post"] for name in ("pay", "free"))
+        [header] = post["parameters"]
+        assert (header["name"], header["in"], header.get("required", False)) == (
+            "idempotency-key",
+            "header",
+            False,
+        )
+        assert "idempotent-replayed" in post["responses"]["200"]["headers"]
+        assert {"409", "422"} <= post["responses"].keys()
+        assert {"409", "422"}.isdisjoint(other["responses"])
+        assert "parameters" not in other
+        assert "1014" in document["components"]["responses"]["Failure409"]["description"]

@@ -11,6 +11,7 @@ import pytest
 
 import tests.support.servers.redis
 import tests.support.servers.redis_cluster
+import tests.support.servers.redis_sentinel
 from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import Server
 from tests.support.service import eventually
@@ -360,6 +361,24 @@ async def test_a_restart_begins_a_new_epoch(tmp_path: Any, appendonly: str) -> N
             assert found.position.epoch != one.position.epoch
             await other.publish("room:1", "new")
             await again.has("new")
+
+
+async def test_a_failover_begins_a_new_epoch(servers: Callable[[str], Any]) -> None:
+    """The server that takes over has everything, and still counts in an epoch of its own, which is told."""
+    watched = servers("redis_sentinel")
+    address = tests.support.servers.redis_sentinel.fresh_url(watched)
+    async with managers(address, 2) as [events, other]:
+        one = await reader(events)
+        await other.publish("room:1", 1)
+        await one.has(1)
+        await watched.fail_over()
+        await one.has(1, None)
+        await eventually_published(other)
+        again = Reader(events)
+        found = await again.subscribe(one.position)
+        assert found.recovered is False
+        await other.publish("room:1", 2)
+        await eventually(lambda: again.got[-1:] == [2])
 
 
 async def eventually_published(events: EventManager) -> None:

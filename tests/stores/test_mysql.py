@@ -35,7 +35,8 @@ from toto_aio.exceptions import Unavailable
 from toto_aio.models import Account, Session
 from toto_aio.settings import SettingsError
 from toto_aio.stores import open_store
-from toto_aio.stores.mysql import connect_arguments, in_hexadecimal
+from toto_aio.stores.mysql import connect_arguments
+from toto_aio.stores.mysql_transactions import in_hexadecimal
 from toto_aio.stores.sql import operations, pool
 
 LIBRARIES = {"mysql": asyncmy, "mysql+aiomysql": aiomysql}

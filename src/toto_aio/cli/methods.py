@@ -70,6 +70,7 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
         "get": method.reachable_by_get(get_methods),
         "required": rules.required,
         "defaults": rules.defaults,
+        "idempotent": rules.idempotent,
         "timeout": method.timeout,
         "deprecated": None if rules.deprecation is None else rules.deprecation._asdict(),
         "from": method.source,

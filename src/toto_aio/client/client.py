@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import aiohttp
@@ -115,14 +115,20 @@ class Client:
         )
 
     async def call(
-        self, method: str, parameters: Mapping[str, Any] | None = None, *, files: Files | None = None
+        self,
+        method: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        files: Files | None = None,
+        idempotency_key: str | None = None,
     ) -> Any:
         """Call a method and return its result.
 
         With ``files``, lists of ``toto_aio.File`` by the names of their parameters, a form is sent: the other
         parameters arrive as text. Raises ``ValueError`` for an object or None among them.
+        ``idempotency_key`` names the call of a method marked ``@idempotent``, for those that repeat it.
         """
-        return _result(await self.fetch(method, parameters, files=files))
+        return _result(await self.fetch(method, parameters, files=files, idempotency_key=idempotency_key))
 
     async def get(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Call a method marked ``@safe`` by GET. Its parameters arrive as strings, or lists of strings."""
@@ -134,22 +140,31 @@ class Client:
         parameters: Mapping[str, Any] | None = None,
         *,
         files: Files | None = None,
+        idempotency_key: str | None = None,
         unsigned: bool = False,
     ) -> Response:
         """Call a method and return the response as received, such as a raw response; follows no redirect.
 
-        ``files`` are those of ``call``. With ``signing=session`` or ``toto1``, a stream or a redirect needs
-        ``unsigned=True``: a service signs neither, so that nobody knows who has sent it.
+        ``files`` and ``idempotency_key`` are those of ``call``. With ``signing=session`` or ``toto1``, a
+        stream or a redirect needs ``unsigned=True``: a service signs neither, so that nobody knows who has
+        sent it.
         """
         given = dict(parameters or {})
         url, named = method_url(self.url, method), [given.get("session_id")]
+        headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         if files:
             content_type, body = encode_form(given, files)
             return await self._exchange(
-                hdrs.METH_POST, url, body, named, content_type=content_type, unsigned=unsigned
+                hdrs.METH_POST,
+                url,
+                body,
+                named,
+                content_type=content_type,
+                headers=headers,
+                unsigned=unsigned,
             )
         message = {"method": method, "parameters": given}
-        return await self._post(url, message, named, unsigned=unsigned)
+        return await self._post(url, message, named, headers=headers, unsigned=unsigned)
 
     async def openapi(self) -> dict[str, Any] | None:
         """The service's OpenAPI document; None if it has none, or has none for this session.
@@ -168,7 +183,8 @@ class Client:
     async def batch(self, calls: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Make many calls in one request: ``{id: {"method": ..., "parameters": {...}}}``, by order of id.
 
-        Returns the result of each id, or the ``TotoException`` of a call that failed.
+        A call may have an ``"idempotency_key"``. Returns the result of each id, or the ``TotoException`` of a
+        call that failed.
         """
         # An entry without parameters would itself be taken for them.
         entries = {call_id: {"parameters": {}, **call} for call_id, call in calls.items()}
@@ -259,10 +275,18 @@ class Client:
         return response
 
     async def _post(
-        self, url: URL, message: dict[str, Any], named: Collection[Any], **accepted: bool
+        self,
+        url: URL,
+        message: dict[str, Any],
+        named: Collection[Any],
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        **accepted: bool,
     ) -> Response:
         body, content_type = self._codec.encode(message), self._codec.content_type
-        return await self._exchange(hdrs.METH_POST, url, body, named, content_type=content_type, **accepted)
+        return await self._exchange(
+            hdrs.METH_POST, url, body, named, content_type=content_type, headers=headers, **accepted
+        )
 
     async def _exchange(
         self,
@@ -272,6 +296,7 @@ class Client:
         named: Collection[Any] = (),
         *,
         content_type: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
         **accepted: bool,
     ) -> Response:
         """Send a request, verify the response, and adopt its session. Raises the error in the response.
@@ -287,6 +312,7 @@ class Client:
             content_type=content_type,
             body=body,
         )
+        request.headers.update(headers)
         response = await self._send(request)
         is_signed = verify(request, response, named, **accepted)
         if is_signed and response.session is not None:

@@ -89,14 +89,23 @@ class ClientSocket:
         self._close_reason = ""
         self._calls = 0
 
-    async def call(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
+    async def call(
+        self,
+        method: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Any:
         """Call a method and return its result.
 
         Raises the ``TotoException`` that the service responds with, ``ConnectionError`` if the socket is
         closed, and ``TimeoutError`` if the response takes too long. Of a frame that it could not read, the
         service cannot say which call it was: if several wait, each raises ``ConnectionError``.
         """
-        frame = await self._answer(self._frame(method, parameters))
+        sent = self._frame(method, parameters)
+        if idempotency_key is not None:
+            sent["idempotency_key"] = idempotency_key
+        frame = await self._answer(sent)
         if (shown := frame.get("session")) is not None and "session_id" in shown:
             self._on_session(read_session(shown), [(parameters or {}).get("session_id")])
         if "error" in frame:

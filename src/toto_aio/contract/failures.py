@@ -9,6 +9,7 @@ from toto_aio.dispatch.method import BUILT_IN_ACCOUNTS, Method
 from toto_aio.exceptions import (
     HTTP_STATUSES,
     STATUSES,
+    CallInProgress,
     CodedException,
     InternalError,
     InvalidCredentials,
@@ -16,7 +17,9 @@ from toto_aio.exceptions import (
     InvalidParameters,
     InvalidSessionID,
     InvalidUserID,
+    KeyReused,
     NotAuthorized,
+    OutcomeUnknown,
     TimedOut,
     TooManyAttempts,
     Unavailable,
@@ -75,6 +78,8 @@ def _kinds(method: Method, settings: Settings) -> Iterable[type[CodedException]]
         yield NotAuthorized
     if method.rules.guard or is_signed:
         yield from (InvalidHMAC, InvalidSessionID)
+    if method.rules.idempotent:
+        yield from KEYS
     if method.rules.rates:
         yield TooManyAttempts
     if method.source.startswith(BUILT_IN_ACCOUNTS):
@@ -98,8 +103,11 @@ HEADERS = {
     429: ("Retry-After", "The seconds to wait."),
 }
 ALWAYS = (InvalidParameters, InternalError, Unavailable, TimedOut)
+KEYS = (CallInProgress, KeyReused, OutcomeUnknown)
+"""What a call with an idempotency key may end with besides."""
 EVERY = (
     *ALWAYS,
+    *KEYS,
     NotAuthorized,
     InvalidCredentials,
     UserIDExists,

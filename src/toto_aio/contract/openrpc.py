@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from toto_aio.contract.failures import KEYS
 from toto_aio.contract.openapi import described_service
 from toto_aio.contract.operations import documented
 from toto_aio.contract.policy import described_policy
@@ -40,6 +41,8 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
     errors = [{"code": INVALID_PARAMS, "message": MEANINGS[INVALID_PARAMS]}] if params else []
     if rules.guard in (Guard.AUTHENTICATED, Guard.PARAMETER):
         errors.append({"code": NotAuthorized.CODE, "message": NotAuthorized().value})
+    if rules.idempotent:
+        errors += [{"code": kind.CODE, "message": kind.VALUE} for kind in KEYS]
     if rules.rates:
         errors.append({"code": TooManyAttempts.CODE, "message": TooManyAttempts().value})
     found: dict[str, Any] = {
@@ -55,6 +58,8 @@ def _method(method: Method, schemas: Schemas) -> dict[str, Any]:
         found["tags"] = [{"name": package}]
     if rules.deprecation is not None:
         found["deprecated"] = True
+    if rules.idempotent:
+        found["x-idempotent"] = True
     return found | described_policy(rules)
 
 

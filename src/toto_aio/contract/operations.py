@@ -79,6 +79,8 @@ def _operation(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
     if by_get:
         operation["parameters"] = schemas.query(method)
     else:
+        if method.rules.idempotent:
+            operation["parameters"] = [KEY]
         operation["requestBody"] = _body(method, settings, schemas)
     operation["responses"] = _responses(method, settings, schemas, by_get=by_get)
     operation["security"] = requirements(method, settings)
@@ -110,6 +112,8 @@ def _responses(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
         content[SCRIPT] = {"schema": {"type": "string"}}
     text = "Bytes of the method's own." if rules.raw else "The result."
     found: dict[str, Any] = {"200": {"description": text, "content": content}}
+    if rules.idempotent:
+        found["200"]["headers"] = _REPLAYED
     if rules.redirects or rules.default_redirect:
         found["302"] = {"description": "An error leads somewhere else.", "headers": _LOCATION}
     for status in error_statuses(method, settings):
@@ -118,4 +122,16 @@ def _responses(method: Method, settings: Settings, schemas: Schemas, *, by_get: 
     return found
 
 
+KEY = {
+    "name": "idempotency-key",
+    "in": "header",
+    "description": "Names the call: one that repeats it within a day gets the same outcome.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+_REPLAYED = {
+    "idempotent-replayed": {
+        "description": "The result is that of an earlier call with this key.",
+        "schema": {"const": "true"},
+    }
+}
 _LOCATION = {"Location": {"description": "Where.", "schema": {"type": "string"}}}

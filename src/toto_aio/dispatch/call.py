@@ -7,6 +7,13 @@ from typing import Any
 
 from msgspec import Struct
 
+MEMBER = "idempotency_key"
+"""The member of a message that names a call, for those that repeat it."""
+
+
+REPLAYED = {"idempotent_replayed": True}
+"""What the response to such a message has beside the outcome, if that is of an earlier call."""
+
 
 class Call(Struct):
     """One call of a method: its name and parameters as they came, and whether by GET or HEAD, or in a form.
@@ -25,6 +32,10 @@ class Call(Struct):
     redirect_to: str | None = None
     error_redirect_to: str | None = None
     """Where a form says that the browser is to go: a path of this site."""
+    message: dict[str, Any] | None = None
+    """The message in a batch, a frame or JSON-RPC, which may have what other calls have in headers."""
+    replayed: bool = False
+    """Whether its outcome is that of an earlier call with the same idempotency key."""
     method: str = "unknown"
     """The name that the method is registered under, once it is found."""
     started: float = 0.0

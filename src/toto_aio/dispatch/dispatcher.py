@@ -164,7 +164,7 @@ class Dispatcher:
         if not is_plain:
             callback = self._prepare(method, handler, parameters, limit)
         try:
-            if method.threaded:
+            if method.threaded and not method.rules.idempotent:
                 result = await self._runtime.threads.run(method.invoke, handler, parameters)
             else:
                 result = method.invoke(handler, parameters)

@@ -30,6 +30,8 @@ from toto_aio.threads import discard, waits_in_threads
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from toto_aio.dispatch.idempotency import Claim, Keys
+
 T = TypeVar("T")
 
 TORNADO: Mapping[str, str] = {
@@ -61,6 +63,8 @@ class Handler:
     responded = False
     """Whether the method has responded already."""
     open_transaction = False
+    claim: Claim | None = None
+    """What the call has of the idempotency key that it runs for."""
     client_left = False
     """Whether the client disconnected before the response, in methods that watch for it."""
 
@@ -120,6 +124,12 @@ class Handler:
     def events(self) -> EventManager:
         """The events of the service. Raises ``RuntimeError`` if they are off."""
         return self._runtime.needed_events()
+
+    @property
+    def keys(self) -> Keys:
+        """The idempotency keys of the service."""
+        assert self._runtime.keys is not None
+        return self._runtime.keys
 
     @property
     def request(self) -> web.Request:
@@ -307,6 +317,10 @@ class Handler:
     def clean_up(self, awaitable: Awaitable[T]) -> T:
         """``wait`` for what has to be done even if the call has ended, such as a rollback."""
         return self._runtime.threads.wait(awaitable, cleans_up=True)
+
+    def in_thread(self, function: Callable[..., T], parameters: Any) -> Awaitable[T]:
+        """Run a plain method in a thread."""
+        return self._runtime.threads.run(function, self, parameters)
 
     def is_on_loop(self) -> bool:
         """Whether this thread is the event loop's, which must not block."""

@@ -93,17 +93,25 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
             if rules.guard is Guard.OPTIONAL and rules.rates
             else f"{name}: @jsonp cannot serve a method that needs a session"
         )
+    is_threaded = not is_coroutine_function(invoke)
     of = source if module is None else module
-    limit = ASYNCHRONOUS_TIMEOUT if rules.asynchronous else method_timeout
+    limit = rules.timeout or (ASYNCHRONOUS_TIMEOUT if rules.asynchronous else method_timeout)
+    if rules.idempotent:
+        from toto_aio.dispatch.idempotency import Plan, idempotent_invoke
+
+        _require_one_result(name, rules)
+        called = idempotent_invoke(
+            called, Plan(limit, rules.secret, rules.transactional), threaded=is_threaded
+        )
     return Method(
         name=name,
         invoke=called,
         rules=rules,
         source=of.__name__ if isinstance(of, ModuleType) else getattr(invoke, "__module__", ""),
         documentation=inspect.getdoc(invoke) or inspect.getdoc(source) or "",
-        timeout=rules.timeout or limit,
+        timeout=limit,
         # A plain wrapper of a coroutine function only creates the coroutine: that needs no thread.
-        threaded=not is_coroutine_function(invoke),
+        threaded=is_threaded,
         post_only=getattr(invoke, "__module__", "").startswith(BUILT_IN_ACCOUNTS),
         on_connection_close=getattr(of, "on_connection_close", None),
         signature=signature,
@@ -126,6 +134,20 @@ def _require_rules_for(name: str, rules: Rules, signature: Signature) -> None:
         if each.name in taken:
             raise SettingsError(
                 f"{name}: {each.attribute}: rename it: {taken[each.name]} takes this parameter"
+            )
+
+
+def _require_one_result(name: str, rules: Rules) -> None:
+    """Raise ``SettingsError`` for a method whose result a repeat can't have."""
+    for given, decorator in (
+        (rules.raw, "raw_response"),
+        (rules.jsonp, "jsonp"),
+        (rules.asynchronous, "asynchronous"),
+    ):
+        if given:
+            raise SettingsError(
+                f"{name}: @idempotent keeps the result for repeats, and @{decorator} has none to keep: "
+                "leave out one of them"
             )
 
 

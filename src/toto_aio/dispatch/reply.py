@@ -24,6 +24,8 @@ class Reply(Protocol):
 
     body: bytes
     """The bytes of the request's body, or of the frame."""
+    status: int | None
+    """The status that the method has set, if it has and there is one."""
 
     @property
     def request(self) -> web.Request:
@@ -48,6 +50,9 @@ class Reply(Protocol):
     @property
     def traceparent(self) -> Sequence[str]:
         """The values of the header ``traceparent``, which a log line names."""
+
+    def header(self, name: str) -> Sequence[str]:
+        """The values of a header of the request; none on a socket, whose headers are no call's."""
 
     def set_status(self, status: int) -> None:
         """Respond with this HTTP status."""

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.api_keys import ApiKeys
@@ -18,6 +18,9 @@ from toto_aio.events.manager import EventManager
 from toto_aio.settings.durations import MAX_SECONDS
 from toto_aio.stores.transactions import Transaction, Transactions
 from toto_aio.threads import Threads
+
+if TYPE_CHECKING:
+    from toto_aio.dispatch.idempotency import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Runtime:
     events: EventManager | None
     threads: Threads
     deadlines: Deadlines
+    keys: Keys | None = None
+    """The idempotency keys, if a method has any."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     loop_thread: int = field(default_factory=threading.get_ident)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from toto_aio.exceptions import TimedOut
-from toto_aio.stores.transactions import Transaction, current
+from toto_aio.exceptions import TimedOut, Unavailable
+from toto_aio.stores import transactions
+from toto_aio.stores.transactions import Begun, OutcomeUnknownError, Transaction, current, within
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.handler import Handler
+    from toto_aio.dispatch.idempotency import Claim
 
 NESTED = (
     "This call has an open transaction: pass its connection on, or use a savepoint of the database "
@@ -23,6 +25,7 @@ class CallTransaction(Transaction):
     def __init__(self, handler: Handler) -> None:
         super().__init__(handler.connection.transactions)
         self._handler = handler
+        self._claim: Claim | None = None
 
     async def __aenter__(self) -> Any:
         handler = self._handler
@@ -30,6 +33,9 @@ class CallTransaction(Transaction):
             raise RuntimeError(NESTED)
         handler.open_transaction = True  # two that wait for their turns are not better
         try:
+            if handler.claim is not None and getattr(self.transactions, "save_records", False):
+                self._claim = handler.claim
+                await self._claim.begin()
             return await super().__aenter__()
         except BaseException:
             handler.open_transaction = False
@@ -40,6 +46,26 @@ class CallTransaction(Transaction):
     ) -> None:
         self._handler.open_transaction = False
         await super().__aexit__(kind, exc, trace)
+
+    async def _carry_out(self, begun: Begun) -> None:
+        """Commit, with the idempotency key of the call if it has one."""
+        if self._claim is not None:
+            try:
+                await within(transactions.COMMIT_LIMIT, self._claim.join(begun.save_record))
+            except Exception as exc:
+                is_outage = begun.is_outage(exc) or isinstance(exc, TimeoutError)
+                await begun.rollback()
+                if is_outage:
+                    raise Unavailable from exc
+                raise
+        try:
+            await super()._carry_out(begun)
+        except Exception as exc:
+            if self._claim is not None:
+                self._claim.is_unsure = isinstance(exc.__cause__, OutcomeUnknownError)
+            raise
+        if self._claim is not None:
+            self._claim.committed()
 
     def __enter__(self) -> Any:
         if self._handler.is_on_loop():

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from toto_aio.auth.caller import Caller
 from toto_aio.codecs import Codec
-from toto_aio.dispatch.call import Call, ClientDisconnectedError, make_call
+from toto_aio.dispatch.call import REPLAYED, Call, ClientDisconnectedError, make_call
 from toto_aio.dispatch.client_limit import MEMBER, bring_forward, end_of_member
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.exceptions import InvalidParameters
@@ -62,19 +62,21 @@ class Batches:
             if not isinstance(entry, dict):
                 raise InvalidParameters("A call must be an object.")
             call = make_call(entry)
-            call.binary = codec.binary
+            call.message, call.binary = entry, codec.binary
             # Without the key for them, the whole entry is the parameters.
             if entry.get(MEMBER) is not None and "parameters" in entry:
                 call.ends = end_of_member(entry[MEMBER])
             bring_forward(call, ends)
-            return {"result": await self._dispatch(call, caller, reply)}
+            result = await self._dispatch(call, caller, reply)
+            return {"result": result, **REPLAYED} if call.replayed else {"result": result}
         except web.HTTPException:
             exc: Exception = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")
         except ClientDisconnectedError:
             return {"result": None}  # nobody reads it
         except Exception as error:
             exc = error
-        return {"error": wire_error(exc, call, reply, codec=codec, debug=self._debug).as_dict()}
+        failure = wire_error(exc, call, reply, codec=codec, debug=self._debug).as_dict()
+        return {"error": failure, **REPLAYED} if call.replayed else {"error": failure}
 
     def _plain(
         self, codec: Codec, outcome: dict[str, Any], entry: dict[str, Any], reply: HTTPReply

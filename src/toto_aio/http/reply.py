@@ -111,6 +111,9 @@ class HTTPReply:
     def traceparent(self) -> Sequence[str]:
         return self.http_request.headers.getall(TRACEPARENT, ())
 
+    def header(self, name: str) -> Sequence[str]:
+        return self.http_request.headers.getall(name, ())
+
     def set_status(self, status: int) -> None:
         self._require_head()
         self.status = status

@@ -12,7 +12,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
-from toto_aio.dispatch.call import Call, ClientDisconnectedError
+from toto_aio.dispatch.call import REPLAYED, Call, ClientDisconnectedError
 from toto_aio.dispatch.call_log import Source
 from toto_aio.dispatch.client_limit import end_after
 from toto_aio.dispatch.dispatcher import wire_error
@@ -82,7 +82,7 @@ class JSONRPC:
         try:
             request = read_request(message)
             request_id, is_notification = request.id, request.is_notification
-            call.name, call.binary = request.method, codec.binary
+            call.name, call.binary, call.message = request.method, codec.binary, message
             if request.timeout is not None:
                 call.ends = end_after(request.timeout)
             call.parameters = self._named(request.method, request.params)
@@ -98,6 +98,8 @@ class JSONRPC:
             response = failure(self._error(needs_its_own(call.method), call, codec, source), request_id)
         except Exception as exc:
             response = failure(self._error(exc, call, codec, source), request_id)
+        if call.replayed:
+            response |= REPLAYED
         return Answered(call, response, is_notification=is_notification)
 
     def _named(self, method: str, params: dict[str, Any] | list[Any]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from toto_aio.settings.provider_options import LEFT_OUT
 from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores import mongodb_operations, portions
 from toto_aio.stores.coalesce import Coalescer
-from toto_aio.stores.mongodb_operations import ERRORS, Document, bounded, expiry, text
-from toto_aio.stores.mongodb_records import MongoDBRecords
+from toto_aio.stores.mongodb_operations import DATABASE, ERRORS, Document, bounded, expiry, text
+from toto_aio.stores.mongodb_records import RECORDS, MongoDBRecords
 from toto_aio.stores.mongodb_transactions import MongoDBTransactions
 from toto_aio.tasks import Tasks
 
@@ -38,8 +38,6 @@ CLOSE_LIMIT = 1.0
 """Seconds in which a client can be closed gracefully."""
 POOL_SIZE = 20
 """The most connections of the store, and of the client for methods."""
-DATABASE = "toto"
-"""The name of the database if the URL has none."""
 DURABLE = WriteConcern(w="majority", j=True)
 HABITS = dict.fromkeys(
     (
@@ -85,7 +83,7 @@ class MongoDBStore(MongoDBRecords):
         self._accounts, self._sessions, self._counters, self._records = (
             # A server other than the primary may not know yet that a session has ended.
             database.get_collection(name, write_concern=DURABLE, read_preference=ReadPreference.PRIMARY)
-            for name in ("toto_accounts", "toto_sessions", "toto_counters", "toto_records")
+            for name in ("toto_accounts", "toto_sessions", "toto_counters", RECORDS)
         )
 
     async def prepare(self, name: str) -> None:

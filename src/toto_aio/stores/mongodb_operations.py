@@ -15,6 +15,8 @@ from toto_aio.tasks import Tasks
 
 OPERATION_LIMIT = 5.0
 """Seconds that an operation may take in total."""
+DATABASE = "toto"
+"""The name of the database if the URL has none."""
 ERRORS = (PyMongoError, OSError)
 """What an operation raises: errors of the driver and of the network, including ``TimeoutError``."""
 

@@ -14,6 +14,9 @@ from toto_aio.stores.mongodb_operations import Document, bounded, expiry, text
 from toto_aio.stores.records import bounds, in_store, split
 from toto_aio.tasks import Tasks
 
+RECORDS = "toto_records"
+"""The name of the collection."""
+
 
 class MongoDBRecords:
     """The ``RecordStore`` of the MongoDB store."""

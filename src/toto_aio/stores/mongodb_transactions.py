@@ -6,12 +6,15 @@ import inspect
 from contextlib import suppress
 from typing import Any
 
-from pymongo import WriteConcern
+from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import ConnectionFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from toto_aio.exceptions import Unavailable
+from toto_aio.models import Record
 from toto_aio.stores import transactions
+from toto_aio.stores.mongodb_operations import DATABASE
+from toto_aio.stores.mongodb_records import RECORDS, save
 from toto_aio.stores.transactions import ENDED, Ends, OutcomeUnknownError, within
 
 NONE = (
@@ -23,6 +26,8 @@ DURABLE = WriteConcern(w="majority", j=True)
 
 class MongoDBTransactions:
     """Begins transactions of a client: each is a session, to be passed on as ``session=``."""
+
+    save_records = True
 
     def __init__(self, client: Any) -> None:
         self.tasks = Ends()
@@ -46,7 +51,9 @@ class MongoDBTransactions:
         begun = session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=DURABLE)
         if inspect.isawaitable(begun):
             await begun
-        return MongoDBTransaction(session)
+        database = self._client.get_default_database(default=DATABASE)
+        records = database.get_collection(RECORDS, read_preference=ReadPreference.PRIMARY)
+        return MongoDBTransaction(session, records)
 
     async def close(self) -> None:
         await self.tasks.finish()
@@ -55,8 +62,9 @@ class MongoDBTransactions:
 class MongoDBTransaction:
     """A transaction; its ``connection`` is the driver's session."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, records: Any) -> None:
         self.connection = session
+        self._records = records
 
     async def commit(self) -> None:
         try:
@@ -71,6 +79,12 @@ class MongoDBTransaction:
             raise Unavailable from OutcomeUnknownError(exc)
         finally:
             await self._end()
+
+    async def save_record(self, record: Record) -> bool:
+        if not self.connection.in_transaction:
+            raise RuntimeError(ENDED)
+        saved = await self._records.update_one(*save(record), session=self.connection)
+        return bool(saved.matched_count)
 
     async def rollback(self) -> None:
         with suppress(PyMongoError, OSError):

@@ -20,7 +20,7 @@ from toto_aio.settings import SettingsError
 from toto_aio.settings.provider_options import translated
 from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores.mysql_options import DISABLED, OPTIONS, REQUIRED, VERIFY_IDENTITY
-from toto_aio.stores.mysql_transactions import MySQLSteps
+from toto_aio.stores.mysql_transactions import MySQLSteps, in_hexadecimal
 from toto_aio.stores.sql import operations, pool
 from toto_aio.stores.sql.connector import Connector, Failure, has_hung_up
 from toto_aio.stores.sql.dialect import Dialect
@@ -353,11 +353,3 @@ async def _counted(cursor: Any) -> Sequence[Row]:
     # LAST_INSERT_ID comes back with the result of the statement itself, as an unsigned number.
     value = cursor.lastrowid
     return [[value - 2**64 if value >= 2**63 else value]]
-
-
-def in_hexadecimal(statement: str, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-    """Return a statement and its values in the form for a driver that does not accept bytes."""
-    places = ("UNHEX(%s)" if isinstance(value, bytes) else "%s" for value in values)
-    parts = statement.split("?")
-    joined = parts[0] + "".join(place + part for place, part in zip(places, parts[1:], strict=True))
-    return joined, [value.hex() if isinstance(value, bytes) else value for value in values]

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
+from toto_aio.models import Record
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import address_of, without_password
 from toto_aio.stores.postgres_options import connect_options
@@ -22,6 +23,7 @@ from toto_aio.stores.sql.dialect import Dialect
 from toto_aio.stores.sql.driver import Row, Run
 from toto_aio.stores.sql.operations import Operations
 from toto_aio.stores.sql.pool import ConnectionSource, Pool
+from toto_aio.stores.sql.records import SAVE_RECORD, saved
 from toto_aio.stores.sql.store import SQLStore
 from toto_aio.stores.sql.transactions import PooledTransactions
 from toto_aio.stores.transactions import ENDED, FAILED
@@ -200,6 +202,10 @@ class PostgresSteps:
             await self._connection.execute("SELECT 1")
         except asyncpg.InFailedSQLTransactionError as exc:
             raise RuntimeError(FAILED) from exc
+
+    async def save_record(self, record: Record) -> bool:
+        status: str = await self._connection.execute(numbered(SAVE_RECORD), *sendable(saved(record)))
+        return status.endswith(" 1")
 
     async def commit(self) -> None:
         await self._transaction.commit()

@@ -14,7 +14,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 import aiosqlite
 
 from toto_aio.exceptions import Unavailable
+from toto_aio.models import Record
 from toto_aio.stores import sqlite_busy
+from toto_aio.stores.sql.records import SAVE_RECORD, saved
 from toto_aio.stores.sqlite_busy import when_free
 from toto_aio.stores.sqlite_file import SQLiteFile
 from toto_aio.stores.transactions import ENDED, Ends, current
@@ -36,6 +38,8 @@ Connect = Callable[[], AbstractAsyncContextManager[aiosqlite.Connection]]
 
 class SQLiteTransactions:
     """Begins transactions on connections that ``connect`` opens to a file; who writes has the ``turn``."""
+
+    save_records = True
 
     def __init__(self, connect: Connect, file: SQLiteFile) -> None:
         self.tasks = Ends()
@@ -87,6 +91,12 @@ class SQLiteTransaction:
                 if self.is_outage(exc):
                     raise Unavailable from exc
                 raise
+
+    async def save_record(self, record: Record) -> bool:
+        if not self.connection.in_transaction:
+            raise RuntimeError(ENDED)
+        rows = await self.connection.execute_fetchall(f"{SAVE_RECORD} RETURNING 1", saved(record))
+        return len(list(rows)) == 1
 
     async def rollback(self) -> None:
         with suppress(sqlite3.Error, ValueError):  # it was closed by the method; closing rolls back

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from toto_aio.exceptions import Unavailable, described
+from toto_aio.models import Record
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ class Begun(Protocol):
     async def rollback(self) -> None:
         """Roll back, by closing the connection if need be, and give it back. Raises nothing."""
 
+    async def save_record(self, record: Record) -> bool:
+        """Save a record of the service's as ``RecordStore.save_record`` does, as part of the transaction."""
+
     def is_outage(self, error: Exception) -> bool:
         """Whether an error in the block comes from the state of the database, not from the method."""
 
@@ -66,7 +70,10 @@ class Ends(Tasks):
 
 
 class Transactions(Protocol):
-    """Begins the transactions of one database. ``tasks`` end them."""
+    """Begins the transactions of one database. ``tasks`` end them.
+
+    Those of an application's own store have ``save_records`` if what they begin has ``save_record``.
+    """
 
     tasks: Ends
 
@@ -154,7 +161,7 @@ class Transaction:
             await asyncio.wait([rolling_back], timeout=ROLLBACK_LIMIT)
 
     async def _commit(self) -> None:
-        committing = self.transactions.tasks.start(_outcome(self._begun.commit()), "commit")
+        committing = self.transactions.tasks.start(_outcome(self._carry_out(self._begun)), "commit")
         try:
             # The call may be cancelled here, but a commit that has begun is carried out.
             await asyncio.wait([committing], timeout=COMMIT_LIMIT)
@@ -166,6 +173,9 @@ class Transaction:
         error = committing.result()
         if error is not None:
             raise error
+
+    async def _carry_out(self, begun: Begun) -> None:
+        await begun.commit()
 
 
 current: ContextVar[Transaction | None] = ContextVar("toto_aio_transaction", default=None)

@@ -25,8 +25,10 @@ from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.channel_access import ChannelAccess
 from toto_aio.events.channels import Channels
 from toto_aio.events.followed import ChannelSubscription, Publication, Subscribed
+from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
 from toto_aio.names import shortened
+from toto_aio.settings import Settings
 from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.frames import Format
 from toto_aio.websocket.reply import SocketReply
@@ -62,6 +64,16 @@ class SocketChannelsContext:
                 {"channel": publication.name, **_shown(publication)}
             )
         return self._pushes[encoding]
+
+
+def socket_channels(
+    settings: Settings, access: ChannelAccess | None, events: EventManager | None
+) -> SocketChannelsContext | None:
+    """What the sockets of an app share; None if it has no channels."""
+    if access is None or events is None or events.channels is None:
+        return None
+    limits = HandlerLimits(settings.socket_channels, settings.session_channels, "subscriptions", "channels")
+    return SocketChannelsContext(access, events.channels, limits)
 
 
 class Entry:

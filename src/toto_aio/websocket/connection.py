@@ -22,7 +22,7 @@ from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
-from toto_aio.dispatch.call import Call, ClientDisconnectedError
+from toto_aio.dispatch.call import REPLAYED, Call, ClientDisconnectedError
 from toto_aio.dispatch.client_limit import MEMBER, end_of_member
 from toto_aio.dispatch.dispatcher import Dispatch, wire_error
 from toto_aio.events.manager import EventManager, current_manager
@@ -219,6 +219,7 @@ class Socket:
         call_id = message.get("id")
         parameters = message.get("parameters")
         call = Call(message.get("method"), {} if parameters is None else parameters, binary=codec.binary)
+        call.message = message
         before = self.session
         caller, reply = self._begin(before, encoding, data)
         try:
@@ -233,7 +234,7 @@ class Socket:
             if type(result) in OWN_BYTES:
                 raise needs_its_own(call.method)
             if call_id is not None:
-                frame = _result_frame(encoding, call_id, result, caller)
+                frame = _result_frame(encoding, call, call_id, result, caller)
                 if not self.sender.has_room:
                     await self.sender.room()
                 self.sender.put(frame)
@@ -342,10 +343,11 @@ class Socket:
         error = wire_error(exc, call, self, codec=codec, debug=debug).as_dict()
         if call_id is None and call.name is not None:
             return
+        frame: dict[str, Any] = {"error": error} if call_id is None else {"id": call_id, "error": error}
+        if call.replayed:
+            frame |= REPLAYED
         try:
-            self.sender.add(
-                encoding.frame({"id": call_id, "error": error} if call_id is not None else {"error": error})
-            )
+            self.sender.add(encoding.frame(frame))
         except Exception as unsendable:
             self.close_soon(WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
             logger.warning("a socket from %s was closed: %s", self.client.address, unsendable)
@@ -361,8 +363,10 @@ class Socket:
             self.watching.pop().disconnected()
 
 
-def _result_frame(encoding: Format, call_id: Any, result: Any, caller: Caller) -> bytes:
+def _result_frame(encoding: Format, call: Call, call_id: Any, result: Any, caller: Caller) -> bytes:
     value = {"id": call_id, "result": result}
+    if call.replayed:
+        value |= REPLAYED
     if caller.session is not None:
         value["session"] = caller.session.describe()
     return encoding.frame(value)

@@ -44,6 +44,7 @@ class SocketReply:
     streaming = False
     headers_only = False
     body = b""
+    status: int | None = None
     callbacks: list[Callable[[], None]] | None = None
     """Called when the client disconnects."""
     ending: str | None = None
@@ -86,6 +87,9 @@ class SocketReply:
     @property
     def traceparent(self) -> Sequence[str]:
         return self._socket.traceparent
+
+    def header(self, name: str) -> Sequence[str]:
+        return ()
 
     def set_status(self, status: int) -> None: ...
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from toto_aio.exceptions import Unavailable
+from toto_aio.models import Record
 from toto_aio.stores import transactions
 from toto_aio.stores.sql.connector import Connector, Failure
 from toto_aio.stores.sql.pool import ConnectionSource
@@ -27,6 +28,9 @@ class Steps(Protocol):
     async def check(self) -> None:
         """Raise ``RuntimeError`` if there is no transaction that can be committed."""
 
+    async def save_record(self, record: Record) -> bool:
+        """Save a record, by ``sql.records.SAVE_RECORD``."""
+
     async def commit(self) -> None:
         """Commit."""
 
@@ -36,6 +40,8 @@ class Steps(Protocol):
 
 class PooledTransactions(Generic[C]):
     """Begins transactions on connections of a source; ``steps`` has what a driver does with one."""
+
+    save_records = True
 
     def __init__(
         self, connector: Connector[C], source: ConnectionSource[C], steps: Callable[[C], Steps]
@@ -93,6 +99,10 @@ class PooledTransaction(Generic[C]):
             self._source.discard(self.connection, busy=True)
             raise Unavailable from OutcomeUnknownError(exc)
         await self._source.release(self.connection)
+
+    async def save_record(self, record: Record) -> bool:
+        await self._steps.check()
+        return await self._steps.save_record(record)
 
     async def rollback(self) -> None:
         try:

@@ -1,0 +1,330 @@
+"""Idempotency keys: a method marked ``@idempotent`` runs at most once for each key of its caller.
+
+A record of the kind ``call`` stands for each key that a user has used with a method: it is added before the
+method runs, which one process can do, and has the outcome afterwards. What the method does in
+``handler.transaction()`` never counts twice: the record is marked on its connection, and committed with it.
+
+How is a call that was cut off told from one in flight? No call lasts longer than its time limit, so the
+record has the time at which this one must be over. A repeat after that finds out what is known: a call that
+was in a transaction, or does nothing outside of one, was rolled back, so the repeat runs in its place; of any
+other call nobody knows what it did. Nothing goes wrong if the first call lives after all, as the clocks of
+two machines may differ: each write is onto the version of the record that its writer has, also that in the
+transaction, which then is rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from toto_aio.codecs import Codec
+from toto_aio.dispatch.answers import OWN_BYTES
+from toto_aio.dispatch.call import MEMBER
+from toto_aio.dispatch.key_entry import (
+    ENDS,
+    LAPSES,
+    MAX_OUTCOME,
+    MEANINGS,
+    Entry,
+    State,
+    after,
+    digest,
+    key_bytes,
+    pack,
+    unpack,
+)
+from toto_aio.exceptions import (
+    CallInProgress,
+    InvalidParameters,
+    KeyReused,
+    NotAuthorized,
+    OutcomeUnknown,
+    TotoException,
+    Unavailable,
+    described,
+)
+from toto_aio.models import Record
+from toto_aio.settings import SettingsError
+from toto_aio.stores.records import NoRecords, RecordStore, records_of
+from toto_aio.tasks import Tasks
+
+if TYPE_CHECKING:
+    from toto_aio.dispatch.handler import Handler
+    from toto_aio.dispatch.method import Method
+
+logger = logging.getLogger(__name__)
+
+HEADER = "idempotency-key"
+REPLAYED = "idempotent-replayed"
+MAX_KEY = 255
+"""The most bytes of a key."""
+KEPT = 24 * 3600.0
+"""Seconds for which a key is kept, from the first call on."""
+MARGIN = 1.0
+"""Seconds after the limit of a call in which it ends: the poll of the limits, and the last write."""
+CLOSE_LIMIT = 5.0
+"""Seconds that the last writes may take when the service ends."""
+KIND = "call"
+
+
+class Plan(NamedTuple):
+    """What is known of a method: the seconds that a call may take, and what its decorator says."""
+
+    limit: float
+    secret: bool
+    transactional: bool
+
+
+class Keys:
+    """The idempotency keys of one app, kept in its database; ``codec`` packs results."""
+
+    def __init__(self, records: RecordStore, codec: Codec) -> None:
+        self.records = records
+        self._codec = codec
+        self._tasks = Tasks()
+
+    async def close(self) -> None:
+        """Wait for the last writes."""
+        await self._tasks.finish(CLOSE_LIMIT)
+
+    async def once(
+        self, key: str, handler: Handler, parameters: Any, plan: Plan, run: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """The result of ``run``, or what it was the first time. Raises the error in the same way.
+
+        Raises ``CallInProgress``, ``KeyReused`` and ``OutcomeUnknown``, and ``NotAuthorized`` without a user.
+        """
+        user_id = await _user_of(handler)
+        parts = user_id, handler.call.method, key
+        name = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+        until = time.time() + plan.limit + MARGIN
+        state = State.IN_TRANSACTION if plan.transactional else State.RUNNING
+        entry = Entry(state, until, digest(key, parameters), nonce=secrets.token_bytes(8))
+        record = Record(KIND, name, user_id, pack(entry), time.time() + KEPT)
+        while True:
+            if await self._add(record):
+                claim = Claim(self.records, replace(record, version=1), entry)
+                return await self._run(claim, handler, plan, run)
+            found = await self.records.get_record(KIND, name)
+            if found is None:
+                continue  # the first call has just failed
+            first = unpack(found.value)
+            if first.digest != entry.digest:
+                raise KeyReused
+            if first.state in (State.RESULT, State.ERROR):
+                return _replayed(first, handler)
+            if first.state in ENDS or (first.until <= time.time() and first.state in LAPSES):
+                raise OutcomeUnknown(MEANINGS[first.state])
+            if first.until > time.time():
+                raise CallInProgress
+            # Its transaction was rolled back, or will be: this call takes its place.
+            taken = replace(record, version=found.version)
+            if await self.records.save_record(taken):
+                taken.version += 1
+                return await self._run(Claim(self.records, taken, entry), handler, plan, run)
+
+    async def _add(self, record: Record) -> bool:
+        try:
+            return await self.records.add_record(record)
+        except BaseException:  # it may have been added, and nothing will run
+            self._tasks.start(self._withdraw(record), "idempotency key")
+            raise
+
+    async def _withdraw(self, record: Record) -> None:
+        try:
+            found = await self.records.get_record(record.kind, record.key)
+            if found is not None and found.value == record.value:
+                await self.records.remove_record(record.kind, record.key, found.version)
+        except Unavailable as exc:
+            _log(exc)
+
+    async def _run(
+        self, claim: Claim, handler: Handler, plan: Plan, run: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        handler.claim = claim
+        try:
+            result = await run()
+            if handler.responded:
+                result = await handler.given()
+        except BaseException as exc:
+            change = after(exc, claim.entry)
+            writing = self._tasks.start(_write(claim, change), "idempotency key")
+            if isinstance(exc, Exception):  # a call that was cut off has no time left
+                await asyncio.wait([writing])
+            raise
+        finally:
+            handler.claim = None
+        kept = Entry(State.CARRIED_OUT, 0, claim.entry.digest)
+        if type(result) not in OWN_BYTES and not plan.secret:
+            packed, result = self._packed(result)
+            if packed is not None:
+                kept = replace(kept, state=State.RESULT, outcome=packed, status=_status_of(handler))
+        writing = self._tasks.start(_write(claim, kept), "idempotency key")
+        await asyncio.wait([writing])  # it goes on if the limit comes now
+        return result
+
+    def _packed(self, result: Any) -> tuple[bytes | None, Any]:
+        """A result as it is kept, and as it is to be sent, as a generator can be read once."""
+        try:
+            packed = self._codec.encode_again(result)
+        except Exception:
+            try:
+                result = self._codec.plain(result)
+                packed = self._codec.encode(result)
+            except Exception:
+                return None, result  # the transport says what is wrong with it, or has a codec for it
+        return (packed if len(packed) <= MAX_OUTCOME else None), result
+
+
+def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str, Codec]) -> Keys:
+    """The keys of a service in its database. Raises ``SettingsError`` if that keeps no records."""
+    records = records_of(database)
+    if isinstance(records, NoRecords):
+        name = next(method.name for method in methods.values() if method.rules.idempotent)
+        raise SettingsError(f"database: {name!r} is @idempotent. {records.reason}")
+    return Keys(records, codecs["application/msgpack"])
+
+
+class Claim:
+    """What the call has of a key that it runs for: the record, of the version that it has written."""
+
+    is_unsure = False
+    """Whether a commit has begun whose outcome is not known."""
+
+    def __init__(self, records: RecordStore, record: Record, entry: Entry) -> None:
+        self.records = records
+        self.entry = entry
+        self._record = record
+
+    async def save(self, entry: Entry) -> bool:
+        """Write an entry; False if another call has taken the place of this one, or the owner is gone."""
+        if not await self.records.save_record(self._with(entry)):
+            return False
+        self._written(entry)
+        return True
+
+    async def release(self) -> None:
+        """Make the key free, unless a transaction has been committed with it."""
+        await self.records.remove_record(self._record.kind, self._record.key, self._record.version)
+
+    async def begin(self) -> None:
+        """Say that a transaction begins. Raises ``Unavailable`` if the call has lost its place."""
+        if self.entry.state is State.RUNNING:
+            self._require(await self.save(replace(self.entry, state=State.IN_TRANSACTION)))
+
+    async def join(self, save: Callable[[Record], Awaitable[bool]]) -> None:
+        """Say in the transaction that it is committed. Raises ``Unavailable`` if the call lost its place."""
+        self._require(await save(self._with(self._committed)))
+        self.is_unsure = True
+
+    def committed(self) -> None:
+        """Take over that it is."""
+        self.is_unsure = False
+        self._written(self._committed)
+
+    @property
+    def _committed(self) -> Entry:
+        return replace(self.entry, state=State.COMMITTED)
+
+    def _with(self, entry: Entry) -> Record:
+        return replace(self._record, value=pack(entry))
+
+    def _written(self, entry: Entry) -> None:
+        self.entry = entry
+        self._record = replace(self._record, version=self._record.version + 1)
+
+    @staticmethod
+    def _require(written: bool) -> None:
+        if not written:
+            raise Unavailable("Another call with this idempotency key has taken the place of this one.")
+
+
+def idempotent_invoke(
+    invoke: Callable[[Any, dict[str, Any]], Any], plan: Plan, *, threaded: bool
+) -> Callable[[Any, dict[str, Any]], Awaitable[Any]]:
+    """The ``invoke`` of a method whose calls may have a key."""
+
+    async def run(handler: Handler, parameters: dict[str, Any]) -> Any:
+        if threaded:
+            return await handler.in_thread(invoke, parameters)
+        result = invoke(handler, parameters)
+        return await result if inspect.isawaitable(result) else result
+
+    async def called(handler: Handler, parameters: dict[str, Any]) -> Any:
+        key = _key_of(handler, parameters)
+        if key is None:
+            return await run(handler, parameters)
+        return await handler.keys.once(key, handler, parameters, plan, partial(run, handler, parameters))
+
+    return called
+
+
+def _key_of(handler: Handler, parameters: dict[str, Any]) -> str | None:
+    """The key of a call, if it has one: a member of its message, or the header of a request with one call."""
+    call = handler.call
+    found: list[Any] = []
+    if call.message is not None and MEMBER in call.message:
+        found = [call.message[MEMBER]]
+        if call.message is parameters:
+            del parameters[MEMBER]
+    elif not handler.reply.shared:
+        found = list(handler.reply.header(HEADER))
+    if not found or found == [None]:
+        return None
+    key = found[0]
+    if len(found) > 1 or type(key) is not str or not 0 < len(key_bytes(key)) <= MAX_KEY:
+        raise InvalidParameters(f"An idempotency key is one text of 1 to {MAX_KEY} bytes.")
+    return key
+
+
+async def _user_of(handler: Handler) -> str:
+    session = handler.caller.session or await handler.caller.retrieve()
+    if session is None or not session.user_id:
+        raise NotAuthorized("An idempotency key needs a user: log in first.")
+    return session.user_id
+
+
+def _replayed(first: Entry, handler: Handler) -> Any:
+    """The outcome of the first call, as that of this one."""
+    handler.call.replayed = True
+    if handler.reply.alone:
+        handler.reply.set_header(REPLAYED, "true")
+        if first.status is not None:
+            handler.reply.set_status(first.status)
+    outcome = msgspec.msgpack.decode(first.outcome)
+    if first.state is State.RESULT:
+        return outcome
+    code, value, details, status = outcome
+    raise TotoException(code, value, details=details, status=status)
+
+
+async def _write(claim: Claim, entry: Entry | None) -> None:
+    """Write how a call has ended. If that fails, a repeat finds out when the call must be over."""
+    try:
+        if entry is None:
+            await claim.release()
+        else:
+            await claim.save(entry)
+    except Unavailable as exc:
+        _log(exc)
+
+
+def _log(exc: Unavailable) -> None:
+    logger.warning(
+        "the outcome of a call with an idempotency key is not kept: %s", described(exc.__cause__ or exc)
+    )
+
+
+def _status_of(handler: Handler) -> int | None:
+    """The status that the method has set, of a response of its own."""
+    return handler.reply.status if handler.reply.alone else None
