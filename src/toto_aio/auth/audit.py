@@ -127,7 +127,7 @@ class Audit:
 
 def acting_now() -> Acting:
     """Who acts at this moment, for work that goes on after the call: ``acting`` takes it there."""
-    found = _acting.get()
+    found = acting.get()
     origin = None if found is None else found()
     return lambda: origin
 

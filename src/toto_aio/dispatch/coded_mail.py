@@ -100,7 +100,7 @@ class CodedMail:
             message = self.post.letters.write(purpose, to.address, languages, values)
             if holder is None:
                 return None
-            acting(asking)
+            acting.set(asking)
             self.audit.record(Action.CODE_SENT, to.user_id, purpose=purpose)
             return message
 
