@@ -126,6 +126,7 @@ def test_every_rule_has_a_case() -> None:
     tested = {(setting, danger) for setting, danger, _ in UNSAFE}
     tested |= {("database", danger) for danger, _ in REDIS} | {*EVICTION, *UNKNOWN}
     tested.add(("method_module", "await"))  # in test_forgotten_awaits
+    tested.add(("method_module", "exponential"))  # in test_slow_patterns
     untested = {
         rule
         for rule in RULES

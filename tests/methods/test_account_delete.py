@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -33,11 +34,17 @@ async def who(handler: Handler, parameters: Parameters) -> str:
     return handler.session.user_id
 
 
+async def remove(handler: Handler, parameters: Parameters) -> bool:
+    """Delete an account, as an administrator does."""
+    return await handler.accounts.delete(parameters["user_id"])
+
+
 METHODS = {
     "account.api_keys": toto_aio.methods.account.api_keys,
     "account.delete": toto_aio.methods.account.delete,
     "account.export": toto_aio.methods.account.export,
     "account.totp": toto_aio.methods.account.totp,
+    "remove": remove,
     "who": who,
 }
 
@@ -115,9 +122,19 @@ async def test_it_needs_the_password_or_a_new_login(serve: Serve, monkeypatch: p
     assert await service.result("account.delete", {"password": PASSWORD}, session=eve) == {"deleted": True}
 
 
-async def test_over_a_socket(serve: Serve) -> None:
+async def test_sockets_of_keys_alone(serve: Serve) -> None:
+    """They are closed too if the account has no session."""
+    service, _, session, key = await served(serve)
+    await service.result("account.logout", session=session)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with service.client.ws_connect("/service/websocket", headers=headers) as socket:
+        await service.result("remove", {"user_id": "ada"})
+        assert (await socket.receive(30)).data == 1008
+
+
+async def test_over_a_socket(serve: Serve, tmp_path: Path) -> None:
     """The response comes before the socket is closed, in a frame and in JSON-RPC."""
-    service, _, session, _ = await served(serve)
+    service, _, session, _ = await served(serve, store=f"sqlite:///{tmp_path}/toto.db")
     frames: list[Parameters] = [
         {"id": 1, "method": "account.delete"},
         {"id": 1, "jsonrpc": "2.0", "method": "account.delete"},
@@ -187,6 +204,7 @@ async def test_an_export(serve: Serve) -> None:
     counts = {name: len(found[name]) for name in ("sessions", "api_keys", "devices", "addresses")}
     assert counts == {"sessions": 2, "api_keys": 1, "devices": 1, "addresses": 150}
     assert found["second_factor"]["recovery_codes"] == 10
+    assert found["has_password"] is True
     assert found["addresses"][0] == {"address": "ada0@example.org", "verified": 1.5, "expires": 9e9}
     assert found["addresses"][149] == {"address": "ada149@example.org", "verified": 1.5}
     text = json.dumps(found)

@@ -31,6 +31,7 @@ async def export_account(sessions: Sessions, api_keys: ApiKeys, user_id: str) ->
     return {
         "user_id": owner,
         "roles": list(account.roles),
+        "has_password": account.has_password,
         "fields": fields,
         "sessions": list(await sessions.list(owner)),
         "api_keys": list(await api_keys.list(owner)),

@@ -81,7 +81,7 @@ class Audit:
         """
         if self._tell is None and not logger.isEnabledFor(logging.INFO):
             return
-        found = _acting.get()
+        found = acting.get()
         origin = (None if found is None else found()) or SERVER
         if client is not None and origin is SERVER:
             origin = structs.replace(origin, address=client.address, agent=client.agent)
@@ -141,13 +141,10 @@ class RefusedAccount(InvalidCredentials):
         self.user_id = user_id
 
 
-def acting(who: Acting) -> None:
-    """Let ``who`` be asked who acts from now on, in this task and those that it starts."""
-    _acting.set(who)
-
-
 SERVER = Origin()
-_acting: ContextVar[Acting | None] = ContextVar("toto_aio_acting", default=None)
+
+acting: ContextVar[Acting | None] = ContextVar("toto_aio_acting", default=None)
+"""Who is asked who acts, in this task and those that it starts."""
 
 
 def _entry(action: Action, user_id: str, origin: Origin, details: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from toto_aio.cli.forgotten_awaits import forgotten_awaits
 from toto_aio.cli.rules import RULES, Facts, Rule
+from toto_aio.cli.slow_patterns import slow_patterns
 from toto_aio.importer import load
 from toto_aio.settings import Settings
 from toto_aio.settings.urls import REDIS_SCHEMES, scheme_of
@@ -55,4 +56,4 @@ async def _inspect(settings: Settings) -> Facts:
         if scheme_of(url) in REDIS_SCHEMES:
             ask = load("toto_aio.cli.redis_facts:ask", DRIVERS["toto_aio.stores.redis"])
             found[setting] = await ask(setting, url)
-    return Facts(settings, found, forgotten_awaits(settings))
+    return Facts(settings, found, forgotten_awaits(settings), slow_patterns(settings))

@@ -65,7 +65,7 @@ def forgotten_awaits(settings: Settings) -> str:
 
     Raises ``SettingsError`` for a file that is no Python.
     """
-    found = [f"{path}:{line}" for path in _method_files(settings.method_module) for line in _lines(path)]
+    found = [f"{path}:{line}" for path in method_files(settings.method_module) for line in _lines(path)]
     for option in HOOKS:
         module, _, function = _named(getattr(settings, option)).rpartition(".")
         found += [
@@ -77,12 +77,7 @@ def forgotten_awaits(settings: Settings) -> str:
 
 def _lines(path: Path, on_loop: frozenset[str] = frozenset()) -> Iterator[str]:
     """What a file forgets to await; plain functions with these names run on the loop."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as exc:
-        line = getattr(exc, "lineno", None) or 1
-        raise SettingsError(f"method_module: {path}:{line}: {getattr(exc, 'msg', exc)}") from None
-    for node in tree.body:
+    for node in parsed(path).body:
         if isinstance(node, ast.AsyncFunctionDef) or (
             isinstance(node, ast.FunctionDef) and node.name in on_loop
         ):
@@ -153,7 +148,16 @@ class _Function:
         return ""
 
 
-def _method_files(methods: Any) -> Iterator[Path]:
+def parsed(path: Path) -> ast.Module:
+    """The source of a file. Raises ``SettingsError`` for one that is no Python."""
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as exc:
+        line = getattr(exc, "lineno", None) or 1
+        raise SettingsError(f"method_module: {path}:{line}: {getattr(exc, 'msg', exc)}") from None
+
+
+def method_files(methods: Any) -> Iterator[Path]:
     """The files of a package of methods, and of what a mapping names."""
     if isinstance(methods, Mapping):
         for method in methods.values():

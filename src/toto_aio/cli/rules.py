@@ -31,6 +31,8 @@ class Facts:
     """What each Redis says, by the setting that names it."""
     forgotten: str = ""
     """Lines that forget to await what they call."""
+    slow: str = ""
+    """Patterns that can take exponential time."""
 
     def redis_option(self, setting: str, option: str) -> str:
         """An option of the Redis of a setting; "" without one, or if it cannot be read."""
@@ -209,6 +211,13 @@ RULES: tuple[Rule, ...] = (
         lambda facts: facts.forgotten,
         "these lines do nothing, as await is missing, and their calls fail",
         "write await in front of them",
+    ),
+    Rule(
+        "grave",
+        "method_module",
+        lambda facts: facts.slow,
+        "forty characters keep the service busy for days, as these patterns can take exponential time",
+        "write patterns in which each text can be read in one way only, such as '^a+$' for '^(a+)+$'",
     ),
     Rule(
         "warning",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 from msgspec import inspect as types
 
 from toto_aio.dispatch.model_types import READERS, is_pydantic
-from toto_aio.dispatch.resolving import UnreadableTypeError
+from toto_aio.dispatch.resolving import UnreadableTypeError, hints_of, unaliased
 from toto_aio.models import File
 
 CONSTRAINTS_OF_OTHERS = ("annotated_types", "pydantic")
@@ -97,6 +97,10 @@ def _unreadable(node: types.Type) -> str | None:
 
 def _constraints(kind: Any, seen: set[Any]) -> Iterator[Any]:
     """What ``Annotated`` says in the words of another library, in a type and the fields of its models."""
+    if (named := unaliased(kind)) is not kind:
+        if kind not in seen:  # an alias may be of itself
+            yield from _constraints(named, {*seen, kind})
+        return
     if get_origin(kind) is Annotated:
         for each in kind.__metadata__:
             if type(each).__module__.partition(".")[0] in CONSTRAINTS_OF_OTHERS:
@@ -106,5 +110,5 @@ def _constraints(kind: Any, seen: set[Any]) -> Iterator[Any]:
     if isinstance(kind, type) and kind not in seen and not is_pydantic(kind):
         seen.add(kind)
         if hasattr(kind, "__struct_fields__") or hasattr(kind, "__dataclass_fields__"):
-            for hint in get_type_hints(kind, include_extras=True).values():
+            for hint in hints_of(kind).values():
                 yield from _constraints(hint, seen)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
-from toto_aio.dispatch.resolving import UnreadableTypeError, resolve
+from toto_aio.dispatch.resolving import UnreadableTypeError, resolve, unaliased
 
 
 def is_classic(function: Callable[..., Any]) -> bool:
@@ -65,6 +65,7 @@ def _is_open(annotation: Any, *, any_values: bool) -> bool:
 
     Of a parameter with the name ``parameters``, the types of the values are the author's notes.
     """
+    annotation = unaliased(annotation)
     if annotation is Any or annotation is object:
         return True
     origin = get_origin(annotation) or annotation

@@ -89,7 +89,8 @@ class Handler:
 
         Toto's name for it is ``db_connection``.
         """
-        self.act()
+        if acting.get() is not self._acting or self._acting is None:
+            self.act()
         return self._runtime.connection
 
     db_connection = connection
@@ -349,7 +350,7 @@ class Handler:
         """Let the audit log know that what happens to accounts now is done by this call."""
         if self._acting is None:
             self._acting = CallActing(self)
-        acting(self._acting)
+        acting.set(self._acting)
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the response, on the event loop; the first counts."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Any, get_origin, get_type_hints, is_typeddict
+from typing import Any, get_origin, is_typeddict
 
 import bson
 import msgspec
 from msgspec import NODEFAULT, UNSET
 from msgspec import inspect as types
 
+from toto_aio.dispatch.resolving import hints_of
 from toto_aio.dispatch.signature import Parameter
 
 
@@ -52,7 +53,7 @@ def fields_of(model: Any) -> tuple[Parameter, ...]:
     """The fields of a model as parameters; of a field without a default that may be left out it is UNSET."""
     if is_pydantic(model):
         return tuple(_pydantic_field(name, field) for name, field in model.model_fields.items())
-    hints = get_type_hints(get_origin(model) or model, include_extras=True)
+    hints = hints_of(model)
     node: Any = types.type_info(model)
     return tuple(
         Parameter(field.encode_name, field.name, hints[field.name], _default(field)) for field in node.fields

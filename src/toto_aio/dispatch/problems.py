@@ -7,7 +7,7 @@ call is looked through once more, in Python: each value once, and no more than `
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from msgspec import Struct, to_builtins
 from msgspec import inspect as types
@@ -210,7 +210,7 @@ def _object(search: Search, value: Any, node: Any) -> None:
     if getattr(node, "array_like", False) or isinstance(node, types.NamedTupleType):
         _array_object(search, value, node)
         return
-    if type(node) is not types.TypedDictType and isinstance(value, node.cls):
+    if type(node) is not types.TypedDictType and isinstance(value, get_origin(node.cls) or node.cls):
         return  # of a call in process
     if not isinstance(value, Mapping):
         search.wrong_type(value, node)
@@ -224,7 +224,7 @@ def _object(search: Search, value: Any, node: Any) -> None:
 
 
 def _array_object(search: Search, value: Any, node: Any) -> None:
-    if isinstance(value, node.cls):
+    if isinstance(value, get_origin(node.cls) or node.cls):
         return
     if not isinstance(value, list | tuple):
         search.wrong_type(value, node)

@@ -202,7 +202,7 @@ class Visit:
             self._caller = self._service.authenticator.caller(request, b"")
         if self._acting is None:
             self._acting = PageActing(request, self._service.context, self._caller)
-        acting(self._acting)
+        acting.set(self._acting)
         return self._caller
 
     def _cannot_sign(self, request: web.Request, caller: Caller) -> bool:

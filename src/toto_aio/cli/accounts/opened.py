@@ -49,7 +49,7 @@ async def opened(settings: Settings, *, may_create: bool, of_sessions: bool) -> 
         )
     async with _audit_on_stderr(settings), open_service(override(settings, NOT_OF_THE_AUTHOR)) as service:
         origin = Origin(kind="cli", actor=system_user())
-        acting(lambda: origin)
+        acting.set(lambda: origin)
         yield service
 
 
