@@ -16,7 +16,7 @@ TAKEN = frozenset({"name", "scopes", "expires"})
 
 @method
 @authenticated
-@rate(30, per=900)
+@rate(100, per=900)
 @requires("name", "scopes")
 @waits_in_threads
 async def create(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
