@@ -59,6 +59,7 @@ BOTH_PATHS = frozenset(
         "jsonrpc.test_examples",
         "jsonrpc.test_http",
         "methods.test_account",
+        "methods.test_account_codes",
         "methods.test_account_sessions",
         "methods.test_account_delete",
         "methods.test_client_error",

@@ -10,6 +10,10 @@ from toto_aio.invocation import Guard
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import scheme_of
 
+MAILING = frozenset(
+    f"{BUILT_IN_ACCOUNTS}{name}" for name in ("change_email", "login_code", "reset_password", "verify_email")
+)
+"""The modules of methods that send mail."""
 TOTP = f"{BUILT_IN_ACCOUNTS}totp"
 """The module whose methods keep secrets that the service reads again."""
 
@@ -22,6 +26,12 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
             raise SettingsError(
                 f"{option}: there is no method {name!r}: write the name of one, such as socket.opened for "
                 "socket/opened.py in method_module; what was a function in Toto is its invoke"
+            )
+    for method in methods.values():
+        if method.source in MAILING and not settings.mail:
+            raise SettingsError(
+                f"mail: {method.name!r} needs it: write mail=smtp://user:password@host, or mail=console "
+                "while you develop"
             )
     _require_secret_key(settings, methods)
     if settings.processes != 1 and scheme_of(settings.session_store or settings.database) == "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -33,6 +34,7 @@ from toto_aio.signing import SCHEMES, Scheme
 from toto_aio.websocket import endpoint
 
 if TYPE_CHECKING:
+    from toto_aio.mail.post import Post
     from toto_aio.monitoring.metrics import Metrics
 
 
@@ -74,6 +76,11 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
     others = [lambda app, settings: page.add_route(app, settings, found)]
+    post = _post(settings)
+    if post is not None:
+        others.append(
+            partial(load("toto_aio.http.code_pages:add_routes"), methods=found, letters=post.letters)
+        )
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
     unread = frozenset(
@@ -82,11 +89,16 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     add_routes(app, settings, others, unread=unread)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc, channels)
+    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc, channels, post)
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)
     return app
+
+
+def _post(settings: Settings) -> Post | None:
+    """The mail of the service, if it has any: few import what it takes."""
+    return load("toto_aio.mail.post:Post")(settings) if settings.mail else None
 
 
 def _metrics(settings: Settings, proxies: TrustedProxies) -> Metrics:

@@ -61,12 +61,14 @@ from toto_aio.websocket.session_watch import SessionWatch
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.idempotency import Keys
+    from toto_aio.mail.post import Post
     from toto_aio.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-HANDLERS_SHARE, HAND_BACK_SHARE = 0.8, 0.05
-"""The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take events."""
+HANDLERS_SHARE, HAND_BACK_SHARE, MAIL_SHARE = 0.8, 0.05, 0.1
+"""The shares of ``shutdown_timeout`` in which handlers of events end, as calls do, and others take
+events; and that of mails, whatever is left."""
 
 
 class Lifespan:
@@ -86,6 +88,7 @@ class Lifespan:
         metrics: Metrics | None,
         rpc: JSONRPC | None,
         channels: ChannelFunctions,
+        post: Post | None,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -102,6 +105,7 @@ class Lifespan:
         self._encoders = load_encoders(settings.encoders)
         self._codecs = codecs_with(self._encoders)
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
+        self._post = post
         self._broker = None if is_deferred(settings.events) else open_broker(settings.events)
         self._leaving = Tasks()
         self._opened = AsyncExitStack()
@@ -156,6 +160,8 @@ class Lifespan:
                 self._own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
             stack.push_async_callback(health.close)
+            if self._post is not None:
+                stack.push_async_callback(self._finish_mail, self._post)
             if events is not None:
                 stack.push_async_callback(self._finish_events, events)
             yield
@@ -184,6 +190,11 @@ class Lifespan:
         """Give handlers of events for one process as long as calls, while everything is still open."""
         await self._leaving.finish()
         await events.finish(self._context.drain.left_of(HANDLERS_SHARE * self.shutdown_timeout))
+
+    async def _finish_mail(self, post: Post) -> None:
+        """Give mails that wait as long as calls, and some time in any case, while all is still open."""
+        left = self._context.drain.left_of(HANDLERS_SHARE * self.shutdown_timeout)
+        await post.outbox.close(max(left, MAIL_SHARE * self.shutdown_timeout))
 
     def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
         """Runs methods in the runtime of the app, as the service runs its own."""
@@ -300,6 +311,11 @@ class Lifespan:
             on_end=on_end,
             second_factor=second_factor,
         )
+        coded_mail = None
+        if self._post is not None:
+            from toto_aio.dispatch.coded_mail import open_coded_mail  # few services need it
+
+            coded_mail = open_coded_mail(self._post, settings, database, sessions_in, accounts)
         return Connection(
             database.db,
             accounts,
@@ -308,6 +324,7 @@ class Lifespan:
             transactions_of(database),
             ApiKeys(accounts.records, sessions),
             second_factor,
+            coded_mail,
         )
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.auth.test_password_change import CLIENT, sessions_in
-from toto_aio.auth.api_key import DIGITS, LENGTH, allows, hash_of, is_api_key, new_api_key
+from toto_aio.auth import api_keys
+from toto_aio.auth.api_key import DIGITS, LENGTH, ApiKey, allows, hash_of, is_api_key, new_api_key
 from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.change_marker import new_marker
-from toto_aio.exceptions import InvalidUserID, NotAuthorized, Unavailable
+from toto_aio.exceptions import InvalidParameters, InvalidUserID, NotAuthorized, Unavailable
 from toto_aio.models import Account, Record
 from toto_aio.stores import Store
 from toto_aio.stores.memory import MemoryStore
@@ -93,6 +96,42 @@ async def test_a_key_of_a_store(store: Store) -> None:
         await keys.create("ada", "c", ["*"])
     assert await keys.revoke_all("ada") == 3
     assert await keys.list("ada") == []
+
+
+async def test_the_most_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many that are made at the same time are not more; if there are more, they are listed and revoked."""
+    monkeypatch.setattr(api_keys, "MAX_KEYS", 5)
+    store = MemoryStore()
+    keys = ApiKeys(store, sessions_in(store))
+    await store.add_account(Account("ada", None))
+    together = asyncio.Barrier(8)
+
+    class Together(MemoryStore):
+        async def add_record(self, record: Record) -> bool:
+            await together.wait()  # each has counted the keys before one of them is there
+            return await store.add_record(record)
+
+        def __getattribute__(self, name: str) -> Any:
+            return getattr(store if name.endswith("_records") else super(), name)
+
+        async def remove_record(self, kind: str, key: str, version: int | None = None) -> bool:
+            return await store.remove_record(kind, key, version)
+
+    many = ApiKeys(Together(), sessions_in(store))
+    made = await asyncio.gather(
+        *(many.create("ada", str(number), ["*"]) for number in range(8)), return_exceptions=True
+    )
+    refused = sum(isinstance(each, InvalidParameters) for each in made)
+    assert len(await keys.list("ada")) == 8 - refused <= 5
+    kept = msgspec.msgpack.encode(ApiKey("x", ["*"], 1.0, ""))
+    for number in range(13):  # processes that were killed when they had stored it
+        await store.add_record(Record("api_key", f"left {number:02}", "ada", kept))
+    assert {f"left {number:02}"[:16] for number in range(13)} <= {
+        each["handle"] for each in await keys.list("ada")
+    }
+    assert await keys.revoke("ada", "left 12")
+    await keys.revoke_all("ada")
+    assert await store.list_records("ada", "api_key") == []
 
 
 async def test_an_account_that_is_gone_or_changing() -> None:

@@ -21,6 +21,11 @@ from toto_aio.settings import Settings, SettingsError, read_settings
 PAGE = ROOT / "docs" / "check.md"
 SAFE: dict[str, Any] = {"unix_socket": "/run/notes/socket", "trusted_proxies": ["unix"], "signing": "off"}
 PORT = {**SAFE, "unix_socket": "", "trusted_proxies": ["127.0.0.1"]}
+MAIL: dict[str, Any] = {
+    "mail": "smtps://mail.example",
+    "mail_from": "n@notes.example",
+    "secret_key": ["k" * 32],
+}
 UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("debug", "unexpected errors", {"debug": True}),
     ("host", "unencrypted", {**PORT, "host": "0.0.0.0", "trusted_proxies": []}),  # noqa: S104
@@ -56,6 +61,9 @@ UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("login_attempts", "more than 100 guesses", {"login_attempts": 101}),
     ("metrics_clients", "which methods", {"metrics": True, "metrics_clients": ["0.0.0.0/0"]}),
     ("autoreload", "half-written", {"autoreload": True}),
+    ("mail", "no mail is sent", {**MAIL, "mail": "console"}),
+    ("public_url", "can use it first", {**MAIL, "public_url": "http://notes.example"}),
+    ("secret_key", "find the digits of a code", {**MAIL, "secret_key": []}),
 ]
 STORED = {"appendonly": "yes", "appendfsync": "always", "save": "", "maxmemory-policy": "noeviction"}
 REDIS: list[tuple[str, dict[str, str]]] = [

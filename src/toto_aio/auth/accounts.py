@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
@@ -16,6 +17,7 @@ from toto_aio.auth.roles import STORED, role_names
 from toto_aio.auth.text import require_text
 from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_ids import exact_user_id, former_user_id, known_as, new_user_id
+from toto_aio.auth.verified_addresses import VerifiedAddresses
 from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
@@ -60,6 +62,7 @@ class Accounts:
             raise SettingsError(f"account_fields: {reserved[0]!r} is no custom field: leave it out")
         self._store = store
         self.records = records_of(store)
+        self._addresses = VerifiedAddresses(self.records, store)
         self._passwords = passwords
         self._ends = ends or Ends(cast(SessionStore, store))
         self._password_min_length = password_min_length
@@ -126,10 +129,17 @@ class Accounts:
         and ``Unavailable``: then either nothing is changed, or the password, and no session from before is
         valid any more.
         """
+        await self._set_password(Action.PASSWORD_SET, user_id, new_password)
+
+    async def reset_password(self, user_id: str, new_password: str) -> None:
+        """``set_password`` for a user who has shown a code."""
+        await self._set_password(Action.PASSWORD_RESET, user_id, new_password)
+
+    async def _set_password(self, action: Action, user_id: str, new_password: str) -> None:
         hashed = await self._hash("new_password", new_password)
         stored_as = exact_user_id(user_id)
         existing(await self._store.get_account(stored_as))
-        with self.audit.recording(Action.PASSWORD_SET, stored_as):
+        with self.audit.recording(action, stored_as):
             async with changing(self._ends, stored_as):
                 while True:
                     account = existing(await self._store.get_account(stored_as))
@@ -153,6 +163,17 @@ class Accounts:
         with self.audit.recording(Action.ROLES_SET, account.user_id, roles=list(names)):
             if not await self._store.update_account(account.user_id, {STORED: list(names)}):
                 existing(None)  # it has just been deleted
+
+    @waits_in_threads
+    async def email(self, user_id: str) -> str | None:
+        """The address of mail that an account has verified, or None."""
+        account = await self._find(user_id)
+        return None if account is None else await self._addresses.of(account.user_id)
+
+    async def password_mark(self, user_id: str) -> str:
+        """A text that is another one once the account has another password; "" without account."""
+        account = await self._store.get_account(user_id)
+        return "" if account is None else hashlib.sha256((account.password or "").encode()).hexdigest()
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
@@ -234,10 +255,14 @@ class Accounts:
     def _seen(self, account: Account | None) -> UserAccount | None:
         return None if account is None else UserAccount(self._store, account)
 
-    async def _hash(self, name: str, password: str) -> str:
-        hashed = opaque(require_text(name, password))
-        if not self._password_min_length <= len(hashed.encode()) <= MAX_BYTES:
+    def require_password(self, name: str, password: str) -> None:
+        """Raise ``InvalidParameters`` for a new password that is too short or too long."""
+        size = len(opaque(require_text(name, password)).encode())
+        if not self._password_min_length <= size <= MAX_BYTES:
             raise InvalidParameters(f"A password must have {self._password_min_length} to {MAX_BYTES} bytes.")
+
+    async def _hash(self, name: str, password: str) -> str:
+        self.require_password(name, password)
         return await self._passwords.hash(password)
 
 

@@ -64,14 +64,14 @@ class ApiKeys:
         if account is None:
             raise InvalidUserID("There is no such account.")
         owner = account.user_id
-        if len(await self._store.list_records(owner, KIND, limit=MAX_KEYS)) >= MAX_KEYS:
-            raise InvalidParameters(f"An account has at most {MAX_KEYS} API keys: revoke one.")
+        await self._require_room(owner, MAX_KEYS - 1)
         secret = new_api_key()
         kept = ApiKey(wanted, allowed, time.time(), secret[-ENDING:])
         record = Record(KIND, hash_of(secret), owner, msgspec.msgpack.encode(kept), until)
         await self._store.add_record(record)
         try:
             await self._require_kept(owner)
+            await self._require_room(owner, MAX_KEYS)
         except BaseException:
             await self._store.remove_record(KIND, record.key)  # if that fails, nobody knows the key
             raise
@@ -125,7 +125,12 @@ class ApiKeys:
     async def _records(self, user_id: str) -> Sequence[Record]:
         account = await self._sessions.accounts.get(user_id)
         owner = user_id if account is None else account.user_id
-        return await self._store.list_records(owner, KIND, limit=MAX_KEYS + 1)
+        found: list[Record] = []
+        while True:  # more than MAX_KEYS if processes that made one were killed before they had counted it
+            page = await self._store.list_records(owner, KIND, found[-1].key if found else "", MAX_KEYS)
+            found += page
+            if len(page) < MAX_KEYS:
+                return found
 
     async def _revoke(self, record: Record) -> bool:
         name = _read(record).name
@@ -140,6 +145,11 @@ class ApiKeys:
             raise Unavailable("The user's account is being changed: try again in a minute.")
         if await self._sessions.accounts.of_session(owner) is None:
             raise NotAuthorized
+
+    async def _require_room(self, owner: str, most: int) -> None:
+        """Refuse a key beyond the most; counted once more when it is stored, as several come at a time."""
+        if len(await self._store.list_records(owner, KIND, limit=most + 1)) > most:
+            raise InvalidParameters(f"An account has at most {MAX_KEYS} API keys: revoke one.")
 
     async def _see(self, record: Record, key: ApiKey) -> None:
         """Write when a key was used, if that can be written: nobody else has to know."""

@@ -125,6 +125,13 @@ class Audit:
             raise
 
 
+def acting_now() -> Acting:
+    """Who acts at this moment, for work that goes on after the call: ``acting`` takes it there."""
+    found = acting.get()
+    origin = None if found is None else found()
+    return lambda: origin
+
+
 class Happening:
     """What a block that is recorded says about itself."""
 

@@ -56,4 +56,6 @@ async def _inspect(settings: Settings) -> Facts:
         if scheme_of(url) in REDIS_SCHEMES:
             ask = load("toto_aio.cli.redis_facts:ask", DRIVERS["toto_aio.stores.redis"])
             found[setting] = await ask(setting, url)
+    if settings.mail:
+        load("toto_aio.mail.post:Post")(settings)  # which raises for what no mail can be sent with
     return Facts(settings, found, forgotten_awaits(settings), slow_patterns(settings))

@@ -349,6 +349,27 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "warning",
+        "mail",
+        lambda facts: facts.settings.mail == "console",
+        "no mail is sent, and the log has the codes that would be in it",
+        "write mail=smtp://user:password@host",
+    ),
+    Rule(
+        "warning",
+        "public_url",
+        lambda facts: facts.settings.public_url.startswith("http://"),
+        "whoever sees a link of a mail on its way can use it first",
+        "write a URL with https://",
+    ),
+    Rule(
+        "warning",
+        "secret_key",
+        lambda facts: bool(facts.settings.mail) and not facts.settings.secret_key,
+        "whoever reads the database can find the digits of a code that they have asked for",
+        "write the text that python -c 'import secrets; print(secrets.token_urlsafe(32))' prints",
+    ),
+    Rule(
+        "warning",
         "metrics_clients",
         _has_public_metrics,
         "anyone can see which methods are called, how often and with what success",

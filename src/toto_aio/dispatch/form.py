@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from yarl import URL
 
@@ -13,6 +13,8 @@ from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters, SecondFactorRequired, TotoException
 from toto_aio.names import shortened
+
+P = ParamSpec("P")
 
 SEE_OTHER = 303
 MAX_PATH = 2048
@@ -58,13 +60,13 @@ def take(name: str, parameters: dict[str, Any], call: Call) -> Any:
 
 
 def redirects_form(
-    invoke: Callable[[Handler, dict[str, Any]], Coroutine[Any, Any, Any]],
-) -> Callable[[Handler, dict[str, Any]], Coroutine[Any, Any, Any]]:
+    invoke: Callable[Concatenate[Handler, P], Coroutine[Any, Any, Any]],
+) -> Callable[Concatenate[Handler, P], Coroutine[Any, Any, Any]]:
     """Send the browser to the ``redirect_to`` of its form after the method, instead of a result."""
 
     @wraps(invoke)
-    async def then_redirect(handler: Handler, parameters: dict[str, Any]) -> Any:
-        result = await invoke(handler, parameters)
+    async def then_redirect(handler: Handler, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        result = await invoke(handler, *args, **kwargs)
         if handler.call.redirect_to is not None:
             handler.redirect(handler.call.redirect_to, SEE_OTHER)
         return result

@@ -20,6 +20,7 @@ from toto_aio.stores.transactions import Transaction, Transactions
 from toto_aio.threads import Threads
 
 if TYPE_CHECKING:
+    from toto_aio.dispatch.coded_mail import CodedMail
     from toto_aio.dispatch.idempotency import Keys
 
 
@@ -38,6 +39,8 @@ class Connection:
     transactions: Transactions
     api_keys: ApiKeys
     second_factor: SecondFactor
+    coded_mail: CodedMail | None = None
+    """What the methods with codes share; None without ``mail``."""
 
     def transaction(self) -> Transaction:
         """``async with connection.transaction() as own:`` as ``handler.transaction``, outside of calls."""

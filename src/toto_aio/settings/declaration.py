@@ -183,7 +183,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list[str],
         option(
             "Logins",
-            "random text that encrypts the secrets of second factors; former ones follow it, after commas",
+            "random text that encrypts the secrets of second factors, and hashes codes; former ones follow "
+            "it, after commas",
         ),
     ] = []
     totp_issuer: Annotated[
@@ -193,6 +194,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list[str],
         option("Logins", "proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8,unix"),
     ] = []
+
+    mail: Annotated[
+        Any,
+        option(
+            "Mail",
+            "how mail is sent: smtp://user:password@host, smtps://..., or console (into the log, for "
+            "development)",
+        ),
+    ] = None
+    mail_from: Annotated[
+        str, option("Mail", "sender of the mails, such as 'Notes <noreply@notes.example>'")
+    ] = ""
+    mail_templates: Annotated[
+        str, option("Mail", "folder with templates of your own, which replace those that come with toto_aio")
+    ] = ""
+    public_url: Annotated[
+        str,
+        option(
+            "Mail",
+            "URL at which users reach the application, such as https://notes.example; without it mails have "
+            "codes, and no links",
+        ),
+    ] = ""
 
     session_ttl: Annotated[Seconds, option("Sessions", "idle lifetime of a session, in seconds", gt=0)] = (
         30 * 86400.0

@@ -1,0 +1,173 @@
+"""Codes and links that are sent by mail: how often they may be tried, and how they are kept.
+
+A code has three secrets. The six digits and the token of the link go to the address; the *ticket* goes to
+whoever asked for the code, who shows it together with the digits. Without it, six digits could be guessed by
+anyone who knows an address, and found by anyone who reads their hash. The ticket is not stored either, so the
+digits are of use to nobody else. Somebody who reads the database and also asks for a code has a ticket of his
+own: against that there is ``secret_key``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from toto_aio.exceptions import InvalidCredentials
+from toto_aio.models import Record
+from toto_aio.stores import RecordStore, SessionStore
+
+KIND = "code"
+LASTS = 600.0
+"""Seconds for which a code is valid."""
+TRIES = 5
+"""Wrong digits for one code."""
+DAY = 86400.0
+WRONG_A_DAY = 25
+"""Wrong digits for the codes of one purpose and address, or account, in a day. Its links are valid all the
+same, as nobody guesses them: strangers can't keep the owner out."""
+
+
+class Draft(NamedTuple):
+    """A new code, with its secrets: ``store`` makes it valid."""
+
+    key: str
+    purpose: str
+    ticket: str
+    digits: str
+    token: str
+    expires: float
+
+
+class Spent(NamedTuple):
+    """What a code was for: the account, and what ``store`` was given."""
+
+    owner: str
+    data: Mapping[str, str]
+
+
+class RefusedCodeError(InvalidCredentials):
+    """A code is wrong. ``user_id``, if it is somebody's, is for the audit log: no client receives it.
+
+    It was a try if the ticket was right, and the digits were not.
+    """
+
+    def __init__(self, user_id: str = "", *, is_try: bool = False) -> None:
+        super().__init__("The code is wrong, used or expired: ask for a new one.")
+        self.user_id = user_id
+        self.is_try = is_try
+
+
+class _Stored(msgspec.Struct):
+    """A code as it is kept."""
+
+    purpose: str
+    ticket: bytes
+    digits: bytes
+    token: bytes
+    data: dict[str, str]
+    wrong: int = 0
+
+
+class Codes:
+    """The codes of a service, in ``records``; ``counters`` has how many wrong digits came in a day.
+
+    Digits are hashed with the first of the ``secret_keys``, if there is one; those of the others are valid.
+    """
+
+    def __init__(self, records: RecordStore, counters: SessionStore, secret_keys: Sequence[str]) -> None:
+        self._records = records
+        self._counters = counters
+        keys = secret_keys or [""]
+        self._secrets = [hmac.digest(key.encode(), b"toto_aio codes", "sha256") for key in keys]
+
+    def draft(self, purpose: str, subject: str) -> Draft:
+        """A new code for a purpose, and the address or account that asks: of each pair one code is valid."""
+        key = hashlib.sha256(msgspec.msgpack.encode((purpose, subject))).hexdigest()
+        ticket, token = (f"{key}.{secrets.token_urlsafe(32)}" for _ in range(2))
+        return Draft(key, purpose, ticket, f"{secrets.randbelow(10**6):06}", token, time.time() + LASTS)
+
+    async def store(self, draft: Draft, owner: str, data: Mapping[str, str]) -> None:
+        """Make a code valid, and the one before it invalid.
+
+        For nobody (an ``owner`` "") it is stored all the same, so that it costs what others cost, and is
+        tried like others; it opens nothing.
+        """
+        ticket = _hashed(draft.ticket)
+        stored = _Stored(
+            draft.purpose,
+            ticket,
+            _digest(self._secrets[0], draft.ticket, draft.digits),
+            _hashed(draft.token),
+            dict(data),
+        )
+        value = msgspec.msgpack.encode(stored)
+        await self._records.put_record(Record(KIND, draft.key, owner, value, draft.expires))
+
+    async def spend(self, purpose: str, ticket: str, digits: str) -> Spent:
+        """Use a code. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds."""
+        counter = f"codes:{_key(ticket)}"
+        too_many = (await self._counters.get_counter(counter))[0] >= WRONG_A_DAY
+        shown = _hashed(ticket)
+        given = [_digest(secret, ticket, digits.strip()) for secret in self._secrets]
+
+        def is_right(stored: _Stored) -> bool | None:
+            if not hmac.compare_digest(stored.ticket, shown):
+                return None
+            return any(hmac.compare_digest(stored.digits, one) for one in given) and not too_many
+
+        try:
+            return await self._spend(purpose, _key(ticket), is_right)
+        except RefusedCodeError as exc:
+            if exc.is_try:
+                await self._counters.increment(counter, DAY)
+            raise
+
+    async def spend_link(self, purpose: str, token: str) -> Spent:
+        """Use a link. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds."""
+        shown = _hashed(token)
+        return await self._spend(
+            purpose, _key(token), lambda stored: hmac.compare_digest(stored.token, shown) or None
+        )
+
+    async def _spend(self, purpose: str, key: str, is_right: Callable[[_Stored], bool | None]) -> Spent:
+        """Use the code of this key. ``is_right`` is None if nothing of it fits, so that it is not tried.
+
+        Which of both it is shows only in a write that succeeds onto the version that was read: so of a
+        thousand tries at the same time five are answered, and of a thousand uses one.
+        """
+        while True:
+            record = await self._records.get_record(KIND, key)
+            stored = None if record is None else msgspec.msgpack.decode(record.value, type=_Stored)
+            right = None if stored is None or stored.purpose != purpose else is_right(stored)
+            if record is None or stored is None or right is None:
+                raise RefusedCodeError
+            stored.wrong += not right
+            if right or stored.wrong >= TRIES:
+                if await self._records.remove_record(KIND, key, record.version):
+                    if right and record.owner:
+                        return Spent(record.owner, stored.data)
+                    raise RefusedCodeError(record.owner, is_try=True)
+            else:
+                record.value = msgspec.msgpack.encode(stored)
+                if await self._records.save_record(record):
+                    raise RefusedCodeError(record.owner, is_try=True)
+
+
+def _digest(secret: bytes, ticket: str, digits: str) -> bytes:
+    return hmac.digest(secret, f"{ticket}:{digits}".encode(errors="surrogatepass"), "sha256")
+
+
+def _key(secret: str) -> str:
+    """The key in a ticket or a token: a hash, whatever a client has sent."""
+    key = secret.partition(".")[0]
+    return key if len(key) == 64 and key.isascii() and key.isalnum() else "0" * 64
+
+
+def _hashed(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()

@@ -1,0 +1,1 @@
+"""Mail: addresses, templates, senders, and the queue between a call and its mail."""
