@@ -1,8 +1,8 @@
 """Decorators for ``invoke``: who may call a method, what it needs, and how it responds.
 
     @authenticated
-    @requires("title")
-    async def invoke(handler, parameters): ...
+    @timeout(5)
+    async def invoke(handler, title: str): ...
 
 ``from toto_aio.invocation import *`` also gives ``TotoException`` and the names of its codes, as in Toto.
 

@@ -86,7 +86,7 @@ def _import_root(name: str) -> ModuleType:
         if name == DEFAULT_PACKAGE:
             logger.warning(
                 "no package 'methods' here: serving only the built-in methods. To add one of your own, "
-                "write methods/hello.py with 'async def invoke(handler, parameters)'"
+                "write methods/hello.py with 'async def invoke(name: str)'"
             )
             return toto_aio.methods
         raise SettingsError(f"method_module: there is no module {name!r} on the import path") from exc

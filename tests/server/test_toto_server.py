@@ -23,7 +23,7 @@ async def test_without_methods(tmp_path: Path) -> None:
         assert server.address.endswith("/service")
         said = " ".join(server.lines)
         assert "methods/hello.py" in said
-        assert "async def invoke(handler, parameters)" in said
+        assert "async def invoke(name: str)" in said
         account = {"user_id": "ada", "password": "correct horse"}
         answer = await server.call({"method": "account.create", "parameters": account})
         assert answer["result"]["user_id"] == "ada"

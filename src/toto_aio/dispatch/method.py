@@ -70,7 +70,7 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
     """
     invoke = getattr(source, "invoke", source)
     if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
-        raise SettingsError(f"{name}: write 'async def invoke(handler, parameters)', without yield")
+        raise SettingsError(f"{name}: write 'async def invoke(handler, title: str)', without yield")
     rules = rules_of(invoke)
     signature, called, check_result = None, invoke, None
     if is_classic(invoke):

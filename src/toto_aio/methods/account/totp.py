@@ -125,11 +125,11 @@ def _user_id(handler: Handler) -> str:
 
 
 def _code(parameters: dict[str, Any]) -> str:
-    """The code, without the space that apps show; a number, as from a shell, gets its zeros back."""
+    """The code; a number, as from a shell, gets its zeros back."""
     code = parameters["code"]
     if type(code) is int and 0 <= code < 10**DIGITS:
         return f"{code:0{DIGITS}}"
-    return require_text("code", code).strip().replace(" ", "")
+    return require_text("code", code)
 
 
 async def _confirmed(handler: Handler, parameters: dict[str, Any]) -> str:
