@@ -19,7 +19,7 @@ from toto_aio.auth.login_tickets import KIND as TICKETS
 from toto_aio.auth.login_tickets import LoginTickets
 from toto_aio.auth.recovery_codes import hash_of_code, new_recovery_codes
 from toto_aio.auth.secret_box import SecretBox
-from toto_aio.auth.totp import is_code, matching_step, new_secret, otpauth_uri, text_of
+from toto_aio.auth.totp import as_shown, is_code, matching_step, new_secret, otpauth_uri, text_of
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
 from toto_aio.models import Record
 from toto_aio.stores import AccountStore, RecordStore
@@ -77,6 +77,7 @@ class SecondFactor:
 
         Raises ``InvalidCredentials``; ``sessions.attempts.second_step`` stands around it.
         """
+        code = as_shown(code)
         for _ in range(TRIES):
             record = await self._records.get_record(KIND, _key(user_id))
             if record is None:
@@ -110,6 +111,7 @@ class SecondFactor:
         if enrolment is None:
             raise InvalidParameters("There is no enrolment, or it has expired: enrol first.")
         secret = self._box.decrypt(enrolment.value, _purpose(user_id))
+        code = as_shown(code)
         step = matching_step(secret, code, time.time(), 0) if is_code(code) else None
         if step is None:
             raise InvalidCredentials(WRONG)

@@ -46,6 +46,11 @@ def matching_step(secret: bytes, code: str, now: float, after: int) -> int | Non
     return next((step for step in matching if step > after), None)
 
 
+def as_shown(code: str) -> str:
+    """A code that was typed, or copied with the space in the middle that apps show, without any."""
+    return "".join(code.split())
+
+
 def is_code(text: str) -> bool:
     """Whether a text has the form of a code."""
     return len(text) == DIGITS and text.isascii() and text.isdecimal()
