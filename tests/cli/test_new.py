@@ -387,7 +387,7 @@ def test_a_folder_that_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("arguments", "expected"),
     [
         (["notes", "--template=django"], "--template: write one of simple, chat, embedded, not 'django'"),
-        (["notes", "--tempalte=chat"], "--tempalte: no such option; see --help"),
+        (["notes", "--tempalte=chat"], "--tempalte: no such option; did you mean template?"),
         ([], "the following arguments are required: NAME"),
         (["file"], "file: Not a directory"),
     ],

@@ -82,8 +82,17 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str
             raise SettingsError(f"{shortened(argument)}: one argument too many; see --help")
         flag = argument.partition("=")[0]
         name = flag.lstrip("-").replace("-", "_")
-        raise SettingsError(unknown_option(flag, name))
+        raise SettingsError(unknown_option(flag, name, _options(parser, parsed)))
     return {**vars(parsed), **own}
+
+
+def _options(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> list[str]:
+    """The names of the options that may follow the chosen command, which are what a misspelt one can mean."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and (chosen := getattr(parsed, action.dest, None)):
+            return _options(action.choices[chosen], parsed)
+    flags = (flag for flag in parser._option_string_actions if flag.startswith("--"))
+    return [flag.removeprefix("--").replace("-", "_") for flag in flags]
 
 
 def _is_own_setting(argument: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -45,8 +45,8 @@ def describe_options() -> Iterator[Option]:
     return iter(OPTIONS.values())
 
 
-def unknown_option(place: str, name: str) -> str:
-    """The error for an option that does not exist: its new name, or a suggestion."""
+def unknown_option(place: str, name: str, names: Iterable[str] | None = None) -> str:
+    """The error for an option that does not exist: its new name, or similar ``names`` (of all options)."""
     if name in RENAMED:
         return f"{place}: {RENAMED[name]}"
     import difflib  # here, as no start needs what takes a hundredth of a second
@@ -54,7 +54,7 @@ def unknown_option(place: str, name: str) -> str:
     def similarity(other: str) -> float:
         return difflib.SequenceMatcher(None, other, name).ratio()
 
-    matches = difflib.get_close_matches(name, OPTIONS, 3)
+    matches = difflib.get_close_matches(name, OPTIONS if names is None else names, 3)
     similar = [other for other in matches if similarity(other) == similarity(matches[0])]
     if similar:
         return f"{place}: no such option; did you mean {' or '.join(similar)}?"
