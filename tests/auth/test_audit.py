@@ -435,6 +435,9 @@ def test_the_page() -> None:
     table = (DOCS / "audit.md").read_text().partition("| action | what |\n")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)
     assert rows == [(action.value, action.meaning) for action in Action]
+    source = "\n".join(path.read_text() for path in (DOCS.parent / "src").rglob("*.py"))
+    recorded = r"(?:record|recording|refusals|_set_password)\(\s*Action\.(\w+)"
+    assert set(re.findall(recorded, source)) == set(Action.__members__)
 
 
 async def test_refusals_of_others(log: Log) -> None:

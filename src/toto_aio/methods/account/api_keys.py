@@ -8,7 +8,7 @@ from toto_aio.auth.text import require_text
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.invocation import authenticated, method, requires
+from toto_aio.invocation import authenticated, method, rate, requires
 from toto_aio.threads import waits_in_threads
 
 TAKEN = frozenset({"name", "scopes", "expires"})
@@ -16,6 +16,7 @@ TAKEN = frozenset({"name", "scopes", "expires"})
 
 @method
 @authenticated
+@rate(100, per=900)
 @requires("name", "scopes")
 @waits_in_threads
 async def create(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 from toto_aio.auth.account_export import export_account
 from toto_aio.auth.audit import Action
 from toto_aio.dispatch.handler import Handler
-from toto_aio.invocation import authenticated
+from toto_aio.invocation import authenticated, rate
 from toto_aio.threads import waits_in_threads
 
 
 @authenticated
+@rate(10, per=900)
 @waits_in_threads
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return everything that the service itself stores about the user, without secrets.

@@ -10,7 +10,7 @@ from toto_aio.auth.text import require_text
 from toto_aio.auth.totp import DIGITS
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
-from toto_aio.invocation import authenticated, method, requires
+from toto_aio.invocation import authenticated, method, rate, requires
 from toto_aio.threads import waits_in_threads
 
 YES = frozenset({True, "true", "on", "yes", "1"})
@@ -19,6 +19,7 @@ YES = frozenset({True, "true", "on", "yes", "1"})
 
 @method
 @authenticated
+@rate(30, per=900)
 @waits_in_threads
 async def enrol(handler: Handler, parameters: dict[str, Any]) -> dict[str, str]:
     """Make a secret for an authenticator app; returns it, and the ``uri`` that the app reads as a QR code.
@@ -32,6 +33,7 @@ async def enrol(handler: Handler, parameters: dict[str, Any]) -> dict[str, str]:
 
 @method
 @authenticated
+@rate(30, per=900)
 @requires("code")
 @waits_in_threads
 async def confirm(handler: Handler, parameters: dict[str, Any]) -> dict[str, list[str]]:
@@ -73,6 +75,7 @@ async def status(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
 
 @method
 @authenticated
+@rate(30, per=900)
 @requires("code")
 @waits_in_threads
 @redirects_form
@@ -86,6 +89,7 @@ async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, boo
 
 @method
 @authenticated
+@rate(30, per=900)
 @requires("code")
 @waits_in_threads
 async def recovery_codes(handler: Handler, parameters: dict[str, Any]) -> dict[str, list[str]]:
