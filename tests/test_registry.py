@@ -530,7 +530,7 @@ def test_generators_are_refused() -> None:
 @pytest.mark.parametrize("value", [None, 5, "text", [plain]], ids=shown)
 def test_what_cannot_be_called_is_refused(package: Package, value: Any) -> None:
     """An ``invoke`` that is not a function is named at start-up."""
-    with pytest.raises(SettingsError, match=r"^hello: write 'async def invoke\(handler, parameters\)'"):
+    with pytest.raises(SettingsError, match=r"^hello: write 'async def invoke\(handler, title: str\)'"):
         find_methods({"hello": value}, 60)
     with pytest.raises(SettingsError, match=r"^a\.hello: write"):
         find_methods(package({"a/__init__.py": "", "a/hello.py": "invoke = 5"}), 60)
