@@ -18,7 +18,7 @@ from tests.support.service import Serve
 from tests.support.thirty import WITH_ACCOUNTS
 from toto_aio import Handler
 from toto_aio.codecs.json_codec import JSON
-from toto_aio.contract.interface import Interface, read_interface
+from toto_aio.contract.interface import Interface, Operation, read_interface
 from toto_aio.contract.openapi import openapi
 from toto_aio.contract.python import python
 from toto_aio.contract.typescript import typescript
@@ -76,6 +76,7 @@ ODD: dict[str, Any] = {
     "notes": title,
     "notes.name": title,
     "notes.list": listed,
+    "notes.new": title,
     "notes.import": roles("admin")(safe(odd)),
     "x-y.__proto__": requires("strange name", "z")(classic()),
     "x-y.x_y": raw_response(classic()),
@@ -170,6 +171,33 @@ def test_the_same_whatever_the_options(interfaces: dict[str, Interface]) -> None
         assert make(other) == make(interfaces["thirty"])
         assert make(interfaces["notes"]) != make(interfaces["renamed"])
     assert "{ safe: true, ...options }" in typescript(other)
+
+
+def test_texts_of_strangers() -> None:
+    """No text ends the comment or the docstring it stands in, or shows code in another order than it has."""
+    for text in (
+        'ends: "x" \0',
+        'ends: ""\0\0',
+        "a \u202e} /* b",
+        "\u2066a\u2069",
+        "a\rb\x85c",
+        'a\\\0"',
+        "*\u200f/ a",
+    ):
+        method = Operation("notes.find", {}, True, description=text)
+        made = Interface({"notes.find": method}, {"Note": {"type": "object", "description": text}})
+        for code in (typescript(made), python(made)):
+            assert all(character.isprintable() or character == "\n" for character in code), repr(text)
+        ast.parse(python(made))
+        assert typescript(made).count("*/") == typescript(made).count("/**"), repr(text)
+
+
+def test_names_of_typescript() -> None:
+    """A method ``new`` is no constructor, and no name is read as another one."""
+    method = Operation("notes.new", {"properties": {"a\n": {}}}, True)
+    code = typescript(Interface({"notes.new": method}, {}))
+    assert '    "new"(parameters?: ' in code
+    assert '"a\\n"?: unknown' in code
 
 
 async def test_typescript(node: Node, serve: Serve, interfaces: dict[str, Interface], tmp_path: Path) -> None:

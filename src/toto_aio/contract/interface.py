@@ -18,6 +18,8 @@ from toto_aio.contract.types import REFERENCE, Schema
 JSON = "application/json"
 MAX_DEPTH = 64
 """The deepest that a document is read."""
+UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What no text has in a generated file: it would end lines, or show code in another order than it has."""
 OWN_SCHEMA = re.compile(r"^Toto(Value|Session|Error|Failure)$|\.(parameters|response)$")
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from toto_aio.contract.interface import Interface, Operation
+from toto_aio.contract.interface import UNPRINTABLE, Interface, Operation
 from toto_aio.contract.namespaces import Namespace, namespace_of
 from toto_aio.contract.types import REFERENCE
 
@@ -194,7 +194,7 @@ def _documentation(method: Operation) -> str:
 
 def _documented(text: str, indent: str) -> Iterator[str]:
     """A docstring, which no text in it ends."""
-    lines = [line.rstrip() for line in _quoted(text).strip().split("\n")]
+    lines = [line.rstrip() for line in _quoted(text).split("\n")]
     if lines == [""]:
         return
     yield f'{indent}"""{lines[0]}{"" if len(lines) > 1 else _END}'
@@ -205,14 +205,14 @@ def _documented(text: str, indent: str) -> Iterator[str]:
 
 def _comment(text: str) -> Iterator[str]:
     """The first line of a description."""
-    first = _UNPRINTABLE.sub(" ", text).strip().partition("\n")[0]
+    first = UNPRINTABLE.sub(" ", text).strip().partition("\n")[0]
     if first:
         yield f"    # {first}"
 
 
 def _quoted(text: str) -> str:
     """Text that stands between three quotation marks."""
-    text = _UNPRINTABLE.sub(" ", text.replace("\\", "\\\\")).replace('"""', "'''")
+    text = UNPRINTABLE.sub(" ", text.replace("\\", "\\\\")).replace('"""', "'''").strip()
     return text[:-1] + "'" if text.endswith('"') else text
 
 
@@ -279,5 +279,4 @@ def _text(schema: Any, name: str) -> str:
 
 
 _END = '"""'
-_UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from toto_aio.contract.interface import Interface, Operation
+from toto_aio.contract.interface import UNPRINTABLE, Interface, Operation
 from toto_aio.contract.namespaces import Namespace, namespace_of
 from toto_aio.contract.types import REFERENCE
 
@@ -32,8 +32,7 @@ TAKEN = frozenset(
     )
 )
 """What no type may be called."""
-IDENTIFIER = re.compile(r"^[A-Za-z_$][A-Za-z0-9_$]*$")
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 WITH_MEMBERS = """
 /** A function that has members: a method whose name is also that of a package. */
 function withMembers<F extends object, M extends object>(call: F, members: M): F & M {
@@ -221,7 +220,9 @@ def _key(name: str) -> str:
     """The key of an object."""
     if name == "__proto__":
         return '["__proto__"]'  # as it stands it would be the prototype
-    return name if IDENTIFIER.match(name) else _literal(name)
+    if name == "new":
+        return '"new"'  # as it stands a method of that name would be a constructor
+    return name if IDENTIFIER.fullmatch(name) else _literal(name)
 
 
 def _literal(value: Any) -> str:
