@@ -21,7 +21,7 @@ from tests.conftest import server_module
 from tests.support.service import PlainServer, Serve, Service
 from tests.support.site import PASSWORD, Site, make_site
 from toto_aio import Handler
-from toto_aio.auth import api_key, api_keys
+from toto_aio.auth import api_key, api_keys, confirmation
 from toto_aio.client import Client
 from toto_aio.exceptions import NotAuthorized
 from toto_aio.invocation import (
@@ -434,6 +434,20 @@ async def test_what_is_shown_once(serve: Serve) -> None:
     assert await service.result("account.api_keys.list", session=eve) == {"api_keys": []}
     revoked = await service.result("account.api_keys.revoke", {"handle": made["handle"]}, session=eve)
     assert revoked == {"revoked": False}
+
+
+async def test_an_older_session_gives_the_password(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that somebody has stolen makes no key that would outlive it."""
+    monkeypatch.setattr(confirmation, "FRESH", 0.0)
+    service = await serve(METHODS)
+    session = await service.create()
+    for password, code in ((None, FORBIDDEN), ("wrong", 1005)):
+        parameters = {"name": "a", "scopes": ["*"], "password": password}
+        answer = await service.call("account.api_keys.create", parameters, session=session)
+        assert answer["error"]["code"] == code, password
+    assert await service.result("account.api_keys.list", session=session) == {"api_keys": []}
+    key = await make_key(service, session, password="correct horse")
+    assert await outcome(service, key, "who") == "ada"
 
 
 async def test_wrong_parameters(serve: Serve) -> None:

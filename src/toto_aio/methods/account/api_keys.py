@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toto_aio.auth.confirmation import confirm
 from toto_aio.auth.text import require_text
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
@@ -11,7 +12,7 @@ from toto_aio.exceptions import InvalidParameters
 from toto_aio.invocation import authenticated, method, rate, requires
 from toto_aio.threads import waits_in_threads
 
-TAKEN = frozenset({"name", "scopes", "expires"})
+TAKEN = frozenset({"name", "scopes", "expires", "password"})
 
 
 @method
@@ -23,12 +24,14 @@ async def create(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     """Make an API key called ``name`` for the methods in ``scopes``; returns the ``key``, this once.
 
     ``scopes`` is a list of names such as ``notes.add`` and ``notes.*``, or ``*``. ``expires`` is in Unix
-    seconds; without it the key is valid until it is revoked.
+    seconds; without it the key is valid until it is revoked. Needs the ``password``, or a login of the last
+    ten minutes: a key outlives the session that made it.
     """
     if unknown := parameters.keys() - TAKEN:
         raise InvalidParameters(f"Write name, scopes and expires; {len(unknown)} others are not known.")
     session = handler.session
     assert session is not None
+    await confirm(handler.sessions, session, parameters.get("password"), handler.client)
     scopes = parameters["scopes"]
     return await handler.connection.api_keys.create(
         session.user_id, parameters["name"], scopes, expires=parameters.get("expires")
