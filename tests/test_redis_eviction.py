@@ -85,7 +85,7 @@ async def test_a_policy_that_drops_keys(
         await store.increment("login", 60)
     (warning,) = logged(caplog, logging.WARNING)
     assert policy in warning
-    for word in ("sessions", "login attempts", "nonces", "write maxmemory-policy noeviction"):
+    for word in ("sessions", "counts", "nonces", "records", "write maxmemory-policy noeviction"):
         assert word in warning
 
 
@@ -123,7 +123,7 @@ async def test_keys_that_were_dropped(admin: Redis, url: str, caplog: pytest.Log
             for store in (one, two, one):
                 await store.sweep()
             assert len(logged(caplog, logging.ERROR)) == times
-    for word in ("has dropped", "keys", "sessions", "login attempts", "nonces", "signed requests"):
+    for word in ("has dropped", "keys", "sessions", "counts", "nonces", "signed requests"):
         assert word in logged(caplog, logging.ERROR)[0]
 
 

@@ -54,7 +54,7 @@ async def served(serve: Serve, **options: Any) -> tuple[Service, MemoryStore, st
     store = options.pop("store", None) or MemoryStore()
     service = await serve(METHODS, database=store, secret_key=[SECRET_KEY], **options)
     session = await service.create()
-    key = {"name": "a program", "scopes": ["*"]}
+    key = {"name": "a program", "scopes": ["*"], "password": PASSWORD}
     made = await service.result("account.api_keys.create", key, session=session)
     return service, store, session, str(made["key"])
 

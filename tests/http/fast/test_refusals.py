@@ -9,6 +9,8 @@ import json
 import logging
 import pstats
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -40,6 +42,21 @@ def ask(client: socket.socket, calls: int) -> None:
         assert answer.count(b'"path"') == 4, answer
 
 
+@contextmanager
+def log_of_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What the log of calls writes, as under ``serve``."""
+    logger, lines = logging.getLogger("toto_aio.calls"), io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(FORMATS["text"])
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.setLevel(logging.INFO)  # not by monkeypatch: a logger remembers which levels are on
+    try:
+        yield lines
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
 async def test_a_refused_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes at most this many function calls, and aiohttp's request is not created for its log line."""
     created: list[Any] = []
@@ -50,17 +67,10 @@ async def test_a_refused_call(monkeypatch: pytest.MonkeyPatch) -> None:
         return make(*given)
 
     monkeypatch.setattr(FastConnection, "make_request", make_request)
-    logger, lines = logging.getLogger("toto_aio.calls"), io.StringIO()
-    handler = logging.StreamHandler(lines)
-    handler.setFormatter(FORMATS["text"])
-    monkeypatch.setattr(logger, "handlers", [handler])
-    monkeypatch.setattr(logger, "propagate", False)
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    logger.manager._clear_cache()  # type: ignore[attr-defined]
     runner = FastRunner(create_app(method_module={"add": add}, database="memory://"), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    with socket.create_connection(runner.addresses[0]) as client:
+    with log_of_calls(monkeypatch) as lines, socket.create_connection(runner.addresses[0]) as client:
         await asyncio.to_thread(ask, client, 5)
         created.clear()
         lines.truncate(0)
