@@ -404,7 +404,7 @@ def test_wrong_arguments(tmp_path: Path, arguments: list[str], expected: str) ->
 
 
 def test_the_wheel(tmp_path: Path) -> None:
-    """It has all files of all templates, including those whose name begins with a dot."""
+    """It has all files of all templates, also those of mails, and those whose name begins with a dot."""
     for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
@@ -413,7 +413,9 @@ def test_the_wheel(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").iterdir()
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if "/templates/" in name}
-    outside = {path.relative_to(ROOT / "src") for path in FOLDER.rglob("*") if path.is_file()}
+    folders = (FOLDER, ROOT / "src" / "toto_aio" / "mail" / "templates")
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    outside = {path.relative_to(ROOT / "src") for path in files}
     assert inside == {str(path) for path in outside if "__pycache__" not in path.parts}
 
 
