@@ -16,8 +16,6 @@ from toto_aio.auth.rates import Rate
 from toto_aio.channels import Channel
 from toto_aio.deprecation import Deprecation
 from toto_aio.invocation import (
-    Guard,
-    Rules,
     anonymous_session,
     asynchronous,
     authenticated,
@@ -34,10 +32,10 @@ from toto_aio.invocation import (
     raw_response,
     requires,
     roles,
-    rules_of,
     safe,
     timeout,
 )
+from toto_aio.method_rules import Guard, Rules, rules_of
 
 Decorator = Callable[[Any], Any]
 

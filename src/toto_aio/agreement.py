@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from toto_aio.auth.secret_box import GENERATE, SecretBox
 from toto_aio.dispatch.method import BUILT_IN_ACCOUNTS, Method
-from toto_aio.invocation import Guard
+from toto_aio.method_rules import Guard
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import scheme_of
 

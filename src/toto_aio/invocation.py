@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date
-from enum import IntEnum
 from typing import Any, TypeVar, overload
 
-from toto_aio.auth.rates import By, Rate, in_order, make_rate
+from toto_aio.auth.rates import By, in_order, make_rate
 from toto_aio.auth.roles import role_names
 from toto_aio.channels import Channel
-from toto_aio.deprecation import Deprecation, read_deprecation
+from toto_aio.deprecation import read_deprecation
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
     ERROR_INVALID_METHOD,
@@ -37,7 +35,8 @@ from toto_aio.exceptions import (
     ERROR_USER_NOT_FOUND,
     TotoException,
 )
-from toto_aio.marked import RULES, mark
+from toto_aio.marked import mark
+from toto_aio.method_rules import Guard, own_rules, rules_of
 
 __all__ = [
     "ERROR_INVALID_HMAC",
@@ -77,52 +76,6 @@ __all__ = [
 Invoke = TypeVar("Invoke", bound=Callable[..., Any])
 
 
-class Guard(IntEnum):
-    """What a method demands of the caller's session; of several decorators the strictest counts."""
-
-    NONE = 0
-    OPTIONAL = 1
-    ANONYMOUS = 2
-    AUTHENTICATED = 3
-    PARAMETER = 4
-
-
-@dataclass(slots=True)
-class Rules:
-    """What the decorators state about one ``invoke``."""
-
-    guard: Guard = Guard.NONE
-    roles: tuple[str, ...] = ()
-    """The caller's account must have one of them, if there are any."""
-    fresh: float | None = None
-    """Seconds since the caller has logged in, at most."""
-    rates: tuple[Rate, ...] = ()
-    """How often a client may call."""
-    required: tuple[str, ...] = ()
-    defaults: dict[str, Any] = field(default_factory=dict)
-    asynchronous: bool = False
-    raw: bool = False
-    jsonp: str | None = None
-    redirects: dict[str, str] = field(default_factory=dict)
-    default_redirect: str | None = None
-    safe: bool = False
-    cancellable: bool = False
-    timeout: float | None = None
-    deprecation: Deprecation | None = None
-    idempotent: bool = False
-    secret: bool = False  # no result is kept for those who repeat a call
-    transactional: bool = False  # a call that was cut off before its commit has done nothing
-    channel: Channel | None = None
-    """The channels whose subscribers it admits."""
-    is_marked: bool = False
-    """Whether it is a method of its own, beside the ``invoke`` of its module."""
-
-
-def rules_of(function: Callable[..., Any]) -> Rules:
-    """The record of a function; a wrapper made with ``functools.wraps`` has the record of what it wraps."""
-    return getattr(function, RULES, None) or Rules()
-
-
 def method(function: Invoke) -> Invoke:
     """Make a function a method, beside the ``invoke`` of its module.
 
@@ -132,7 +85,7 @@ def method(function: Invoke) -> Invoke:
     name = getattr(function, "__name__", "")
     if name.startswith("_"):
         raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
-    _rules(function).is_marked = True
+    own_rules(function).is_marked = True
     mark(function)
     return function
 
@@ -150,7 +103,7 @@ def channel(pattern: str, *, history: int = 0, ttl: float = 3600.0) -> Callable[
     def decorate(function: Invoke) -> Invoke:
         if rules_of(function).channel is not None:
             raise ValueError("@channel: write it once; another function can call this one")
-        _rules(function).channel = declared
+        own_rules(function).channel = declared
         kept = f", *and keeps* {history} *publications*" if history else ""
         return _document(function, f"*Admits to the channels* ``{pattern}``{kept}.")
 
@@ -192,7 +145,7 @@ def roles(*names: str) -> Callable[[Invoke], Invoke]:
             raise ValueError(
                 '@roles: write it once: @roles("editor", "admin") admits those who have one of them'
             )
-        _rules(function).roles = admitted
+        own_rules(function).roles = admitted
         listed = ", ".join(f"``{name}``" for name in admitted)
         kind = "*Requires the role*" if len(admitted) == 1 else "*Requires one of the roles*"
         return _guard(function, Guard.AUTHENTICATED, f"{kind} {listed}.")
@@ -211,7 +164,7 @@ def fresh(seconds: float) -> Callable[[Invoke], Invoke]:
         raise ValueError(f"fresh: write at least one second, as in @fresh(300), not {seconds!r}")
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.fresh = float(seconds) if rules.fresh is None else min(rules.fresh, float(seconds))
         line = f"*Requires a login within the last* {seconds:g} *seconds.*"
         return _guard(function, Guard.AUTHENTICATED, line)
@@ -230,7 +183,7 @@ def rate(times: int, per: float | str, by: By = "user") -> Callable[[Invoke], In
     found = make_rate(times, per, by)
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.rates = in_order((*rules.rates, found))
         guard = Guard.NONE if by == "address" else Guard.OPTIONAL
         return _guard(function, guard, f"*At most* {found}.")
@@ -243,7 +196,7 @@ def requires(*names: str) -> Callable[[Invoke], Invoke]:
     _require_arguments("requires", '"name"', all(isinstance(name, str) for name in names))
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.required = (*names, *(name for name in rules.required if name not in names))
         return _document(function, f"*Required parameters:* {', '.join(f'``{name}``' for name in names)}.")
 
@@ -255,7 +208,7 @@ def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke
     _require_arguments("default_parameters", '{"name": 1}', isinstance(defaults, Mapping))
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.defaults = {**rules.defaults, **defaults}
         listed = ", ".join(f"``{name}: {value!r}``" for name, value in defaults.items())
         return _document(function, f"*Default parameters:* {listed}.")
@@ -265,7 +218,7 @@ def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke
 
 def asynchronous(function: Invoke) -> Invoke:
     """The result comes later, from ``handler.respond``, unless the method returns one."""
-    _rules(function).asynchronous = True
+    own_rules(function).asynchronous = True
     return _document(function, "*Responds later, when there is a result.*")
 
 
@@ -274,7 +227,7 @@ def raw_response(function: Invoke) -> Invoke:
 
     Its content type is ``handler.response_type``, ``application/octet-stream`` by default.
     """
-    _rules(function).raw = True
+    own_rules(function).raw = True
     return _document(function, "*Responds with bytes of its own.*")
 
 
@@ -290,7 +243,7 @@ def jsonp(callback_name: Any = "jsonp") -> Any:
     """
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.jsonp, rules.safe = name, True
         return _document(function, f"*Supports JSONP with the callback parameter* ``{name}``.")
 
@@ -308,7 +261,7 @@ def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) 
     """
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.redirects = {**rules.redirects, **{str(code): url for code, url in redirect_map.items()}}
         rules.default_redirect = default or rules.default_redirect
         return _document(function, "*Redirects on errors.*")
@@ -318,7 +271,7 @@ def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) 
 
 def safe(function: Invoke) -> Invoke:
     """Mark a method that only reads: GET and HEAD may call it."""
-    _rules(function).safe = True
+    own_rules(function).safe = True
     return _document(function, "*Can be called by GET.*")
 
 
@@ -334,7 +287,7 @@ def idempotent(function: Any = None, *, secret: bool = False, transactional: boo
     """
 
     def decorate(function: Invoke) -> Invoke:
-        rules = _rules(function)
+        rules = own_rules(function)
         rules.idempotent, rules.secret, rules.transactional = True, secret, transactional
         return _document(function, "*Can be repeated with the same idempotency key.*")
 
@@ -343,7 +296,7 @@ def idempotent(function: Any = None, *, secret: bool = False, transactional: boo
 
 def cancellable(function: Invoke) -> Invoke:
     """Cancel the method when its client disconnects, for work that nobody else needs."""
-    _rules(function).cancellable = True
+    own_rules(function).cancellable = True
     return _document(function, "*Ends when the client disconnects.*")
 
 
@@ -353,7 +306,7 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
         raise ValueError(f"timeout: expected a positive number of seconds, got {seconds!r}")
 
     def decorate(function: Invoke) -> Invoke:
-        _rules(function).timeout = seconds
+        own_rules(function).timeout = seconds
         return _document(function, f"*Takes at most* {seconds:g} *seconds.*")
 
     return decorate
@@ -370,7 +323,7 @@ def deprecated(*, since: date | str, sunset: date | str | None = None) -> Callab
     ends = "" if found.sunset is None else f" *It ends on* {found.sunset:%Y-%m-%d}."
 
     def decorate(function: Invoke) -> Invoke:
-        _rules(function).deprecation = found
+        own_rules(function).deprecation = found
         return _document(function, f"*Deprecated since* {found.since:%Y-%m-%d}.{ends}")
 
     return decorate
@@ -382,15 +335,8 @@ def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
         raise TypeError(f"write @{decorator}({example}) for @{decorator}")
 
 
-def _rules(function: Callable[..., Any]) -> Rules:
-    """The record of a function to write into: its own, not the one of what it wraps."""
-    rules = replace(rules_of(function))
-    setattr(function, RULES, rules)
-    return rules
-
-
 def _guard(function: Invoke, guard: Guard, line: str) -> Invoke:
-    rules = _rules(function)
+    rules = own_rules(function)
     rules.guard = max(rules.guard, guard)
     return _document(function, line)
 

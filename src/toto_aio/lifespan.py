@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from toto_aio.auth.accounts import Accounts
-from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.audit import Audit
-from toto_aio.auth.ends import Ends
-from toto_aio.auth.passwords import Passwords
-from toto_aio.auth.second_factor import SecondFactor
-from toto_aio.auth.secret_box import SecretBox
-from toto_aio.auth.sessions import Sessions
-from toto_aio.auth.throttle import Attempts, Throttle
 from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
 from toto_aio.brokers import open_broker
 from toto_aio.clock import Clock
@@ -26,11 +18,12 @@ from toto_aio.codecs import codecs_with
 from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.msgpack_codec import exact_with
+from toto_aio.connecting import connect
 from toto_aio.dispatch.channel_access import ChannelAccess, ChannelFunctions
 from toto_aio.dispatch.deadlines import Deadlines
 from toto_aio.dispatch.dispatcher import Dispatch, Dispatcher, finish
 from toto_aio.dispatch.method import Method
-from toto_aio.dispatch.runtime import Connection, Runtime
+from toto_aio.dispatch.runtime import Runtime
 from toto_aio.events.audit_events import AuditEvents
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
@@ -49,7 +42,6 @@ from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import Store, open_store
 from toto_aio.stores.sweep import sweep
-from toto_aio.stores.transactions import transactions_of
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
 from toto_aio.websocket.channels import socket_channels
@@ -119,8 +111,18 @@ class Lifespan:
             ends = SessionEnds(events) if self._settings.use_web_sockets else None
             if ends is not None:
                 stack.push_async_callback(ends.close)
-            audit = self._open_audit(stack, events)
-            connection = self._connect(stack, database, sessions_in, ends, audit)
+            scheme = self._context.scheme
+            connection = connect(
+                stack,
+                self._settings,
+                database,
+                sessions_in,
+                on_end=None if ends is None else ends.announce,
+                audit=self._open_audit(stack, events),
+                keyed=scheme is not None and scheme.keyed,
+                metrics=self._metrics,
+                post=self._post,
+            )
             threads = Threads(self._settings.threads)
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
@@ -272,60 +274,6 @@ class Lifespan:
         sender = AuditEvents(events, self._settings.audit_event)
         stack.push_async_callback(sender.close)
         return Audit(sender.tell)
-
-    def _connect(
-        self,
-        stack: AsyncExitStack,
-        database: Store,
-        sessions_in: Store,
-        ends: SessionEnds | None,
-        audit: Audit,
-    ) -> Connection:
-        """The accounts and sessions over their stores."""
-        settings = self._settings
-        passwords = Passwords()
-        stack.callback(passwords.close)
-        on_end = None if ends is None else ends.announce
-        accounts = Accounts(
-            database,
-            passwords,
-            fields=settings.account_fields,
-            password_min_length=settings.password_min_length,
-            ends=Ends(sessions_in, on_end),
-            audit=audit,
-        )
-        throttle = Throttle(sessions_in, settings.login_attempts, passwords.turns)
-        stack.push_async_callback(throttle.close)
-        attempts: Attempts = throttle
-        if self._metrics is not None:
-            attempts = self._metrics.count_attempts(attempts)
-        scheme = self._context.scheme
-        box = SecretBox(settings.secret_key)
-        second_factor = SecondFactor(database, accounts.records, box, settings.totp_issuer)
-        sessions = Sessions(
-            sessions_in,
-            accounts,
-            settings,
-            attempts=attempts,
-            keyed=scheme is not None and scheme.keyed,
-            on_end=on_end,
-            second_factor=second_factor,
-        )
-        coded_mail = None
-        if self._post is not None:
-            from toto_aio.dispatch.coded_mail import open_coded_mail  # few services need it
-
-            coded_mail = open_coded_mail(self._post, settings, database, sessions_in, accounts)
-        return Connection(
-            database.db,
-            accounts,
-            sessions,
-            settings.app,
-            transactions_of(database),
-            ApiKeys(accounts.records, sessions),
-            second_factor,
-            coded_mail,
-        )
 
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)

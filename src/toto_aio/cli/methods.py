@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.signature import NOTHING, Parameter
-from toto_aio.invocation import Guard, Rules
+from toto_aio.method_rules import Guard, Rules
 from toto_aio.registry import methods_of
 from toto_aio.settings import Settings
 

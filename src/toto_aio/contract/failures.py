@@ -25,7 +25,7 @@ from toto_aio.exceptions import (
     Unavailable,
     UserIDExists,
 )
-from toto_aio.invocation import Guard
+from toto_aio.method_rules import Guard
 from toto_aio.settings import Settings
 
 UNREAD = {

@@ -12,8 +12,8 @@ from toto_aio.contract.policy import described_policy
 from toto_aio.contract.schema import Schemas
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import NotAuthorized, TooManyAttempts
-from toto_aio.invocation import Guard
 from toto_aio.jsonrpc.messages import INVALID_PARAMS, MEANINGS
+from toto_aio.method_rules import Guard
 from toto_aio.settings import Settings
 
 VERSION = "1.3.2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from toto_aio.invocation import Rules
+from toto_aio.method_rules import Rules
 
 
 def described_policy(rules: Rules) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.model_types import is_pydantic
 from toto_aio.dispatch.signature import NOTHING, Parameter, Signature
 from toto_aio.dispatch.text import field_of
-from toto_aio.invocation import Guard
+from toto_aio.method_rules import Guard
 
 SESSION_ID: Schema = {"type": "string", "description": "The id of the caller's session."}
 CALLBACK: Schema = {

@@ -8,7 +8,7 @@ from toto_aio.dispatch.method import Method
 from toto_aio.http.bearer import SCHEME
 from toto_aio.http.cookies import cookie_name
 from toto_aio.http.signatures import HMAC_HEADER, NONCE_HEADER, SESSION_HEADER, TIMESTAMP_HEADER
-from toto_aio.invocation import Guard
+from toto_aio.method_rules import Guard
 from toto_aio.settings import Settings
 from toto_aio.signing import SCHEMES
 

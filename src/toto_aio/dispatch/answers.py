@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from toto_aio.codecs import Codec
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.invocation import Rules
+from toto_aio.method_rules import Rules
 
 
 class RawAnswer(Struct, frozen=True):

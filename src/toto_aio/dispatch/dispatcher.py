@@ -52,7 +52,7 @@ from toto_aio.exceptions import (
     TotoException,
     Unavailable,
 )
-from toto_aio.invocation import Rules
+from toto_aio.method_rules import Rules
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from toto_aio.dispatch.classic import is_classic
 from toto_aio.dispatch.signature import Signature
-from toto_aio.invocation import Guard, Rules, rules_of
+from toto_aio.method_rules import Guard, Rules, rules_of
 from toto_aio.settings import SettingsError
 from toto_aio.threads import is_coroutine_function
 

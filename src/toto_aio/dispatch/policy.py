@@ -13,7 +13,7 @@ from toto_aio.dispatch.form import take
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import NotAuthorized
-from toto_aio.invocation import Guard, Rules
+from toto_aio.method_rules import Guard, Rules
 from toto_aio.settings import Settings, SettingsError
 
 
