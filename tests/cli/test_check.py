@@ -14,8 +14,9 @@ from tests.support import ROOT
 from tests.support.servers import Server, free_port
 from tests.support.servers import redis as redis_server
 from toto_aio.cli.check import Finding, check
+from toto_aio.cli.facts import Facts
 from toto_aio.cli.main import main
-from toto_aio.cli.rules import RULES, Facts
+from toto_aio.cli.rules import RULES
 from toto_aio.settings import Settings, SettingsError, read_settings
 
 PAGE = ROOT / "docs" / "check.md"

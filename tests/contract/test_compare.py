@@ -245,7 +245,7 @@ TABLE: list[tuple[str, Any, Any, list[str]]] = [
         takes(bytes),
         takes(str),
         [
-            "breaks: m: parameters.x: it is no file any more",
+            "breaks: m: parameters.x: it may not be a file any more",
             "fine: m: parameters.x: string is taken now, string (contentEncoding base64) was",
         ],
     ),

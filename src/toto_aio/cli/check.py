@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from toto_aio.cli.facts import Facts
 from toto_aio.cli.forgotten_awaits import forgotten_awaits
-from toto_aio.cli.rules import RULES, Facts, Rule
+from toto_aio.cli.rules import RULES, Rule
 from toto_aio.cli.slow_patterns import slow_patterns
 from toto_aio.importer import load
 from toto_aio.settings import Settings

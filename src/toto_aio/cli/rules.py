@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
+from toto_aio.cli.facts import Facts, is_address
 from toto_aio.dispatch.policy import rates_of_all
 from toto_aio.http.proxies import TrustedProxies
-from toto_aio.settings import Settings
 from toto_aio.settings.urls import scheme_of
-
-if TYPE_CHECKING:
-    from toto_aio.cli.redis_facts import RedisFacts
 
 Gravity = Literal["grave", "warning"]
 NARROWEST = {4: 8, 6: 16}
 """The bits of the largest network that one operator of proxies has, by the version of IP."""
 LARGE_BODY = 100 * 2**20
 """Bytes of a body, which a request may keep in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the rules inspect."""
-
-    settings: Settings
-    redis: Mapping[str, RedisFacts] = field(default_factory=dict)
-    """What each Redis says, by the setting that names it."""
-    forgotten: str = ""
-    """Lines that forget to await what they call."""
-    slow: str = ""
-    """Patterns that can take exponential time."""
-
-    def redis_option(self, setting: str, option: str) -> str:
-        """An option of the Redis of a setting; "" without one, or if it cannot be read."""
-        return self.redis[setting].options.get(option, "") if setting in self.redis else ""
-
-    def refusal(self, setting: str) -> str:
-        """Why the options of the Redis of a setting cannot be read."""
-        return self.redis[setting].refusal if setting in self.redis else ""
-
-    def evicts(self, setting: str) -> bool:
-        """Whether the Redis of a setting drops keys that have not expired."""
-        return self.redis_option(setting, "maxmemory-policy") not in ("", "noeviction")
-
-    @property
-    def proxies(self) -> TrustedProxies:
-        """The trusted proxies."""
-        return TrustedProxies(self.settings.trusted_proxies)
-
-    @property
-    def is_behind_proxy(self) -> bool:
-        """Whether only this machine can reach the service, so that other clients come through a proxy."""
-        host = self.settings.host
-        return bool(self.settings.unix_socket) or host == "localhost" or _is(host, "is_loopback")
 
 
 class Rule(NamedTuple):
@@ -103,7 +62,7 @@ def _has_shared_domain(facts: Facts) -> bool:
 
 def _can_be_bypassed(facts: Facts) -> bool:
     host = facts.settings.host
-    listens_everywhere = not facts.settings.unix_socket and (not host or _is(host, "is_unspecified"))
+    listens_everywhere = not facts.settings.unix_socket and (not host or is_address(host, "is_unspecified"))
     return listens_everywhere and bool(facts.settings.trusted_proxies)
 
 
@@ -384,11 +343,3 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 """The rules, the grave ones first."""
-
-
-def _is(host: str, kind: str) -> bool:
-    """Whether a host is an address of a kind, named by a property of ``ipaddress``."""
-    try:
-        return bool(getattr(ip_address(host), kind))
-    except ValueError:
-        return False

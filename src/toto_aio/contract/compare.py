@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from toto_aio.contract.interface import Interface, Operation
-from toto_aio.contract.subschema import Comparison, Lack, Side
+from toto_aio.contract.subschema import Comparison, Side
 from toto_aio.contract.types import VALUE
 
 
@@ -38,9 +38,10 @@ def changes(old: Interface, new: Interface) -> list[Change]:
         else:
             before, after = old.methods[name], new.methods[name]
             found += _policy(before, after)
-            found += _parameters(Side(before.parameters, old.types), Side(after.parameters, new.types), name)
+            parameters = Side(before.parameters, old.types), Side(after.parameters, new.types)
+            found += _types(name, "parameters", *parameters)
             if not before.is_raw and not after.is_raw:
-                found += _result(Side(before.result, old.types), Side(after.result, new.types), name)
+                found += _types(name, "result", Side(before.result, old.types), Side(after.result, new.types))
     return sorted(found, key=lambda change: not change.breaks)
 
 
@@ -82,59 +83,45 @@ def _policy(before: Operation, after: Operation) -> Iterator[Change]:
         )
     for name in sorted(set(before.files) ^ set(after.files)):
         is_taken = name in after.files
-        text = "it may be a file now" if is_taken else "it is no file any more"
+        text = "it may be a file now" if is_taken else "it may not be a file any more"
         yield Change(after.name, f"parameters.{name}", text, not is_taken)
     if after.is_deprecated and not before.is_deprecated:
         yield change("it is deprecated now")
 
 
-def _parameters(old: Side, new: Side, name: str) -> Iterator[Change]:
-    """A method must go on taking whatever old clients send."""
-    lacks = Comparison(adds=False).lacks(new, old, "parameters")
-    wider = Comparison(adds=False).lacks(old, new, "parameters")
-    broken = {
-        "needed": lambda _: "it is needed now",
-        "unknown": lambda _: "it is not taken any more",
-        "type": lambda lack: f"{shown(lack.wide)} is taken now, {shown(lack.narrow)} was",
-    }
-    fine = {
-        "needed": lambda _: "it may be left out now",
-        "unknown": lambda _: "it is new",
-        "type": lambda lack: f"{shown(lack.narrow)} is taken now, {shown(lack.wide)} was",
-    }
-    yield from _described(name, lacks, wider, broken, fine)
+_TEXTS = {
+    "parameters": {
+        "needed": ("it is needed now", "it may be left out now"),
+        "unknown": ("it is not taken any more", "it is new"),
+        "type": ("{now} is taken now, {before} was",) * 2,
+    },
+    "result": {
+        "needed": ("it may be left out now", "it is always given now"),
+        "unknown": ("it is gone", "it is new"),
+        "type": ("{now} is given now, {before} was",) * 2,
+    },
+}
+"""By place and kind of ``Lack``: the text of what breaks old clients, and of what does not."""
 
 
-def _result(old: Side, new: Side, name: str) -> Iterator[Change]:
-    """A result must stay what old clients can read; they ignore members that they do not know."""
-    lacks = Comparison(adds=True).lacks(old, new, "result")
-    narrower = Comparison(adds=True).lacks(new, old, "result")
-    broken = {
-        "needed": lambda _: "it may be left out now",
-        "unknown": lambda _: "it is gone",
-        "type": lambda lack: f"{shown(lack.narrow)} is given now, {shown(lack.wide)} was",
-    }
-    fine = {
-        "needed": lambda _: "it is always given now",
-        "unknown": lambda _: "it is new",
-        "type": lambda lack: f"{shown(lack.wide)} is given now, {shown(lack.narrow)} was",
-    }
-    yield from _described(name, lacks, narrower, broken, fine)
+def _types(name: str, place: str, old: Side, new: Side) -> Iterator[Change]:
+    """What a method takes, or gives.
 
-
-Texts = dict[str, Callable[[Lack], str]]
-
-
-def _described(
-    name: str, lacks: Iterable[Lack], others: Iterable[Lack], broken: Texts, fine: Texts
-) -> Iterator[Change]:
+    It must go on taking whatever old clients send. A result must stay what they can read; they ignore members
+    that they do not know.
+    """
+    takes = place == "parameters"
+    breaking, harmless = ((new, old), (old, new)) if takes else ((old, new), (new, old))
     said = set()
-    for lack in lacks:
-        said.add(lack.path)
-        yield Change(name, lack.path, broken[lack.kind](lack), True)
-    for lack in others:
-        if lack.path not in said:
-            yield Change(name, lack.path, fine[lack.kind](lack), False)
+    for breaks, (wide, narrow) in ((True, breaking), (False, harmless)):
+        for lack in Comparison(adds=not takes).lacks(wide, narrow, place):
+            if breaks:
+                said.add(lack.path)
+            elif lack.path in said:
+                continue
+            now, before = (lack.wide, lack.narrow) if wide is new else (lack.narrow, lack.wide)
+            text = _TEXTS[place][lack.kind][0 if breaks else 1]
+            yield Change(name, lack.path, text.format(now=shown(now), before=shown(before)), breaks)
 
 
 def shown(schema: Any) -> str:

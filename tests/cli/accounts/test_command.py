@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from tests.cli.accounts.conftest import Done, Run
+from tests.support.authenticator import SECRET_KEY, App
 from toto_aio import open_service
 from toto_aio.cli.accounts import listing
 from toto_aio.cli.accounts.command import ACTIONS
 from toto_aio.cli.call.completion import completions
 from toto_aio.cli.main import COMMANDS
+from toto_aio.exceptions import SecondFactorRequired
 from toto_aio.models import ClientInfo
 
 PASSWORD, NEW = "correct horse", "battery staple"
@@ -35,11 +37,11 @@ def audited(done: Done) -> list[str]:
     return [line.partition("toto_aio.audit: ")[2] for line in lines]
 
 
-def in_service(do: Any) -> Any:
+def in_service(do: Any, **options: Any) -> Any:
     """What a coroutine function gives of the service of the folder."""
 
     async def opened() -> Any:
-        async with open_service() as service:
+        async with open_service(**options) as service:
             return await do(service)
 
     return asyncio.run(opened())
@@ -135,7 +137,13 @@ def test_an_account_for_its_whole_life(run: Run) -> None:
     done = run("delete", "ada", typed=["Y"])
     assert "Delete the account 'ada' and end its sessions? This cannot be undone." in done.out
     assert audited(done) == [f"account_deleted of 'ada' {who}"]
-    for given in (("delete", "ada", "--yes"), ("end", "ada"), ("show", "ada"), ("roles", "ada", "x")):
+    for given in (
+        ("delete", "ada", "--yes"),
+        ("end", "ada"),
+        ("show", "ada"),
+        ("roles", "ada", "x"),
+        ("totp", "ada"),
+    ):
         assert "there is no account 'ada'" in failed(run(*given), 4), given
     assert run("list").out.splitlines() == ["USER  ROLES  PASSWORD  FIELDS"]
 
@@ -153,6 +161,32 @@ def test_who_runs_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "alice")
     (line,) = audited(run("add", "ada", "--no-password"))
     assert line.endswith(f"of 'alice as {pwd_name()}'")
+
+
+def test_a_lost_second_factor(run: Run) -> None:
+    """It is shown, and turned off if that is certain: a login has one step, and the audit log an entry."""
+    run("add", "ada", stdin=PASSWORD)
+    assert run("totp", "ada").out == "off\n"
+
+    async def enrol(service: Any) -> None:
+        second = service.connection.second_factor
+        app = App((await second.enrol("ada"))["uri"])
+        await second.confirm("ada", app.code())
+        with pytest.raises(SecondFactorRequired):
+            await service.sessions.log_in("ada", PASSWORD, ClientInfo())
+
+    in_service(enrol, secret_key=SECRET_KEY)  # the command needs none
+    assert run("totp", "Ada").out == "on\n"
+    assert "write --yes" in failed(run("totp", "ada", "--off"), 2)
+    assert run("totp", "ada", "--off", typed=["n"]).status == 2
+    assert run("totp", "ada").out == "on\n"
+    done = run("totp", "ada", "--off", "--yes")
+    assert (done.status, done.out) == (0, "off\n")
+    assert audited(done) == [f"totp_disabled of 'ada' by toto-aio accounts of {pwd_name()!r}"]
+    in_service(lambda service: service.sessions.log_in("ada", PASSWORD, ClientInfo()))
+    done = run("totp", "ada", "--off", typed=["y"])
+    assert "Nothing to change" in done.err
+    assert audited(done) == []
 
 
 def test_passwords(run: Run) -> None:
@@ -242,6 +276,7 @@ def test_the_command_line(run: Run) -> None:
         (("list", "x"), "x: one argument too many; see --help"),
         (("roles", "ada", "the boss"), "roles: write a name of 1 to 64 letters"),
         (("roles", "ada", "--remove"), "--remove: write the roles to take"),
+        (("totp", "ada", "--yes"), "--yes: write --off too"),
         (("roles", "ada", "x", "--remove", "--replace"), "not allowed with argument"),
         (("add", "ada", "--roles=a b"), "--roles: write a name"),
     ):

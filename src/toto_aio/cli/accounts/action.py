@@ -59,7 +59,7 @@ async def existing(service: OpenService, user_id: str) -> UserAccount:
 
 def no_account(user_id: str) -> FailedError:
     """The failure of an action on an account that does not exist."""
-    text = f"there is no account {user_id!r}: toto-aio accounts list shows those there are"
+    text = f"there is no account {user_id!r}: see toto-aio accounts list"
     return FailedError(NOT_FOUND, [text], {})
 
 

@@ -7,7 +7,18 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from toto_aio.cli.accounts import add, delete, end, export, listing, password, roles, sessions, show
+from toto_aio.cli.accounts import (
+    add,
+    delete,
+    end,
+    export,
+    listing,
+    password,
+    roles,
+    sessions,
+    show,
+    totp,
+)
 from toto_aio.cli.accounts.action import Action
 from toto_aio.cli.accounts.late import say_if_late
 from toto_aio.cli.call.failures import FAILED, STATUSES, FailedError, failures_shown
@@ -21,6 +32,7 @@ ACTIONS: Mapping[str, Action] = {
     "add": add.ACTION,
     "password": password.ACTION,
     "roles": roles.ACTION,
+    "totp": totp.ACTION,
     "sessions": sessions.ACTION,
     "end": end.ACTION,
     "delete": delete.ACTION,
