@@ -56,9 +56,39 @@ def add_routes(
     Raises ``SettingsError`` for a root that isn't a path.
     """
     root = root_path(settings)
+    handlers = _Handlers(app, settings, unread)
+    at_root = handlers.add(root)  # first, as the router tries one after the other
+    for add_other in others:
+        add_other(app, settings)
+    below = handlers.add(f"{root}/{{path:[\\s\\S]*}}")
+    every = frozenset({*at_root.values(), *below.values()})
+    app[ROUTES] = Routes(root, at_root[hdrs.METH_POST], below[hdrs.METH_POST], every)
 
-    async def post(request: web.Request) -> web.StreamResponse:
-        service = app[SERVICE]
+
+class _Handlers:
+    """What aiohttp calls for the requests of a service, by their verbs."""
+
+    def __init__(self, app: web.Application, settings: Settings, unread: Collection[str]) -> None:
+        self._app = app
+        self._settings = settings
+        self._unread = unread
+        self._by_verb = {
+            hdrs.METH_POST: self._post,
+            hdrs.METH_GET: self._get,
+            hdrs.METH_HEAD: self._get,
+            hdrs.METH_OPTIONS: self._options,
+            hdrs.METH_ANY: self._other,
+        }
+
+    def add(self, path: str) -> dict[str, web.AbstractRoute]:
+        """Add the routes of a path, by their verbs."""
+        return {
+            verb: self._app.router.add_route(verb, path, handler, expect_handler=self._expect)
+            for verb, handler in self._by_verb.items()
+        }
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        service, settings = self._app[SERVICE], self._settings
         codec = service.codec(request)
         try:
             if is_behind(request):
@@ -73,52 +103,33 @@ def add_routes(
             return web.Response(status=CLIENT_CLOSED_REQUEST)
         return await service.post(request, codec, body, request.match_info.get("path"))
 
-    async def get(request: web.Request) -> web.StreamResponse:
+    async def _get(self, request: web.Request) -> web.StreamResponse:
         if is_behind(request):
             await request.writer.drain()
-        return await app[SERVICE].get(request, request.match_info.get("path"))
+        return await self._app[SERVICE].get(request, request.match_info.get("path"))
 
-    def allowed(request: web.Request) -> str:
-        name = make_call({}, request.match_info.get("path")).name
-        return POST_ONLY if name in unread and settings.method_select != "parameter" else ALLOWED_METHODS
+    async def _options(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(status=204, headers={hdrs.ALLOW: self._allowed(request)})
 
-    async def options(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=204, headers={hdrs.ALLOW: allowed(request)})
-
-    async def other(request: web.Request) -> web.StreamResponse:
+    async def _other(self, request: web.Request) -> web.StreamResponse:
         refusal = _cannot_answer(request, InvalidParameters)
-        return app[SERVICE].refuse(request, None, refusal, allowed(request))
+        return self._app[SERVICE].refuse(request, None, refusal, self._allowed(request))
 
-    async def expect(request: web.Request) -> web.StreamResponse | None:
+    async def _expect(self, request: web.Request) -> web.StreamResponse | None:
+        limit = self._settings.max_body_size
         refusal = None
-        if request.method not in handlers:
+        if request.method not in self._by_verb:
             refusal = _cannot_answer(request, BrokenBodyError)
-        elif (request.content_length or 0) > settings.max_body_size:
-            refusal = BrokenBodyError(too_large(settings.max_body_size), status=413)
+        elif (request.content_length or 0) > limit:
+            refusal = BrokenBodyError(too_large(limit), status=413)
         elif hdrs.CONTENT_ENCODING in request.headers:
             refusal = coding_error(request)
-        return await meet_expectation(request, app[SERVICE], refusal)
+        return await meet_expectation(request, self._app[SERVICE], refusal)
 
-    handlers = {
-        hdrs.METH_POST: post,
-        hdrs.METH_GET: get,
-        hdrs.METH_HEAD: get,
-        hdrs.METH_OPTIONS: options,
-        hdrs.METH_ANY: other,
-    }
-
-    def add(path: str) -> dict[str, web.AbstractRoute]:
-        return {
-            method: app.router.add_route(method, path, handler, expect_handler=expect)
-            for method, handler in handlers.items()
-        }
-
-    at_root = add(root)  # first, as the router tries one after the other
-    for add_other in others:
-        add_other(app, settings)
-    below = add(f"{root}/{{path:[\\s\\S]*}}")
-    every = frozenset({*at_root.values(), *below.values()})
-    app[ROUTES] = Routes(root, at_root[hdrs.METH_POST], below[hdrs.METH_POST], every)
+    def _allowed(self, request: web.Request) -> str:
+        name = make_call({}, request.match_info.get("path")).name
+        by_path = self._settings.method_select != "parameter"
+        return POST_ONLY if by_path and name in self._unread else ALLOWED_METHODS
 
 
 def _cannot_answer(request: web.Request, kind: type[E]) -> E:
