@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 import uvloop
+from redis.asyncio.connection import AbstractConnection
 
 import tests.support.servers.redis
 from tests.brokers.test_contract import Inbox
@@ -553,3 +554,36 @@ async def test_a_close_during_a_heartbeat(
         await broker.start(Receiver(lambda payload: None))
         await asyncio.sleep(0.004 + attempt / 10000)
         await asyncio.wait_for(broker.close(), WATCHDOG)
+
+
+async def test_a_close_while_it_connects_again(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends in whichever turn of the loop it comes, although redis-py may swallow the cancellation."""
+    for turns in range(8):
+        await _close_while_it_connects(own_url, turns, monkeypatch)
+    await all_are_closed(own_url)
+
+
+async def _close_while_it_connects(url: str, turns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Close a broker so many turns after it has begun to subscribe again."""
+    process = Process(url)
+    await process.broker.start(process.receiver)
+    closings: list[asyncio.Task[None]] = []
+    send = AbstractConnection.send_command
+
+    async def close() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await process.broker.close()
+
+    async def sending(self: AbstractConnection, *command: Any, **options: Any) -> None:
+        if command[0] == "SUBSCRIBE":
+            closings.append(asyncio.create_task(close()))
+        await send(self, *command, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AbstractConnection, "send_command", sending)
+        async with client(url) as connected:
+            await connected.client_kill_filter(_type="pubsub")
+        await eventually(lambda: bool(closings))
+        done, _ = await asyncio.wait(closings, timeout=WATCHDOG)
+    assert done, f"a close after {turns} turns does not end"

@@ -83,6 +83,7 @@ class RedisListener:
             await _disconnect(self._connection)
             self._connection = None
             self._connection = await self._resubscribe()
+            _require_not_cancelled()
             self._followed.connected(self._connection)
             logger.warning("reconnected to %s; events sent in the meantime were missed", self._target.name)
             self.listening.set()
@@ -184,9 +185,20 @@ class RedisListener:
                 return await self._subscribe()
             except Exception as exc:
                 logger.debug("cannot reconnect to %s yet: %s", self._target.name, exc)
+                _require_not_cancelled()
             delay = min(2 * delay, MAX_RECONNECT_DELAY)
 
 
 async def _disconnect(connection: AbstractConnection) -> None:
     with suppress(*ERRORS):
         await connection.disconnect()
+
+
+def _require_not_cancelled() -> None:
+    """Raise ``CancelledError`` in a task that was cancelled, and goes on all the same.
+
+    redis-py sends within ``asyncio.wait_for``, which before Python 3.12 may swallow a cancellation.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
