@@ -61,6 +61,12 @@ async def work_through(
             group.create_task(worker(), name=f"toto-aio {name}")
 
 
+def is_being_cancelled() -> bool:
+    """Whether the current task was cancelled while it did not wait, or goes on all the same."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def cancel(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancel tasks and wait until they are gone; None stands for a task that was never started.
 

@@ -21,7 +21,7 @@ from toto_aio import redis_connection
 from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.redis_connection import DEMOTED, ERRORS, RedisLink, is_replica
 from toto_aio.redis_target import RedisTarget
-from toto_aio.tasks import cancel
+from toto_aio.tasks import cancel, is_being_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +199,5 @@ def _require_not_cancelled() -> None:
 
     redis-py sends within ``asyncio.wait_for``, which before Python 3.12 may swallow a cancellation.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if is_being_cancelled():
         raise asyncio.CancelledError

@@ -20,6 +20,7 @@ from toto_aio.dispatch.head import checked_header, checked_status, checked_text
 from toto_aio.dispatch.hooks import set_hook
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
+from toto_aio.dispatch.tornado import TORNADO
 from toto_aio.dispatch.transaction import CallTransaction
 from toto_aio.events.manager import EventManager
 from toto_aio.events.registration import Registration
@@ -33,19 +34,6 @@ if TYPE_CHECKING:
     from toto_aio.dispatch.idempotency import Claim, Keys
 
 T = TypeVar("T")
-
-TORNADO: Mapping[str, str] = {
-    "finish": "write handler.respond(result); after pieces, handler.respond_raw('', content_type)",
-    "write": "write handler.respond_raw(piece, content_type, finish=False)",
-    "write_message": "write handler.send_message(data)",
-    "add_header": "write handler.set_header(name, value)",
-    "get_argument": "read the parameters",
-    "get_arguments": "read the parameters",
-    "get_cookie": "read handler.request.cookies",
-    "get_secure_cookie": "read handler.request.cookies, or keep the value in the session",
-    "set_secure_cookie": "write handler.set_cookie(name, value), or keep the value in the session",
-}
-"""What to write instead of what Toto's handlers had from Tornado."""
 
 
 class Handler:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from toto_aio.exceptions import Unavailable, described
 from toto_aio.models import Record
-from toto_aio.tasks import Tasks
+from toto_aio.tasks import Tasks, is_being_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Transaction:
                 raise Unavailable("The service has ended, and rolled the transaction back.")
             return
         still_open.remove(self._begun)
-        if exc is None and not _is_being_cancelled():
+        if exc is None and not is_being_cancelled():
             await self._commit()
             return
         is_outage = isinstance(exc, Exception) and self._begun.is_outage(exc)
@@ -180,12 +180,6 @@ class Transaction:
 
 current: ContextVar[Transaction | None] = ContextVar("toto_aio_transaction", default=None)
 """The transaction in whose block this runs."""
-
-
-def _is_being_cancelled() -> bool:
-    """Whether the call has been cut off while it did not wait, or has swallowed that."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _outcome(committing: Awaitable[None]) -> Exception | None:
