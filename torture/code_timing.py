@@ -18,6 +18,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http.client
+import ipaddress
+import itertools
 import json
 import queue
 import random
@@ -216,7 +218,9 @@ def running(
         f"--mail=smtp://127.0.0.1:{port}?tls=off",
         "--mail-from=notes@notes.example",
         "--public-url=https://notes.example",
+        "--trusted-proxies=127.0.0.1",
     ]
+    clients = itertools.count(int(ipaddress.IPv4Address("10.0.0.1")))  # as many as calls: each is limited
     with (
         serving(directory, {}, *options) as service,
         closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=START_LIMIT)) as connection,
@@ -224,8 +228,9 @@ def running(
 
         def call(name: str, parameters: Mapping[str, str]) -> tuple[int, str]:
             body = json.dumps(parameters)
+            client = str(ipaddress.IPv4Address(next(clients)))
+            headers = {"Content-Type": "application/json", "X-Forwarded-For": client}
             start = time.perf_counter_ns()
-            headers = {"Content-Type": "application/json"}
             connection.request("POST", f"/service/account/reset_password/{name}", body, headers)
             response = connection.getresponse()
             content = json.loads(response.read())
