@@ -3,7 +3,10 @@
 Run createdb notes && python service.py, or name another database:
     DATABASE=postgresql://user@localhost/other python service.py 8080
 
-Then open http://127.0.0.1:8080/ in a browser. Programs call the methods with the same accounts:
+Then open http://127.0.0.1:8080/ in a browser. On the page "Security" a user verifies an address, with a code
+that is in the log, and turns a second factor on, with which a login has two steps.
+
+Programs call the methods with the same accounts:
     curl http://127.0.0.1:8080/api/service/add -H "x-toto-session-id: ..." --json '{"text": "Hello"}'
 """
 
@@ -16,14 +19,23 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from html import escape
+from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it has none
 from aiohttp import web
 
 import methods
 from toto_aio import create_app
-from toto_aio.exceptions import InvalidCredentials, TooManyAttempts
-from toto_aio.middleware import log_in_with_password, log_out, next_page, require, setup
+from toto_aio.exceptions import InvalidCredentials, SecondFactorRequired, TooManyAttempts
+from toto_aio.middleware import (
+    CONNECTION,
+    finish_log_in,
+    log_in_with_password,
+    log_out,
+    next_page,
+    require,
+    setup,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +51,9 @@ def make_application(database: str) -> web.Application:
         database=POOL,
         use_cookies=True,
         secure_cookies=False,  # leave this out where the site is served over TLS
+        mail="console",  # smtps://user:password@host, where mails are sent
+        mail_from="Notes <noreply@notes.example>",
+        secret_key=os.environ.get("SECRET_KEY", "a key for trials and for nothing else"),
     )
     setup(application, service, login_url="/login")
     application.add_subapp("/api", service)
@@ -88,7 +103,7 @@ async def show_notes(request: web.Request) -> web.Response:
         "SELECT text FROM notes WHERE user_id = $1 ORDER BY id DESC LIMIT 20", session.user_id
     )
     listed = "".join(f"<li>{escape(note['text'])}" for note in notes)
-    return page(f"{escape(session.user_id)}'s notes", f"<ul>{listed}</ul>{NOTE_FORM}{LOGOUT_FORM}")
+    return page(f"{escape(session.user_id)}'s notes", f"<ul>{listed}</ul>{NOTE_FORM}{LINKS}")
 
 
 @routes.post("/")
@@ -102,6 +117,14 @@ async def write_note(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther("/")
 
 
+@routes.get("/security")
+async def show_security(request: web.Request) -> web.Response:
+    """The user's address and second factor. Its script calls the methods of the service."""
+    session = await require(request)
+    email = await request.app[CONNECTION].accounts.email(session.user_id)
+    return page("Security", f"<h2>Address</h2><p>{escape(email or 'none')}</p>{SECURITY_FORMS}")
+
+
 @routes.get("/login")
 async def show_login(request: web.Request) -> web.Response:
     """The form to log in."""
@@ -110,15 +133,24 @@ async def show_login(request: web.Request) -> web.Response:
 
 @routes.post("/login")
 async def enter(request: web.Request) -> web.Response:
-    """Log in, and go to the page that the user wanted to see."""
+    """Log in, in one step or two, and go to the page that the user wanted to see."""
     form = await request.post()
+    ticket = str(form.get("ticket", ""))
+    again = code_form(ticket) if ticket else LOGIN_FORM
     try:
-        await log_in_with_password(request, form.get("user_id"), form.get("password"))
+        if ticket:
+            await finish_log_in(request, ticket, form.get("code"))
+        else:
+            await log_in_with_password(request, form.get("user_id"), form.get("password"))
+    except SecondFactorRequired as exc:
+        return page("Log in", code_form(exc.ticket))
     except InvalidCredentials as exc:
-        return page("Log in", f"<p role=alert>{escape(str(exc.value))}{LOGIN_FORM}", 401)
+        return page("Log in", f"<p role=alert>{escape(str(exc.value))}{again}", 401)
     except TooManyAttempts as exc:
         alert = f"Too many attempts: try again in {exc.retry_after} seconds."
-        return page("Log in", f"<p role=alert>{alert}{LOGIN_FORM}", 429)
+        return page("Log in", f"<p role=alert>{alert}{again}", 429)
+    except web.HTTPUnauthorized:
+        return page("Log in", f"<p role=alert>That took too long: log in again.{LOGIN_FORM}", 401)
     raise web.HTTPSeeOther(next_page(request))
 
 
@@ -129,6 +161,15 @@ async def leave(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther("/login")
 
 
+def code_form(ticket: str) -> str:
+    """The form of the second step."""
+    return f"""<form id=code method=post>
+        <input type=hidden name=ticket value="{escape(ticket)}">
+        <input name=code autocomplete=one-time-code required autofocus placeholder="Code of your app">
+        <button>Log in</button>
+    </form>"""
+
+
 def page(title: str, body: str, status: int = 200) -> web.Response:
     """A page of the site."""
     html = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>{body}"
@@ -136,7 +177,11 @@ def page(title: str, body: str, status: int = 200) -> web.Response:
 
 
 NOTE_FORM = "<form id=note method=post><input name=text required><button>Write</button></form>"
-LOGOUT_FORM = "<form id=logout method=post action=/logout><button>Log out</button></form>"
+LINKS = (
+    "<p><a href=/security>Security</a></p>"
+    "<form id=logout method=post action=/logout><button>Log out</button></form>"
+)
+SECURITY_FORMS = (Path(__file__).parent / "security.html").read_text()
 # A new account is made by a method. The cookie that it sets counts for pages too.
 LOGIN_FORM = """<form id=login method=post>
     <input name=user_id autocomplete=username required placeholder=Name>
@@ -159,6 +204,7 @@ LOGIN_FORM = """<form id=login method=post>
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     web.run_app(
         make_application(os.environ.get("DATABASE", "postgresql:///notes")),
         host="127.0.0.1",

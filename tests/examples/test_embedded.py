@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,8 +17,10 @@ from aiohttp import web
 from tests.conftest import server_module
 from tests.examples.test_examples import load
 from tests.support import ROOT
+from tests.support.authenticator import App
 from tests.support.limits import WATCHDOG
 from tests.support.running import serving
+from tests.support.service import eventually
 
 if TYPE_CHECKING:
     from tests.support.browser import Browser, Origin, Page
@@ -25,6 +29,7 @@ pytest_plugins = ["tests.support.browser"]
 
 FOLDER = ROOT / "examples" / "embedded"
 ADA = {"user_id": "ada", "password": "correct horse"}
+GRACE = {"user_id": "grace", "password": "battery staple"}
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +39,28 @@ def postgresql(servers: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def address(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the site, run as its users run it, with an account."""
-    folder = tmp_path_factory.mktemp("embedded")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the site runs, with its log."""
+    return tmp_path_factory.mktemp("embedded")
+
+
+@pytest.fixture(scope="module")
+def address(postgresql: str, folder: Path) -> Iterator[str]:
+    """The address of the site, run as its users run it, with accounts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE", postgresql)
         with serving([str(FOLDER / "service.py"), "0"], folder) as found:
-            asyncio.run(create_account(found))
+            asyncio.run(create_accounts(found))
             yield found
     assert "Error" not in (folder / "server.log").read_text()
 
 
-async def create_account(address: str) -> None:
-    """Create an account, as a program does."""
+async def create_accounts(address: str) -> None:
+    """Create accounts, as a program does."""
     async with aiohttp.ClientSession() as client:
-        async with client.post(f"{address}/api/service/account.create", json=ADA) as response:
-            assert "session_id" in (await response.json())["result"]
+        for account in (ADA, GRACE):
+            async with client.post(f"{address}/api/service/account.create", json=account) as response:
+                assert "session_id" in (await response.json())["result"]
 
 
 async def shows(page: Page, text: str) -> None:
@@ -58,6 +69,18 @@ async def shows(page: Page, text: str) -> None:
         while True:
             try:
                 if text in await page.run("document.body.innerText"):
+                    return
+            except RuntimeError:
+                pass
+            await asyncio.sleep(0.02)
+
+
+async def shows_form(page: Page, form: str) -> None:
+    """Wait until a page has a form."""
+    async with asyncio.timeout(WATCHDOG):
+        while True:
+            try:
+                if await page.run("form in document.forms", form=form):
                     return
             except RuntimeError:
                 pass
@@ -112,6 +135,43 @@ async def test_a_new_account(browser: Browser, address: str) -> None:
     await fill(page, "login", user_id="eve", password="correct horse")
     await page.run("document.getElementById('create').click()")
     await shows(page, "eve's notes")
+
+
+async def test_the_security_page(browser: Browser, address: str, folder: Path) -> None:
+    """It verifies an address and turns the second factor on; then a login has a second step."""
+    page = await browser.open(f"{address}/login?next=/security")
+    await send(page, "login", **GRACE)
+    await shows(page, "It is off.")
+    await send(page, "email", email="grace@example.org")
+    log = folder / "server.log"
+    await eventually(lambda: "is your code for Notes" in log.read_text())
+    [code] = re.findall(r"(\d{6}) is your code for Notes", log.read_text())
+    await send(page, "verify", code=code)
+    await shows(page, "grace@example.org")
+
+    await shows(page, "It is off.")
+    await send(page, "enrol", password="wrong")
+    await shows(page, "Invalid user ID or password")
+    await send(page, "enrol", password=GRACE["password"])
+    await shows(page, "type")
+    app = App(await page.run("document.getElementById('uri').href"))
+    await send(page, "confirm", code=app.code())
+    await shows(page, "It is on.")
+    [recovery, *_] = (await page.run("document.getElementById('codes').textContent")).split()
+
+    await page.go(f"{address}/")
+    await send(page, "logout")
+    await shows_form(page, "login")
+    await page.go(f"{address}/security?from=link")
+    await send(page, "login", **GRACE)
+    await shows_form(page, "code")
+    await send(page, "code", code=app.wrong)
+    await shows(page, "Invalid user ID or password")
+    await send(page, "code", code=recovery)
+    await shows(page, "It is on.")
+    assert await page.run("location.pathname + location.search") == "/security?from=link"
+    await send(page, "disable", code=app.code(1))
+    await shows(page, "It is off.")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["same site", "other site"])
