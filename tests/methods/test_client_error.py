@@ -125,8 +125,9 @@ async def test_the_login_of_a_browser_is_not_needed(serve: Serve, caplog: pytest
 
 
 async def test_its_rate(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """An address is logged 100 times in 15 minutes, whichever way its calls come, and whoever is logged in."""
-    service = await serve(use_web_sockets=True, batch_limit=200, get_methods="all", trusted_proxies=["127.0.0.1"])
+    """An address is logged 100 times in 15 minutes, whichever way its calls come, with a login or without."""
+    options = {"use_web_sockets": True, "batch_limit": 200, "trusted_proxies": ["127.0.0.1"]}
+    service = await serve(get_methods="all", **options)
     session = await service.create()
     parameters = {"client_error": "x", "client_type": "browser_js"}
     call = {"method": "client_error", "parameters": parameters}
