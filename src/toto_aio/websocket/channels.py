@@ -1,9 +1,12 @@
-"""The channels of a socket: the frames ``subscribe`` and ``unsubscribe``, and what is published.
+"""The channels of a socket: the frames of its client about them, and what is published.
 
     {"id": 1, "subscribe": "room:7", "since": {"epoch": "...", "offset": 5}}
     {"id": 1, "result": {"channel": "room:7", "position": ..., "recovered": true, "publications": [...]}}
     {"channel": "room:7", "data": ..., "offset": 7}
     {"channel": "room:7", "unsubscribed": {"code": 2500, "reason": "..."}}
+    {"id": 2, "presence": "room:7"}
+    {"id": 2, "result": {"channel": "room:7", "members": [{"client": "...", "user": "ada", "info": null}]}}
+    {"channel": "room:7", "joined": {"client": "...", "user": "ada", "info": null}}
 
 A client that reads too slowly loses the subscription, and not a single publication: it subscribes again, with
 its last position.
@@ -12,11 +15,13 @@ its last position.
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import asdict
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
@@ -24,9 +29,11 @@ from toto_aio.channels import Position
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.channel_access import ChannelAccess
 from toto_aio.events.channels import Channels
-from toto_aio.events.followed import ChannelSubscription, Publication, Subscribed
+from toto_aio.events.deliveries import Join
+from toto_aio.events.followed import ChannelSubscription, Given, Publication, Subscribed
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import InvalidParameters, NotAuthorized
+from toto_aio.members import Member
 from toto_aio.names import shortened
 from toto_aio.settings import Settings
 from toto_aio.websocket.events import HandlerLimits
@@ -37,6 +44,9 @@ from toto_aio.websocket.sender import QUEUE_BYTES, FrameSender
 logger = logging.getLogger(__name__)
 
 SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
+PRESENCE, STATS = "presence", "presence_stats"
+KINDS = frozenset((SUBSCRIBE, UNSUBSCRIBE, PRESENCE, STATS))
+"""The frames about channels."""
 LOST, ENDED = 2500, 2000
 """Why a subscription has ended: something may have been missed, or its session has ended."""
 REASONS = {
@@ -45,7 +55,7 @@ REASONS = {
 }
 MAX_EPOCH = 64
 
-Push = Callable[[Publication], bytes]
+Push = Callable[[Given], bytes]
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,9 @@ class SocketChannelsContext:
     _pushes: dict[Format, Push] = field(default_factory=dict)
 
     def push_of(self, encoding: Format) -> Push:
-        """What encodes a publication as a frame: the same function each time, so that it is done once."""
+        """What encodes a delivery as a frame: the same function each time, so that it is done once."""
         if encoding not in self._pushes:
-            self._pushes[encoding] = lambda publication: encoding.frame(
-                {"channel": publication.name, **_shown(publication)}
-            )
+            self._pushes[encoding] = lambda given: encoding.frame({"channel": given.name, **_pushed(given)})
         return self._pushes[encoding]
 
 
@@ -94,15 +102,25 @@ class SocketChannels:
         self._context = context
         self._sender = sender
         self._entries: dict[str, Entry] = {}
+        self._client = ""
+        """The id of this connection, once somebody may see it."""
 
     async def answer(
         self, message: Mapping[str, Any], call: Call, caller: Caller, reply: SocketReply, encoding: Format
     ) -> None:
         """Do what a frame says, and respond; ``call`` becomes the one that admits its caller."""
-        call.name = UNSUBSCRIBE
-        if UNSUBSCRIBE in message:
-            self._unsubscribe(message, encoding)
-            return
+        for kind, done in self._frames.items():
+            if kind in message:
+                call.name = kind
+                if type(name := message[kind]) is not str:
+                    raise InvalidParameters(f"{kind}: write the name of a channel")
+                result = {"channel": name, **await done(self, name)}
+                if message.get("id") is not None:
+                    frame = encoding.frame({"id": message["id"], "result": result})
+                    await self._sender.room()
+                    self._sender.put(frame)
+                return
+        call.name = SUBSCRIBE
         asked = self._context.access.call(message[SUBSCRIBE])
         call.name, call.parameters, call.by_form = asked.name, asked.parameters, asked.by_form
         await self._subscribe(message, call, caller, reply, encoding)
@@ -131,15 +149,18 @@ class SocketChannels:
         self._context.limits.add(reply.session, len(self._entries))
         entry = self._entries[name] = Entry(reply.session, encoding)
         try:
-            given = await self._context.access.admit(call, caller, reply)
+            admission = await self._context.access.admit(call, caller, reply)
             entry.session = reply.session
+            member = self._member(name, entry.session, admission.info)
             subscription = ChannelSubscription(
-                name, self._pushing(name, entry), lambda: self._end(name, entry, LOST)
+                name, self._pushing(name, entry), lambda: self._end(name, entry, LOST), member
             )
             entry.subscription = subscription
             subscribed = await self._context.channels.subscribe(subscription, since)
             if message.get("id") is not None:
-                result = {"channel": name, **_begun(subscribed), "data": given}
+                result = {"channel": name, **_begun(subscribed), "data": admission.data}
+                if member is not None:
+                    result["client"] = member.client
                 frame = encoding.frame({"id": message["id"], "result": result})
                 await self._sender.room()
             if self._entries.get(name) is not entry:
@@ -151,21 +172,41 @@ class SocketChannels:
             raise
         subscription.begin()
 
-    def _unsubscribe(self, message: Mapping[str, Any], encoding: Format) -> None:
-        name = message[UNSUBSCRIBE]
-        if type(name) is not str:
-            raise InvalidParameters("unsubscribe: write the name of a channel")
+    def _member(self, name: str, session: UserSession | None, info: Any) -> Member | None:
+        """How the others see this client, if they do."""
+        if not self._context.channels.rules(name).presence:
+            return None
+        self._client = self._client or secrets.token_urlsafe(12)
+        return Member(self._client, "" if session is None else session.user_id, info)
+
+    async def _unsubscribe(self, name: str) -> dict[str, Any]:
         if (entry := self._entries.get(name)) is not None:
             self._remove(name, entry)
-        if message.get("id") is not None:
-            self._sender.put(encoding.frame({"id": message["id"], "result": {"channel": name}}))
+        return {}
 
-    def _pushing(self, name: str, entry: Entry) -> Callable[[Publication], None]:
+    async def _presence(self, name: str) -> dict[str, Any]:
+        self._require_subscribed(name)
+        return {"members": [asdict(each) for each in await self._context.channels.presence(name)]}
+
+    async def _stats(self, name: str) -> dict[str, Any]:
+        self._require_subscribed(name)
+        return asdict(await self._context.channels.presence_stats(name))
+
+    def _require_subscribed(self, name: str) -> None:
+        entry = self._entries.get(name)
+        if entry is None or entry.subscription is None:
+            raise NotAuthorized(
+                f"Subscribe to '{shortened(name)}' first: its subscribers see who is present."
+            )
+
+    _frames: ClassVar = {UNSUBSCRIBE: _unsubscribe, PRESENCE: _presence, STATS: _stats}
+
+    def _pushing(self, name: str, entry: Entry) -> Callable[[Given], None]:
         sender, encode = self._sender, self._context.push_of(entry.encoding)
 
-        def push(publication: Publication) -> None:
+        def push(given: Given) -> None:
             try:
-                frame = publication.encoded(encode)
+                frame = given.encoded(encode)
             except Exception:
                 logger.exception("a publication of %r could not be sent to a socket", name)
                 self._end(name, entry, LOST)
@@ -193,8 +234,8 @@ class SocketChannels:
 
 
 def asks_for_channels(message: Mapping[str, Any]) -> bool:
-    """Whether a frame without a method subscribes or unsubscribes."""
-    return SUBSCRIBE in message or UNSUBSCRIBE in message
+    """Whether a frame without a method is about a channel."""
+    return not message.keys().isdisjoint(KINDS)
 
 
 def read_position(given: Any) -> Position | None:
@@ -217,6 +258,12 @@ def _begun(subscribed: Subscribed) -> dict[str, Any]:
         "recovered": subscribed.recovered,
         "publications": [_shown(each) for each in subscribed.publications],
     }
+
+
+def _pushed(given: Given) -> dict[str, Any]:
+    if isinstance(given, Publication):
+        return _shown(given)
+    return {"joined" if isinstance(given, Join) else "left": asdict(given.member)}
 
 
 def _shown(publication: Publication) -> dict[str, Any]:
