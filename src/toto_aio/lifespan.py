@@ -44,12 +44,12 @@ from toto_aio.stores import Store, open_store
 from toto_aio.stores.sweep import sweep
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
-from toto_aio.websocket.channels import socket_channels
-from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.frames import formats
+from toto_aio.websocket.open_socket import SocketContext
 from toto_aio.websocket.session_watch import SessionWatch
+from toto_aio.websocket.subscriptions import subscriptions_context
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.idempotency import Keys
@@ -297,7 +297,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
-            socket_channels(settings, access, events),
+            subscriptions_context(settings, access, events),
             formats(self._codecs),
             self._rpc,
             debug=settings.debug,

@@ -15,6 +15,17 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import toto_aio
+from toto_aio.cli.arguments import (
+    add_client,
+    add_contract,
+    add_json,
+    add_login,
+    add_nothing,
+    add_output,
+    add_project,
+    add_shell,
+    add_url,
+)
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
@@ -250,68 +261,6 @@ def _parser(chosen: str | None) -> Parser:
     return parser
 
 
-def _add_nothing(parser: argparse.ArgumentParser) -> None:
-    pass
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="write into this file")
-
-
-def _add_contract(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--contract",
-        metavar="FILE",
-        help="instead name what breaks old clients, compared with what toto-aio contract wrote",
-    )
-
-
-def _add_project(parser: argparse.ArgumentParser) -> None:
-    from toto_aio.cli.new import TEMPLATES
-
-    parser.add_argument("name", metavar="NAME", help="name of the project and of its folder")
-    listed = "; ".join(f"{name}: {template.description}" for name, template in TEMPLATES.items())
-    parser.add_argument("--template", metavar="|".join(TEMPLATES), help=f"{listed} (default simple)")
-
-
-def _add_url(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "url", metavar="URL", help="URL of the service, such as http://127.0.0.1:8888/service"
-    )
-    parser.add_argument("--timeout", metavar="SECONDS", help="the time that it may take (default 60)")
-
-
-def _add_client(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("language", metavar="typescript|python", help="the language of the client")
-    parser.add_argument(
-        "service",
-        metavar="SERVICE",
-        nargs="?",
-        help="URL of a service, a dot for the one of this folder (default), or a file with its options",
-    )
-    parser.add_argument("--timeout", metavar="SECONDS", help="the time that a URL may take (default 60)")
-    _add_output(parser)
-
-
-def _add_login(parser: argparse.ArgumentParser) -> None:
-    _add_url(parser)
-    parser.add_argument("user", metavar="USER", help="user id; the password is asked for, or read from stdin")
-    parser.add_argument("--create", action="store_true", help="create the account first")
-    parser.add_argument(
-        "--signing", metavar="SCHEME", help="user_id, session, toto1 or off (default: as the service says)"
-    )
-
-
-def _add_shell(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", metavar="bash|zsh|fish", help="the shell")
-    parser.add_argument("--line", help=argparse.SUPPRESS)
-    parser.add_argument("--breaks", help=argparse.SUPPRESS)
-
-
 class Command(NamedTuple):
     """A command: its description, its function, and its arguments besides the options.
 
@@ -321,31 +270,29 @@ class Command(NamedTuple):
 
     description: str
     run: Callable[[dict[str, Any]], None]
-    add_arguments: Callable[[argparse.ArgumentParser], None] = _add_nothing
+    add_arguments: Callable[[argparse.ArgumentParser], None] = add_nothing
     options: Collection[str] | None = None
 
 
 COMMANDS: dict[str, Command] = {
-    "new": Command("create a project", _new, _add_project, ()),
+    "new": Command("create a project", _new, add_project, ()),
     "serve": Command("serve the methods of a package, or an application", _serve, flags.add_flags),
     "start": Command(flags.DESCRIPTIONS["start"], _serve),
     "stop": Command(flags.DESCRIPTIONS["stop"], _serve, options=("shutdown_timeout", "pidfile", "log_file")),
     "restart": Command(flags.DESCRIPTIONS["restart"], _serve, flags.add_rolling),
     "status": Command(flags.DESCRIPTIONS["status"], _serve, options=("pidfile",)),
-    "methods": Command("list the methods of a service", _methods, _add_json),
-    "openapi": Command("print the OpenAPI document of a service", _openapi, _add_output),
+    "methods": Command("list the methods of a service", _methods, add_json),
+    "openapi": Command("print the OpenAPI document of a service", _openapi, add_output),
     "call": Command("call a method, of a service that runs or of the one in this folder", _call, options=()),
     "client": Command(
-        "make a client in TypeScript or Python with the methods of a service", _client, _add_client, ()
+        "make a client in TypeScript or Python with the methods of a service", _client, add_client, ()
     ),
-    "login": Command("log in to a service, for call", _login, _add_login, ()),
-    "logout": Command("end the session with a service", _logout, _add_url, ()),
+    "login": Command("log in to a service, for call", _login, add_login, ()),
+    "logout": Command("end the session with a service", _logout, add_url, ()),
     "accounts": Command("list and change accounts, and end their sessions", _accounts, options=()),
-    "completion": Command(
-        "print the script by which a shell completes commands", _completion, _add_shell, ()
-    ),
-    "contract": Command("print what clients of a service rely on, to commit it", _contract, _add_output),
-    "check": Command("report settings that are unsafe in production", _check, _add_contract),
+    "completion": Command("print the script by which a shell completes commands", _completion, add_shell, ()),
+    "contract": Command("print what clients of a service rely on, to commit it", _contract, add_output),
+    "check": Command("report settings that are unsafe in production", _check, add_contract),
     "user-ids": Command(
         "list accounts whose user ids look the same, or are in an older form",
         _user_ids,

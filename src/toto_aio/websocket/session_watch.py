@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 
 from toto_aio.auth.user_session import UserSession
-from toto_aio.websocket.connection import Socket
+from toto_aio.websocket.open_socket import OpenSocket
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ LOOKUPS = 16
 class SessionWatch:
     """Watches the sessions of open sockets. Sessions that end are announced to ``session_ended``."""
 
-    def __init__(self, sockets: Collection[Socket]) -> None:
+    def __init__(self, sockets: Collection[OpenSocket]) -> None:
         self._sockets = sockets
 
     async def session_ended(self, end: dict[str, str]) -> None:
@@ -61,7 +61,7 @@ class SessionWatch:
             ]
             await asyncio.gather(*lookups)
 
-    async def _look_up(self, socket: Socket, session: UserSession, turn: asyncio.Semaphore) -> None:
+    async def _look_up(self, socket: OpenSocket, session: UserSession, turn: asyncio.Semaphore) -> None:
         try:
             async with turn:
                 expires = await session.expiry()
