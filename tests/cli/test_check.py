@@ -57,6 +57,7 @@ UNSAFE: list[tuple[str, str, dict[str, Any]]] = [
     ("host", "all addresses", {**PORT, "host": ""}),
     ("allow_origin", "any web page", {"allow_origin": ["https://app.example", "*"]}),
     ("get_methods", "a link or an image", {"get_methods": "all"}),
+    ("explorer", "everyone can read", {"explorer": "on"}),
     ("rate", "full batch", {"rate": ["1000/1d", "49/60"]}),
     ("password_min_length", "short passwords", {"password_min_length": 7}),
     ("login_attempts", "more than 100 guesses", {"login_attempts": 101}),
@@ -115,7 +116,7 @@ async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, A
         {"processes": 4, "events": "off"},
         {"database": "postgresql://localhost/notes", "session_store": "mysql://localhost/notes"},
         {"metrics": True, "metrics_clients": ["10.0.0.0/8"]},
-        {"login_attempts": 100, "password_min_length": 12, "rate": ["49/60"], "batch_limit": 49},
+        {"explorer": "authenticated", "login_attempts": 100, "password_min_length": 12, "rate": ["49/60"], "batch_limit": 49},
     ],
     ids=str,
 )
