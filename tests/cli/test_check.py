@@ -116,7 +116,8 @@ async def test_an_unsafe_setting(setting: str, danger: str, options: dict[str, A
         {"processes": 4, "events": "off"},
         {"database": "postgresql://localhost/notes", "session_store": "mysql://localhost/notes"},
         {"metrics": True, "metrics_clients": ["10.0.0.0/8"]},
-        {"explorer": "authenticated", "login_attempts": 100, "password_min_length": 12, "rate": ["49/60"], "batch_limit": 49},
+        {"explorer": "authenticated"},
+        {"login_attempts": 100, "password_min_length": 12, "rate": ["49/60"], "batch_limit": 49},
     ],
     ids=str,
 )
