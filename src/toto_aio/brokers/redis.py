@@ -22,7 +22,7 @@ from toto_aio.brokers.redis_claims import FOR_ONE, HANDED_BACK, Claims, payload_
 from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.brokers.redis_listener import RedisListener
 from toto_aio.brokers.redis_streams import RedisStreams
-from toto_aio.brokers.streams import Stretch
+from toto_aio.brokers.streams import Kept, Stretch
 from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS
@@ -138,6 +138,9 @@ class RedisBroker:
 
     async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
         return await self._within_limit(lambda streams: streams.read(name, rules, since))
+
+    async def kept(self, name: str, rules: Channel, limit: int, *, newest: bool) -> Kept:
+        return await self._within_limit(lambda streams: streams.kept(name, rules, limit, newest=newest))
 
     async def _within_limit(self, work: Callable[[RedisStreams], Awaitable[T]]) -> T:
         if self._receiver is None:

@@ -125,6 +125,14 @@ class OpenSocket:
         """How the socket is closed when its session has ended."""
         return WSCloseCode.POLICY_VIOLATION, "The session has ended"
 
+    async def opened(self, method: str) -> None:
+        """Call the method that is to be called when a socket is opened."""
+        await self.call(method)
+
+    async def closed(self, method: str) -> None:
+        """Call the method that is to be called when it is closed."""
+        await self.call(method)
+
     async def close(self, code: int, reason: str) -> None:
         """Send what waits, and a close frame; wait until the socket is closed."""
         self.sender.close()
