@@ -1,5 +1,6 @@
 // What the unmodified npm package `centrifuge` does with a service: run by test_clients.py, which directs it.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const [address, direct, packages, wire] = process.argv.slice(2);
@@ -99,6 +100,21 @@ const scenarios = {
     room.subscribe();
     await room.ready();
     client.disconnect();
+  },
+
+  async page() {
+    if (wire !== "json") return;
+    const text = readFileSync(`${packages}/../../docs/channels.md`, "utf8");
+    const page = text.split("\n\n").find((each) => each.includes("new Centrifuge(")).replaceAll(/^ {4}/gm, "");
+    assert.equal(page.trim().split("\n").length, 10);
+    const lines = page.replace("wss://example.com/service/connection/websocket", address);
+    const shown = [];
+    let centrifuge;
+    const Own = function (...options) { return (centrifuge = new Centrifuge(...options)); };
+    const run = new Function("Centrifuge", "sessionId", "show", `return (async () => {${lines}})()`);
+    await run(Own, await tell("token", "ada"), (data) => shown.push(data.text));
+    await until(() => shown.includes("the sum is 5"));
+    centrifuge.disconnect();
   },
 
   async recovery() {

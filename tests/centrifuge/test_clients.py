@@ -46,7 +46,7 @@ async def test_npm(node: Node, servers: Any) -> None:
                     await process.wait()
     assert process.returncode == 0, output.decode()
     assert output.decode().split("\n") == [
-        *(f"json: {name}" for name in ("calls", "channels", "recovery", "sessions")),
+        *(f"json: {name}" for name in ("calls", "channels", "page", "recovery", "sessions")),
         "",
     ]
 
