@@ -102,6 +102,25 @@ const scenarios = {
     client.disconnect();
   },
 
+  async presence() {
+    const client = connect({ token: await tell("token", "ada") });
+    const room = subscribe(client, "room:8");
+    const came = [], went = [];
+    room.on("join", ({ info }) => came.push(info.user));
+    room.on("leave", ({ info }) => went.push(info.user));
+    await room.ready();
+    const other = connect({ token: await tell("token", "eve") });
+    await subscribe(other, "room:8").ready();
+    await until(() => came.includes("eve"));
+    const { clients } = await room.presence();
+    assert.deepEqual(Object.values(clients).map((each) => each.user).sort(), ["ada", "eve"]);
+    assert.deepEqual(Object.values(clients).map((each) => unpack(each.chanInfo)), [{ colour: "green" }, { colour: "green" }]);
+    assert.deepEqual(await room.presenceStats(), { numClients: 2, numUsers: 2 });
+    other.disconnect();
+    await until(() => went.includes("eve"));
+    client.disconnect();
+  },
+
   async page() {
     if (wire !== "json") return;
     const text = readFileSync(`${packages}/../../docs/channels.md`, "utf8");

@@ -13,16 +13,17 @@ from tests.support.servers import free_port
 from toto_aio import Handler, TotoException, create_app
 from toto_aio.invocation import authenticated, channel, idempotent
 from toto_aio.lifespan import LIFESPAN
+from toto_aio.members import Admission
 from toto_aio.websocket.endpoint import SOCKETS
 
 PASSWORD = "correct horse"
 
 
-@channel("room:{room}", history=100, publish="say")
+@channel("room:{room}", history=100, publish="say", presence=True, join_leave=True)
 @authenticated
-async def room(handler: Handler, room: int) -> dict[str, int]:
+async def room(handler: Handler, room: int) -> Admission:
     """Admit users."""
-    return {"room": room}
+    return Admission({"room": room}, {"colour": "green"})
 
 
 @channel("closed:{room}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.node"]
 
 SCENARIOS = Path(__file__).with_name("scenarios.mjs")
+SCENES = ("calls", "channels", "presence", "page", "recovery", "sessions")
 LIMIT = 300.0
 """Seconds that a program may take on a busy machine."""
 
@@ -46,7 +47,7 @@ async def test_npm(node: Node, servers: Any) -> None:
                     await process.wait()
     assert process.returncode == 0, output.decode()
     assert output.decode().split("\n") == [
-        *(f"json: {name}" for name in ("calls", "channels", "page", "recovery", "sessions")),
+        *(f"json: {name}" for name in SCENES),
         "",
     ]
 
@@ -59,6 +60,7 @@ class Seen(centrifuge.ClientEventHandler, centrifuge.SubscriptionEventHandler):
         self.got: list[str] = []
         self.recovered: list[bool] = []
         self.tokens: list[str] = []
+        self.came: list[str] = []
 
     async def on_connecting(self, context: Any) -> None:
         self.codes.append(context.code)
@@ -68,6 +70,9 @@ class Seen(centrifuge.ClientEventHandler, centrifuge.SubscriptionEventHandler):
 
     async def on_subscribed(self, context: Any) -> None:
         self.recovered.append(context.recovered)
+
+    async def on_join(self, context: Any) -> None:
+        self.came.append(context.info.user)
 
     async def on_publication(self, context: Any) -> None:
         self.got.append(context.pub.data["text"])
@@ -114,6 +119,11 @@ async def test_python(servers: Any) -> None:
         await eventually(lambda: seen.got == ["a"])
         found = await room.history(limit=10)
         assert [each.data for each in found.publications] == [{"text": "a"}]
+        present = (await room.presence()).clients.values()
+        assert [(each.user, each.chan_info) for each in present] == [("ada", {"colour": "green"})]
+        stats = await room.presence_stats()
+        assert (stats.num_clients, stats.num_users) == (1, 1)
+        await eventually(lambda: "ada" in seen.came)
         await stage.publish(1)
         await stage.cut()
         await stage.publish(2)

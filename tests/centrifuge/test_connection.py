@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -20,6 +21,7 @@ from toto_aio import Handler, TotoException
 from toto_aio.centrifuge import heartbeat, replies
 from toto_aio.exceptions import NotAuthorized
 from toto_aio.invocation import authenticated, channel, idempotent, raw_response, roles
+from toto_aio.members import Admission
 from toto_aio.settings import SettingsError
 from toto_aio.websocket import sender, session_watch, subscriptions
 from toto_aio.websocket.endpoint import SOCKETS
@@ -84,6 +86,23 @@ async def desk(room: int) -> None:
     """Admit everybody."""
 
 
+may_decide = asyncio.Event()
+
+
+@channel("late:{room}", history=3, presence=True)
+async def late(room: str) -> None:
+    """Refuse, after a while."""
+    await may_decide.wait()
+    raise NotAuthorized
+
+
+@channel("hall", presence=True, join_leave=True)
+async def hall(handler: Handler) -> Admission:
+    """Admit everybody."""
+    assert handler.session is None or handler.session.user_id == "ada"
+    return Admission({"size": 1}, {"name": "Ada"} if handler.session else None)
+
+
 @channel("board:{room}", publish="pin")
 async def board(room: str) -> None:
     """Admit everybody."""
@@ -105,7 +124,7 @@ async def pin(handler: Handler, parameters: Any) -> None:
 METHODS: dict[str, Any] = {
     **CHANNELS,
     **{each.__name__: each for each in (echo, who, me, tell, fail, refuse, picture, count)},
-    **{each.__name__: each for each in (desk, board, say, pin)},
+    **{each.__name__: each for each in (desk, board, say, pin, late, hall)},
     "account.api_keys": toto_aio.methods.account.api_keys,
 }
 
@@ -427,6 +446,12 @@ async def test_history(serve: Serve) -> None:
     connection = await connected(service)
     denied = {"code": 103, "message": "Subscribe to the channel first"}
     assert await connection.ask("history", {"channel": "desk:7", "limit": -1}) == denied
+    may_decide.clear()
+    await connection.send({"id": 90, "subscribe": {"channel": "late:7"}})
+    for kind in ("history", "presence"):  # its function hasn't decided
+        assert await connection.ask(kind, {"channel": "late:7"}) == denied
+    may_decide.set()
+    assert (await connection.receive())["error"]["code"] == 103
     epoch = (await connection.ask("subscribe", {"channel": "desk:7"}))["epoch"]
     for n in range(5):
         await manager_of(service).publish("desk:7", n)
@@ -451,6 +476,29 @@ async def test_history(serve: Serve) -> None:
     assert lost["code"] == 112
     await connection.ask("subscribe", {"channel": "plain"})
     assert (await connection.ask("history", {"channel": "plain", "limit": 1}))["code"] == 108
+
+
+async def test_presence(serve: Serve) -> None:
+    """Subscribers see who is there, and who comes and goes, by the id that ``connect`` has told."""
+    service = await serve(METHODS)
+    ada, anyone = await opened(service), await opened(service)
+    me = (await ada.ask("connect", {"token": await service.create()}))["client"]
+    assert await ada.ask("subscribe", {"channel": "hall"}) == {"data": {"size": 1}}
+    shown = {"client": me, "user": "ada", "chan_info": {"name": "Ada"}}
+    other = {"client": (await anyone.ask("connect"))["client"], "user": ""}
+    assert await ada.ask("presence", {"channel": "hall"}) == {"presence": {me: shown}}
+    denied = {"code": 103, "message": "Subscribe to the channel first"}
+    assert await anyone.ask("presence", {"channel": "hall"}) == denied
+    await anyone.ask("subscribe", {"channel": "hall"})
+    assert await ada.ask("presence_stats", {"channel": "hall"}) == {"num_clients": 2, "num_users": 2}
+    found = (await ada.ask("presence", {"channel": "hall"}))["presence"]
+    assert found == {me: shown, other["client"]: other}
+    await anyone.socket.close()
+    while (push := await ada.push()) != {"channel": "hall", "leave": {"info": other}}:
+        assert push in [{"channel": "hall", "join": {"info": info}} for info in (shown, other)]
+    await ada.ask("subscribe", {"channel": "plain"})
+    for kind in ("presence", "presence_stats"):
+        assert (await ada.ask(kind, {"channel": "plain"}))["code"] == 108
 
 
 async def test_several_commands(serve: Serve) -> None:

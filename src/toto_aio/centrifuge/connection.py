@@ -5,59 +5,44 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
 from toto_aio.centrifuge import replies
 from toto_aio.centrifuge.codes import (
-    ALREADY_SUBSCRIBED,
     BAD_REQUEST,
     EXPIRED,
     INVALID_TOKEN,
     NO_PONG,
-    NOT_ANSWERED,
-    NOT_AVAILABLE,
-    PERMISSION_DENIED,
     SESSION_ENDED,
     SHUTDOWN,
     SLOW,
     TOKEN_EXPIRED,
-    UNKNOWN_CHANNEL,
-    UNRECOVERABLE_POSITION,
     WRONG,
     CommandError,
     DisconnectError,
     Error,
     error_of_call,
-    error_of_channel,
 )
 from toto_aio.centrifuge.commands import MAX_ID, Command, WrongCommandError, read_command
+from toto_aio.centrifuge.handlers import COMMANDS, Act, dispatching
 from toto_aio.centrifuge.heartbeat import PING_INTERVAL, Heartbeat
-from toto_aio.centrifuge.rpc import call_of_rpc, call_of_send
 from toto_aio.centrifuge.tokens import session_of_token
 from toto_aio.centrifuge.wire import Spoken
-from toto_aio.channels import Position
 from toto_aio.codecs.limits import LARGE, MalformedError
-from toto_aio.dispatch.answers import OWN_BYTES, needs_its_own
+from toto_aio.dispatch.answers import needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import wire_error
-from toto_aio.events.followed import Subscribed
 from toto_aio.exceptions import InvalidParameters, TotoException
 from toto_aio.models import ClientInfo
 from toto_aio.tasks import work_through
 from toto_aio.websocket.frames import Format
 from toto_aio.websocket.open_socket import OpenSocket, Reason, SocketContext
 from toto_aio.websocket.receiver import FrameReceiver
-from toto_aio.websocket.reply import SocketReply
-from toto_aio.websocket.subscriptions import Subscriptions
-
-Act = Callable[[Caller, SocketReply], Awaitable[bytes | None]]
-"""What a command does as its caller; the frame that answers it, if it hasn't been sent already."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +71,19 @@ class CentrifugeSocket(OpenSocket):
         session: UserSession | None,
     ) -> None:
         super().__init__(context, request, response, client, session)
-        self._spoken = spoken
+        self.spoken = spoken
         self._wire = spoken.wire
         self._limits = limits
-        self._id = secrets.token_urlsafe(16)
+        self.client_id = self._id = secrets.token_urlsafe(16)
         self._shows_token = False
         self._connecting: asyncio.Future[bool] | None = None
         """Whether the client is connected, once it has asked for that."""
-        self._publishing = asyncio.Lock()
+        self.publishing = asyncio.Lock()
         """What a client publishes is published in its order."""
         self._heartbeat = Heartbeat(lambda: self.sender.put(spoken.ping), self._no_answer)
 
     def receiver(self) -> FrameReceiver:
-        formats = dict.fromkeys((WSMsgType.TEXT, WSMsgType.BINARY), self._spoken.messages)
+        formats = dict.fromkeys((WSMsgType.TEXT, WSMsgType.BINARY), self.spoken.messages)
         return FrameReceiver(self.response, self._answer, None, self.is_over, self.control.take, formats)
 
     async def run(self) -> None:
@@ -116,7 +101,7 @@ class CentrifugeSocket(OpenSocket):
 
     async def call(self, method: str) -> None:
         call = Call(method, {})
-        await self._act(call, b"", None, self._dispatching(call, None))
+        await self.act(call, b"", None, dispatching(self, call, None))
 
     def session_closes(self, session: UserSession) -> Reason:
         return EXPIRED if session.expires <= time.time() else SESSION_ENDED
@@ -170,7 +155,10 @@ class CentrifugeSocket(OpenSocket):
         if not await asyncio.shield(self._connecting):
             return
         try:
-            await COMMANDS[command.kind](self, command, data)
+            if command.kind == "refresh":
+                await self._refresh(command)
+            else:
+                await COMMANDS[command.kind](self, command, data)
         except CommandError as exc:
             self._refuse(command.id, exc.error)
 
@@ -197,7 +185,7 @@ class CentrifugeSocket(OpenSocket):
             if not self._connecting.done():
                 self._connecting.set_result(False)
 
-    async def _refresh(self, command: Command, data: bytes) -> None:
+    async def _refresh(self, command: Command) -> None:
         session, left = await self._session_to_go_on(command.request.token), self.session
         if session is None:
             raise DisconnectError(EXPIRED)
@@ -207,7 +195,7 @@ class CentrifugeSocket(OpenSocket):
         if left is not None and left.record.key != session.record.key and self.subscriptions is not None:
             self.subscriptions.hand_over(left.record.key, session)
         told = replies.refreshed(self._id, self._expiring(), time.time())
-        self._reply(command, told)
+        self.reply(command, told)
 
     async def _session_of(self, token: str, signed: Any) -> UserSession | None:
         return await session_of_token(self.context.authenticator, self, token, signed)
@@ -225,115 +213,7 @@ class CentrifugeSocket(OpenSocket):
         """The session, if its client is to show it again: only tokens can be shown."""
         return self.session if self._shows_token else None
 
-    async def _rpc(self, command: Command, data: bytes) -> None:
-        call = Call(command.request.method)
-        try:
-            call_of_rpc(call, command.request)
-        except InvalidParameters as exc:
-            raise CommandError(error_of_call(exc)) from exc
-        await self._act(call, data, command, self._dispatching(call, command))
-
-    async def _send(self, command: Command, data: bytes) -> None:
-        call = call_of_send(command.request.data)
-        if call is None:
-            raise DisconnectError(NOT_ANSWERED, 'send: write {"method": ..., "parameters": ...}')
-        await self._act(call, data, None, self._dispatching(call, None))
-
-    async def _publish(self, command: Command, data: bytes) -> None:
-        request = command.request
-        if request.type:
-            raise CommandError(NOT_AVAILABLE)
-        call = Call("publish")
-
-        async def publish(caller: Caller, reply: SocketReply) -> bytes:
-            asked = self._channels().context.access.publishing(request.channel, request.data)
-            call.name, call.parameters = asked.name, asked.parameters
-            await self._dispatching(call, None)(caller, reply)
-            return self._wire.frame({"id": command.id, "publish": {}})
-
-        async with self._publishing:
-            await self._act(call, data, command, publish, error_of_channel)
-
-    async def _subscribe(self, command: Command, data: bytes) -> None:
-        request, subscriptions = command.request, self._channels()
-        if request.tf is not None:
-            raise CommandError(WRONG, "tf: publications have no tags")
-        if request.type:
-            raise CommandError(NOT_AVAILABLE)
-        if request.channel in subscriptions:
-            raise CommandError(ALREADY_SUBSCRIBED)
-        call = Call("subscribe")
-
-        def begun(subscribed: Subscribed, given: Any) -> bytes:
-            told = replies.subscribed(subscribed, given, was_recovering=request.recover)
-            return self._wire.frame({"id": command.id, "subscribe": told})
-
-        async def subscribe(caller: Caller, reply: SocketReply) -> None:
-            asked = subscriptions.context.access.call(request.channel)
-            call.name, call.parameters, call.by_form = asked.name, asked.parameters, asked.by_form
-            since = Position(request.epoch, request.offset) if request.recover else None
-            wire = self._spoken.channels
-            await subscriptions.subscribe(request.channel, since, call, caller, reply, wire, begun)
-
-        await self._act(call, data, command, subscribe, error_of_channel)
-
-    async def _unsubscribe(self, command: Command, data: bytes) -> None:
-        if self.subscriptions is not None:
-            self.subscriptions.unsubscribe(command.request.channel)
-        self._reply(command, {})
-
-    async def _history(self, command: Command, data: bytes) -> None:
-        request, subscriptions = command.request, self._subscribed_to(command.request.channel)
-        channels = subscriptions.context.channels
-        if not channels.rules(request.channel).history:
-            raise CommandError(NOT_AVAILABLE)
-        since = None if request.since is None else Position(request.since.epoch, request.since.offset)
-
-        async def read(caller: Caller, reply: SocketReply) -> bytes:
-            found = await channels.history(request.channel, request.limit, since, newest=request.reverse)
-            if found is None:
-                raise CommandError(UNRECOVERABLE_POSITION)
-            return self._wire.frame({"id": command.id, "history": replies.history(*found)})
-
-        await self._act(Call("history", method="history"), data, command, read, error_of_channel)
-
-    async def _presence(self, command: Command, data: bytes) -> None:
-        self._subscribed_to(command.request.channel)
-        raise CommandError(NOT_AVAILABLE)
-
-    async def _ping(self, command: Command, data: bytes) -> None:
-        self._reply(command, {})
-
-    async def _no_tokens(self, command: Command, data: bytes) -> None:
-        raise CommandError(NOT_AVAILABLE, "Subscriptions have no tokens: they end with the session")
-
-    def _channels(self) -> Subscriptions:
-        subscriptions = self.subscribed()
-        if subscriptions is None:
-            raise CommandError(UNKNOWN_CHANNEL)
-        return subscriptions
-
-    def _subscribed_to(self, name: str) -> Subscriptions:
-        """The subscriptions, one of which is to this channel: who was admitted may read what is kept."""
-        subscriptions = self._channels()
-        if name not in subscriptions:
-            raise CommandError(PERMISSION_DENIED, "Subscribe to the channel first")
-        return subscriptions
-
-    def _dispatching(self, call: Call, command: Command | None) -> Act:
-        """Makes a call, and answers the command, if it is to be answered, with the result."""
-
-        async def dispatch(caller: Caller, reply: SocketReply) -> bytes | None:
-            result = await self.context.dispatch(call, caller, reply)
-            if type(result) in OWN_BYTES:
-                raise needs_its_own(call.method)
-            if command is None:
-                return None
-            return self._wire.frame({"id": command.id, "rpc": {"data": result}})
-
-        return dispatch
-
-    async def _act(
+    async def act(
         self,
         call: Call,
         data: bytes,
@@ -343,7 +223,7 @@ class CentrifugeSocket(OpenSocket):
     ) -> None:
         """Do what a command asks for, under the session of the connection, and answer it."""
         before = self.session
-        caller, reply = self.begin(before, self._spoken.messages, data)
+        caller, reply = self.begin(before, self.spoken.messages, data)
         exc: Exception
         try:
             frame = await act(caller, reply)
@@ -366,7 +246,8 @@ class CentrifugeSocket(OpenSocket):
         if command is not None:
             self._refuse(command.id, error_of(error))
 
-    def _reply(self, command: Command, result: replies.Message) -> None:
+    def reply(self, command: Command, result: replies.Message) -> None:
+        """Send the result of a command that is answered at once."""
         self._add(self._wire.frame({"id": command.id, command.kind: result}))
 
     def _refuse(self, command_id: int, error: Error) -> None:
@@ -382,19 +263,3 @@ class CentrifugeSocket(OpenSocket):
     def _no_answer(self, reason: Reason) -> None:
         """Close the connection of a client that says nothing, maybe as too much waits for it."""
         self.close_soon(*(SLOW if reason is NO_PONG and self.sender.waiting else reason))
-
-
-COMMANDS: Mapping[str, Callable[[CentrifugeSocket, Command, bytes], Awaitable[None]]] = {
-    "ping": CentrifugeSocket._ping,
-    "subscribe": CentrifugeSocket._subscribe,
-    "unsubscribe": CentrifugeSocket._unsubscribe,
-    "publish": CentrifugeSocket._publish,
-    "presence": CentrifugeSocket._presence,
-    "presence_stats": CentrifugeSocket._presence,
-    "history": CentrifugeSocket._history,
-    "rpc": CentrifugeSocket._rpc,
-    "send": CentrifugeSocket._send,
-    "refresh": CentrifugeSocket._refresh,
-    "sub_refresh": CentrifugeSocket._no_tokens,
-}
-"""What carries out each command; ``connect`` comes before all of them."""

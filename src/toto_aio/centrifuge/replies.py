@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from toto_aio.auth.user_session import UserSession
 from toto_aio.channels import Position
-from toto_aio.events.followed import Publication, Subscribed
+from toto_aio.events.deliveries import Join
+from toto_aio.events.followed import Given, Publication, Subscribed
+from toto_aio.members import Member, PresenceStats
 from toto_aio.websocket.subscriptions import REASONS
 
 Message = dict[str, Any]
@@ -52,6 +55,22 @@ def history(position: Position, publications: list[Publication]) -> Message:
     return {"publications": [published(each) for each in publications], **_place(position)}
 
 
+def presence(members: Iterable[Member]) -> Message:
+    """The result of ``presence``."""
+    return {"presence": {each.client: info(each) for each in members}}
+
+
+def presence_stats(stats: PresenceStats) -> Message:
+    """The result of ``presence_stats``."""
+    return {"num_clients": stats.clients, "num_users": stats.users}
+
+
+def info(member: Member) -> Message:
+    """Who is present, with what the channel's function tells about it."""
+    told: Message = {"user": member.user, "client": member.client}
+    return told if member.info is None else {**told, "chan_info": member.info}
+
+
 def published(publication: Publication) -> Message:
     """A publication."""
     told = {"data": publication.data()}
@@ -60,9 +79,13 @@ def published(publication: Publication) -> Message:
     return told
 
 
-def publication_push(publication: Publication) -> Message:
-    """The push of a publication."""
-    return {"push": {"channel": publication.name, "pub": published(publication)}}
+def push(given: Given) -> Message:
+    """The push of a publication, or of somebody who comes or goes."""
+    if isinstance(given, Publication):
+        told = {"pub": published(given)}
+    else:
+        told = {"join" if isinstance(given, Join) else "leave": {"info": info(given.member)}}
+    return {"push": {"channel": given.name, **told}}
 
 
 def unsubscribe_push(name: str, code: int) -> Message:

@@ -12,7 +12,6 @@ from toto_aio.centrifuge.codes import BAD_REQUEST, DisconnectError
 from toto_aio.centrifuge.replies import Message
 from toto_aio.codecs import Codec
 from toto_aio.codecs.codec import Steps
-from toto_aio.events.followed import Publication
 from toto_aio.websocket.frames import Format
 from toto_aio.websocket.subscriptions import Push
 
@@ -88,13 +87,10 @@ class ChannelPushes:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self.push: Push = self._published
+        self.push: Push = lambda given: wire.frame(replies.push(given))
 
     def ended(self, name: str, code: int) -> bytes:
         return self._wire.frame(replies.unsubscribe_push(name, code))
-
-    def _published(self, publication: Publication) -> bytes:
-        return self._wire.frame(replies.publication_push(publication))
 
 
 class Spoken:
