@@ -14,6 +14,7 @@ from tests.explorer.service import METHODS, service
 from tests.support import ROOT
 from tests.support.authenticator import SECRET_KEY, App
 from toto_aio import create_app
+from toto_aio.websocket.endpoint import SOCKETS
 
 if TYPE_CHECKING:
     from tests.support.explorer import Explore, Explorer
@@ -248,7 +249,8 @@ async def test_a_second_step(explore: Explore) -> None:
 async def test_channels(explore: Explore) -> None:
     """What is published comes as it is published, under the session of then."""
     for signing in ("session", "off"):
-        explorer = await explore(service(signing=signing))
+        app = service(signing=signing)
+        explorer = await explore(app)
         await explorer.log_in()
         await explorer.go("channels")
         await explorer.read("room:{room}", "100 publications")
@@ -263,9 +265,19 @@ async def test_channels(explore: Explore) -> None:
         await answer(explorer)
         await explorer.go("channels")
         await explorer.read(json.dumps({"text": EVIL}, separators=(",", ":")))
+        await explorer.click("Who is there?")
+        await explorer.read('joined {"client":', 'who is there [{"client":', '"user":"ada"')
+        for socket in tuple(app[SOCKETS].open):
+            await socket.close(1012, "gone")
+        await explorer.read("The socket is closed: 1012 (gone).")
+        await explorer.go("method/rooms.say")
+        await explorer.write(text="meanwhile")
+        await answer(explorer)
+        await explorer.go("channels")
+        await explorer.click("Subscribe again")
+        await explorer.read("Subscribed again: nothing was missed.", '2 {"text":"meanwhile"}')
         await explorer.click("Log out")
-        await explorer.see("button('Log in')")
-        await explorer.log_in(button="Log in")
+        await explorer.see("button('Log in') && !document.querySelector('.subscription')")
         await explorer.write(Channel="room:7")
         await explorer.click("Subscribe")
         await explorer.read("Subscribed.")
