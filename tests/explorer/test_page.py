@@ -176,7 +176,7 @@ async def test_sessions(explore: Explore) -> None:
         await explorer.page.go(f"{explorer.origin}/service/explorer#method/account.sessions")
         await explorer.page.run("void location.reload()")
         await explorer.see("document.getElementById('user')?.textContent === 'ada'")
-        assert len((await answer(explorer))["result"]) == 1, signing
+        assert len((await answer(explorer))["result"]["sessions"]) == 1, signing
         shown = await explorer.read("Status 200")
         assert (RIGHT in shown) == (signing != "off"), shown
         await explorer.click("Log out")
@@ -195,12 +195,29 @@ async def test_cookies(explore: Explore) -> None:
     other = await explore(beside=explorer)
     await other.see("document.getElementById('user')?.textContent === 'ada'")
     await other.go("method/account.sessions")
-    assert len((await answer(other))["result"]) == 1
+    assert len((await answer(other))["result"]["sessions"]) == 1
     assert "The session is in a cookie" in await raw(explorer=other, title="The same as curl")
     await other.click("Log out")
     await other.see("button('Log in')")
     await explorer.page.run("void location.reload()")
     await explorer.see("document.getElementById('notice').innerText.includes('The session has ended')")
+
+
+async def test_cookies_and_signatures(explore: Explore) -> None:
+    """The tab that has logged in has the key, and signs; another can only log in itself."""
+    explorer = await explore(service(use_cookies=True, secure_cookies=False, signing="session"))
+    await explorer.log_in()
+    await explorer.page.run("void location.reload()")
+    await explorer.see("document.getElementById('user')?.textContent === 'ada'")
+    await explorer.go("method/account.sessions")
+    assert len((await answer(explorer))["result"]["sessions"]) == 1
+    await explorer.read("signed, which this page cannot verify")
+    other = await explore(beside=explorer)
+    await other.see("button('Log in')")
+    await other.go("method/account.sessions")
+    assert (await answer(other))["error"]["code"] == 1008
+    await other.log_in(button="Log in")
+    assert (await answer(other))["result"]["sessions"]
 
 
 async def test_what_a_role_shows(explore: Explore) -> None:
