@@ -66,13 +66,17 @@ class SocketChannelsContext:
         return self._pushes[encoding]
 
 
+def channel_limits(settings: Settings) -> HandlerLimits:
+    """The limits of subscriptions, which sockets and event streams count together."""
+    return HandlerLimits(settings.socket_channels, settings.session_channels, "subscriptions", "channels")
+
+
 def socket_channels(
-    settings: Settings, access: ChannelAccess | None, events: EventManager | None
+    limits: HandlerLimits, access: ChannelAccess | None, events: EventManager | None
 ) -> SocketChannelsContext | None:
     """What the sockets of an app share; None if it has no channels."""
     if access is None or events is None or events.channels is None:
         return None
-    limits = HandlerLimits(settings.socket_channels, settings.session_channels, "subscriptions", "channels")
     return SocketChannelsContext(access, events.channels, limits)
 
 
