@@ -44,12 +44,12 @@ from toto_aio.stores import Store, open_store
 from toto_aio.stores.sweep import sweep
 from toto_aio.tasks import Tasks, cancel
 from toto_aio.threads import Threads
-from toto_aio.websocket.channels import SocketChannelsContext, channel_limits, socket_channels
-from toto_aio.websocket.connection import SocketContext
 from toto_aio.websocket.endpoint import SOCKETS, Sockets
 from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.frames import formats
+from toto_aio.websocket.open_socket import SocketContext
 from toto_aio.websocket.session_watch import SessionWatch
+from toto_aio.websocket.subscriptions import SubscriptionsContext, subscriptions_context
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.idempotency import Keys
@@ -152,14 +152,13 @@ class Lifespan:
                 *(dispatch, authenticator, context, large_bodies, self._codecs, self._rpc),
                 read_only=self._read_only,
             )
-            limits = channel_limits(self._settings)
+            channels = subscriptions_context(self._settings, access, events)
             if ends is not None and self._settings.use_web_sockets:
-                channels = socket_channels(limits, access, events)
                 app[SOCKETS] = self._open_sockets(
                     stack, dispatch, authenticator, ends, large_bodies, channels
                 )
-            if ends is not None and access is not None and self._read_only:
-                self._open_streams(stack, app, service, ends, access, limits)
+            if ends is not None and channels is not None and self._read_only:
+                self._open_streams(stack, app, service, ends, channels)
             share(app, self.runtime)
 
             if self._startup is not None:
@@ -295,7 +294,7 @@ class Lifespan:
         authenticator: Authenticator,
         ends: SessionEnds,
         large_bodies: LargeBodies,
-        channels: SocketChannelsContext | None,
+        channels: SubscriptionsContext | None,
     ) -> Sockets:
         settings, context = self._settings, self._context
         sessions, events = self.runtime.connection.sessions, self.runtime.events
@@ -326,14 +325,16 @@ class Lifespan:
         app: web.Application,
         service: Service,
         ends: SessionEnds,
-        access: ChannelAccess,
-        limits: HandlerLimits,
+        channels: SubscriptionsContext,
     ) -> None:
-        from toto_aio.http.event_streams import open_streams  # few services need it
+        from toto_aio.http.event_stream import StreamContext  # few services need it
+        from toto_aio.http.event_streams import EVENT_STREAMS, EventStreams
 
-        connection, events = self.runtime.connection, self.runtime.needed_events()
         codec = self._codecs[JSON.content_type]
-        streams = open_streams(app, service, access, events, limits, codec, connection.sessions)
+        shared = StreamContext(
+            channels.access, channels.channels, channels.limits, self._context.stalled, codec
+        )
+        app[EVENT_STREAMS] = streams = EventStreams(service, shared, self.runtime.connection.sessions)
         watch = SessionWatch(streams.open)
         ends.listen(watch.session_ended)
         self._own(stack, watch.run(), "event streams")

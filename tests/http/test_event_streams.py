@@ -106,7 +106,7 @@ class Stream:
 
 def url_of(*names: str, **query: str) -> str:
     """The path of a stream."""
-    return "/service/events?" + urlencode([*(("channel", name) for name in names), *query.items()])
+    return "/service/events?" + urlencode([*(("channel", name) for name in names), *query.items()], safe=":")
 
 
 @asynccontextmanager
@@ -329,7 +329,7 @@ async def test_a_slow_client(serve: Serve) -> None:
     with limits(event_stream, QUEUE_BYTES=100_000), limits(event_writer, QUEUE_BYTES=100_000):
         async with streaming(service, "room:1") as stream:
             await stream.event()
-            manager = service.client.app[LIFESPAN].runtime.needed_events()  # type: ignore[index]
+            manager = service.client.app[LIFESPAN].runtime.needed_events()
             for each in sent:  # in one turn of the loop, so that none of them is written in between
                 await manager.publish("room:1", each)
             while found := await stream.block():
@@ -373,7 +373,7 @@ async def test_what_is_away_is_waited_for(serve: Serve) -> None:
         return "admitted"
 
     service = await serve({**METHODS, "late": late})
-    channels = service.client.app[LIFESPAN].runtime.needed_events().channels  # type: ignore[index]
+    channels = service.client.app[LIFESPAN].runtime.needed_events().channels
     with limits(event_stream, MIN_PAUSE=0.01, MAX_PAUSE=0.02):
         async with streaming(service, "late") as stream:
             await eventually(lambda: asked > 3)
@@ -410,7 +410,7 @@ async def test_what_is_away_is_waited_for(serve: Serve) -> None:
 async def test_what_was_lost(serve: Serve, errors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss that the process cannot make up is told on the stream, which goes on."""
     service = await serve(METHODS)
-    channels = service.client.app[LIFESPAN].runtime.needed_events().channels  # type: ignore[index]
+    channels = service.client.app[LIFESPAN].runtime.needed_events().channels
     async with streaming(service, "room:1", "plain") as stream:
         await stream.event()
         await stream.event()

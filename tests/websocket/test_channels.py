@@ -31,7 +31,7 @@ from toto_aio.invocation import (
 )
 from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.settings import SettingsError
-from toto_aio.websocket import channels as socket_channels
+from toto_aio.websocket import subscriptions
 from toto_aio.websocket.endpoint import SOCKETS
 
 
@@ -264,7 +264,7 @@ async def test_a_slow_client(serve: Serve) -> None:
     service = await serve({**METHODS, "publish": publish})
     socket = await connect(service)
     begun = await subscribe(socket, "room:1")
-    with limits(socket_channels, QUEUE_BYTES=300):
+    with limits(subscriptions, QUEUE_BYTES=300):
         manager = manager_of(service)
         for n in range(4):
             await manager.publish("room:1", n * "x" * 100)

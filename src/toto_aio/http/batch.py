@@ -63,14 +63,14 @@ class Batches:
     ) -> None:
         """Put the result or the error of an entry among the outcomes."""
         # One coroutine for each entry, which returns nothing: one more would be a twentieth of its cost.
-        entry, call = entries[call_id], Call()
+        entry, call = entries[call_id], None
         try:
             if not isinstance(entry, dict):
                 raise InvalidParameters("A call must be an object.")
             call = make_call(entry)
             call.message, call.binary = entry, codec.binary
             # Without the key for them, the whole entry is the parameters.
-            if entry.get(MEMBER) is not None and "parameters" in entry:
+            if MEMBER in entry and entry[MEMBER] is not None and "parameters" in entry:
                 call.ends = end_of_member(entry[MEMBER])
             if ends is not None:
                 bring_forward(call, ends)
@@ -79,12 +79,14 @@ class Batches:
                 outcome |= REPLAYED
             return
         except web.HTTPException:
+            assert call is not None
             exc: Exception = InvalidParameters(f"'{call.name}' answers with bytes of its own: call it alone.")
         except ClientDisconnectedError:
             outcomes[call_id] = {"result": None}  # nobody reads it
             return
         except Exception as error:
             exc = error
+        call = call or Call()
         failure = wire_error(exc, call, reply, codec=codec, debug=self._debug).as_dict()
         outcomes[call_id] = {"error": failure, **REPLAYED} if call.replayed else {"error": failure}
 

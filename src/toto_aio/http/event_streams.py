@@ -17,17 +17,14 @@ from aiohttp import hdrs, web
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.stream_tickets import StreamTickets
-from toto_aio.codecs import Codec
 from toto_aio.dispatch.answers import needs_its_own
 from toto_aio.dispatch.call import ClientDisconnectedError
 from toto_aio.dispatch.call_log import log_failure
-from toto_aio.dispatch.channel_access import ChannelAccess
 from toto_aio.dispatch.method import Method
-from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import InvalidParameters, MethodNotFound, NotAuthorized, Unavailable, described
 from toto_aio.http.cookies import FETCH_SITE
 from toto_aio.http.event_ids import MAX_ID, NOWHERE, Positions, fits, read_id
-from toto_aio.http.event_stream import CONTENT_TYPE, EventStream, Limits, StreamContext
+from toto_aio.http.event_stream import CONTENT_TYPE, EventStream, StreamContext
 from toto_aio.http.reply import HTTPReply
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 from toto_aio.http.service import Service
@@ -165,22 +162,6 @@ def add_routes(app: web.Application, settings: Settings, *, paths: Sequence[str]
 
     for path in paths:
         app.router.add_get(f"{root_path(settings)}/{path}", serve)
-
-
-def open_streams(
-    app: web.Application,
-    service: Service,
-    access: ChannelAccess,
-    events: EventManager,
-    limits: Limits,
-    codec: Codec,
-    sessions: Sessions,
-) -> EventStreams:
-    """Serve the streams of an app whose events carry channels."""
-    assert events.channels is not None
-    context = StreamContext(access, events.channels, limits, service.context.stalled, codec)
-    app[EVENT_STREAMS] = streams = EventStreams(service, context, sessions)
-    return streams
 
 
 def _read_names(request: web.Request) -> list[str]:

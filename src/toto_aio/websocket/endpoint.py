@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from aiohttp import WSCloseCode, hdrs, web
+from aiohttp import hdrs, web
 
 from toto_aio.auth.user_session import UserSession
 from toto_aio.exceptions import (
@@ -24,13 +25,20 @@ from toto_aio.http.signatures import HMAC_HEADER
 from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
-from toto_aio.websocket.connection import Socket, SocketContext
+from toto_aio.websocket.connection import Socket
+from toto_aio.websocket.open_socket import OpenSocket, SocketContext
 from toto_aio.websocket.strictness import StrictWebSocket
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = 30.0
 """Seconds between two pings; a client that doesn't answer one within half of that has gone."""
+
+
+Make = Callable[
+    [SocketContext, web.Request, "web.WebSocketResponse[Any]", ClientInfo, "UserSession | None"], OpenSocket
+]
+"""Makes the socket of a protocol: ``Socket`` that of the service's own frames, and of JSON-RPC."""
 
 
 class Sockets:
@@ -43,21 +51,33 @@ class Sockets:
         origins: Origins,
         proxies: TrustedProxies,
     ) -> None:
-        self.open: set[Socket] = set()
-        self._settings = settings
-        self._context = context
+        self.open: set[OpenSocket] = set()
+        self.settings = settings
+        self.context = context
         self._origins = origins
         self._proxies = proxies
         self._stopping = asyncio.Event()
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Open a socket, and serve it until it is closed."""
+    async def serve(
+        self,
+        request: web.Request,
+        make: Make = Socket,
+        *,
+        protocols: Sequence[str] = (),
+        heartbeat: float | None = HEARTBEAT,
+    ) -> web.StreamResponse:
+        """Open a socket, and serve it until it is closed.
+
+        ``protocols`` are the sub-protocols to choose from; without ``heartbeat`` it looks itself whether its
+        client is there.
+        """
         if self._origins.trusts(request) is False and not self._origins.any:
             raise web.HTTPForbidden(text="Pages of this origin may not open a socket.")
         response = StrictWebSocket(
-            heartbeat=HEARTBEAT,
+            heartbeat=heartbeat,
             timeout=2.0,
-            max_msg_size=self._settings.max_body_size + 1,  # aiohttp refuses a message of that many bytes
+            protocols=protocols,
+            max_msg_size=self.settings.max_body_size + 1,  # aiohttp refuses a message of that many bytes
             autoclose=False,  # it would answer every code with 1000
             autoping=False,  # a flood of pings would be answered in one turn of the loop
             compress=False,  # its state would be most of what an idle socket costs
@@ -73,9 +93,9 @@ class Sockets:
         address = self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
         client = ClientInfo(address, request.headers.get(hdrs.USER_AGENT, ""))
         await response.prepare(request)
-        socket = Socket(self._context, request, response, client, session)
+        socket = make(self.context, request, response, client, session)
         if self._stopping.is_set():  # it began while the session was loaded
-            await socket.close(WSCloseCode.GOING_AWAY, "The service is stopping")
+            await socket.close(*socket.stopping)
             return response
         await self._run(socket)
         return response
@@ -88,8 +108,7 @@ class Sockets:
     async def close(self) -> None:
         """Close all sockets, as the service is stopping."""
         self._stopping.set()
-        closing = (socket.close(WSCloseCode.GOING_AWAY, "The service is stopping") for socket in self.open)
-        await asyncio.gather(*closing)
+        await asyncio.gather(*(socket.close(*socket.stopping) for socket in self.open))
 
     async def _session(self, request: web.Request) -> UserSession | None:
         """The session that opens a socket. Raises the HTTP error of one that may not."""
@@ -98,7 +117,7 @@ class Sockets:
         except InvalidHMAC as exc:
             raise web.HTTPForbidden(text=str(exc.value)) from exc
         except NotAuthorized as exc:  # an API key that is wrong
-            headers = {hdrs.WWW_AUTHENTICATE: challenge(root_path(self._settings))}
+            headers = {hdrs.WWW_AUTHENTICATE: challenge(root_path(self.settings))}
             raise web.HTTPUnauthorized(text=str(exc.value), headers=headers) from exc
         except TooManyAttempts as exc:
             headers = {hdrs.RETRY_AFTER: str(exc.retry_after)}
@@ -111,8 +130,8 @@ class Sockets:
 
     async def _load_session(self, request: web.Request) -> UserSession | None:
         """The session of the headers, the cookie, or the id in the URL, which can't be signed."""
-        authenticator = self._context.authenticator
-        session_id = request.match_info["session_id"]
+        authenticator = self.context.authenticator
+        session_id = request.match_info.get("session_id")
         if session_id and shown_session_id(request.headers) is None:
             return await authenticator.caller_of_url(session_id).retrieve()
         caller = authenticator.caller(request, b"")
@@ -122,17 +141,17 @@ class Sockets:
             return None  # a browser can't sign this request: the first frame shows the session
         return await caller.retrieve()
 
-    async def _run(self, socket: Socket) -> None:
+    async def _run(self, socket: OpenSocket) -> None:
         """Serve a socket, with the methods that are called when one is opened and closed."""
         self.open.add(socket)
         try:
-            if self._settings.socket_opened_method:
-                await socket.call(self._settings.socket_opened_method)
+            if self.settings.socket_opened_method:
+                await socket.call(self.settings.socket_opened_method)
             await socket.run()
         finally:
             self.open.discard(socket)
-            if self._settings.socket_closed_method:
-                await socket.call(self._settings.socket_closed_method)
+            if self.settings.socket_closed_method:
+                await socket.call(self.settings.socket_closed_method)
 
 
 SOCKETS: web.AppKey[Sockets] = web.AppKey("toto_aio_sockets", Sockets)

@@ -22,6 +22,10 @@ from toto_aio.websocket.sender import FrameSender
 logger = logging.getLogger(__name__)
 
 
+class TooManyError(InvalidParameters):
+    """A socket, or its session, has as many handlers or subscriptions as it may have."""
+
+
 class HandlerLimits:
     """The most event handlers of a socket, and of the sockets of one session in this process together.
 
@@ -40,9 +44,9 @@ class HandlerLimits:
         self._lock = threading.Lock()
 
     def add(self, session: UserSession | None, socket_has: int) -> None:
-        """Count another handler of a socket. Raises ``InvalidParameters`` if there are too many."""
+        """Count another handler of a socket. Raises ``TooManyError``."""
         if socket_has >= self._of_socket:
-            raise InvalidParameters(
+            raise TooManyError(
                 f"A socket has at most {self._of_socket} {self._what} (socket_{self._option})."
             )
         if session is None:
@@ -51,7 +55,7 @@ class HandlerLimits:
         with self._lock:
             count = self._counts.get(key, 0)
             if count >= self._of_session:
-                raise InvalidParameters(
+                raise TooManyError(
                     f"The sockets of a session have at most {self._of_session} {self._what} "
                     f"(session_{self._option})."
                 )

@@ -1,0 +1,184 @@
+"""The subscriptions of one socket to channels, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from toto_aio.auth.caller import Caller
+from toto_aio.auth.user_session import UserSession
+from toto_aio.channels import Position
+from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.channel_access import ChannelAccess
+from toto_aio.events.channels import Channels
+from toto_aio.events.followed import ChannelSubscription, Publication, Subscribed
+from toto_aio.events.manager import EventManager
+from toto_aio.exceptions import NotAuthorized
+from toto_aio.settings import Settings
+from toto_aio.websocket.events import HandlerLimits
+from toto_aio.websocket.reply import SocketReply
+from toto_aio.websocket.sender import QUEUE_BYTES, FrameSender
+
+logger = logging.getLogger(__name__)
+
+LOST, ENDED = 2500, 2000
+"""Why a subscription has ended: something may have been missed, or its session has ended."""
+REASONS = {
+    LOST: "Publications may have been missed: subscribe again",
+    ENDED: "The session has ended",
+}
+
+Push = Callable[[Publication], bytes]
+
+
+class Wire(Protocol):
+    """The frames that tell a client of a subscription."""
+
+    @property
+    def push(self) -> Push:
+        """What encodes a publication: the same function each time, so that it is done once."""
+
+    def ended(self, name: str, code: int) -> bytes:
+        """The frame that says that a subscription has ended."""
+
+
+@dataclass(frozen=True)
+class SubscriptionsContext:
+    """What the sockets of one app share for channels."""
+
+    access: ChannelAccess
+    channels: Channels
+    limits: HandlerLimits
+    wires: dict[Any, Wire] = field(default_factory=dict)
+    """The frames in each format."""
+
+
+def subscriptions_context(
+    settings: Settings, access: ChannelAccess | None, events: EventManager | None
+) -> SubscriptionsContext | None:
+    """What the sockets of an app share; None if it has no channels."""
+    if access is None or events is None or events.channels is None:
+        return None
+    limits = HandlerLimits(settings.socket_channels, settings.session_channels, "subscriptions", "channels")
+    return SubscriptionsContext(access, events.channels, limits)
+
+
+class Entry:
+    """One subscription of a socket: it ends with ``session``, and counts for the session ``counted``."""
+
+    __slots__ = ("counted", "session", "subscription", "wire")
+
+    def __init__(self, counted: UserSession | None, wire: Wire) -> None:
+        self.counted = self.session = counted
+        self.wire = wire
+        self.subscription: ChannelSubscription | None = None
+
+
+class Subscriptions:
+    """The subscriptions of one socket.
+
+    A client that reads too slowly loses the subscription, and not a single publication: it subscribes again,
+    with its last position.
+    """
+
+    def __init__(self, context: SubscriptionsContext, sender: FrameSender) -> None:
+        self.context = context
+        self.sender = sender
+        self._entries: dict[str, Entry] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    async def subscribe(
+        self,
+        name: str,
+        since: Position | None,
+        call: Call,
+        caller: Caller,
+        reply: SocketReply,
+        wire: Wire,
+        begun: Callable[[Subscribed, Any], bytes | None],
+    ) -> None:
+        """Subscribe to a channel that the socket hasn't subscribed to, if the ``call`` admits its caller.
+
+        ``begun`` makes the response, which comes before all publications; None sends none. Raises what
+        refuses the caller, ``InvalidParameters`` beyond a limit, and ``Unavailable``.
+        """
+        self.context.limits.add(reply.session, len(self._entries))
+        entry = self._entries[name] = Entry(reply.session, wire)
+        try:
+            given = await self.context.access.admit(call, caller, reply)
+            entry.session = reply.session
+            subscription = ChannelSubscription(
+                name, self._pushing(name, entry), lambda: self._end(name, entry, LOST)
+            )
+            entry.subscription = subscription
+            response = begun(await self.context.channels.subscribe(subscription, since), given)
+            if response is not None:
+                await self.sender.room()
+            if self._entries.get(name) is not entry:
+                raise NotAuthorized  # its session has ended in the meantime
+            if response is not None:
+                self.sender.put(response)
+        except BaseException:
+            self._remove(name, entry)
+            raise
+        subscription.begin()
+
+    def unsubscribe(self, name: str) -> None:
+        """End a subscription, if there is one, as the client asks for it."""
+        if (entry := self._entries.get(name)) is not None:
+            self._remove(name, entry)
+
+    def sessions(self) -> Iterator[UserSession]:
+        """The sessions that subscriptions end with."""
+        return iter([each.session for each in self._entries.values() if each.session is not None])
+
+    def end_session(self, key: str) -> None:
+        """End the subscriptions that were made under a session."""
+        for name, entry in tuple(self._entries.items()):
+            if entry.session is not None and entry.session.record.key == key:
+                self._end(name, entry, ENDED)
+
+    def hand_over(self, key: str, session: UserSession) -> None:
+        """Let the subscriptions that were made under a session end with another one."""
+        for entry in self._entries.values():
+            if entry.session is not None and entry.session.record.key == key:
+                entry.session = session
+
+    def close(self) -> None:
+        """End all subscriptions: the socket is closed."""
+        for name, entry in tuple(self._entries.items()):
+            self._remove(name, entry)
+
+    def _pushing(self, name: str, entry: Entry) -> Callable[[Publication], None]:
+        sender, encode = self.sender, entry.wire.push
+
+        def push(publication: Publication) -> None:
+            try:
+                frame = publication.encoded(encode)
+            except Exception:
+                logger.exception("a publication of %r could not be sent to a socket", name)
+                self._end(name, entry, LOST)
+                return
+            if sender.waiting and sender.waiting + len(frame) > QUEUE_BYTES:
+                self._end(name, entry, LOST)
+            else:
+                sender.put(frame)
+
+        return push
+
+    def _end(self, name: str, entry: Entry, code: int) -> None:
+        """End a subscription, and tell the client."""
+        if self._entries.get(name) is entry:
+            self._remove(name, entry)
+            self.sender.put(entry.wire.ended(name, code))
+
+    def _remove(self, name: str, entry: Entry) -> None:
+        if self._entries.get(name) is entry:
+            del self._entries[name]
+            self.context.limits.remove(entry.counted)
+        if entry.subscription is not None:
+            self.context.channels.unsubscribe(entry.subscription)
