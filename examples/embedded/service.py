@@ -3,8 +3,8 @@
 Run createdb notes && python service.py, or name another database:
     DATABASE=postgresql://user@localhost/other python service.py 8080
 
-Then open http://127.0.0.1:8080/ in a browser. Programs call the methods with the same accounts:
-    curl http://127.0.0.1:8080/api/service/add -H "x-toto-session-id: ..." --json '{"text": "Hello"}'
+Then open http://127.0.0.1:8080/ in a browser. On the page "Security" a user verifies an address, with a code
+that is in the log, and turns a second factor on, with which a login has two steps. README.md has the rest.
 """
 
 from __future__ import annotations
@@ -12,22 +12,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from html import escape
+from pathlib import Path
+from string import Template
 
 import asyncpg  # type: ignore[import-untyped]  # it has none
 from aiohttp import web
 
 import methods
 from toto_aio import create_app
-from toto_aio.exceptions import InvalidCredentials, TooManyAttempts
-from toto_aio.middleware import log_in_with_password, log_out, next_page, require, setup
+from toto_aio.exceptions import InvalidCredentials, SecondFactorRequired, TooManyAttempts
+from toto_aio.middleware import (
+    CONNECTION,
+    finish_log_in,
+    log_in_with_password,
+    log_out,
+    next_page,
+    require,
+    setup,
+)
 
 logger = logging.getLogger(__name__)
 
 POOL = web.AppKey("POOL", asyncpg.Pool)
+PAGES = Path(__file__).parent / "pages"
+SECURE = False  # True where the site is served over TLS: then cookies are sent over nothing else
+DEVICE = "device"
+"""The cookie of a browser whose logins skip the second step."""
 routes = web.RouteTableDef()
 
 
@@ -38,11 +53,14 @@ def make_application(database: str) -> web.Application:
         method_module=methods,
         database=POOL,
         use_cookies=True,
-        secure_cookies=False,  # leave this out where the site is served over TLS
+        secure_cookies=SECURE,
+        mail=os.environ.get("MAIL", "console"),
+        mail_from=os.environ.get("MAIL_FROM", "Notes <noreply@notes.example>"),
+        secret_key=os.environ.get("SECRET_KEY") or development_key(Path(".secret_key")),
     )
     setup(application, service, login_url="/login")
     application.add_subapp("/api", service)
-    application.add_routes(routes)
+    application.add_routes([*routes, web.static("/pages", PAGES)])
 
     async def open_pool(application: web.Application) -> AsyncIterator[None]:
         """Open the pool before the service starts, and close it after the service has ended."""
@@ -52,6 +70,16 @@ def make_application(database: str) -> web.Application:
 
     application.cleanup_ctx.extend([open_pool, forget_old_notes])
     return application
+
+
+def development_key(file: Path) -> str:
+    """The secret key for trials: it is made once and kept in a file that only its owner can read."""
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as created:
+            created.write(secrets.token_urlsafe(32))
+        logger.warning("SECRET_KEY is not set: %s has one for trials", file.resolve())
+    return file.read_text()
 
 
 TABLE = """CREATE TABLE IF NOT EXISTS notes (
@@ -88,7 +116,7 @@ async def show_notes(request: web.Request) -> web.Response:
         "SELECT text FROM notes WHERE user_id = $1 ORDER BY id DESC LIMIT 20", session.user_id
     )
     listed = "".join(f"<li>{escape(note['text'])}" for note in notes)
-    return page(f"{escape(session.user_id)}'s notes", f"<ul>{listed}</ul>{NOTE_FORM}{LOGOUT_FORM}")
+    return page(f"{escape(session.user_id)}'s notes", f"<ul>{listed}</ul>{NOTE_FORM}{LINKS}")
 
 
 @routes.post("/")
@@ -102,24 +130,56 @@ async def write_note(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther("/")
 
 
+@routes.get("/security")
+async def show_security(request: web.Request) -> web.Response:
+    """The user's address, second factor and remembered devices. Its script calls the service's methods."""
+    session = await require(request)
+    email = await request.app[CONNECTION].accounts.email(session.user_id)
+    address = escape(email) + " is verified." if email else "None is verified."
+    body = SECURITY.substitute(address=address, password=OWNER_FIELD if email else "")
+    return page("Security", body, script="security")
+
+
 @routes.get("/login")
 async def show_login(request: web.Request) -> web.Response:
     """The form to log in."""
-    return page("Log in", LOGIN_FORM)
+    return login_page()
 
 
 @routes.post("/login")
 async def enter(request: web.Request) -> web.Response:
-    """Log in, and go to the page that the user wanted to see."""
+    """Log in, in one step or two, and go to the page that the user wanted to see."""
     form = await request.post()
+    ticket = str(form.get("ticket", ""))
     try:
-        await log_in_with_password(request, form.get("user_id"), form.get("password"))
+        if ticket:
+            remember = "remember" in form
+            session = await finish_log_in(request, ticket, form.get("code"), remember=remember)
+        else:
+            device = request.cookies.get(DEVICE)
+            session = await log_in_with_password(
+                request, form.get("user_id"), form.get("password"), device=device
+            )
+    except SecondFactorRequired as exc:
+        return login_page(exc.ticket)
     except InvalidCredentials as exc:
-        return page("Log in", f"<p role=alert>{escape(str(exc.value))}{LOGIN_FORM}", 401)
+        return login_page(ticket, str(exc.value), 401)
     except TooManyAttempts as exc:
-        alert = f"Too many attempts: try again in {exc.retry_after} seconds."
-        return page("Log in", f"<p role=alert>{alert}{LOGIN_FORM}", 429)
-    raise web.HTTPSeeOther(next_page(request))
+        return login_page(ticket, f"Too many attempts: try again in {exc.retry_after} seconds.", 429)
+    except web.HTTPUnauthorized:
+        return login_page("", "That took too long: log in again.", 401)
+    response = web.HTTPSeeOther(next_page(request))
+    if session.device_token is not None:
+        response.set_cookie(
+            DEVICE,
+            session.device_token,
+            max_age=30 * 86400,
+            path="/login",
+            secure=SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
+    raise response
 
 
 @routes.post("/logout")
@@ -129,36 +189,73 @@ async def leave(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther("/login")
 
 
-def page(title: str, body: str, status: int = 200) -> web.Response:
-    """A page of the site."""
-    html = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>{body}"
-    return web.Response(text=html, content_type="text/html", status=status)
+def login_page(ticket: str = "", alert: str = "", status: int = 200) -> web.Response:
+    """The form to log in, or with a ticket that of the second step."""
+    if ticket:
+        return page("Log in", CODE_FORM.substitute(ticket=escape(ticket)), status, alert=alert)
+    return page("Log in", LOGIN_FORM, status, alert=alert, script="login")
 
 
-NOTE_FORM = "<form id=note method=post><input name=text required><button>Write</button></form>"
-LOGOUT_FORM = "<form id=logout method=post action=/logout><button>Log out</button></form>"
-# A new account is made by a method. The cookie that it sets counts for pages too.
+def page(
+    title: str, body: str, status: int = 200, *, alert: str = "", script: str | None = None
+) -> web.Response:
+    """A page of the site, with what went wrong in ``alert``."""
+    text = HTML.substitute(
+        title=title,
+        body=body,
+        alert=escape(alert),
+        script=f"<script type=module src=/pages/{script}.js></script>" if script else "",
+    )
+    return web.Response(text=text, content_type="text/html", headers=HEADERS, status=status)
+
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",  # forms are refused without their origin
+    "X-Content-Type-Options": "nosniff",
+}
+"""Pages run the site's own scripts only, and no other site shows them in a frame."""
+
+HTML = Template("""<!doctype html>
+<html lang=en>
+<meta charset=utf-8>
+<meta name=viewport content="width=device-width">
+<title>$title</title>
+<link rel=stylesheet href=/pages/site.css>
+<link rel=icon href=data:,>
+$script
+<h1>$title</h1>
+<p id=alert role=alert>$alert</p>
+$body
+</html>
+""")
+NOTE_FORM = """<form id=note method=post>
+    <label>Note <input name=text required autofocus></label> <button>Write</button>
+</form>"""
+LINKS = """<p><a href=/security>Security</a></p>
+<form id=logout method=post action=/logout><button>Log out</button></form>"""
 LOGIN_FORM = """<form id=login method=post>
-    <input name=user_id autocomplete=username required placeholder=Name>
-    <input name=password type=password autocomplete=current-password required placeholder=Password>
+    <label>Name <input name=user_id autocomplete=username required autofocus></label>
+    <label>Password <input name=password type=password autocomplete=current-password required></label>
     <button>Log in</button> <button type=button id=create>Create an account</button>
-</form>
-<script>
-    document.getElementById("create").onclick = async event => {
-        const parameters = Object.fromEntries(new FormData(event.target.form))
-        const response = await fetch("/api/service/account.create", {
-            method: "POST",
-            headers: {"content-type": "application/json"},
-            body: JSON.stringify(parameters),
-        })
-        const {error} = await response.json()
-        if (error) alert(error.value)
-        else location = "/"
-    }
-</script>"""
+</form>"""
+CODE_FORM = Template("""<form id=second method=post>
+    <input type=hidden name=ticket value="$ticket">
+    <label>Code of your app, or a recovery code
+        <input name=code autocomplete=one-time-code required autofocus></label>
+    <label><input name=remember type=checkbox> Remember this browser for 30 days</label>
+    <button>Log in</button>
+</form>""")
+OWNER_FIELD = """<label>Password
+    <input name=password type=password autocomplete=current-password required></label>"""
+SECURITY = Template((PAGES / "security.html").read_text())
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
     web.run_app(
         make_application(os.environ.get("DATABASE", "postgresql:///notes")),
         host="127.0.0.1",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from tests.support.authenticator import code_of
+from tests.support.limits import WATCHDOG
 from tests.support.service import Serve
 
 LOGGER = "toto_aio.client"
@@ -119,3 +122,32 @@ async def test_the_login_of_a_browser_is_not_needed(serve: Serve, caplog: pytest
     for session_id in (session, "unknown"):
         assert await service.result("client_error", parameters, session=session_id) == {"logged": True}
     assert len(logged(caplog)) == 2
+
+
+async def test_its_rate(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """An address is logged 100 times in 15 minutes, whichever way its calls come, with a login or without."""
+    options = {"use_web_sockets": True, "batch_limit": 200, "trusted_proxies": ["127.0.0.1"]}
+    service = await serve(get_methods="all", **options)
+    session = await service.create()
+    parameters = {"client_error": "x", "client_type": "browser_js"}
+    call = {"method": "client_error", "parameters": parameters}
+    rpc = {"jsonrpc": "2.0", "id": 1, "method": "client_error", "params": parameters}
+    batch = {"batch": {str(number): call for number in range(110)}}
+    answers = (await (await service.post(json=batch)).json())["batch"].values()
+    assert Counter(map(code_of, answers)) == {None: 100, 1012: 10}
+    later = [
+        await service.call("client_error", parameters, session=session),
+        await (await service.post("/client_error", json=parameters)).json(),
+        await (await service.post("/client_error", data=parameters)).json(),
+        await (await service.client.get("/service/client_error", params=parameters)).json(),
+        await (await service.post("/rpc", json=rpc)).json(),
+    ]
+    async with service.client.ws_connect("/service/websocket") as socket:
+        for frame in ({"id": "f", **call}, rpc):
+            await socket.send_json(frame)
+            later.append(await socket.receive_json(timeout=WATCHDOG))
+    codes = [answer["error"].get("data", answer["error"])["code"] for answer in later]
+    assert codes == [1012] * 7
+    assert len(logged(caplog)) == 100
+    other = await service.call("client_error", parameters, **{"x-forwarded-for": "192.0.2.1"})
+    assert other == {"result": {"logged": True}}

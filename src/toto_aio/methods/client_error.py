@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from toto_aio.dispatch.handler import Handler
-from toto_aio.invocation import requires
+from toto_aio.invocation import rate, requires
 
 logger = logging.getLogger("toto_aio.client")
 
@@ -14,6 +14,7 @@ MAX_LENGTH = 10_000
 """Characters of an error that are logged."""
 
 
+@rate(100, per=900, by="address")  # anybody may call it, and fill the log
 @requires("client_error", "client_type")
 async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """Log ``client_error`` if ``client_type`` is ``browser_js``; returns whether it was logged."""
