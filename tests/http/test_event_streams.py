@@ -26,6 +26,7 @@ from toto_aio.http import event_stream, event_writer
 from toto_aio.http.event_streams import EVENT_STREAMS
 from toto_aio.invocation import authenticated, channel
 from toto_aio.lifespan import LIFESPAN
+from toto_aio.members import Admission
 
 
 @channel("room:{room}", history=5)
@@ -340,6 +341,29 @@ async def test_a_slow_client(serve: Serve) -> None:
             assert (await stream.event())[1]["recovered"] is True
             got += await stream.messages(5 - len(got))  # more than may wait at once
     assert got == sent
+    await gone(service)
+
+
+async def test_presence(serve: Serve) -> None:
+    """A stream is present in its channels until it ends, and told who comes and goes."""
+
+    @channel("hall", presence=True, join_leave=True)
+    async def hall(handler: Handler, parameters: Any) -> Any:
+        return Admission("welcome", info={"name": "Ada"})
+
+    service = await serve({**METHODS, "hall": hall})
+    events = service.client.app[LIFESPAN].runtime.needed_events()
+    headers = {"x-toto-session-id": await service.create()}
+    async with streaming(service, "hall") as stream:
+        name, begun = await stream.event()
+        assert (name, begun["data"]) == ("subscribed", "welcome")
+        assert (await stream.event())[1]["client"] == begun["client"]  # it hears of itself too
+        async with streaming(service, "hall", headers=headers) as other:
+            client = (await other.event())[1]["client"]
+            member = {"client": client, "user": "ada", "info": {"name": "Ada"}}
+            assert await stream.event() == ("joined", {"channel": "hall", **member})
+            assert {each.client for each in await events.presence("hall")} == {client, begun["client"]}
+        assert await stream.event() == ("left", {"channel": "hall", **member})
     await gone(service)
 
 

@@ -17,12 +17,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
+from msgspec.structs import asdict
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
@@ -30,12 +32,14 @@ from toto_aio.codecs import Codec
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.channel_access import ChannelAccess
 from toto_aio.events.channels import Channels
-from toto_aio.events.followed import ChannelSubscription, Publication
+from toto_aio.events.deliveries import Join
+from toto_aio.events.followed import ChannelSubscription, Given, Publication
 from toto_aio.exceptions import TotoException, Unavailable, described
 from toto_aio.http.clients import StalledConnections
 from toto_aio.http.event_ids import Place, Positions
 from toto_aio.http.event_writer import QUEUE_BYTES, EventWriter
 from toto_aio.http.reply import HTTPReply
+from toto_aio.members import Admission, Member
 from toto_aio.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -73,11 +77,15 @@ class StreamContext:
     stalled: StalledConnections
     codec: Codec
 
-    def encode(self, publication: Publication) -> bytes:
-        """A publication as an event, without its id: once for all streams."""
-        shown = {"channel": publication.name, "data": publication.data()}
-        if publication.position is not None:
-            shown["offset"] = publication.position.offset
+    def encode(self, given: Given) -> bytes:
+        """A publication, or who comes and goes, as an event without its id: once for all streams."""
+        if not isinstance(given, Publication):
+            name = b"joined" if isinstance(given, Join) else b"left"
+            shown = {"channel": given.name, **asdict(given.member)}
+            return b"event: %b\ndata: %b\n\n" % (name, self.codec.encode(shown))
+        shown = {"channel": given.name, "data": given.data()}
+        if given.position is not None:
+            shown["offset"] = given.position.offset
         return b"data: %b\n\n" % self.codec.encode(shown)
 
 
@@ -105,7 +113,8 @@ class EventStream:
         self._place = Place({name: shown.get(name) for name in names})
         self._find_caller = find_caller
         self._caller: Caller | None = None
-        self._given: dict[str, Any] = {}
+        self._admissions: dict[str, Admission] = {}
+        self._client = secrets.token_urlsafe(12)
         self._counted: list[UserSession | None] = []
         self._subscriptions: dict[str, ChannelSubscription] = {}
         self._tasks = Tasks()
@@ -115,16 +124,16 @@ class EventStream:
         """Ask whether the caller may have each channel, in calls until ``ends``. Raises what refuses it."""
         if self._caller is None:
             self._caller = self._reply.caller = await self._find_caller()
-        given = {}
+        found = {}
         for name in self._names:
             self.call = self._context.access.call(name)
             self.call.ends = ends
-            given[name] = await self._context.access.admit(self.call, self._caller, self._reply)
+            found[name] = await self._context.access.admit(self.call, self._caller, self._reply)
         self._reply.status = None  # a stream begins with 200
         for _ in self._names[len(self._counted) :]:
             self._context.limits.add(self._caller.session, 0)
             self._counted.append(self._caller.session)
-        self._given = given
+        self._admissions = found
 
     async def run(self) -> web.StreamResponse:
         """Send events until the client leaves or the stream is ended."""
@@ -176,7 +185,7 @@ class EventStream:
     async def _begin(self) -> None:
         """Subscribe to all channels, whatever that takes."""
         pause = MIN_PAUSE
-        while not self._given:
+        while not self._admissions:
             pause = await _rest(pause)
             try:
                 await self.admit()
@@ -197,8 +206,10 @@ class EventStream:
     async def _subscribe(self, name: str) -> None:
         """Go on with a channel where the client was, or say that this can't be."""
         channels, since, pause = self._context.channels, self._place[name], MIN_PAUSE
+        admission, sessions = self._admissions[name], self.sessions()
+        member = Member(self._client, sessions[0].user_id if sessions else "", admission.info)
         while True:
-            subscription = ChannelSubscription(name, self._take, partial(self._lost, name))
+            subscription = ChannelSubscription(name, self._take, partial(self._lost, name), member)
             self._subscriptions[name] = subscription
             try:
                 subscribed = await channels.subscribe(subscription, since)
@@ -207,7 +218,9 @@ class EventStream:
                 pause = await _rest(pause)
         if not subscribed.recovered:
             self._place[name] = subscribed.position
-        told = {"channel": name, "recovered": subscribed.recovered, "data": self._given[name]}
+        told = {"channel": name, "recovered": subscribed.recovered, "data": admission.data}
+        if channels.rules(name).presence:
+            told["client"] = self._client
         self._tell(SUBSCRIBED, told)
         if name in self._returning and not subscribed.recovered:
             self._tell(UNRECOVERED, {"channel": name})
@@ -223,23 +236,24 @@ class EventStream:
         """Subscribe again, as publications may have been missed."""
         self._tasks.start(self._subscribe(name), "event stream")
 
-    def _take(self, publication: Publication) -> None:
+    def _take(self, given: Given) -> None:
         writer = self.writer
         assert writer is not None
         if writer.waiting > QUEUE_BYTES and not writer.ended:
             logger.info("an event stream of %s ends, as its client reads too slowly", self._reply.address)
             self.end()
         if not writer.ended:
-            self._send(publication)
+            self._send(given)
 
-    def _send(self, publication: Publication) -> None:
+    def _send(self, given: Given) -> None:
         assert self.writer is not None
-        self._place[publication.name] = publication.position
+        if isinstance(given, Publication):
+            self._place[given.name] = given.position
         try:
-            data = publication.encoded(self._context.encode)
+            data = given.encoded(self._context.encode)
         except Exception:  # to subscribe again would bring it again
-            logger.exception("a publication of %r could not be sent as an event", publication.name)
-            self._tell(UNRECOVERED, {"channel": publication.name})
+            logger.exception("a publication of %r could not be sent as an event", given.name)
+            self._tell(UNRECOVERED, {"channel": given.name})
             return
         self.writer.put(b"id: %b\n%b" % (self._place.id.encode(), data))
 
