@@ -19,7 +19,7 @@ from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.channels import Channel, Position
 from toto_aio.events import EventManager, channels, followed
-from toto_aio.events.followed import ChannelSubscription, Publication, Subscribed
+from toto_aio.events.followed import ChannelSubscription, Given, Publication, Subscribed
 from toto_aio.exceptions import InvalidParameters, Unavailable
 from toto_aio.settings import SettingsError
 
@@ -46,10 +46,11 @@ class Reader:
         self.subscription.begin()
         return subscribed
 
-    def take(self, publication: Publication) -> None:
+    def take(self, given: Given) -> None:
         """Keep the data."""
-        self.got.append(publication.data())
-        self.position = publication.position
+        assert isinstance(given, Publication)
+        self.got.append(given.data())
+        self.position = given.position
 
     async def has(self, *expected: Any) -> None:
         """Wait until it has got so much, and compare."""
