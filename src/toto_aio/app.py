@@ -84,6 +84,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         )
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
+        if settings.centrifuge:
+            others.append(endpoint.add_centrifuge_route)
     read_only: Sequence[str] = ()
     if channels.by_name:
         from toto_aio.http import event_streams  # few services need it

@@ -46,11 +46,11 @@ class Reader:
         self.subscription.begin()
         return subscribed
 
-    def take(self, given: Given) -> None:
+    def take(self, publication: Given) -> None:
         """Keep the data."""
-        assert isinstance(given, Publication)
-        self.got.append(given.data())
-        self.position = given.position
+        assert isinstance(publication, Publication)
+        self.got.append(publication.data())
+        self.position = publication.position
 
     async def has(self, *expected: Any) -> None:
         """Wait until it has got so much, and compare."""
