@@ -27,6 +27,7 @@ from toto_aio.websocket.endpoint import Sockets
 
 if TYPE_CHECKING:
     from toto_aio.events.channels import Channels
+    from toto_aio.http.event_streams import EventStreams
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,13 @@ class Metrics:
                 (measures.sockets, len(sockets.open)),
                 (measures.socket_bytes, sockets.waiting),
             ]
+        )
+
+    def watch_streams(self, streams: EventStreams) -> None:
+        """Sample the event streams."""
+        measures = self._measures
+        self._samples.append(
+            lambda: [(measures.streams, len(streams.open)), (measures.stream_bytes, streams.waiting)]
         )
 
     async def run(self) -> None:
