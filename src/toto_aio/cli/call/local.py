@@ -26,7 +26,7 @@ from toto_aio.exceptions import InternalError, NotAuthorized, TotoException
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here, load_encoders
 from toto_aio.models import File
-from toto_aio.registry import methods_of
+from toto_aio.registry import functions_of
 from toto_aio.settings import SettingsError, read_settings
 from toto_aio.settings.urls import root_path
 
@@ -48,11 +48,11 @@ class Local:
     async def document(self) -> Document:
         """What the methods take. Nothing is opened for it."""
         with _of_the_author("the methods cannot be described"):
-            methods = methods_of(self._settings)
+            functions = functions_of(self._settings)
             # As a client would get it: what the document has of the author's is plain data then.
             # So that it says what each method gives.
             settings = msgspec.structs.replace(self._settings, method_select="both")
-            document = JSON.encode(openapi(methods, settings, root_path(settings)))
+            document = JSON.encode(openapi(functions, settings, root_path(settings)))
         return Document(msgspec.json.decode(document))
 
     async def call(self, method: str, parameters: Parameters, document: Document | None) -> Outcome:

@@ -1,0 +1,98 @@
+/**
+ * Channels, over the public library `centrifuge`: it connects again, and recovers what was missed. This module tells
+ * it who the caller is. docs/channels.md of toto_aio says what the service guarantees.
+ */
+
+import type {
+  Centrifuge,
+  Options,
+  PublicationContext,
+  SubscribedContext,
+  Subscription,
+  SubscriptionEvents,
+  SubscriptionOptions,
+  TypedEventEmitter,
+} from "centrifuge";
+
+import { utf8 } from "./bytes.js";
+import type { Client } from "./client.js";
+
+export type { Centrifuge, SubscriptionOptions } from "centrifuge";
+
+export interface ConnectOptions extends Partial<Options> {
+  /** The library is `centrifuge/build/protobuf`, in which data are bytes: UTF-8 of JSON. */
+  protobuf?: boolean;
+}
+
+/** What the library has in both of its builds. */
+interface Connection {
+  state: string;
+  on(event: "connected", listener: () => void): unknown;
+  connect(): void;
+}
+
+/**
+ * A connection of the caller that a client is now: its user, its API key, its cookie, or nobody. After a login connect
+ * again. `Library` is the class `Centrifuge` of the library; `options` are its own.
+ */
+export async function connect<C extends Connection>(
+  client: Client,
+  Library: new (endpoint: string, options?: Partial<Options>) => C,
+  { protobuf = false, ...options }: ConnectOptions = {},
+): Promise<C> {
+  const path = "connection/websocket";
+  const first = await client.handshake(path);
+  const own: Partial<Options> = {};
+  if (first.token !== "") {
+    own.getToken = async () => {
+      const { token } = await client.handshake(path);
+      if (connection.state === "connected") return token; // it expires, and is renewed
+      if (token === refused) return ""; // the service asks again for what it has just got: the session has ended
+      return (refused = token);
+    };
+  }
+  if (first.signature !== null) {
+    own.getData = async () => {
+      const { signature } = await client.handshake(path);
+      return protobuf ? utf8(JSON.stringify(signature)) : signature;
+    };
+  }
+  let refused = "";
+  const connection = new Library(first.url, { ...own, ...options });
+  connection.on("connected", () => void (refused = ""));
+  connection.connect();
+  return connection;
+}
+
+/** The events of a subscription whose messages and data have types. */
+export type ChannelEvents<Message, Data> = Omit<SubscriptionEvents, "publication" | "subscribed"> & {
+  publication(context: Omit<PublicationContext, "data"> & { data: Message }): void;
+  subscribed(context: Omit<SubscribedContext, "data"> & { data: Data }): void;
+};
+
+/** A subscription of the library: `subscribe`, `unsubscribe`, `publish`, `history` and `on`. */
+export type Channel<Message = unknown, Data = unknown> = Omit<Subscription, keyof TypedEventEmitter<SubscriptionEvents>> &
+  TypedEventEmitter<ChannelEvents<Message, Data>>;
+
+/** The subscription to a channel of a pattern such as `room:{room}`, which a connection has once. */
+export function channel<Message = unknown, Data = unknown>(
+  connection: Centrifuge,
+  pattern: string,
+  variables: object = {},
+  options: Partial<SubscriptionOptions> = {},
+): Channel<Message, Data> {
+  const name = nameOf(pattern, variables);
+  const subscription = connection.getSubscription(name) ?? connection.newSubscription(name, options);
+  return subscription as unknown as Channel<Message, Data>;
+}
+
+/** The name of a channel. Throws a `TypeError` for a value that would make it the name of another one. */
+export function nameOf(pattern: string, variables: object): string {
+  return pattern.replace(/\{(\w+)\}/g, (_, variable: string) => {
+    const text = String((variables as Record<string, unknown>)[variable] ?? "");
+    if (!/^[\w.@#$=,-]+$/.test(text)) {
+      throw new TypeError(`${pattern}: ${variable}: write letters, digits and _.@#$=,-, not ${JSON.stringify(text)}`);
+    }
+    return text;
+  });
+}
