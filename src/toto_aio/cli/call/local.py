@@ -14,6 +14,7 @@ import msgspec
 
 from toto_aio.cli.call.document import Described, Document
 from toto_aio.cli.call.failures import FAILED, FailedError, refused
+from toto_aio.cli.call.idempotency import key_of
 from toto_aio.cli.call.line import Options, UsageError
 from toto_aio.cli.call.outcome import Bytes, Outcome, Redirected, Result
 from toto_aio.cli.call.parameters import Parameters
@@ -42,6 +43,7 @@ class Local:
         file = target if target != "." else DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None
         self._settings = read_settings({}, file, os.environ)
         self._user = options.values.get("user")
+        self._options = options
         self._timeout = options.timeout
         import_from_here()
 
@@ -63,12 +65,13 @@ class Local:
         given = _as_form(parameters) if takes_form else _as_json(parameters, described, document)
         from toto_aio.in_process import open_service  # here, as help and completion open nothing
 
+        key = key_of(self._options)
         codec = codecs_with(load_encoders(self._settings.encoders))[JSON.content_type]
         async with asyncio.timeout(self._timeout):
             with _of_the_author(f"{method} failed"):
                 async with open_service(self._settings) as service:
                     try:
-                        result = await service.call(method, given, user_id=self._user)
+                        result = await service.call(method, given, user_id=self._user, idempotency_key=key)
                     except LookupError as exc:
                         if self._user is None or await service.accounts.get(self._user) is not None:
                             raise
