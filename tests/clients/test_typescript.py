@@ -125,6 +125,7 @@ async def test_in_a_page(
         assert found["size"] == 300_000
         assert found["progress"] == sorted(found["progress"])
         assert found["progress"][-1] > 300_000
+        assert found["aborted"] == "AbortError"
         assert found["after"] == 1004
         assert bool(found["session"]["session_id"]) is not cookies
         assert ("toto-session" in found["kept"]) is True
@@ -146,10 +147,13 @@ window.use = async (url, options) => {
   const progress = [];
   const file = new File([new Uint8Array(300_000)], "zeros");
   const { size } = await client.call("data.upload", { file }, { onProgress: (sent) => progress.push(sent) });
+  const control = new AbortController();
+  const stopped = { signal: control.signal, onProgress: () => control.abort() };
+  const aborted = await client.call("data.upload", { file }, stopped).catch((error) => error.name);
   const kept = Object.keys(sessionStorage);
   await client.logout();
   const after = await client.call("notes.mine").catch((error) => error.code);
-  return { session, user, size, progress, kept, after };
+  return { session, user, size, progress, aborted, kept, after };
 };
 </script>
 """

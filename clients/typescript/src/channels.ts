@@ -24,7 +24,12 @@ export interface ConnectOptions extends Partial<Options> {
   protobuf?: boolean;
 }
 
-/** What the library has in both of its builds. */
+/** What the module `centrifuge` has, in both of its builds. */
+export interface Library<C extends Connection> {
+  Centrifuge: new (endpoint: string, options?: Partial<Options>) => C;
+  UnauthorizedError: new (message: string) => Error;
+}
+
 interface Connection {
   state: string;
   on(event: "connected", listener: () => void): unknown;
@@ -33,11 +38,12 @@ interface Connection {
 
 /**
  * A connection of the caller that a client is now: its user, its API key, its cookie, or nobody. After a login connect
- * again. `Library` is the class `Centrifuge` of the library; `options` are its own.
+ * again. `library` is `import * as library from "centrifuge"`, and `options` are its own. When the session has ended it
+ * is disconnected for good, with the library's code 1.
  */
 export async function connect<C extends Connection>(
   client: Client,
-  Library: new (endpoint: string, options?: Partial<Options>) => C,
+  library: Library<C>,
   { protobuf = false, ...options }: ConnectOptions = {},
 ): Promise<C> {
   const path = "connection/websocket";
@@ -46,9 +52,10 @@ export async function connect<C extends Connection>(
   if (first.token !== "") {
     own.getToken = async () => {
       const { token } = await client.handshake(path);
+      if (token === "") throw new library.UnauthorizedError("");
       if (connection.state === "connected") return token; // it expires, and is renewed
-      if (token === refused) return ""; // the service asks again for what it has just got: the session has ended
-      return (refused = token);
+      if (token === shown) throw new library.UnauthorizedError(""); // the service has just got it, and asks again
+      return (shown = token);
     };
   }
   if (first.signature !== null) {
@@ -57,9 +64,9 @@ export async function connect<C extends Connection>(
       return protobuf ? utf8(JSON.stringify(signature)) : signature;
     };
   }
-  let refused = "";
-  const connection = new Library(first.url, { ...own, ...options });
-  connection.on("connected", () => void (refused = ""));
+  let shown = "";
+  const connection = new library.Centrifuge(first.url, { ...own, ...options });
+  connection.on("connected", () => void (shown = ""));
   connection.connect();
   return connection;
 }
