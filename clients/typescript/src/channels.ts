@@ -14,38 +14,23 @@ import type {
   TypedEventEmitter,
 } from "centrifuge";
 
-import { utf8 } from "./bytes.js";
 import type { Client } from "./client.js";
 
 export type { Centrifuge, SubscriptionOptions } from "centrifuge";
 
-export interface ConnectOptions extends Partial<Options> {
-  /** The library is `centrifuge/build/protobuf`, in which data are bytes: UTF-8 of JSON. */
-  protobuf?: boolean;
-}
-
-/** What the module `centrifuge` has, in both of its builds. */
-export interface Library<C extends Connection> {
-  Centrifuge: new (endpoint: string, options?: Partial<Options>) => C;
-  UnauthorizedError: new (message: string) => Error;
-}
-
-interface Connection {
-  state: string;
-  on(event: "connected", listener: () => void): unknown;
-  connect(): void;
-}
+/** The module `centrifuge`, in its build for JSON. */
+export type Library = Pick<typeof import("centrifuge"), "Centrifuge" | "UnauthorizedError">;
 
 /**
  * A connection of the caller that a client is now: its user, its API key, its cookie, or nobody. After a login connect
  * again. `library` is `import * as library from "centrifuge"`, and `options` are its own. When the session has ended it
  * is disconnected for good, with the library's code 1.
  */
-export async function connect<C extends Connection>(
+export async function connect(
   client: Client,
-  library: Library<C>,
-  { protobuf = false, ...options }: ConnectOptions = {},
-): Promise<C> {
+  library: Library,
+  options: Partial<Options> = {},
+): Promise<Centrifuge> {
   const path = "connection/websocket";
   const first = await client.handshake(path);
   const own: Partial<Options> = {};
@@ -59,10 +44,7 @@ export async function connect<C extends Connection>(
     };
   }
   if (first.signature !== null) {
-    own.getData = async () => {
-      const { signature } = await client.handshake(path);
-      return protobuf ? utf8(JSON.stringify(signature)) : signature;
-    };
+    own.getData = async () => (await client.handshake(path)).signature;
   }
   let shown = "";
   const connection = new library.Centrifuge(first.url, { ...own, ...options });

@@ -1,7 +1,6 @@
-/** Channels over the library `centrifuge`, in both of its builds and in every scheme of signatures. */
+/** Channels over the library `centrifuge`, in every scheme of signatures. */
 
 import * as centrifuge from "centrifuge";
-import * as inProtobuf from "centrifuge/build/protobuf";
 import { expect, test } from "vitest";
 
 import { channel, connect, nameOf } from "../src/channels.js";
@@ -39,18 +38,6 @@ test.each(SCHEMES)("%s: a user subscribes, and recovers what was missed", async 
   expect(await again).toMatchObject({ wasRecovering: true, recovered: true });
   await expect.poll(() => got).toEqual(["a", "b"]);
   expect(channel(connection, "room:{room}", { room: `${process.pid}1` })).toBe(room);
-  connection.disconnect();
-});
-
-test("in Protobuf data are bytes", async () => {
-  const client = await userOf();
-  const connection = await connect(client, inProtobuf, { ...QUICK, protobuf: true });
-  const room = connection.newSubscription(nameOf("room:{room}", { room: 7 }));
-  const heard = next(room, "publication");
-  room.subscribe();
-  await room.ready();
-  await say(client, "room:7", "ä");
-  expect(JSON.parse(new TextDecoder().decode((await heard).data))).toEqual({ text: "ä" });
   connection.disconnect();
 });
 
