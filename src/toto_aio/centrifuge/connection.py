@@ -33,7 +33,7 @@ from toto_aio.centrifuge.handlers import COMMANDS, Act, dispatching
 from toto_aio.centrifuge.heartbeat import PING_INTERVAL, Heartbeat
 from toto_aio.centrifuge.tokens import session_of_token
 from toto_aio.centrifuge.wire import Spoken
-from toto_aio.codecs.limits import LARGE, MalformedError
+from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import wire_error
@@ -139,7 +139,7 @@ class CentrifugeSocket(OpenSocket):
             else:
                 message = await self.context.large_bodies.run(self._wire.steps(data))
         except InvalidParameters as exc:
-            head = None if isinstance(exc, MalformedError) else self._wire.head(data)
+            head = self._wire.head(data)
             if head is None or not 0 < head.id < MAX_ID:
                 raise DisconnectError(BAD_REQUEST, str(exc.value)[:100]) from exc
             error = error_of_call(exc) if head.is_call else WRONG._replace(message=str(exc.value))
