@@ -81,6 +81,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         others.append(
             partial(load("toto_aio.http.code_pages:add_routes"), methods=found, letters=post.letters)
         )
+    if settings.explorer != "off":
+        others.append(partial(load("toto_aio.explorer.routes:add_routes"), functions=functions))
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
         if settings.centrifuge:
