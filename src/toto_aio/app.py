@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +88,21 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         others.append(endpoint.add_route)
         if settings.centrifuge:
             others.append(endpoint.add_centrifuge_route)
+    read_only: Sequence[str] = ()
+    if channels.by_name:
+        from toto_aio.http import event_streams  # few services need it
+
+        read_only = event_streams.free_paths(settings, found)
+        others.append(partial(event_streams.add_routes, paths=read_only))
     unread = frozenset(
         name for name, each in methods.items() if not each.reachable_by_get(settings.get_methods)
     )
-    add_routes(app, settings, others, unread=unread)  # last, as the root may be /
+    add_routes(app, settings, others, unread=unread, read_only=read_only)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc, channels, post)
+    app[LIFESPAN] = lifespan = Lifespan(
+        *(settings, methods, origins, context, metrics, rpc, channels, post, read_only)
+    )
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)

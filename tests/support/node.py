@@ -41,6 +41,7 @@ class Node:
     """Runs programs of the packages."""
 
     folder = CLIENT
+    interpreter = NODE
 
     def command(self, package: str, program: str, *arguments: str) -> list[str]:
         """The command of a program in an installed package."""

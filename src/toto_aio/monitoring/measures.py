@@ -66,6 +66,8 @@ class Measures:
         self.pool_limit = gauge("toto_pool_limit", "Maximum connections of a pool", "pool")
         self.sockets = gauge("toto_sockets", "Open WebSockets")
         self.socket_bytes = gauge("toto_socket_waiting_bytes", "Bytes waiting to be sent over WebSockets")
+        self.streams = gauge("toto_event_streams", "Open event streams")
+        self.stream_bytes = gauge("toto_event_stream_waiting_bytes", "Bytes waiting to be sent as events")
         self.events_sent = counter("toto_events_sent", "Events sent")
         self.events_received = counter("toto_events_received", "Events received, in each process")
         self.events_waiting = gauge("toto_events_waiting", "Events waiting to be read by subscriptions")

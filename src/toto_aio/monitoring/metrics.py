@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import hdrs, web
 from prometheus_client import Counter, Gauge
@@ -24,6 +24,9 @@ from toto_aio.settings import Settings
 from toto_aio.stores import Store
 from toto_aio.stores.sql.pool import Use
 from toto_aio.websocket.endpoint import Sockets
+
+if TYPE_CHECKING:
+    from toto_aio.http.event_streams import EventStreams
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +94,13 @@ class Metrics:
                 (measures.sockets, len(sockets.open)),
                 (measures.socket_bytes, sockets.waiting),
             ]
+        )
+
+    def watch_streams(self, streams: EventStreams) -> None:
+        """Sample the event streams."""
+        measures = self._measures
+        self._samples.append(
+            lambda: [(measures.streams, len(streams.open)), (measures.stream_bytes, streams.waiting)]
         )
 
     async def run(self) -> None:
