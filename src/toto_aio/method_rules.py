@@ -23,6 +23,16 @@ class Guard(IntEnum):
     PARAMETER = 4
 
 
+CALLERS = {
+    Guard.NONE: "anyone",
+    Guard.OPTIONAL: "anyone, with their session",
+    Guard.ANONYMOUS: "anyone, in a session",
+    Guard.AUTHENTICATED: "logged in",
+    Guard.PARAMETER: "logged in by session_id",
+}
+"""Who may call a method, by its guard."""
+
+
 @dataclass(slots=True)
 class Rules:
     """What the decorators state about one ``invoke``."""
@@ -50,6 +60,8 @@ class Rules:
     transactional: bool = False  # a call that was cut off before its commit has done nothing
     channel: Channel | None = None
     """The channels whose subscribers it admits."""
+    publish: str = ""
+    """The method through which clients publish to them; "" if they don't."""
     is_marked: bool = False
     """Whether it is a method of its own, beside the ``invoke`` of its module."""
 

@@ -12,10 +12,12 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from toto_aio.brokers import Broker, Streams
 from toto_aio.channels import Channel, ChannelTable, Position
+from toto_aio.events.channel_counts import ChannelCounts
 from toto_aio.events.deliveries import Join, Leave
 from toto_aio.events.followed import ChannelSubscription, Followed, Publication, Subscribed
 from toto_aio.events.packing import pack_publication, unpack_member, unpack_publication
@@ -58,6 +60,7 @@ class Channels:
         self._followed: dict[str, Followed] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._encode = encode
+        self._counts = ChannelCounts()
         self._tasks = Tasks()
         self._reading = asyncio.Semaphore(READERS)
         self._look = asyncio.Event()
@@ -78,7 +81,9 @@ class Channels:
         if key is not None and not _is_key(key):
             raise InvalidParameters(f"idempotency_key: write printable text of 1 to {MAX_KEY} bytes")
         payload = pack_publication(name, data, self._encode)
-        return await self._streams.publish_to(name, payload, rules, key or "")
+        position = await self._streams.publish_to(name, payload, rules, key or "")
+        self._counts.published += 1
+        return position
 
     def rules(self, name: str) -> Channel:
         """What is declared about a channel. Raises ``InvalidParameters`` if no pattern matches its name."""
@@ -101,6 +106,9 @@ class Channels:
         except BaseException:
             self.unsubscribe(subscription)
             raise
+        if since is not None:
+            self._counts.recovered += subscribed.recovered
+            self._counts.unrecovered += not subscribed.recovered
         return subscribed
 
     async def _begin(
@@ -119,12 +127,36 @@ class Channels:
             subscription.start_after(followed.position)
             return Subscribed(followed.position, False, ())
         subscription.start_after(stretch.position)
-        found = [
-            Publication(name, Position(since.epoch, number), packed)
-            for number, payload in enumerate(stretch.payloads, since.offset + 1)
-            if (packed := unpack_publication(payload)) is not None
-        ]
+        found = _publications(name, since.epoch, enumerate(stretch.payloads, since.offset + 1))
         return Subscribed(stretch.position, True, found)
+
+    async def history(
+        self, name: str, limit: int, since: Position | None = None, *, newest: bool = False
+    ) -> tuple[Position, list[Publication]] | None:
+        """Where a channel with a history is, and publications that are kept: those after a position.
+
+        The ``newest`` come backwards, before the position. A negative ``limit`` is none. None if what was
+        published since the position isn't known. Raises ``InvalidParameters`` if there is no such channel,
+        and ``Unavailable``.
+        """
+        rules = self.rules(name)
+        limit = limit if 0 <= limit <= rules.history else rules.history
+        if since is not None and not newest:
+            stretch = await self._streams.read(name, rules, since)
+            if stretch.payloads is None:
+                return None
+            after = enumerate(stretch.payloads[:limit], since.offset + 1)
+            return stretch.position, _publications(name, since.epoch, after)
+        if not limit:
+            return (await self._streams.read(name, rules, None)).position, []
+        position, found = await self._streams.kept(
+            name, rules, limit if since is None else rules.history, newest=newest
+        )
+        if since is not None:
+            if since.epoch != position.epoch:
+                return None
+            found = [each for each in found if each[0] < since.offset][:limit]
+        return position, _publications(name, position.epoch, found)
 
     def unsubscribe(self, subscription: ChannelSubscription) -> None:
         """End a subscription."""
@@ -178,6 +210,13 @@ class Channels:
         """The channels that are followed here, and their subscriptions."""
         return len(self._followed), sum(len(each.subscriptions) for each in self._followed.values())
 
+    def measured(self) -> ChannelCounts:
+        """What has happened so far, and how many there are now."""
+        followed, subscriptions = self.counts()
+        return replace(
+            self._counts, followed=followed, subscriptions=subscriptions, members=self._present.count
+        )
+
     def _tell(self, name: str, packed: bytes, kind: type[Join | Leave]) -> None:
         followed = self._followed.get(name)
         if followed is not None and (member := unpack_member(packed)) is not None:
@@ -186,7 +225,9 @@ class Channels:
     def _follow(self, name: str) -> Followed:
         followed = self._followed.get(name)
         if followed is None:
-            followed = self._followed[name] = Followed(name, self.rules(name), self._start_filling)
+            followed = self._followed[name] = Followed(
+                name, self.rules(name), self._start_filling, self._counts
+            )
             opening = self._tasks.start(self._open(followed), "channel opened")
             self._opening[name] = opening
             opening.add_done_callback(lambda task: self._opened(followed, task))
@@ -253,6 +294,15 @@ class Channels:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_INTERVAL):
                     await self._look.wait()
+
+
+def _publications(name: str, epoch: str, entries: Iterable[tuple[int, bytes]]) -> list[Publication]:
+    """Those that can be read."""
+    return [
+        Publication(name, Position(epoch, number), packed)
+        for number, payload in entries
+        if (packed := unpack_publication(payload)) is not None
+    ]
 
 
 def _is_key(key: Any) -> bool:
