@@ -21,8 +21,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from tests.support.servers import Server, free_port, redis
 from tests.support.stores import make_session
 
 from torture.drill import progress, run_drill
+from torture.forward import Forward
 from toto_aio import redis_connection
 from toto_aio.brokers import redis_listener
 from toto_aio.events import EventManager
@@ -116,19 +117,17 @@ async def fail_over(run: Run, rounds: int, redis_server: str, window: float) -> 
     options = {**redis.REPLICATES_AT_ONCE, "program": redis_server}
     with redis.server(**options) as one, redis.server(**options) as other:
         primary, replica = one, other
-        async with name_of(one) as (url, lead_to):
+        async with Forward(one.port) as name:
             for number in range(rounds):
                 await follow(replica, primary)
-                run.rounds.append(await one_round(url, primary, replica, lead_to, window))
+                run.rounds.append(await one_round(name, primary, replica, window))
                 primary, replica = replica, primary
                 progress(f"{run.name}: failover {number + 1} of {rounds}: {run.rounds[-1]}")
 
 
-async def one_round(
-    url: str, primary: Server, replica: Server, lead_to: Callable[[Server], None], window: float
-) -> Round:
+async def one_round(name: Forward, primary: Server, replica: Server, window: float) -> Round:
     """Fail over under a process from before, and watch it."""
-    found = Round()
+    found, url = Round(), f"redis://127.0.0.1:{name.port}/0"
     async with AsyncExitStack() as stack:
         reader = await opened(stack, url)
         writer = await opened(stack, url)
@@ -141,7 +140,7 @@ async def one_round(
             await old.execute_command("WAIT", 1, 5000)
             await successor.replicaof("NO", "ONE")
             await old.replicaof("127.0.0.1", str(free_port()))  # where nobody is
-        lead_to(replica)
+        name.leads_to = replica.port
         begun = time.monotonic()
         later = await stack.enter_async_context(EventManager(url))
         heard: dict[int, float] = {}
@@ -191,35 +190,6 @@ async def follow(replica: Server, primary: Server) -> None:
         async with asyncio.timeout(60):
             while (await other.info("replication")).get("slave0", {}).get("state") != "online":  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def name_of(server: Server) -> AsyncIterator[tuple[str, Callable[[Server], None]]]:
-    """The URL of a name, and the function that makes it lead to another server, for new connections."""
-    port = server.port
-    forwards: set[asyncio.Task[Any]] = set()
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if task := asyncio.current_task():
-            forwards.add(task)
-        upstream, sink = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, sink), pump(upstream, writer))
-
-    def lead_to(other: Server) -> None:
-        nonlocal port
-        port = other.port
-
-    async with await asyncio.start_server(forward, "127.0.0.1", 0) as proxy:
-        yield f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}/0", lead_to
-    await asyncio.gather(*forwards, return_exceptions=True)
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Forward what arrives, until either end is closed."""
-    with suppress(OSError):
-        while data := await reader.read(2**16):
-            writer.write(data)
-    writer.close()
 
 
 def verdict(

@@ -21,8 +21,8 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,11 @@ KEYS_BETWEEN = 40
 PAUSE = 0.2
 """Seconds before a call is repeated that has no answer yet."""
 REPLACE_LIMIT = 60.0
-"""Seconds within which a worker must be replaced, and a key have its answer."""
+"""Seconds within which a worker must be replaced."""
+ANSWER_LIMIT = 90.0
+"""Seconds within which a key has its answer: MongoDB ends the transaction of a killed worker after 60."""
+REAP_INTERVAL = 5.0
+"""Seconds between two looks of the server for such transactions."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mongodb", "redis")
 OPTIONS = {"keys": (10_000, 20), "processes": (4, 2)}
 """The default of each, and the minimum that makes sense."""
@@ -203,12 +207,40 @@ async def disturbed(run: Run, folder: Path, url: str, processes: int) -> None:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{service.port}") as http:
             clients = Clients(run, http, lines)
             await clients.prepare()
-            await clients.work(lambda: kill(run, service, processes))
+            async with reaping(run.database, url):
+                await clients.work(lambda: kill(run, service, processes))
             if run.database != "redis":
                 run.paid.update(await clients.answer("pay.paid", {}, None))
     run.appended.update(lines.read_text().split())
     run.seconds = time.monotonic() - begun
     progress(f"{run.database}: {run.keys:,} keys, {run.killed} workers killed, {run.repeats:,} repeats")
+
+
+@asynccontextmanager
+async def reaping(database: str, url: str) -> AsyncIterator[None]:
+    """Have the server look for transactions that are too old, for the duration of the block.
+
+    A real MongoDB does that by itself. The one of the tests only does it when a transaction begins, and
+    otherwise keeps the locks of a killed worker for good.
+    """
+    if database != "mongodb":
+        yield
+        return
+    from pymongo import AsyncMongoClient
+
+    async def reap() -> None:
+        async with AsyncMongoClient[Any](url) as client:
+            while True:
+                await asyncio.sleep(REAP_INTERVAL)
+                async with client.start_session() as session, await session.start_transaction():
+                    await client.admin.reap.find_one({}, session=session)
+
+    task = asyncio.create_task(reap(), name="reaper")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def kill(run: Run, service: Service, processes: int) -> None:
@@ -257,7 +289,7 @@ class Clients:
         headers = {"x-toto-session-id": self._session} if self._session else {}
         if key is not None:
             headers["idempotency-key"] = key
-        end = time.monotonic() + REPLACE_LIMIT
+        end = time.monotonic() + ANSWER_LIMIT
         while time.monotonic() < end:
             try:
                 async with self._http.post(
@@ -273,7 +305,7 @@ class Clients:
                 return code
             self._run.repeats += 1
             await asyncio.sleep(PAUSE)
-        raise TimeoutError(f"{method} has no answer after {REPLACE_LIMIT} s: {answer}")
+        raise TimeoutError(f"{method} has no answer after {ANSWER_LIMIT} s: {answer}")
 
     async def _use_keys(self) -> None:
         while self._next < self._run.keys:

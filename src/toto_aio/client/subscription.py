@@ -116,8 +116,7 @@ class ClientSubscription:
         except msgspec.ValidationError as exc:
             raise UnreadableResponseError(f"The service responds to a subscription with {exc}") from exc
         knew, self._last = self._last, begun.position
-        if (knew is not None or self._begun) and not begun.recovered:
-            self._miss()
+        missed = (knew is not None or self._begun) and not begun.recovered
         if begun.position is not None:
             self._ready += [
                 Publication(each.data, Position(begun.position.epoch, each.offset or 0))
@@ -126,6 +125,8 @@ class ClientSubscription:
             if not begun.publications:
                 self.position = begun.position
         self.data, self._begun = begun.data, True
+        if missed:
+            self._miss()
 
     def _take(self, frame: Any, socket: ClientSocket) -> bool:
         """Take a frame; False if something is missing before it, or the subscription has ended."""
