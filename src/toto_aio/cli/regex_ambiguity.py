@@ -24,7 +24,7 @@ MAX_POSITIONS = 200
 FEW = 5
 """Repetitions of something of varying length that are as bad as a loop."""
 SAMPLES = "a_0 \n\t-\u00e9\u0663\u2003\U0010ffff"
-"""A letter, a digit and a space, of ASCII and others, and what is none of these."""
+"""A letter, a digit and a space, of ASCII and others, and a character that is none of these."""
 
 
 def is_exponential(pattern: str) -> bool:
@@ -175,7 +175,7 @@ def _times(counts: Counter[int], ways: int) -> Counter[int]:
 
 
 def _symbols(kind: Any, given: Any, samples: frozenset[str]) -> frozenset[str] | None:
-    """The samples that one character of an expression may be; None for what is no character."""
+    """The samples that one character of an expression may be; None if it is not a character."""
     if kind is of.ANY:
         return samples - {"\n"}
     if kind is of.LITERAL:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from toto_aio.contract.failures import failure_responses
+from toto_aio.contract.links import Links
 from toto_aio.contract.operations import any_call, documented, encodings, in_each, operations, path_of
 from toto_aio.contract.schema import Schemas
 from toto_aio.contract.security import security_schemes
@@ -19,7 +20,8 @@ def openapi(methods: Mapping[str, Method], settings: Settings, root: str) -> dic
     """The document of these methods, for a service whose root is at this path; "" at the root of the site."""
     named = [methods[name] for name in sorted(methods)]
     schemas = Schemas(named)
-    paths = {path_of(method, root): operations(method, settings, schemas) for method in named}
+    links = Links(named, schemas, settings)
+    paths = {path_of(method, root): operations(method, settings, schemas, links) for method in named}
     if settings.method_select == "parameter" and named:
         paths = {root or "/": {"post": any_call(named, settings, schemas)}}
     packages = sorted({name.rpartition(".")[0] for name in methods})

@@ -154,7 +154,7 @@ class Service:
         return self._failure(codec or self._json, exc, Call(), reply)
 
     def failure(self, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
-        """The response with an error of something that is no call, in JSON."""
+        """The response with an error of something that is not a call, in JSON."""
         return self._failure(self._json, exc, Call(), reply)
 
     def codec(self, request: HTTPRequest) -> Codec | None:
