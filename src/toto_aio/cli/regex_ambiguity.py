@@ -15,9 +15,11 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from re import _constants as of  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any
+
+of: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 
 MAX_POSITIONS = 200
 """The most characters that an expression is spelled out to; a longer repetition counts as a loop."""
