@@ -74,6 +74,19 @@ class Measures:
         self.events_dropped = counter("toto_events_dropped", "Events dropped for slow subscribers")
         self.events_missed = counter("toto_events_missed", "Events that did not arrive, by subscription")
         self.subscriptions = gauge("toto_subscriptions", "Subscriptions and persistent event handlers")
+        self.channels = gauge("toto_channels", "Channels with subscriptions in this process")
+        self.channel_subscriptions = gauge("toto_channel_subscriptions", "Subscriptions to channels")
+        self.channel_members = gauge("toto_channel_members", "Subscriptions to channels that show presence")
+        self.channel_published = counter("toto_channel_published", "Publications")
+        self.channel_delivered = counter("toto_channel_delivered", "Publications, by subscription")
+        self.channel_filled = counter(
+            "toto_channel_filled", "Publications that were read as they were missed"
+        )
+        self.channel_recovered = counter(
+            "toto_channel_recovered", "Subscriptions that got what they had missed"
+        )
+        self.channel_unrecovered = counter("toto_channel_unrecovered", "Subscriptions that could not get it")
+        self.channel_lost = counter("toto_channel_lost", "Subscriptions that may have missed publications")
         self.processes = gauge("toto_processes", "Serving processes")
 
 

@@ -26,6 +26,7 @@ from toto_aio.stores.sql.pool import Use
 from toto_aio.websocket.endpoint import Sockets
 
 if TYPE_CHECKING:
+    from toto_aio.events.channels import Channels
     from toto_aio.http.event_streams import EventStreams
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ class Metrics:
             yield measures.subscriptions, counts.subscriptions
 
         self._samples.append(sample)
+        if events.channels is not None:
+            self._samples.append(partial(self._channels, events.channels))
 
     def watch_sockets(self, sockets: Sockets) -> None:
         """Sample the WebSockets."""
@@ -145,6 +148,20 @@ class Metrics:
             except Exception:
                 logger.exception("a sample failed, and is not taken any more")
                 self._samples.remove(sample)
+
+    def _channels(self, channels: Channels) -> list[tuple[Gauge | Counter, float]]:
+        counts, measures = channels.measured(), self._measures
+        return [
+            (measures.channels, counts.followed),
+            (measures.channel_subscriptions, counts.subscriptions),
+            (measures.channel_members, counts.members),
+            (measures.channel_published, counts.published),
+            (measures.channel_delivered, counts.delivered),
+            (measures.channel_filled, counts.filled),
+            (measures.channel_recovered, counts.recovered),
+            (measures.channel_unrecovered, counts.unrecovered),
+            (measures.channel_lost, counts.lost),
+        ]
 
     def _pool(self, pool: str, use: Callable[[], Use]) -> list[tuple[Gauge, float]]:
         used, idle, limit = use()
