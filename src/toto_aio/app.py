@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
-    others = [lambda app, settings: page.add_route(app, settings, found)]
+    others = [lambda app, settings: page.add_route(app, settings, functions)]
     post = _post(settings)
     if post is not None:
         others.append(
