@@ -1,4 +1,4 @@
-"""What publishing to a channel with a history costs, beside a plain PUBLISH on the same connection.
+"""What publishing to a channel with a history costs beside a plain PUBLISH, and the memory of channels.
 
     python -m benchmarks.channels [--cycles N] [--seconds N]
 
@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from benchmarks.channel_memory import memory
 from benchmarks.figures import Goal, Report, markdown, ratio, spread
 from benchmarks.harness import Failure, command_line, pinned, two_cores
 
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> Report:
         server = redis.server(appendonly="no").__enter__()
     try:
         rates, waits = asyncio.run(_measure(redis.fresh_url(server), options.cycles, options.seconds))
+        taken = asyncio.run(memory(redis.fresh_url(server)))
     finally:
         server.__exit__()
     pipelined, alone = f"{CONCURRENT} at once", "one at a time"
@@ -53,6 +55,7 @@ def run(options: argparse.Namespace) -> Report:
     waited = spread(waits)
     goals.append(Goal(10, f"ms to read {MISSED} missed messages", 10, waited, at_most=True))
     rows += [[goal.text, goal.measured.shown(2)] for goal in goals]
+    rows += [[name, f"{here:.0f} bytes in the process, {there:.0f} in Redis"] for name, here, there in taken]
     return Report(
         "channels",
         "Messages per second over Redis",
