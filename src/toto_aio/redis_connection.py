@@ -27,6 +27,12 @@ OPERATION_LIMIT = 5.0
 ROLE_INTERVAL = 5.0
 """Seconds between two questions whether the server still is the primary."""
 
+RUN_ID = {"server": b"run_id", "replication": b"master_replid"}
+"""What tells one run of a server from another, by section of INFO: a restart, and each time it takes over.
+
+The second one also changes when a server gets its first replica, and an hour after it has lost the last one.
+"""
+
 ERRORS = (OSError, RedisError, hiredis.HiredisError)
 """What a command raises: errors of the network (including ``TimeoutError``) and of the server."""
 
@@ -48,7 +54,7 @@ class RedisLink(Protocol):
     async def call_in_run(self, *command: Argument) -> Any:
         """Return the reply to a command, which is sent at most once, with one more argument.
 
-        That is the id of the run of the server that gets it: after a restart it is another.
+        That is the id of the run of the server that gets it, see ``RUN_ID``. It may be some seconds old.
         """
 
     def send_and_forget(self, *command: Argument) -> None:
@@ -97,11 +103,10 @@ class RedisConnection:
     async def call_in_run(self, *command: Argument, after: Argument | None = None) -> Any:
         """As ``RedisLink.call_in_run``; ``after`` is a command that is sent in front of it."""
         protocol = self._protocol
-        if protocol is None or not protocol.is_open or protocol.run_id is None:
+        if protocol is None or not protocol.is_open or not protocol.run_id:
             async with asyncio.timeout(OPERATION_LIMIT):
                 protocol = await self._connect()
-                if protocol.run_id is None:
-                    protocol.run_id = await _run_id(protocol)
+                await protocol.learn_run_id()
         if after is not None:
             protocol.send((after,)).add_done_callback(_retrieve_error)
         return await protocol.send((*command, protocol.run_id))
@@ -152,8 +157,8 @@ class RedisProtocol(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.is_open = True
-        self.run_id: bytes | None = None
-        """Which run of the server this is, once somebody has asked."""
+        self.run_id = b""
+        """Which run of the server this is, once somebody has asked, and as of some seconds ago."""
         self._loop = asyncio.get_running_loop()
         self.closed = self._loop.create_future()
         """Done when the socket is closed."""
@@ -198,7 +203,21 @@ class RedisProtocol(asyncio.Protocol):
         if is_replica(reply.result()):
             self.end(ConnectionAbortedError(DEMOTED))
         elif self.is_open:
+            if self.run_id:  # it may have been a replica in between
+                self._ask_run_id().add_done_callback(self._run_id_told)
             self.watch_role()
+
+    async def learn_run_id(self) -> None:
+        """Ask for the id of the run, if nobody has."""
+        if not self.run_id:
+            self.run_id = read_run_id(await self._ask_run_id())
+
+    def _ask_run_id(self) -> asyncio.Future[Any]:
+        return asyncio.gather(*(self.send(("INFO", section)) for section in RUN_ID))
+
+    def _run_id_told(self, reply: asyncio.Future[Any]) -> None:
+        if not reply.cancelled() and reply.exception() is None:
+            self.run_id = read_run_id(reply.result())
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -260,6 +279,17 @@ def is_replica(role: Any) -> bool:
     return bool(role) and role[0] == b"slave"
 
 
+def read_run_id(sections: Sequence[bytes]) -> bytes:
+    """The id of a run in the sections of INFO: both of ``RUN_ID``; the second one may be missing."""
+    found = [
+        re.search(field + rb":(\w+)", section)
+        for field, section in zip(RUN_ID.values(), sections, strict=True)
+    ]
+    if found[0] is None:
+        raise ConnectionRefusedError("this Redis does not say which run it is (INFO server)")
+    return b":".join(b"" if each is None else each[1] for each in found)
+
+
 DEMOTED = "this Redis is a replica, not the primary"
 
 
@@ -287,13 +317,6 @@ async def _refuse_replica(protocol: RedisProtocol) -> None:
         return  # the user may not ask
     if is_replica(role):
         raise ConnectionAbortedError(DEMOTED)
-
-
-async def _run_id(protocol: RedisProtocol) -> bytes:
-    found = re.search(rb"run_id:(\w+)", await protocol.send(("INFO", "server")))
-    if found is None:
-        raise ConnectionRefusedError("this Redis does not say which run it is (INFO server)")
-    return found[1]
 
 
 async def _dial(template: AbstractConnection) -> RedisProtocol:
