@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-__all__ = ["Channel", "Position"]
+from toto_aio.members import Admission, Member, PresenceStats
+
+__all__ = ["Admission", "Channel", "Member", "Position", "PresenceStats"]
 
 NAME = re.compile(r"[A-Za-z0-9_.:@#$=,-]{1,255}")
 """What the name of a channel may be. Braces would move its keys to another slot of a Redis cluster."""
@@ -42,12 +44,16 @@ class Channel:
     """The channels whose names match ``pattern``, such as ``room:{room}``, and what is kept of them.
 
     A name in braces stands for one character or more, but no colon. ``history`` is how many publications are
-    kept for those that come back, until nothing was published for ``ttl`` seconds. Raises ``ValueError``.
+    kept for those that come back, until nothing was published for ``ttl`` seconds. With ``presence`` it is
+    known who has subscribed, and with ``join_leave`` subscribers are told who comes and goes. Raises
+    ``ValueError``.
     """
 
     pattern: str
     history: int = 0
     ttl: float = 3600.0
+    presence: bool = False
+    join_leave: bool = False
 
     def __post_init__(self) -> None:
         _parts(self.pattern)
@@ -55,6 +61,11 @@ class Channel:
             raise ValueError(f"history: write a number up to {MAX_HISTORY}, not {self.history!r}")
         if isinstance(self.ttl, bool) or not isinstance(self.ttl, int | float) or not 0 < self.ttl <= MAX_TTL:
             raise ValueError(f"ttl: write seconds, more than 0 and at most a year, not {self.ttl!r}")
+        for name in ("presence", "join_leave"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name}: write True or False, not {getattr(self, name)!r}")
+        if self.join_leave and not self.presence:
+            raise ValueError("join_leave: write presence=True too: who leaves has to be known")
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -90,22 +90,31 @@ def method(function: Invoke) -> Invoke:
     return function
 
 
-def channel(pattern: str, *, history: int = 0, ttl: float = 3600.0) -> Callable[[Invoke], Invoke]:
+def channel(
+    pattern: str,
+    *,
+    history: int = 0,
+    ttl: float = 3600.0,
+    presence: bool = False,
+    join_leave: bool = False,
+) -> Callable[[Invoke], Invoke]:
     """Let the function decide who may subscribe to the channels of a pattern: ``@channel("room:{room}")``.
 
     It runs as the caller, with the variables of the pattern as parameters, and raises to refuse; what it
     returns comes with the subscription. ``history`` is how many publications are kept for those who come
-    back, until nothing was published for ``ttl`` seconds. Clients can't call it, unless it is marked
-    ``@method`` too. A function has this decorator once.
+    back, until nothing was published for ``ttl`` seconds. With ``presence`` subscribers can ask who has
+    subscribed, and with ``join_leave`` they are told who comes and goes. Clients can't call the function,
+    unless it is marked ``@method`` too. A function has this decorator once.
     """
-    declared = Channel(pattern, history, ttl)
+    declared = Channel(pattern, history, ttl, presence, join_leave)
 
     def decorate(function: Invoke) -> Invoke:
         if rules_of(function).channel is not None:
             raise ValueError("@channel: write it once; another function can call this one")
         own_rules(function).channel = declared
         kept = f", *and keeps* {history} *publications*" if history else ""
-        return _document(function, f"*Admits to the channels* ``{pattern}``{kept}.")
+        shown = ", *and shows who is present*" if presence else ""
+        return _document(function, f"*Admits to the channels* ``{pattern}``{kept}{shown}.")
 
     return decorate
 

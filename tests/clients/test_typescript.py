@@ -16,7 +16,7 @@ import toto_aio
 import toto_aio.methods.account.api_keys
 from tests.support.service import Serve
 from tests.support.thirty import METHODS
-from toto_aio.invocation import authenticated
+from toto_aio.invocation import authenticated, idempotent, optionally_authenticated
 
 if TYPE_CHECKING:
     from tests.support.browser import Browser
@@ -40,6 +40,14 @@ async def count(handler: Any, name: str) -> int:
     return counts[name]
 
 
+@optionally_authenticated
+@idempotent
+async def count_once(handler: Any, name: str) -> int:
+    """Count the calls with a name, and repeats once."""
+    counts[name] += 1
+    return counts[name]
+
+
 async def counted(handler: Any, name: str) -> int:
     """The calls with a name so far."""
     return counts[name]
@@ -59,6 +67,7 @@ async def slow(handler: Any) -> None:
 OWN = {
     "account.api_keys": toto_aio.methods.account.api_keys,
     "count": count,
+    "count_once": count_once,
     "counted": counted,
     "ordered": ordered,
     "slow": slow,

@@ -16,13 +16,13 @@ import pytest
 from tests.support import ROOT
 from tests.support.service import Serve
 from tests.support.thirty import WITH_ACCOUNTS
-from toto_aio import Handler
+from toto_aio import File, Handler
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.contract.interface import Interface, Operation, read_interface
 from toto_aio.contract.openapi import openapi
 from toto_aio.contract.python import python
 from toto_aio.contract.typescript import typescript
-from toto_aio.invocation import raw_response, requires, roles, safe
+from toto_aio.invocation import authenticated, idempotent, raw_response, requires, roles, safe
 from toto_aio.registry import find_methods
 from toto_aio.settings import read_settings
 
@@ -61,6 +61,20 @@ async def listed(handler: Handler) -> list[int]:
     return []
 
 
+@authenticated
+@idempotent
+async def pay(handler: Handler) -> int:
+    """A method whose calls may be repeated."""
+    return 1
+
+
+@idempotent
+@authenticated
+async def attach(handler: Handler, file: File) -> int:
+    """A method with a file."""
+    return len(file.data)
+
+
 class Methods:
     """A class whose name is taken."""
 
@@ -77,6 +91,8 @@ ODD: dict[str, Any] = {
     "notes.name": title,
     "notes.list": listed,
     "notes.new": title,
+    "notes.pay": pay,
+    "notes.attach": attach,
     "notes.import": roles("admin")(safe(odd)),
     "x-y.__proto__": requires("strange name", "z")(classic()),
     "x-y.x_y": raw_response(classic()),
@@ -171,6 +187,17 @@ def test_the_same_whatever_the_options(interfaces: dict[str, Interface]) -> None
         assert make(other) == make(interfaces["thirty"])
         assert make(interfaces["notes"]) != make(interfaces["renamed"])
     assert "{ safe: true, ...options }" in typescript(other)
+
+
+def test_calls_that_may_be_repeated(interfaces: dict[str, Interface]) -> None:
+    """Methods that are safe, and those that are idempotent: of these a client makes up the key."""
+    code = typescript(interfaces["odd"])
+    assert 'client.call("notes.pay", parameters, { idempotent: true, ...options })' in code
+    assert 'client.call("notes.import", parameters, { safe: true, ...options })' in code
+    assert 'client.call("notes.name", parameters, options)' in code
+    code = python(interfaces["odd"])
+    assert "self._client.call('notes.pay', dict(parameters), idempotent=True)" in code
+    assert "_with_files(self._client, 'notes.attach', dict(parameters), 'file', idempotent=True)" in code
 
 
 def test_texts_of_strangers() -> None:

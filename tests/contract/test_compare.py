@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import datetime
 import itertools
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Optional
 
 import msgspec
 import pytest
 from msgspec import Meta
 
+from tests.support.contracts import compared, contract_of, plain
 from tests.support.thirty import WITH_ACCOUNTS
 from toto_aio import Handler
 from toto_aio.contract.compare import changes
 from toto_aio.contract.file import read_contract, write_contract
-from toto_aio.contract.interface import Interface, read_interface
-from toto_aio.contract.openapi import openapi
-from toto_aio.invocation import authenticated, deprecated, fresh, raw_response, requires, roles, safe
-from toto_aio.registry import find_methods
-from toto_aio.settings import read_settings
+from toto_aio.invocation import requires
 
 
 class Note(msgspec.Struct):
@@ -77,35 +73,6 @@ def gives(kind: Any) -> Any:
     return method
 
 
-def contract_of(**methods: Any) -> Interface:
-    """The contract of these methods, as it is read from its file."""
-    settings = read_settings({"method_module": methods})
-    document = msgspec.json.decode(
-        msgspec.json.encode(openapi(find_methods(methods, 60), settings, "/service"))
-    )
-    return read_contract(write_contract(read_interface(document)))
-
-
-def compared(before: Any, after: Any) -> list[str]:
-    """The changes of the method ``m``."""
-    return [str(each) for each in changes(contract_of(m=before), contract_of(m=after))]
-
-
-async def plain(handler: Handler) -> None:
-    """A method."""
-
-
-def with_rules(*decorators: Callable[[Any], Any]) -> Any:
-    """A method with these decorators."""
-
-    async def method(handler: Handler) -> None: ...
-
-    for each in decorators:
-        method = each(method)
-    return method
-
-
-LOGIN = ["breaks: m: it needs a user's session now"]
 TABLE: list[tuple[str, Any, Any, list[str]]] = [
     ("nothing", takes(Note), takes(Note), []),
     (
@@ -199,47 +166,6 @@ TABLE: list[tuple[str, Any, Any, list[str]]] = [
         ["breaks: m: result: string is given now, string (format date) was"],
     ),
     ("no type any more", gives(int), gives(Any), ["breaks: m: result: anything is given now, integer was"]),
-    ("a login", plain, with_rules(authenticated), ["breaks: m: it needs a user's session now"]),
-    ("no login", with_rules(authenticated), plain, ["fine: m: it needs no user's session any more"]),
-    (
-        "a role",
-        with_rules(authenticated),
-        with_rules(roles("admin")),
-        ["breaks: m: it needs the role admin now"],
-    ),
-    (
-        "another role",
-        with_rules(roles("admin", "editor")),
-        with_rules(roles("admin", "owner")),
-        ["breaks: m: the role editor is not enough any more", "fine: m: the role owner is enough now"],
-    ),
-    (
-        "a new login",
-        plain,
-        with_rules(fresh(60)),
-        [*LOGIN, "breaks: m: it needs a login of the last 60 s now"],
-    ),
-    (
-        "a newer login",
-        with_rules(fresh(60)),
-        with_rules(fresh(30)),
-        ["breaks: m: it needs a login of the last 30 s now"],
-    ),
-    (
-        "an older login",
-        with_rules(fresh(30)),
-        with_rules(fresh(60)),
-        ["fine: m: it needs a login of the last 60 s now"],
-    ),
-    (
-        "any login",
-        with_rules(fresh(30)),
-        with_rules(authenticated),
-        ["fine: m: it needs no new login any more"],
-    ),
-    ("safe", plain, with_rules(safe), ["fine: m: it may be called by GET and again now"]),
-    ("not safe", with_rules(safe), plain, ["breaks: m: it is not safe any more: GET is refused"]),
-    ("bytes", with_rules(), with_rules(raw_response), ["breaks: m: it responds with bytes of its own now"]),
     (
         "a file no more",
         takes(bytes),
@@ -248,12 +174,6 @@ TABLE: list[tuple[str, Any, Any, list[str]]] = [
             "breaks: m: parameters.x: it may not be a file any more",
             "fine: m: parameters.x: string is taken now, string (contentEncoding base64) was",
         ],
-    ),
-    (
-        "the end is announced",
-        plain,
-        with_rules(deprecated(since="2027-01-31")),
-        ["fine: m: it is deprecated now"],
     ),
 ]
 

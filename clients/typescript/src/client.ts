@@ -1,6 +1,7 @@
 /** `Client`: calls the methods of a service, with the session of one user, and signs and verifies. */
 
 import { BatchQueue, type BatchOptions } from "./batch.js";
+import { hex } from "./bytes.js";
 import { json, type Bytes, type Codec } from "./codec.js";
 import { errorOf, UnreadableResponseError } from "./errors.js";
 import { encodeForm, encodeQuery, hasFiles, type Parameters } from "./form.js";
@@ -38,7 +39,12 @@ export interface CallOptions {
   timeout?: number;
   /** The method changes nothing, so that it may be called again if no response comes. */
   safe?: boolean;
-  /** Names this call of a method marked `@idempotent`, which then may be sent again: it is done once. */
+  /**
+   * The method is marked `@idempotent`: a user's call gets a key of its own, and may be sent again, as it is done once.
+   * Others may have no key, and are sent once.
+   */
+  idempotent?: boolean;
+  /** The same with a key of yours, so that you can repeat the call later. */
   idempotencyKey?: string;
   /** Is told how much of the request is sent; before the end only in browsers. */
   onProgress?: Progress;
@@ -167,12 +173,17 @@ export class Client {
   }
 
   async #exchange(request: Unsigned, options: Exchange): Promise<Reply> {
-    const { idempotencyKey, safe = false } = options;
     const signal = limited(options.timeout ?? this.#timeout, options.signal);
-    const headers: Record<string, string> = idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey };
-    const attempt = () => this.#attempt({ ...request, headers }, options, signal);
     await this.restore();
-    return safe || idempotencyKey !== undefined ? retried(attempt, this.#retries, signal) : attempt();
+    const key = options.idempotencyKey ?? (options.idempotent && this.#isOfUser() ? newKey() : undefined);
+    const headers: Record<string, string> = key === undefined ? {} : { "idempotency-key": key };
+    const attempt = () => this.#attempt({ ...request, headers }, options, signal);
+    return options.safe || key !== undefined ? retried(attempt, this.#retries, signal) : attempt();
+  }
+
+  /** Whether calls are a user's, so far as a page with cookies knows. */
+  #isOfUser(): boolean {
+    return this.#session === null ? this.#apiKey !== "" : this.#session.user_id !== "";
   }
 
   /** Send a request, verify the response, and adopt its session. Throws the error in it. */
@@ -209,6 +220,11 @@ export class Client {
 }
 
 const EMPTY: { contentType: string; body: Bytes } = { contentType: "", body: new Uint8Array() };
+
+/** A key that no other call has. */
+function newKey(): string {
+  return hex(crypto.getRandomValues(new Uint8Array(16))); // randomUUID is for pages of https:// alone
+}
 
 function limited(timeout: number, signal: AbortSignal | undefined): AbortSignal {
   const limit = AbortSignal.timeout(timeout);

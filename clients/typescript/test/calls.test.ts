@@ -97,6 +97,18 @@ test("only what may be done twice is sent again", async () => {
   await expect(client.call("greet", {}, { safe: true })).rejects.toThrow(ConnectionError);
 });
 
+test("a user's call of an idempotent method has a key of its own", async () => {
+  const client = await userOf("session", { retries: { delay: 1 } });
+  const other = clientOf("session", { retries: { delay: 1 } });
+  lose(2);
+  expect(await client.call("count_once", { name: "once" }, { idempotent: true })).toBe(1);
+  expect(await counted(client, "once")).toBe(1);
+  lose(1);
+  await expect(other.call("count_once", { name: "by nobody" }, { idempotent: true })).rejects.toThrow(ConnectionError);
+  expect(await counted(other, "by nobody")).toBe(1);
+  expect(await other.call("count_once", { name: "by nobody" }, { idempotent: true })).toBe(2); // without a key
+});
+
 test("a call that the service asks to repeat", async () => {
   const client = clientOf("off", { retries: { delay: 1, longest: 1500 } });
   const refuse = (code: number, status: number, headers = {}) =>

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
+from toto_aio.brokers.presence import Presence
 from toto_aio.brokers.streams import Streams, Stretch
 from toto_aio.channels import Position
 from toto_aio.importer import Extra, load
@@ -16,7 +17,7 @@ from toto_aio.ready import find_ready, lacking, refusal
 from toto_aio.settings import SettingsError
 from toto_aio.settings.urls import REDIS_CLIENTS, REDIS_SCHEMES, without_password
 
-__all__ = ["Broker", "Handover", "Receiver", "Streams", "Stretch", "open_broker"]
+__all__ = ["Broker", "Handover", "Presence", "Receiver", "Streams", "Stretch", "open_broker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Receiver:
     """How many such events this process can take now without dropping any."""
     published: Callable[[str, Position | None, bytes], None] = lambda name, position, payload: None
     """Called with what is published to a channel that is followed, and its position if it is kept."""
+    joined: Callable[[str, bytes], None] = lambda name, member: None
+    """Called with who has entered a channel with ``join_leave`` that is followed."""
+    left: Callable[[str, bytes], None] = lambda name, member: None
+    """Called with who has left it."""
 
 
 class Broker(Protocol):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from toto_aio.brokers import Receiver
+from toto_aio.brokers.memory_presence import MemoryPresence
 from toto_aio.brokers.memory_streams import MemoryStreams
 from toto_aio.brokers.streams import Stretch
 from toto_aio.channels import Channel, Position
@@ -20,6 +22,7 @@ class MemoryBroker:
     async def start(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._streams = MemoryStreams(self._published)
+        self._presence = MemoryPresence(self._joined, self._left)
 
     async def publish(self, payload: bytes, *, broadcast: bool) -> None:
         if self._receiver is None:
@@ -39,6 +42,18 @@ class MemoryBroker:
     async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
         return self._running().read(name, rules, since)
 
+    async def enter(self, name: str, client: str, member: bytes, rules: Channel) -> None:
+        self._running()
+        self._presence.enter(name, client, member, rules)
+
+    def leave(self, name: str, client: str) -> None:
+        if self._receiver is not None:
+            self._presence.leave(name, client)
+
+    async def present(self, name: str) -> Sequence[bytes]:
+        self._running()
+        return self._presence.present(name)
+
     async def check(self) -> None:
         if self._receiver is None:
             raise Unavailable("Events are not running.")
@@ -53,6 +68,14 @@ class MemoryBroker:
     def _published(self, name: str, position: Position | None, payload: bytes) -> None:
         if self._receiver is not None:
             self._receiver.published(name, position, payload)
+
+    def _joined(self, name: str, member: bytes) -> None:
+        if self._receiver is not None and self._streams.follows(name):
+            self._receiver.joined(name, member)
+
+    def _left(self, name: str, member: bytes) -> None:
+        if self._receiver is not None and self._streams.follows(name):
+            self._receiver.left(name, member)
 
     def _running(self) -> MemoryStreams:
         if self._receiver is None:

@@ -34,6 +34,10 @@ class MemoryStreams:
         """Stop delivering it."""
         self._followed.discard(name)
 
+    def follows(self, name: str) -> bool:
+        """Whether it is delivered."""
+        return name in self._followed
+
     def publish_to(self, name: str, payload: bytes, rules: Channel, key: str) -> Position | None:
         """Number, keep and deliver a publication, in the loop's next turn."""
         now = self._loop.time()

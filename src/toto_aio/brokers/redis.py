@@ -21,7 +21,8 @@ from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis_claims import FOR_ONE, HANDED_BACK, Claims, payload_of
 from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.brokers.redis_listener import RedisListener
-from toto_aio.brokers.redis_streams import RedisStreams
+from toto_aio.brokers.redis_presence import RedisPresence
+from toto_aio.brokers.redis_streams import RedisStreams, channel_prefix
 from toto_aio.brokers.streams import Stretch
 from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
@@ -68,7 +69,8 @@ class RedisBroker:
         self._sender = self._target.link(True)
         self._claims = Claims(self._sender, _claim_prefix(self._target, self._channel), self._channel)
         followed = FollowedChannels()
-        self._streams = RedisStreams(self._target, self._sender, followed, receiver.published)
+        self._streams = RedisStreams(self._target, self._sender, followed, receiver)
+        self._presence = RedisPresence(self._target, self._sender, channel_prefix(self._target))
         self._listener = RedisListener(
             self._target,
             self._sender,
@@ -115,7 +117,7 @@ class RedisBroker:
             self._pending -= weight
 
     async def follow(self, name: str) -> None:
-        await self._within_limit(lambda streams: streams.follow(name))
+        await self._within_limit(lambda: self._streams.follow(name))
 
     def unfollow(self, name: str) -> None:
         if self._receiver is not None:
@@ -137,14 +139,26 @@ class RedisBroker:
             self._pending -= weight
 
     async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
-        return await self._within_limit(lambda streams: streams.read(name, rules, since))
+        return await self._within_limit(lambda: self._streams.read(name, rules, since))
 
-    async def _within_limit(self, work: Callable[[RedisStreams], Awaitable[T]]) -> T:
+    async def enter(self, name: str, client: str, member: bytes, rules: Channel) -> None:
+        if self._receiver is None:
+            raise Unavailable("Events are not running.")
+        await self._presence.enter(name, client, member, rules)
+
+    def leave(self, name: str, client: str) -> None:
+        if self._receiver is not None:
+            self._presence.leave(name, client)
+
+    async def present(self, name: str) -> Sequence[bytes]:
+        return await self._within_limit(lambda: self._presence.present(name))
+
+    async def _within_limit(self, work: Callable[[], Awaitable[T]]) -> T:
         if self._receiver is None:
             raise Unavailable("Events are not running.")
         try:
             async with asyncio.timeout(PUBLISH_LIMIT):
-                return await work(self._streams)
+                return await work()
         except ERRORS as exc:
             raise Unavailable from exc
 
@@ -160,6 +174,7 @@ class RedisBroker:
         if self._receiver is None:
             return
         self._receiver = None
+        await self._presence.close()
         await self._taking.cancel()
         await self._tasks.cancel()
         await self._close_connections()

@@ -13,9 +13,9 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
 from typing import Any
 
+from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Stretch, complete
 from toto_aio.channels import Channel, Position
@@ -93,13 +93,14 @@ class RedisStreams:
         target: RedisTarget,
         link: RedisLink,
         followed: FollowedChannels,
-        publish: Callable[[str, Position | None, bytes], None],
+        receiver: Receiver,
     ) -> None:
         self._link = link
         self._prefix = target.prefix
         self._channel = channel_prefix(target)
         self._followed = followed
-        self._publish = publish
+        self._publish = receiver.published
+        self._tell = {b"+": receiver.joined, b"-": receiver.left}
         self._epochs = map(f"{secrets.token_urlsafe(9)}-{{:x}}".format, itertools.count())
         """New epochs, of which few are needed: a publication brings one, in case that it is the first."""
 
@@ -142,14 +143,20 @@ class RedisStreams:
         return complete(since, Position(epoch.decode(), int(last)), entries)
 
     def hear(self, channel: bytes, message: bytes) -> None:
-        """Take a message of pub/sub: position and payload."""
+        """Take a message of pub/sub: position and payload, or who has come or gone."""
         try:
             epoch, number, payload = message.split(b":", 2)
+            if (tell := self._tell.get(epoch)) is not None:
+                tell(self._name(channel), payload)
+                return
             position = Position(epoch.decode(), int(number)) if epoch else None
         except ValueError:
             logger.error("dropped a publication that cannot be read: %.100r", message)
             return
-        self._publish(channel.decode().removeprefix(self._channel), position, payload)
+        self._publish(self._name(channel), position, payload)
+
+    def _name(self, channel: bytes) -> str:
+        return channel.decode().removeprefix(self._channel)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}{{{name}}}"

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -37,6 +39,7 @@ from toto_aio.client.protocol import (
     told_limit,
     verify,
 )
+from toto_aio.client.retry import retried
 from toto_aio.client.socket import ClientSocket, open_socket
 from toto_aio.client.subscription import ClientSubscription
 from toto_aio.exceptions import InvalidResponseHMAC, TotoException
@@ -120,15 +123,24 @@ class Client:
         parameters: Mapping[str, Any] | None = None,
         *,
         files: Files | None = None,
+        idempotent: bool = False,
         idempotency_key: str | None = None,
     ) -> Any:
         """Call a method and return its result.
 
         With ``files``, lists of ``toto_aio.File`` by the names of their parameters, a form is sent: the other
         parameters arrive as text. Raises ``ValueError`` for an object or None among them.
-        ``idempotency_key`` names the call of a method marked ``@idempotent``, for those that repeat it.
+        ``idempotency_key`` names the call of a method marked ``@idempotent``, for those that repeat it. With
+        ``idempotent`` the client does both: the call of a user gets a key of its own, and is sent up to three
+        times, in ``timeout`` seconds in all, if no response comes. Callers who are no users may have no key,
+        and their calls are sent once.
         """
-        return _result(await self.fetch(method, parameters, files=files, idempotency_key=idempotency_key))
+        if not idempotent or idempotency_key is not None or not self._is_of_user():
+            return _result(await self.fetch(method, parameters, files=files, idempotency_key=idempotency_key))
+        key = secrets.token_hex(16)
+        async with asyncio.timeout(self._timeout):
+            response = await retried(lambda: self.fetch(method, parameters, files=files, idempotency_key=key))
+        return _result(response)
 
     async def get(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Call a method marked ``@safe`` by GET. Its parameters arrive as strings, or lists of strings."""
@@ -350,6 +362,9 @@ class Client:
             return before
         self.session = shown
         return shown
+
+    def _is_of_user(self) -> bool:
+        return bool(self._api_key) if self.session is None else bool(self.session.user_id)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._http is None:

@@ -51,8 +51,8 @@ def _policy(before: Operation, after: Operation) -> Iterator[Change]:
     def change(text: str, *, breaks: bool = False) -> Change:
         return Change(after.name, "", text, breaks)
 
-    if before.session != after.session:
-        needs = after.session == "required"
+    needs = after.session == "required"
+    if needs is not (before.session == "required"):
         yield change(
             "it needs a user's session now" if needs else "it needs no user's session any more", breaks=needs
         )
@@ -77,6 +77,14 @@ def _policy(before: Operation, after: Operation) -> Iterator[Change]:
             else "it is not safe any more: GET is refused",
             breaks=before.is_safe,
         )
+    if before.is_idempotent != after.is_idempotent:
+        yield change(
+            "a repeat with the same idempotency key is done once now"
+            if after.is_idempotent
+            else "it is not idempotent any more: a repeat is done again",
+            breaks=before.is_idempotent,
+        )
+    yield from (change(text, breaks=breaks) for text, breaks in _rates(before, after))
     if before.is_raw != after.is_raw:
         yield change(
             "it responds with bytes of its own now" if after.is_raw else "it gives a result now", breaks=True
@@ -87,6 +95,17 @@ def _policy(before: Operation, after: Operation) -> Iterator[Change]:
         yield Change(after.name, f"parameters.{name}", text, not is_taken)
     if after.is_deprecated and not before.is_deprecated:
         yield change("it is deprecated now")
+
+
+def _rates(before: Operation, after: Operation) -> Iterator[tuple[str, bool]]:
+    """How often it may be called: who kept the rates of before is to keep those of now."""
+    for rate in after.rates:
+        if rate not in before.rates:
+            yield f"it is limited to {rate} now", not rate.is_kept_by(before.rates)
+    counted = {rate.by for rate in after.rates}
+    for rate in before.rates:
+        if rate.by not in counted:
+            yield f"it is not limited to {rate} any more", False
 
 
 _TEXTS = {

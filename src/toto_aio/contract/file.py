@@ -29,6 +29,8 @@ def write_contract(interface: Interface) -> str:
             is_safe=method.is_safe,
             is_raw=method.is_raw,
             is_deprecated=method.is_deprecated,
+            is_idempotent=method.is_idempotent,
+            rates=method.rates,
         )
         methods[method.name] = {key: value for key, value in msgspec.to_builtins(kept).items() if value}
     types = {name: bare(schema) for name, schema in interface.types.items()}

@@ -13,7 +13,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from toto_aio.contract.rates import Limit, read_limits
 from toto_aio.contract.types import REFERENCE, Schema
+from toto_aio.dispatch.idempotency import HEADER
 
 JSON = "application/json"
 MAX_DEPTH = 64
@@ -27,7 +29,8 @@ class Operation(Struct, frozen=True):
     """A method. ``parameters`` is the schema of an object, ``result`` that of what the method gives.
 
     ``files`` names the parameters that a form may have files for. ``session`` is ``none``, ``optional`` or
-    ``required``; ``fresh`` the seconds since the login, at most, and 0 if any time will do.
+    ``required``; ``fresh`` the seconds since the login, at most, and 0 if any time will do. If the method
+    ``is_idempotent``, a call with an idempotency key may be repeated.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Operation(Struct, frozen=True):
     is_safe: bool = False
     is_raw: bool = False
     is_deprecated: bool = False
+    is_idempotent: bool = False
+    rates: tuple[Limit, ...] = ()
 
 
 class Interface(Struct, frozen=True):
@@ -90,7 +95,16 @@ def _operation(name: str, post: Schema, body: Schema, schemas: Schema) -> Operat
         post.get("x-safe") is True,
         "*/*" in _object(success.get("content")),
         post.get("deprecated") is True,
+        _takes_key(post),
+        read_limits(post.get("x-rates")),
     )
+
+
+def _takes_key(post: Schema) -> bool:
+    """Whether it has the header of idempotency keys."""
+    listed = post.get("parameters")
+    headers = [_object(each) for each in listed] if isinstance(listed, list) else []
+    return any(each.get("in") == "header" and each.get("name") == HEADER for each in headers)
 
 
 def _result(response: Schema, schemas: Schema) -> Schema | bool:

@@ -31,7 +31,9 @@ from toto_aio.client import Client, Response
 '''
 SENDS_FILES = '''
 
-async def _with_files(client: Client, method: str, parameters: dict[str, Any], *names: str) -> Any:
+async def _with_files(
+    client: Client, method: str, parameters: dict[str, Any], *names: str, idempotent: bool = False
+) -> Any:
     """Call a method, with a form if some of these parameters are files."""
     files: dict[str, list[File]] = {}
     for name in names:
@@ -40,7 +42,7 @@ async def _with_files(client: Client, method: str, parameters: dict[str, Any], *
         if listed and all(isinstance(each, File) for each in listed):
             files[name] = listed
             del parameters[name]
-    return await client.call(method, parameters, files=files or None)
+    return await client.call(method, parameters, files=files or None, idempotent=idempotent)
 '''
 TAKEN = frozenset(
     re.findall(
@@ -169,10 +171,11 @@ class _Writer:
         if method.is_raw:
             yield f"        return await self._client.fetch({method.name!r}, {given})"
             return
-        call = f"self._client.call({method.name!r}, {given})"
+        options = ", idempotent=True" if method.is_idempotent else ""
+        call = f"self._client.call({method.name!r}, {given}{options})"
         if method.files:
             files = "".join(f", {each!r}" for each in method.files)
-            call = f"_with_files(self._client, {method.name!r}, {given}{files})"
+            call = f"_with_files(self._client, {method.name!r}, {given}{files}{options})"
         yield f"        result: {result} = await {call}"
         yield "        return result"
 

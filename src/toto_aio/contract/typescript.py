@@ -191,9 +191,15 @@ def _call(method: Operation, *, is_typed: bool) -> str:
     if is_typed:
         taken = f'parameters: Methods[{name}]["parameters"]{default}, options?: CallOptions'
     kind = f": {_promise(method)}" if is_typed else ""
-    options = "{ safe: true, ...options }" if method.is_safe else "options"
+    options = (
+        f"{{ {_REPEATED[method.is_safe]}: true, ...options }}" if _may_be_repeated(method) else "options"
+    )
     call = "fetch" if method.is_raw else "call"
     return f"({taken}){kind} => client.{call}({name}, parameters, {options})"
+
+
+def _may_be_repeated(method: Operation) -> bool:
+    return method.is_safe or method.is_idempotent
 
 
 def _documentation(method: Operation) -> str:
@@ -266,4 +272,6 @@ def _all(tree: Namespace) -> Iterator[Namespace]:
         yield from _all(each)
 
 
+_REPEATED = {True: "safe", False: "idempotent"}
+"""The option of a call that may be repeated, by whether its method is safe."""
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}

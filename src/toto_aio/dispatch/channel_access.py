@@ -13,6 +13,7 @@ from toto_aio.dispatch.dispatcher import Dispatch
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.reply import Reply
 from toto_aio.exceptions import MethodNotFound
+from toto_aio.members import Admission
 from toto_aio.names import shortened
 from toto_aio.settings import SettingsError
 
@@ -54,9 +55,9 @@ class ChannelAccess:
         """As ``ChannelFunctions.call``."""
         return self._functions.call(channel)
 
-    async def admit(self, call: Call, caller: Caller, reply: Reply) -> Any:
+    async def admit(self, call: Call, caller: Caller, reply: Reply) -> Admission:
         """What comes with the subscription. Raises what the function raises to refuse the caller."""
         result = await self._dispatch(call, caller, reply)
         if type(result) in OWN_BYTES:
             raise needs_its_own(call.method)
-        return result
+        return result if type(result) is Admission else Admission(result)

@@ -16,9 +16,12 @@ from typing import Any
 
 from toto_aio.brokers import Broker, Streams
 from toto_aio.channels import Channel, ChannelTable, Position
+from toto_aio.events.deliveries import Join, Leave
 from toto_aio.events.followed import ChannelSubscription, Followed, Publication, Subscribed
-from toto_aio.events.packing import pack_publication, unpack_publication
+from toto_aio.events.packing import pack_publication, unpack_member, unpack_publication
+from toto_aio.events.presence import Present
 from toto_aio.exceptions import InvalidParameters, Unavailable, described
+from toto_aio.members import Member, PresenceStats, stats_of
 from toto_aio.names import shortened
 from toto_aio.settings import SettingsError
 from toto_aio.tasks import Tasks
@@ -41,8 +44,9 @@ class Channels:
     """The channels of these patterns. Raises ``SettingsError`` if the broker carries none."""
 
     def __init__(self, channels: Iterable[Channel], broker: Broker, encode: Callable[[Any], bytes]) -> None:
+        given = tuple(channels)
         try:
-            self.table = ChannelTable(channels)
+            self.table = ChannelTable(given)
         except ValueError as exc:
             raise SettingsError(str(exc)) from exc
         if not isinstance(broker, Streams):
@@ -50,9 +54,10 @@ class Channels:
                 f"events: a {type(broker).__name__} carries no channels: it needs the methods of Streams"
             )
         self._streams = broker
-        self._encode = encode
+        self._present = Present(given, broker, encode)
         self._followed: dict[str, Followed] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
+        self._encode = encode
         self._tasks = Tasks()
         self._reading = asyncio.Semaphore(READERS)
         self._look = asyncio.Event()
@@ -64,6 +69,7 @@ class Channels:
     async def close(self) -> None:
         """Deliver nothing any more."""
         await self._tasks.cancel()
+        await self._present.close()
         self._followed.clear()
 
     async def publish(self, name: str, data: Any, key: str | None) -> Position | None:
@@ -84,23 +90,31 @@ class Channels:
     async def subscribe(self, subscription: ChannelSubscription, since: Position | None) -> Subscribed:
         """Begin a subscription, after a position if that is possible.
 
-        Call its ``begin`` when this has been told to the subscriber. Raises ``Unavailable``.
+        Call its ``begin`` when this has been told to the subscriber. Raises ``Unavailable``, and
+        ``TypeError`` for a member whose info can't be told.
         """
-        name = subscription.name
-        followed = self._follow(name)
+        followed = self._follow(subscription.name)
         followed.subscriptions[subscription] = None
         try:
-            if name in self._opening:  # several may wait for it, so one that is cancelled must not cancel it
-                await asyncio.shield(self._opening[name])
-            stretch = None
-            if since is not None and followed.position is not None:
-                if since == followed.position and not followed.is_filling:
-                    subscription.start_after(since)
-                    return Subscribed(since, True, ())
-                stretch = await self._streams.read(name, followed.rules, since)
+            subscribed = await self._begin(subscription, followed, since)
+            await self._present.enter(subscription, followed.rules)
         except BaseException:
             self.unsubscribe(subscription)
             raise
+        return subscribed
+
+    async def _begin(
+        self, subscription: ChannelSubscription, followed: Followed, since: Position | None
+    ) -> Subscribed:
+        name = followed.name
+        if name in self._opening:  # several may wait for it, so one that is cancelled must not cancel it
+            await asyncio.shield(self._opening[name])
+        stretch = None
+        if since is not None and followed.position is not None:
+            if since == followed.position and not followed.is_filling:
+                subscription.start_after(since)
+                return Subscribed(since, True, ())
+            stretch = await self._streams.read(name, followed.rules, since)
         if since is None or stretch is None or stretch.payloads is None:
             subscription.start_after(followed.position)
             return Subscribed(followed.position, False, ())
@@ -115,6 +129,7 @@ class Channels:
     def unsubscribe(self, subscription: ChannelSubscription) -> None:
         """End a subscription."""
         subscription.close()
+        self._present.leave(subscription)
         followed = self._followed.get(subscription.name)
         if followed is not None:
             followed.subscriptions.pop(subscription, None)
@@ -126,6 +141,26 @@ class Channels:
         if followed is not None:
             followed.hear(position, payload)
             self._forget_unused(followed)
+
+    def joined(self, name: str, packed: bytes) -> None:
+        """Tell who has come."""
+        self._tell(name, packed, Join)
+
+    def left(self, name: str, packed: bytes) -> None:
+        """Tell who has gone."""
+        self._tell(name, packed, Leave)
+
+    async def presence(self, name: str) -> list[Member]:
+        """As ``EventManager.presence``."""
+        if not self.rules(name).presence:
+            raise InvalidParameters(
+                f"Who is present in {shortened(name)!r} is not known: declare it with presence=True."
+            )
+        return await self._present.members(name)
+
+    async def presence_stats(self, name: str) -> PresenceStats:
+        """As ``EventManager.presence_stats``."""
+        return stats_of(await self.presence(name))
 
     def interrupted(self) -> None:
         """Look for what was published while the broker was away."""
@@ -142,6 +177,11 @@ class Channels:
     def counts(self) -> tuple[int, int]:
         """The channels that are followed here, and their subscriptions."""
         return len(self._followed), sum(len(each.subscriptions) for each in self._followed.values())
+
+    def _tell(self, name: str, packed: bytes, kind: type[Join | Leave]) -> None:
+        followed = self._followed.get(name)
+        if followed is not None and (member := unpack_member(packed)) is not None:
+            followed.deliver(kind(name, member))
 
     def _follow(self, name: str) -> Followed:
         followed = self._followed.get(name)

@@ -12,7 +12,9 @@ import msgspec
 
 from toto_aio.brokers.streams import Stretch
 from toto_aio.channels import Channel, Position
+from toto_aio.events.deliveries import Delivery, Join, Leave
 from toto_aio.events.packing import unpack_publication
+from toto_aio.members import Member
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +28,23 @@ SPREAD, LOSSES_PER_SECOND = 5.0, 200
 Message = tuple[Position | None, bytes]
 
 
-class Publication:
+class Publication(Delivery):
     """What was published, and its position if the channel has a history. Each reader decodes its own copy."""
 
-    __slots__ = ("_encoded", "_packed", "name", "position")
+    __slots__ = ("_packed", "position")
 
     def __init__(self, name: str, position: Position | None, packed: msgspec.Raw) -> None:
-        self.name = name
+        super().__init__(name)
         self.position = position
         self._packed = packed
-        self._encoded: dict[Any, bytes] = {}
 
     def data(self) -> Any:
         """A new copy of the data."""
         return msgspec.msgpack.decode(self._packed)
 
-    def encoded(self, encode: Callable[[Publication], bytes]) -> bytes:
-        """The publication as ``encode`` encodes it, once for all subscribers."""
-        if encode not in self._encoded:
-            self._encoded[encode] = encode(self)
-        return self._encoded[encode]
+
+Given = Publication | Join | Leave
+"""What a subscriber is given."""
 
 
 class Subscribed(NamedTuple):
@@ -60,15 +59,25 @@ class ChannelSubscription:
     """One subscriber of a channel: ``deliver`` gets each publication, and nothing after ``lost`` was called.
 
     That is called if publications may have been missed: whoever wants to go on subscribes again, with the
-    last position.
+    last position. ``member`` is how the subscriber is seen in a channel with ``presence``; with
+    ``join_leave`` it is given each ``Join`` and ``Leave``, too.
     """
 
-    def __init__(self, name: str, deliver: Callable[[Publication], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        deliver: Callable[[Given], None],
+        lost: Callable[[], None],
+        member: Member | None = None,
+    ) -> None:
         self.name = name
+        self.member = member
+        self.is_present = False
+        """Whether it has entered, and not left."""
         self._deliver = deliver
         self._tell_lost = lost
         self._after: Position | None = None
-        self._caught: list[Publication] | None = []
+        self._caught: list[Given] | None = []
         self._is_lost = self._is_closed = False
 
     def start_after(self, position: Position | None) -> None:
@@ -78,14 +87,14 @@ class ChannelSubscription:
     def begin(self) -> None:
         """Deliver, from now on; what was published in the meantime first."""
         caught, self._caught = self._caught or [], None
-        for publication in caught:
-            self.put(publication)
+        for given in caught:
+            self.put(given)
         if self._is_lost:
             self._tell()
 
-    def put(self, publication: Publication) -> None:
-        """Take a publication."""
-        position, after = publication.position, self._after
+    def put(self, given: Given) -> None:
+        """Take what is delivered."""
+        position, after = given.position, self._after
         if (
             after is not None
             and position is not None
@@ -96,9 +105,9 @@ class ChannelSubscription:
         if self._is_closed:
             return
         if self._caught is None:
-            self._deliver(publication)
+            self._deliver(given)
         elif len(self._caught) < MAX_HELD:
-            self._caught.append(publication)
+            self._caught.append(given)
         else:
             self._is_lost = True
 
@@ -205,9 +214,12 @@ class Followed:
         packed = unpack_publication(payload)
         if packed is None:
             return
-        publication = Publication(self.name, position, packed)
+        self.deliver(Publication(self.name, position, packed))
+
+    def deliver(self, given: Given) -> None:
+        """Give something to all subscribers."""
         for subscription in tuple(self.subscriptions):
             try:
-                subscription.put(publication)
+                subscription.put(given)
             except Exception:
                 logger.exception("a publication of %r could not be delivered", self.name)

@@ -24,8 +24,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from toto_aio.brokers import Broker, Receiver, open_broker
-from toto_aio.channels import Channel, Position
+from toto_aio.channels import Channel
 from toto_aio.codecs.msgpack_codec import EXACT
+from toto_aio.events.channel_calls import ChannelCalls
 from toto_aio.events.counts import EventCounts
 from toto_aio.events.packing import pack, unpack
 from toto_aio.events.registration import Registration, call_once, consume
@@ -33,7 +34,6 @@ from toto_aio.events.senders import Senders
 from toto_aio.events.subscription import QUEUE_SIZE, Arrival, Subscription, WhenFull
 from toto_aio.events.taken import TakenEvents
 from toto_aio.exceptions import InvalidParameters
-from toto_aio.names import shortened
 from toto_aio.settings import SettingsError
 from toto_aio.tasks import Tasks
 from toto_aio.threads import Threads, waits_in_threads
@@ -55,7 +55,7 @@ running: set[EventManager] = set()
 """The managers that have been started and not closed."""
 
 
-class EventManager:
+class EventManager(ChannelCalls):
     """The events of one app: sends them, and delivers them to handlers and subscriptions.
 
     Any program can take part: ``async with EventManager("redis://localhost/0") as events``, with what the
@@ -65,7 +65,7 @@ class EventManager:
     out of reach.
 
     ``register_handler`` and ``remove_handler`` may be called from any thread, everything else on the event
-    loop; ``send`` and ``publish`` also in a thread of the service, where they return when that is done.
+    loop; coroutine functions also in a thread of the service, where they return when that is done.
     """
 
     def __init__(
@@ -81,7 +81,6 @@ class EventManager:
         self.threads: Threads | None = None
         """The threads of plain functions; without them all run on the event loop."""
         self.channels = _channels(channels, broker, encode)
-        """The channels of this process; None if there are none."""
         self._broker = broker
         self._encode = encode
         self._handlers: dict[str, dict[Registration, None]] = {}
@@ -90,7 +89,6 @@ class EventManager:
         self._early: list[tuple[Subscription, Registration]] = []  # registered before the start
         self._taken = TakenEvents(broker, self._deliver_again)
         self._counts = EventCounts()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._sender = secrets.token_bytes(8)
         self._sent = 0
@@ -131,7 +129,12 @@ class EventManager:
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         receiver = Receiver(self._deliver, self._interrupted, self._is_wanted, self._room)
         if self.channels is not None:
-            receiver = replace(receiver, published=self.channels.hear)
+            receiver = replace(
+                receiver,
+                published=self.channels.hear,
+                joined=self.channels.joined,
+                left=self.channels.left,
+            )
         await self._broker.start(receiver)
         if self.channels is not None:
             self.channels.start()
@@ -188,33 +191,6 @@ class EventManager:
             self._sent = number
         await self._broker.publish(payload, broadcast=broadcast)
         self._counts.sent += 1
-
-    @waits_in_threads
-    async def publish(
-        self, channel: str, data: Any = None, *, idempotency_key: str | None = None
-    ) -> Position | None:
-        """Publish to a channel, and return the position if it has a history.
-
-        With an ``idempotency_key`` that was used for this channel within five minutes nothing is published,
-        and the position is the one of then. Raises ``InvalidParameters`` if there is no such channel,
-        ``TypeError`` for data that aren't plain, and ``Unavailable`` if it was not published, or may not have
-        been.
-        """
-        if self.channels is None:
-            raise InvalidParameters(
-                f"There is no channel {shortened(channel)!r}: declare it with @channel, or in another "
-                'program with EventManager(events, channels=[Channel("room:{room}")])'
-            )
-        self._require_own_loop("publish")
-        return await self.channels.publish(channel, data, idempotency_key)
-
-    def _require_own_loop(self, function: str) -> None:
-        """Raise ``RuntimeError`` elsewhere: a broker would write, and call handlers, from two threads."""
-        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError(
-                "This EventManager was started in another event loop: with that loop, write "
-                f"asyncio.run_coroutine_threadsafe(events.{function}(...), loop).result()"
-            )
 
     def register_handler(
         self,

@@ -1,9 +1,12 @@
-"""The channels of a socket: the frames ``subscribe`` and ``unsubscribe``, and what is published.
+"""The channels of a socket: the frames of its client about them, and what is published.
 
 {"id": 1, "subscribe": "room:7", "since": {"epoch": "...", "offset": 5}}
 {"id": 1, "result": {"channel": "room:7", "position": ..., "recovered": true, "publications": [...]}}
 {"channel": "room:7", "data": ..., "offset": 7}
 {"channel": "room:7", "unsubscribed": {"code": 2500, "reason": "..."}}
+    {"id": 2, "presence": "room:7"}
+    {"id": 2, "result": {"channel": "room:7", "members": [{"client": "...", "user": "ada", "info": null}]}}
+    {"channel": "room:7", "joined": {"client": "...", "user": "ada", "info": null}}
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from toto_aio.auth.caller import Caller
 from toto_aio.channels import Position
 from toto_aio.dispatch.call import Call
-from toto_aio.events.followed import Publication, Subscribed
+from toto_aio.events.deliveries import Join
+from toto_aio.events.followed import Given, Publication, Subscribed
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.names import shortened
 from toto_aio.websocket.frames import Format
@@ -24,6 +29,9 @@ from toto_aio.websocket.reply import SocketReply
 from toto_aio.websocket.subscriptions import REASONS, Push, Subscriptions, SubscriptionsContext, Wire
 
 SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
+PRESENCE, STATS = "presence", "presence_stats"
+KINDS = frozenset((SUBSCRIBE, UNSUBSCRIBE, PRESENCE, STATS))
+"""The frames about channels."""
 MAX_EPOCH = 64
 
 
@@ -31,9 +39,7 @@ class ChannelFrames:
     """The frames about channels, in one format."""
 
     def __init__(self, encoding: Format) -> None:
-        self.push: Push = lambda publication: encoding.frame(
-            {"channel": publication.name, **_shown(publication)}
-        )
+        self.push: Push = lambda given: encoding.frame({"channel": given.name, **_pushed(given)})
         self._encoding = encoding
 
     def ended(self, name: str, code: int) -> bytes:
@@ -50,10 +56,18 @@ async def answer_channels(
     encoding: Format,
 ) -> None:
     """Do what a frame says, and respond; ``call`` becomes the one that admits its caller."""
-    call.name = UNSUBSCRIBE
-    if UNSUBSCRIBE in message:
-        _unsubscribe(subscriptions, message, encoding)
-        return
+    for kind, done in OF_SUBSCRIBED.items():
+        if kind in message:
+            call.name = kind
+            if type(name := message[kind]) is not str:
+                raise InvalidParameters(f"{kind}: write the name of a channel")
+            result = {"channel": name, **await done(subscriptions, name)}
+            if message.get("id") is not None:
+                frame = encoding.frame({"id": message["id"], "result": result})
+                await subscriptions.sender.room()
+                subscriptions.sender.put(frame)
+            return
+    call.name = SUBSCRIBE
     name = message[SUBSCRIBE]
     asked = subscriptions.context.access.call(name)
     call.name, call.parameters, call.by_form = asked.name, asked.parameters, asked.by_form
@@ -65,6 +79,8 @@ async def answer_channels(
         if message.get("id") is None:
             return None
         result = {"channel": name, **_begun(subscribed), "data": given}
+        if subscriptions.context.channels.rules(name).presence:
+            result["client"] = subscriptions.client
         return encoding.frame({"id": message["id"], "result": result})
 
     frames = _frames_of(subscriptions.context, encoding)
@@ -72,8 +88,8 @@ async def answer_channels(
 
 
 def asks_for_channels(message: Mapping[str, Any]) -> bool:
-    """Whether a frame without a method subscribes or unsubscribes."""
-    return SUBSCRIBE in message or UNSUBSCRIBE in message
+    """Whether a frame without a method is about a channel."""
+    return not message.keys().isdisjoint(KINDS)
 
 
 def read_position(given: Any) -> Position | None:
@@ -96,13 +112,21 @@ def _frames_of(context: SubscriptionsContext, encoding: Format) -> Wire:
     return context.wires[encoding]
 
 
-def _unsubscribe(subscriptions: Subscriptions, message: Mapping[str, Any], encoding: Format) -> None:
-    name = message[UNSUBSCRIBE]
-    if type(name) is not str:
-        raise InvalidParameters("unsubscribe: write the name of a channel")
+async def _unsubscribe(subscriptions: Subscriptions, name: str) -> dict[str, Any]:
     subscriptions.unsubscribe(name)
-    if message.get("id") is not None:
-        subscriptions.sender.put(encoding.frame({"id": message["id"], "result": {"channel": name}}))
+    return {}
+
+
+async def _presence(subscriptions: Subscriptions, name: str) -> dict[str, Any]:
+    return {"members": [asdict(each) for each in await subscriptions.presence(name)]}
+
+
+async def _stats(subscriptions: Subscriptions, name: str) -> dict[str, Any]:
+    return asdict(await subscriptions.presence_stats(name))
+
+
+OF_SUBSCRIBED = {UNSUBSCRIBE: _unsubscribe, PRESENCE: _presence, STATS: _stats}
+"""What answers each frame about a channel that the client has subscribed to."""
 
 
 def _begun(subscribed: Subscribed) -> dict[str, Any]:
@@ -112,6 +136,12 @@ def _begun(subscribed: Subscribed) -> dict[str, Any]:
         "recovered": subscribed.recovered,
         "publications": [_shown(each) for each in subscribed.publications],
     }
+
+
+def _pushed(given: Given) -> dict[str, Any]:
+    if isinstance(given, Publication):
+        return _shown(given)
+    return {"joined" if isinstance(given, Join) else "left": asdict(given.member)}
 
 
 def _shown(publication: Publication) -> dict[str, Any]:

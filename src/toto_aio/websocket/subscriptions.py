@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,9 +14,11 @@ from toto_aio.channels import Position
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.channel_access import ChannelAccess
 from toto_aio.events.channels import Channels
-from toto_aio.events.followed import ChannelSubscription, Publication, Subscribed
+from toto_aio.events.followed import ChannelSubscription, Given, Subscribed
 from toto_aio.events.manager import EventManager
 from toto_aio.exceptions import NotAuthorized
+from toto_aio.members import Member, PresenceStats
+from toto_aio.names import shortened
 from toto_aio.settings import Settings
 from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.reply import SocketReply
@@ -30,7 +33,7 @@ REASONS = {
     ENDED: "The session has ended",
 }
 
-Push = Callable[[Publication], bytes]
+Push = Callable[[Given], bytes]
 
 
 class Wire(Protocol):
@@ -38,7 +41,8 @@ class Wire(Protocol):
 
     @property
     def push(self) -> Push:
-        """What encodes a publication: the same function each time, so that it is done once."""
+        """What encodes a publication, ``Join`` or ``Leave``: the same function each time, so that it is done
+        once."""
 
     def ended(self, name: str, code: int) -> bytes:
         """The frame that says that a subscription has ended."""
@@ -86,6 +90,8 @@ class Subscriptions:
     def __init__(self, context: SubscriptionsContext, sender: FrameSender) -> None:
         self.context = context
         self.sender = sender
+        self.client = secrets.token_urlsafe(12)
+        """The id of the connection, by which others see it in channels with ``presence``."""
         self._entries: dict[str, Entry] = {}
 
     def __contains__(self, name: object) -> bool:
@@ -109,13 +115,14 @@ class Subscriptions:
         self.context.limits.add(reply.session, len(self._entries))
         entry = self._entries[name] = Entry(reply.session, wire)
         try:
-            given = await self.context.access.admit(call, caller, reply)
-            entry.session = reply.session
+            admission = await self.context.access.admit(call, caller, reply)
+            session = entry.session = reply.session
+            member = Member(self.client, "" if session is None else session.user_id, admission.info)
             subscription = ChannelSubscription(
-                name, self._pushing(name, entry), lambda: self._end(name, entry, LOST)
+                name, self._pushing(name, entry), lambda: self._end(name, entry, LOST), member
             )
             entry.subscription = subscription
-            response = begun(await self.context.channels.subscribe(subscription, since), given)
+            response = begun(await self.context.channels.subscribe(subscription, since), admission.data)
             if response is not None:
                 await self.sender.room()
             if self._entries.get(name) is not entry:
@@ -131,6 +138,27 @@ class Subscriptions:
         """End a subscription, if there is one, as the client asks for it."""
         if (entry := self._entries.get(name)) is not None:
             self._remove(name, entry)
+
+    async def presence(self, name: str) -> list[Member]:
+        """Who is present in a channel that the client has subscribed to.
+
+        Raises ``NotAuthorized`` if it has not, ``InvalidParameters`` for a channel without ``presence``, and
+        ``Unavailable``.
+        """
+        self._require_subscribed(name)
+        return await self.context.channels.presence(name)
+
+    async def presence_stats(self, name: str) -> PresenceStats:
+        """How many they are. Raises the same."""
+        self._require_subscribed(name)
+        return await self.context.channels.presence_stats(name)
+
+    def _require_subscribed(self, name: str) -> None:
+        entry = self._entries.get(name)
+        if entry is None or entry.subscription is None:
+            raise NotAuthorized(
+                f"Subscribe to '{shortened(name)}' first: its subscribers see who is present."
+            )
 
     def sessions(self) -> Iterator[UserSession]:
         """The sessions that subscriptions end with."""
@@ -153,12 +181,12 @@ class Subscriptions:
         for name, entry in tuple(self._entries.items()):
             self._remove(name, entry)
 
-    def _pushing(self, name: str, entry: Entry) -> Callable[[Publication], None]:
+    def _pushing(self, name: str, entry: Entry) -> Callable[[Given], None]:
         sender, encode = self.sender, entry.wire.push
 
-        def push(publication: Publication) -> None:
+        def push(given: Given) -> None:
             try:
-                frame = publication.encoded(encode)
+                frame = given.encoded(encode)
             except Exception:
                 logger.exception("a publication of %r could not be sent to a socket", name)
                 self._end(name, entry, LOST)
