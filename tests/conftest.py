@@ -20,6 +20,7 @@ from tests.support.limits import cheap_passwords, patience
 from tests.support.packages import Package
 from tests.support.servers import Server
 from tests.support.service import FastServer, PlainServer, Serve, Service
+from tests.support.warm import Mould, forking
 from toto_aio import create_app
 from toto_aio.registry import find_methods
 
@@ -183,6 +184,23 @@ def cheap_hashes() -> Iterator[None]:
     """Passwords are hashed for almost nothing, except where their cost is tested: most tests serve some."""
     with cheap_passwords():
         yield
+
+
+MOULD = Mould()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_starts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Processes of ``python -m toto_aio`` are forks, except of tests that are marked ``cold``."""
+    with forking(MOULD):
+        if any(item.get_closest_marker("slow") for item in request.session.items):
+            MOULD.open()  # at once, as some tests count what is open
+        yield
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start what a test starts by new interpreters if it is marked so."""
+    MOULD.is_enabled = item.get_closest_marker("cold") is None
 
 
 @pytest.fixture(autouse=True)

@@ -69,6 +69,7 @@ def has_aiohttp(pid: int) -> bool:
     return "aiohttp" in Path(f"/proc/{pid}/maps").read_text()
 
 
+@pytest.mark.cold  # a fork has what it was forked from
 async def test_two_processes(tmp_path: Path) -> None:
     """Both serve the same address, which is announced once; TERM ends both with status 0 and no output."""
     write(tmp_path, methods__who=WHO)

@@ -1,0 +1,159 @@
+"""Forks that tests start in place of new interpreters: the same to whoever looks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MOULD
+from tests.support.programs import SERVE, serving, write
+from tests.support.servers import free_port
+from tests.support.warm import Mould, forking
+
+pytestmark = pytest.mark.slow
+
+TELL = """
+import asyncio, json, os, random, secrets, signal, sys, threading
+
+def ways(number):
+    return str(signal.getsignal(number)).partition(" object at ")[0]
+
+async def invoke(handler, parameters):
+    return {
+        "parent": os.getppid(), "group": os.getpgid(0) == os.getpid(), "session": os.getsid(0),
+        "folder": os.getcwd(), "path": sys.path, "arguments": sys.argv, "command": sys.orig_argv,
+        "main": str(sys.modules["__main__"].__spec__).partition("(")[0],
+        "flags": str(sys.flags), "options": str(sys._xoptions),
+        "environment": {name: os.environ[name] for name in ("TOTO_AIO_ROOT", "OF_A_TEST")},
+        "absent": "PYTEST_XDIST_WORKER_COUNT_OF_NOBODY" in os.environ,
+        "signals": {name: ways(getattr(signal, name)) for name in ("SIGINT", "SIGPIPE", "SIGHUP", "SIGCHLD")},
+        "blocked": str(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "threads": [each.name for each in threading.enumerate()],
+        "encodings": [sys.stdout.encoding, sys.stderr.encoding, sys.stderr.errors],
+        "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering],
+        "open": sorted(kind_of(int(number)) for number in os.listdir("/proc/self/fd")),
+        "chance": [random.random(), secrets.token_hex(), hash("text of a test")],
+    }
+
+def kind_of(number):
+    try:
+        return os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
+    except OSError:
+        return "-"
+"""
+
+
+async def told(folder: Path, *command: str) -> tuple[dict[str, Any], int]:
+    """What a service says of its process, and its status after TERM."""
+    environment = {"TOTO_AIO_ROOT": "/own", "OF_A_TEST": "grüße"}
+    async with serving(folder, *command, "--port=0", "--database=memory://", **environment) as server:
+        said = (await server.call({"method": "tell"}))["result"]
+        assert said["parent"] == os.getpid()
+        return said, await server.end()
+
+
+@pytest.mark.parametrize("command", [SERVE, (str(Path(sys.executable).with_name("toto-aio")), "serve")])
+async def test_what_a_service_sees(
+    command: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its own process it sees what it sees in a new interpreter, and chance differs each time."""
+    write(tmp_path, methods__tell=TELL)
+    before = MOULD.forks
+    monkeypatch.setattr(MOULD, "is_enabled", False)
+    cold, status = await told(tmp_path, *command)
+    assert (MOULD.forks, status) == (before, 0)
+    monkeypatch.setattr(MOULD, "is_enabled", True)
+    warm = [(await told(tmp_path, *command))[0] for _ in range(2)]
+    assert MOULD.forks == before + 2
+    assert not set(warm[0]["chance"][:2]) & set(warm[1]["chance"][:2])
+    for each in (cold, *warm):
+        del each["chance"]
+    for name, expected in cold.items():
+        assert [each[name] for each in warm] == [expected, expected], name
+
+
+@pytest.fixture
+def own_mould(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mould]:
+    """A mould of this test, which has started."""
+    monkeypatch.setattr(MOULD, "is_enabled", False)
+    mould = Mould()
+    with forking(mould):
+        mould.open()
+        yield mould
+
+
+def version(*flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A run of ``toto-aio --version``."""
+    command = [sys.executable, *flags, "-m", "toto_aio", "--version"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, **options)
+
+
+def test_when_it_forks(own_mould: Mould, tmp_path: Path) -> None:
+    """What could tell the difference is a new interpreter; so is everything once the mould has died."""
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow" / "aiohttp.py").touch()
+    first, second = os.openpty()
+    inherited, other = socket.socketpair()
+    with inherited, other, os.fdopen(first), os.fdopen(second) as terminal:
+        cases: list[tuple[str, bool, tuple[str, ...], Mapping[str, Any]]] = [
+            ("as usual", True, (), {}),
+            ("its own session and folder", True, (), {"start_new_session": True, "cwd": tmp_path}),
+            ("an environment", True, (), {"env": {**os.environ, "HOME": "/"}}),
+            ("flags", False, ("-X", "dev"), {}),
+            ("what Python reads", False, (), {"env": {**os.environ, "PYTHONPATH": str(tmp_path)}}),
+            ("what is measured", False, (), {"env": {**os.environ, "COVERAGE_PROCESS_CONFIG": "{}"}}),
+            ("inherited descriptors", False, (), {"pass_fds": [inherited.fileno()]}),
+            ("a terminal", False, (), {"stderr": terminal}),
+            ("a function", False, (), {"preexec_fn": lambda: None}),
+            ("a module of the folder", False, (), {"cwd": tmp_path / "shadow"}),
+            ("a long environment", False, (), {"env": {**os.environ, "LONG": "x" * 120_000}}),
+        ]
+        for name, forks, flags, options in cases:
+            before = own_mould.forks
+            done = version(*flags, **options)
+            assert (done.returncode, done.stdout[:2], own_mould.forks - before) == (0, "0.", forks), name
+    with pytest.raises(FileNotFoundError, match="absent"):
+        version(cwd=tmp_path / "absent")
+    assert own_mould.forks == 3
+    assert own_mould.pid is not None
+    os.kill(own_mould.pid, signal.SIGKILL)
+    assert [version().returncode for _ in range(2)] == [0, 0]
+    assert own_mould.forks == 3
+
+
+async def test_what_a_test_sees(own_mould: Mould, tmp_path: Path) -> None:
+    """Statuses, output and signals are those of a child; the descriptors of this process stay the same."""
+    command = [sys.executable, "-m", "toto_aio"]
+    before = sorted(os.listdir("/proc/self/fd"))
+    for arguments, given, expected in (
+        (["serve", "--prot=1"], None, (1, "", "toto-aio: --prot: no")),
+        (["completion", "bash", "--line=toto-aio user-i"], None, (0, "user-ids\n", "")),
+        (["login", f"http://127.0.0.1:{free_port()}/", "ada"], "a password\n", (6, "", "toto-aio: ")),
+    ):
+        done = await asyncio.to_thread(
+            partial(subprocess.run, [*command, *arguments], input=given, capture_output=True, text=True)
+        )
+        assert (done.returncode, done.stdout, done.stderr[: len(expected[2])]) == expected
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = await asyncio.create_subprocess_exec(
+            *(*command, "serve", "--port=0"), cwd=tmp_path, stderr=subprocess.PIPE, process_group=0
+        )
+        assert process.stderr is not None
+        while b"Serving on " not in await process.stderr.readline():
+            pass
+        os.killpg(process.pid, number)
+        assert await process.wait() == (-number if number == signal.SIGKILL else 0)
+        del process
+    assert own_mould.forks == 5
+    await asyncio.sleep(0)
+    assert sorted(os.listdir("/proc/self/fd")) == before
