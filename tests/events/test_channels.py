@@ -46,7 +46,7 @@ class Reader:
         self.subscription.begin()
         return subscribed
 
-    def take(self, publication: Publication) -> None:
+    def take(self, publication: Any) -> None:
         """Keep the data."""
         self.got.append(publication.data())
         self.position = publication.position
