@@ -19,7 +19,7 @@ from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.channels import Channel, Position
 from toto_aio.events import EventManager, channels, followed
-from toto_aio.events.followed import ChannelSubscription, Publication, Subscribed
+from toto_aio.events.followed import ChannelSubscription, Subscribed
 from toto_aio.exceptions import InvalidParameters, Unavailable
 from toto_aio.settings import SettingsError
 
