@@ -8,6 +8,7 @@ A connection that ends is noticed when it ends, not when the next command is wri
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import socket
 import time
@@ -45,6 +46,10 @@ Locate = Callable[[], Awaitable[AbstractConnection]]
 class RedisLink(Protocol):
     """What sends commands to Redis: a ``RedisConnection``, or a ``ClusterConnection`` with many of them."""
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether a command is written now, and so answered or given up within ``OPERATION_LIMIT``."""
+
     async def call(self, *command: Argument) -> Any:
         """Return the reply to a command, which is sent at most once."""
 
@@ -80,6 +85,10 @@ class RedisConnection:
         self._opening: asyncio.Task[RedisProtocol] | None = None
         self._closed = False
 
+    @property
+    def is_prompt(self) -> bool:
+        return self._protocol is not None and self._protocol.is_open
+
     async def call(self, *command: Argument) -> Any:
         protocol = self._protocol
         if protocol is not None and protocol.is_open:
@@ -103,13 +112,12 @@ class RedisConnection:
     async def call_in_run(self, *command: Argument, after: Argument | None = None) -> Any:
         """As ``RedisLink.call_in_run``; ``after`` is a command that is sent in front of it."""
         protocol = self._protocol
-        if protocol is None or not protocol.is_open or not protocol.run_id:
-            async with asyncio.timeout(OPERATION_LIMIT):
-                protocol = await self._connect()
-                await protocol.learn_run_id()
-        if after is not None:
-            protocol.send((after,)).add_done_callback(_retrieve_error)
-        return await protocol.send((*command, protocol.run_id))
+        if protocol is not None and protocol.is_open and protocol.run_id:
+            return await protocol.send_in_run(command, after)
+        async with asyncio.timeout(OPERATION_LIMIT):
+            protocol = await self._connect()
+            await protocol.learn_run_id()
+            return await protocol.send_in_run(command, after)
 
     async def call_after(self, first: Argument, *command: Argument) -> Any:
         """Return the reply to the second of two commands, between which no other is sent."""
@@ -166,6 +174,8 @@ class RedisProtocol(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._checked = math.inf
+        """When the timer looks for replies that are late."""
         self._role_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -183,8 +193,8 @@ class RedisProtocol(asyncio.Protocol):
         self._outgoing.append(packed)
         deadline = self._loop.time() + OPERATION_LIMIT
         self._waiting.append((deadline, reply))
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._check_deadline)
+        if deadline < self._checked:
+            self._check_at(deadline)
         return reply
 
     def watch_role(self) -> None:
@@ -206,6 +216,12 @@ class RedisProtocol(asyncio.Protocol):
             if self.run_id:  # it may have been a replica in between
                 self._ask_run_id().add_done_callback(self._run_id_told)
             self.watch_role()
+
+    def send_in_run(self, command: Sequence[Argument], after: Argument | None) -> asyncio.Future[Any]:
+        """Send a command with the id of the run, in front of which ``after`` is sent, if it is a command."""
+        if after is not None:
+            self.send((after,)).add_done_callback(_retrieve_error)
+        return self.send((*command, self.run_id))
 
     async def learn_run_id(self) -> None:
         """Ask for the id of the run, if nobody has."""
@@ -263,15 +279,20 @@ class RedisProtocol(asyncio.Protocol):
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
 
+    def _check_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._checked = self._loop.call_at(deadline, self._check_deadline), deadline
+
     def _check_deadline(self) -> None:
         # Replies come in order, so if the first is late, all are: leave a frozen server and connect again.
-        self._timer = None
+        self._timer, self._checked = None, math.inf
         if self._waiting:
             deadline = self._waiting[0][0]
             if deadline <= self._loop.time():
                 self.end(TimeoutError(f"Redis did not answer within {OPERATION_LIMIT} s"))
             else:
-                self._timer = self._loop.call_at(deadline, self._check_deadline)
+                self._check_at(deadline)
 
 
 def is_replica(role: Any) -> bool:
