@@ -83,6 +83,8 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         )
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
+        if settings.centrifuge:
+            others.append(endpoint.add_centrifuge_route)
     unread = frozenset(
         name for name, each in methods.items() if not each.reachable_by_get(settings.get_methods)
     )

@@ -97,21 +97,24 @@ def channel(
     ttl: float = 3600.0,
     presence: bool = False,
     join_leave: bool = False,
+    publish: str = "",
 ) -> Callable[[Invoke], Invoke]:
     """Let the function decide who may subscribe to the channels of a pattern: ``@channel("room:{room}")``.
 
     It runs as the caller, with the variables of the pattern as parameters, and raises to refuse; what it
     returns comes with the subscription. ``history`` is how many publications are kept for those who come
     back, until nothing was published for ``ttl`` seconds. With ``presence`` subscribers can ask who has
-    subscribed, and with ``join_leave`` they are told who comes and goes. Clients can't call the function,
-    unless it is marked ``@method`` too. A function has this decorator once.
+    subscribed, and with ``join_leave`` they are told who comes and goes. ``publish`` is the name of a method:
+    what a client of Centrifuge publishes is a call of it. Clients can't call the function, unless it is
+    marked ``@method`` too. A function has this decorator once.
     """
     declared = Channel(pattern, history, ttl, presence, join_leave)
 
     def decorate(function: Invoke) -> Invoke:
         if rules_of(function).channel is not None:
             raise ValueError("@channel: write it once; another function can call this one")
-        own_rules(function).channel = declared
+        rules = own_rules(function)
+        rules.channel, rules.publish = declared, publish
         kept = f", *and keeps* {history} *publications*" if history else ""
         shown = ", *and shows who is present*" if presence else ""
         return _document(function, f"*Admits to the channels* ``{pattern}``{kept}{shown}.")

@@ -302,7 +302,7 @@ class Lifespan:
             self._rpc,
             debug=settings.debug,
         )
-        sockets = Sockets(settings, shared, self._origins, context.proxies)
+        sockets = Sockets(settings, shared, self._codecs, self._origins, context.proxies)
         watch = SessionWatch(sockets.open)
         ends.listen(watch.session_ended)
         self._own(stack, watch.run(), "sockets")

@@ -50,6 +50,8 @@ class Rules:
     transactional: bool = False  # a call that was cut off before its commit has done nothing
     channel: Channel | None = None
     """The channels whose subscribers it admits."""
+    publish: str = ""
+    """The method through which clients publish to them; "" if they don't."""
     is_marked: bool = False
     """Whether it is a method of its own, beside the ``invoke`` of its module."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.limits import WATCHDOG, limits
 from toto_aio.brokers import Broker, Receiver, Streams, memory_streams, redis_streams
-from toto_aio.brokers.streams import Stretch
+from toto_aio.brokers.streams import Kept, Stretch
 from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
 
@@ -74,6 +74,18 @@ async def test_numbers(streams: Streams, heard: Heard) -> None:
     await publish(streams, "room:3", b"heard")
     assert [each[0] for each in await heard.take(1)] == ["room:3"]
     assert (await streams.read("room:1", KEPT, last)).payloads == [b"not heard"]
+
+
+async def test_what_is_kept(streams: Streams) -> None:
+    """It is read from either end, up to a limit; a position called as an end is none."""
+    start = (await streams.read("room:1", KEPT, None)).position
+    assert await streams.kept("room:1", KEPT, 5, newest=False) == Kept(start, [])
+    last = await publish(streams, "room:1", *(b"%d" % n for n in range(1, 8)))
+    for limit, newest, numbers in ((9, False, range(3, 8)), (2, False, (3, 4)), (2, True, (7, 6))):
+        found = await streams.kept("room:1", KEPT, limit, newest=newest)
+        assert found == Kept(last, [(n, b"%d" % n) for n in numbers]), (limit, newest)
+    for epoch in ("oldest", "newest"):
+        assert await streams.read("room:1", KEPT, Position(epoch, 3)) == Stretch(last, None)
 
 
 async def test_many_at_once(streams: Streams, heard: Heard) -> None:

@@ -18,7 +18,7 @@ from tests.support.service import eventually
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.channels import Channel, Position
 from toto_aio.events import EventManager, channels, followed
-from toto_aio.events.followed import ChannelSubscription, Subscribed
+from toto_aio.events.followed import ChannelSubscription, Given, Publication, Subscribed
 from toto_aio.exceptions import InvalidParameters, Unavailable
 from toto_aio.settings import SettingsError
 
@@ -45,8 +45,9 @@ class Reader:
         self.subscription.begin()
         return subscribed
 
-    def take(self, publication: Any) -> None:
+    def take(self, publication: Given) -> None:
         """Keep the data."""
+        assert isinstance(publication, Publication)
         self.got.append(publication.data())
         self.position = publication.position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,6 +71,25 @@ def outcome_of_request(message: Message) -> Outcome:
     return Outcome(error=error)
 
 
+def command(number: int, method: str, parameters: Any) -> Message:
+    """A command of Centrifuge."""
+    return {"id": number, "rpc": {"method": method, "data": parameters}}
+
+
+def outcome_of_reply(reply: Message) -> Outcome:
+    """The outcome in a reply, whose errors are text: the value, or JSON if there is more of it."""
+    if "error" not in reply:
+        assert reply.keys() == {"id", "rpc"}, reply
+        return Outcome(reply["rpc"]["data"])
+    error = dict(reply["error"])
+    assert error.pop("temporary", False) == (error["code"] in TEMPORARY)
+    message = error.pop("message")
+    told = json.loads(message) if message.startswith("{") else {"value": message}
+    return Outcome(error={**error, **told})
+
+
+TEMPORARY = {1011, 1012, 1014}
+"""The codes of errors after which the same call may succeed."""
 INVALID_REQUEST = -32600
 RPC_CODES = {1000: -32603, 1001: -32601, 1002: -32600, 1003: -32602}
 """The codes of JSON-RPC that mean the same as Toto's."""

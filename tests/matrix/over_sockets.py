@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.matrix.forms import JSON, MSGPACK, Form
-from tests.matrix.messages import frame, outcome, outcome_of_request, request
+from tests.matrix.messages import command, frame, outcome, outcome_of_reply, outcome_of_request, request
 from tests.matrix.over_http import shown
 from tests.matrix.transports import Message, Outcome, Parameters, Row, Transport
 from tests.support.limits import WATCHDOG
@@ -21,7 +21,30 @@ def over_sockets(service: Service) -> list[Transport]:
             Socket("WebSocket", form, service, frame, outcome),
             Socket("JSON-RPC over a WebSocket", form, service, request, outcome_of_request),
         ]
-    return rows
+    return [*rows, Centrifuge("Centrifuge", JSON, service)]
+
+
+class Centrifuge(Row):
+    """Commands of a client of Centrifuge, which shows the session in a header."""
+
+    alone = False
+
+    def __init__(self, name: str, form: Form, service: Service) -> None:
+        super().__init__(name, form)
+        self._service = service
+
+    async def send(self, calls: Sequence[tuple[str, Parameters]], session: str | None) -> list[Outcome]:
+        found: dict[int, Outcome] = {}
+        url = f"{self._service.root}/connection/websocket"
+        async with self._service.client.ws_connect(url, headers=shown(session)) as socket:
+            await socket.send_json({"id": len(calls) + 1, "connect": {}})
+            assert "connect" in await socket.receive_json(timeout=WATCHDOG)
+            for number, (method, parameters) in enumerate(calls, 1):
+                await socket.send_json(command(number, method, self.form.write(parameters)))
+            for _ in calls:
+                reply = await socket.receive_json(timeout=WATCHDOG)
+                found[reply["id"]] = outcome_of_reply(reply)
+        return [found[number] for number in range(1, len(calls) + 1)]
 
 
 class Socket(Row):

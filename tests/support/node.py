@@ -46,6 +46,10 @@ class Node:
         """The command of a program in an installed package."""
         return [str(NODE), str(CLIENT / "node_modules" / package / program), *arguments]
 
+    def program(self, file: str, *arguments: str) -> list[str]:
+        """The command of a program of the tests' own."""
+        return [str(NODE), file, *arguments]
+
     def run(self, package: str, program: str, *arguments: str, folder: Path = CLIENT) -> str:
         """What a program prints. It must succeed."""
         command = self.command(package, program, *arguments)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from toto_aio.brokers import Receiver
 from toto_aio.brokers.memory_presence import MemoryPresence
 from toto_aio.brokers.memory_streams import MemoryStreams
-from toto_aio.brokers.streams import Stretch
+from toto_aio.brokers.streams import Kept, Stretch
 from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
 
@@ -41,6 +41,9 @@ class MemoryBroker:
 
     async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
         return self._running().read(name, rules, since)
+
+    async def kept(self, name: str, rules: Channel, limit: int, *, newest: bool) -> Kept:
+        return self._running().kept(name, limit, newest=newest)
 
     async def enter(self, name: str, client: str, member: bytes, rules: Channel) -> None:
         self._running()

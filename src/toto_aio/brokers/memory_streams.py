@@ -6,8 +6,9 @@ import asyncio
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 
-from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Stretch, complete
+from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Kept, Stretch, complete
 from toto_aio.channels import Channel, Position
 
 MAX_CHANNELS = 100_000
@@ -22,7 +23,7 @@ class MemoryStreams:
     def __init__(self, publish: Callable[[str, Position | None, bytes], None]) -> None:
         self._publish = publish
         self._followed: set[str] = set()
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._kept: OrderedDict[str, Numbered] = OrderedDict()
         self._results: OrderedDict[tuple[str, str], tuple[float, Position | None]] = OrderedDict()
         self._loop = asyncio.get_running_loop()
 
@@ -56,18 +57,28 @@ class MemoryStreams:
 
     def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
         """What was published after a position."""
+        kept = self._read(name)
+        found = [] if since is None else [each for each in kept.history if each[0] > since.offset]
+        return complete(since, Position(kept.epoch, kept.offset), found)
+
+    def kept(self, name: str, limit: int, *, newest: bool) -> Kept:
+        """What is kept, the oldest first or the newest."""
+        kept = self._read(name)
+        entries = reversed(kept.history) if newest else kept.history
+        return Kept(Position(kept.epoch, kept.offset), list(islice(entries, limit)))
+
+    def _read(self, name: str) -> Numbered:
         now = self._loop.time()
         kept = self._of(name, now)
         kept.expires = max(kept.expires, now + COUNT_TTL)
         if kept.history_expires <= now:
             kept.history.clear()
-        found = [] if since is None else [each for each in kept.history if each[0] > since.offset]
-        return complete(since, Position(kept.epoch, kept.offset), found)
+        return kept
 
-    def _of(self, name: str, now: float) -> Kept:
+    def _of(self, name: str, now: float) -> Numbered:
         kept = self._kept.pop(name, None)
         if kept is None or kept.expires <= now:
-            kept = Kept()
+            kept = Numbered()
         self._kept[name] = kept
         while len(self._kept) > MAX_CHANNELS or next(iter(self._kept.values())).expires <= now:
             if len(self._kept) == 1:
@@ -76,7 +87,7 @@ class MemoryStreams:
         return kept
 
 
-class Kept:
+class Numbered:
     """What is kept of one channel: its epoch, the last number, and its history."""
 
     __slots__ = ("epoch", "expires", "history", "history_expires", "offset")

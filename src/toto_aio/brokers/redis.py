@@ -23,7 +23,7 @@ from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.brokers.redis_listener import RedisListener
 from toto_aio.brokers.redis_presence import RedisPresence
 from toto_aio.brokers.redis_streams import RedisStreams, channel_prefix
-from toto_aio.brokers.streams import Stretch
+from toto_aio.brokers.streams import Kept, Stretch
 from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
 from toto_aio.redis_connection import ERRORS, Argument
@@ -119,6 +119,9 @@ class RedisBroker:
 
     async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
         return await self._within_limit(lambda: self._streams.read(name, rules, since))
+
+    async def kept(self, name: str, rules: Channel, limit: int, *, newest: bool) -> Kept:
+        return await self._within_limit(lambda: self._streams.kept(name, rules, limit, newest=newest))
 
     async def enter(self, name: str, client: str, member: bytes, rules: Channel) -> None:
         self._running()

@@ -17,7 +17,7 @@ from typing import Any
 
 from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis_followed import FollowedChannels
-from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Stretch, complete
+from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Kept, Stretch, complete
 from toto_aio.channels import Channel, Position
 from toto_aio.redis_connection import RedisLink
 from toto_aio.redis_script import Script
@@ -65,7 +65,7 @@ return false
 READ = Script(
     RUN
     + """-- keys: count, history; arguments: epoch and number since when, the most that are kept,
--- milliseconds to keep the count, a new epoch, the run
+-- milliseconds to keep the count, a new epoch, the run; or so many of the oldest or the newest
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'last')
 local epoch, run, last = known[1], run_of_server(known[2], ARGV[6]), known[3]
 if known[2] ~= run then
@@ -73,6 +73,11 @@ if known[2] ~= run then
   redis.call('DEL', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', run, 'last', 0)
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
+if ARGV[1] == 'oldest' then
+  return {epoch, last, redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[2])}
+elseif ARGV[1] == 'newest' then
+  return {epoch, last, redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[2])}
 end
 local missed = tonumber(last) - tonumber(ARGV[2])
 if epoch ~= ARGV[1] or missed < 1 or missed > tonumber(ARGV[3]) then return {epoch, last, {}} end
@@ -83,6 +88,9 @@ CHANNEL = "toto:channel:"
 """What pub/sub channels begin with, before the number of the database: pub/sub does not separate them."""
 COUNT, HISTORY, RESULT = "toto:count:", "toto:history:", "toto:published:"
 """What the keys of a channel begin with."""
+
+ENDS = ("oldest", "newest")
+"""What ``READ`` is asked for in place of an epoch, which never is one of these."""
 
 
 class RedisStreams:
@@ -131,7 +139,18 @@ class RedisStreams:
 
     async def read(self, name: str, rules: Channel, since: Position | None) -> Stretch:
         """As ``Streams.read``."""
-        place = ("", 0) if since is None else (since.epoch, since.offset)
+        epoch, offset = ("", 0) if since is None else (since.epoch, since.offset)
+        if epoch in ENDS:
+            epoch = ""
+        return complete(since, *await self._read(name, rules, epoch, offset))
+
+    async def kept(self, name: str, rules: Channel, limit: int, *, newest: bool) -> Kept:
+        """As ``Streams.kept``."""
+        return Kept(*await self._read(name, rules, ENDS[newest], limit))
+
+    async def _read(
+        self, name: str, rules: Channel, *place: str | int
+    ) -> tuple[Position, list[tuple[int, bytes]]]:
         keys = (2, self._key(COUNT, name), self._key(HISTORY, name))
         command = (*keys, *place, rules.history, _ms(rules.ttl + COUNT_TTL), next(self._epochs))
         try:
@@ -140,7 +159,7 @@ class RedisStreams:
             reply = await READ.run(self._link.call_in_run, *command)
         epoch, last, found = reply
         entries = [(int(number.partition(b"-")[0]), payload) for number, (_, payload) in found]
-        return complete(since, Position(epoch.decode(), int(last)), entries)
+        return Position(epoch.decode(), int(last)), entries
 
     def hear(self, channel: bytes, message: bytes) -> None:
         """Take a message of pub/sub: position and payload, or who has come or gone."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from toto_aio.channels import Channel, Position
 
-__all__ = ["Streams", "Stretch"]
+__all__ = ["Kept", "Streams", "Stretch"]
 
 COUNT_TTL = 86400.0
 """Seconds for which the numbers of a channel go on, after its history has expired: a client that missed
@@ -21,6 +21,13 @@ class Stretch(NamedTuple):
 
     position: Position
     payloads: Sequence[bytes] | None
+
+
+class Kept(NamedTuple):
+    """Where a channel is now, and what is kept of it: numbers and payloads."""
+
+    position: Position
+    entries: Sequence[tuple[int, bytes]]
 
 
 @runtime_checkable
@@ -50,6 +57,12 @@ class Streams(Protocol):
         """What was published to a channel with a history after a position. Raises ``Unavailable``.
 
         The payloads are all of them, in order, or None. An epoch never counts a number twice.
+        """
+
+    async def kept(self, name: str, rules: Channel, limit: int, *, newest: bool) -> Kept:
+        """The oldest publications that are kept of a channel with a history, or the ``newest``, backwards.
+
+        ``limit`` is how many, at least 1. Raises ``Unavailable``.
         """
 
 

@@ -119,12 +119,36 @@ class Channels:
             subscription.start_after(followed.position)
             return Subscribed(followed.position, False, ())
         subscription.start_after(stretch.position)
-        found = [
-            Publication(name, Position(since.epoch, number), packed)
-            for number, payload in enumerate(stretch.payloads, since.offset + 1)
-            if (packed := unpack_publication(payload)) is not None
-        ]
+        found = _publications(name, since.epoch, enumerate(stretch.payloads, since.offset + 1))
         return Subscribed(stretch.position, True, found)
+
+    async def history(
+        self, name: str, limit: int, since: Position | None = None, *, newest: bool = False
+    ) -> tuple[Position, list[Publication]] | None:
+        """Where a channel with a history is, and publications that are kept: those after a position.
+
+        The ``newest`` come backwards, before the position. A negative ``limit`` is none. None if what was
+        published since the position isn't known. Raises ``InvalidParameters`` if there is no such channel,
+        and ``Unavailable``.
+        """
+        rules = self.rules(name)
+        limit = limit if 0 <= limit <= rules.history else rules.history
+        if since is not None and not newest:
+            stretch = await self._streams.read(name, rules, since)
+            if stretch.payloads is None:
+                return None
+            after = enumerate(stretch.payloads[:limit], since.offset + 1)
+            return stretch.position, _publications(name, since.epoch, after)
+        if not limit:
+            return (await self._streams.read(name, rules, None)).position, []
+        position, found = await self._streams.kept(
+            name, rules, limit if since is None else rules.history, newest=newest
+        )
+        if since is not None:
+            if since.epoch != position.epoch:
+                return None
+            found = [each for each in found if each[0] < since.offset][:limit]
+        return position, _publications(name, position.epoch, found)
 
     def unsubscribe(self, subscription: ChannelSubscription) -> None:
         """End a subscription."""
@@ -253,6 +277,15 @@ class Channels:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_INTERVAL):
                     await self._look.wait()
+
+
+def _publications(name: str, epoch: str, entries: Iterable[tuple[int, bytes]]) -> list[Publication]:
+    """Those that can be read."""
+    return [
+        Publication(name, Position(epoch, number), packed)
+        for number, payload in entries
+        if (packed := unpack_publication(payload)) is not None
+    ]
 
 
 def _is_key(key: Any) -> bool:

@@ -266,6 +266,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "user_id"
 
     use_web_sockets: Annotated[bool, option("Sockets", "accept calls over WebSockets")] = True
+    centrifuge: Annotated[
+        bool, option("Sockets", "accept clients of Centrifuge at root/connection/websocket")
+    ] = True
     socket_path: Annotated[str, option("Sockets", "path of the WebSockets; by default ROOT/websocket")] = ""
     socket_handlers: Annotated[
         int, option("Sockets", "most event handlers that one socket may register", ge=1)

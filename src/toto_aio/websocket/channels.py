@@ -1,12 +1,14 @@
 """The channels of a socket: the frames of its client about them, and what is published.
 
-{"id": 1, "subscribe": "room:7", "since": {"epoch": "...", "offset": 5}}
-{"id": 1, "result": {"channel": "room:7", "position": ..., "recovered": true, "publications": [...]}}
-{"channel": "room:7", "data": ..., "offset": 7}
-{"channel": "room:7", "unsubscribed": {"code": 2500, "reason": "..."}}
+    {"id": 1, "subscribe": "room:7", "since": {"epoch": "...", "offset": 5}}
+    {"id": 1, "result": {"channel": "room:7", "position": ..., "recovered": true, "publications": [...]}}
+    {"channel": "room:7", "data": ..., "offset": 7}
+    {"channel": "room:7", "unsubscribed": {"code": 2500, "reason": "..."}}
     {"id": 2, "presence": "room:7"}
     {"id": 2, "result": {"channel": "room:7", "members": [{"client": "...", "user": "ada", "info": null}]}}
     {"channel": "room:7", "joined": {"client": "...", "user": "ada", "info": null}}
+
+A result comes before the first publication.
 """
 
 from __future__ import annotations

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
 
 from toto_aio.auth.user_session import UserSession
+from toto_aio.codecs import Codec
 from toto_aio.exceptions import (
     InvalidHMAC,
     InvalidParameters,
@@ -22,6 +23,7 @@ from toto_aio.http.bearer import challenge, shown_session_id
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER
+from toto_aio.importer import load
 from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
@@ -48,12 +50,16 @@ class Sockets:
         self,
         settings: Settings,
         context: SocketContext,
+        codecs: Mapping[str, Codec],
         origins: Origins,
         proxies: TrustedProxies,
     ) -> None:
         self.open: set[OpenSocket] = set()
         self.settings = settings
         self.context = context
+        self.codecs = codecs
+        self.protocols: dict[str, Any] = {}
+        """What is kept for other protocols, by their names."""
         self._origins = origins
         self._proxies = proxies
         self._stopping = asyncio.Event()
@@ -146,16 +152,29 @@ class Sockets:
         self.open.add(socket)
         try:
             if self.settings.socket_opened_method:
-                await socket.call(self.settings.socket_opened_method)
+                await socket.opened(self.settings.socket_opened_method)
             await socket.run()
         finally:
             self.open.discard(socket)
             if self.settings.socket_closed_method:
-                await socket.call(self.settings.socket_closed_method)
+                await socket.closed(self.settings.socket_closed_method)
 
 
 SOCKETS: web.AppKey[Sockets] = web.AppKey("toto_aio_sockets", Sockets)
 """The key of a running app for its WebSocket transport."""
+
+
+CENTRIFUGE = "connection/websocket"
+"""Where the clients of Centrifuge connect, below the root."""
+
+
+def add_centrifuge_route(app: web.Application, settings: Settings) -> None:
+    """Open connections to clients of Centrifuge, whose protocol is imported with the first one."""
+
+    async def serve(request: web.Request) -> Any:
+        return await load("toto_aio.centrifuge.endpoint:serve")(request, app[SOCKETS])
+
+    app.router.add_get(f"{root_path(settings)}/{CENTRIFUGE}", serve)
 
 
 def add_route(app: web.Application, settings: Settings) -> None:

@@ -58,6 +58,8 @@ class OpenSocket:
 
     stopping: Reason = (WSCloseCode.GOING_AWAY, "The service is stopping")
     """How it is closed when the service shuts down."""
+    client_id: str | None = None
+    """What others see the connection by, in channels with ``presence``, if its client is told at once."""
     too_slow: Reason = (WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
 
     def __init__(
@@ -125,6 +127,14 @@ class OpenSocket:
         """How the socket is closed when its session has ended."""
         return WSCloseCode.POLICY_VIOLATION, "The session has ended"
 
+    async def opened(self, method: str) -> None:
+        """Call the method that is to be called when a socket is opened."""
+        await self.call(method)
+
+    async def closed(self, method: str) -> None:
+        """Call the method that is to be called when it is closed."""
+        await self.call(method)
+
     async def close(self, code: int, reason: str) -> None:
         """Send what waits, and a close frame; wait until the socket is closed."""
         self.sender.close()
@@ -145,7 +155,7 @@ class OpenSocket:
     def subscribed(self) -> Subscriptions | None:
         """The subscriptions to channels; None if the app has no channels."""
         if self.subscriptions is None and self.context.channels is not None:
-            self.subscriptions = Subscriptions(self.context.channels, self.sender)
+            self.subscriptions = Subscriptions(self.context.channels, self.sender, self.client_id)
         return self.subscriptions
 
     def sessions(self) -> list[UserSession]:

@@ -29,7 +29,7 @@ Take = Callable[[Format, bytes], Awaitable[Any]]
 
 
 class FrameReceiver:
-    """The frames of one socket. ``answer`` gets each, except the first if ``first`` has taken it.
+    """The frames of one socket. ``answer`` gets each, except the first if there is a ``first`` that takes it.
 
     ``is_over`` returns whether the client has left, or the socket is being closed. ``control`` takes a
     ping or a pong, and returns False for anything else.
@@ -39,14 +39,14 @@ class FrameReceiver:
         self,
         response: web.WebSocketResponse[Any],
         answer: Take,
-        first: Take,
+        first: Take | None,
         is_over: Callable[[], bool],
         control: Callable[[WSMsgType, bytes], bool],
         formats: Formats = FORMATS,
     ) -> None:
         self._response = response
         self._answer = answer
-        self._first: Take | None = first
+        self._first = first
         self._is_over = is_over
         self._control = control
         self._formats = formats

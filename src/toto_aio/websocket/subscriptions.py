@@ -87,15 +87,20 @@ class Subscriptions:
     with its last position.
     """
 
-    def __init__(self, context: SubscriptionsContext, sender: FrameSender) -> None:
+    def __init__(self, context: SubscriptionsContext, sender: FrameSender, client: str | None = None) -> None:
         self.context = context
         self.sender = sender
-        self.client = secrets.token_urlsafe(12)
+        self.client = client or secrets.token_urlsafe(12)
         """The id of the connection, by which others see it in channels with ``presence``."""
         self._entries: dict[str, Entry] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+    def has(self, name: str) -> bool:
+        """Whether the client was admitted to a channel; ``in`` says so while its function still decides."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.subscription is not None
 
     async def subscribe(
         self,
@@ -154,8 +159,7 @@ class Subscriptions:
         return await self.context.channels.presence_stats(name)
 
     def _require_subscribed(self, name: str) -> None:
-        entry = self._entries.get(name)
-        if entry is None or entry.subscription is None:
+        if not self.has(name):
             raise NotAuthorized(
                 f"Subscribe to '{shortened(name)}' first: its subscribers see who is present."
             )

@@ -1,0 +1,142 @@
+"""The unmodified libraries ``centrifuge`` (npm) and ``centrifuge-python`` against a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import centrifuge
+import tests.support.servers.redis
+from tests.centrifuge.stage import Stage, directed, on_stage
+from tests.support.limits import limits
+from tests.support.service import eventually
+from toto_aio.centrifuge import replies
+
+if TYPE_CHECKING:
+    from tests.support.node import Node
+
+pytest_plugins = ["tests.support.node"]
+
+SCENARIOS = Path(__file__).with_name("scenarios.mjs")
+SCENES = ("calls", "channels", "presence", "page", "recovery", "sessions")
+LIMIT = 300.0
+"""Seconds that a program may take on a busy machine."""
+
+
+async def test_npm(node: Node, servers: Any) -> None:
+    """Calls, channels, recovery after cuts and a restart, and the ends of sessions, with the npm package."""
+    url = tests.support.servers.redis.fresh_url(servers("redis"))
+    async with on_stage(url) as stage, directed(stage) as direct:
+        with limits(replies, TTL_SHARE=0.0):
+            process = await asyncio.create_subprocess_exec(
+                *node.program(str(SCENARIOS), stage.address, direct, str(node.folder), "json"),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            try:
+                async with asyncio.timeout(LIMIT):
+                    output, _ = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+    assert process.returncode == 0, output.decode()
+    assert output.decode().split("\n") == [
+        *(f"json: {name}" for name in SCENES),
+        "",
+    ]
+
+
+class Seen(centrifuge.ClientEventHandler, centrifuge.SubscriptionEventHandler):
+    """What a client and its subscription were told."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.got: list[str] = []
+        self.recovered: list[bool] = []
+        self.tokens: list[str] = []
+        self.came: list[str] = []
+
+    async def on_connecting(self, context: Any) -> None:
+        self.codes.append(context.code)
+
+    async def on_disconnected(self, context: Any) -> None:
+        self.codes.append(context.code)
+
+    async def on_subscribed(self, context: Any) -> None:
+        self.recovered.append(context.recovered)
+
+    async def on_join(self, context: Any) -> None:
+        self.came.append(context.info.user)
+
+    async def on_publication(self, context: Any) -> None:
+        self.got.append(context.pub.data["text"])
+
+
+@asynccontextmanager
+async def client_of(stage: Stage, seen: Seen, user_id: str = "ada") -> AsyncIterator[centrifuge.Client]:
+    """A connected client in Python."""
+
+    async def get_token() -> str:
+        seen.tokens.append(await stage.token(user_id))
+        return seen.tokens[-1]
+
+    client = centrifuge.Client(
+        stage.address,
+        events=seen,
+        token=await stage.token(user_id),
+        get_token=get_token,
+        min_reconnect_delay=0.01,
+        max_reconnect_delay=0.1,
+        timeout=LIMIT,
+    )
+    await client.connect()
+    try:
+        await client.ready()
+        yield client
+    finally:
+        await client.disconnect()
+
+
+async def test_python(servers: Any) -> None:
+    """The same with the package of PyPI."""
+    url = tests.support.servers.redis.fresh_url(servers("redis"))
+    seen = Seen()
+    async with on_stage(url) as stage, client_of(stage, seen) as client:
+        assert (await client.rpc("add", {"a": 2, "b": 3})).data == 5
+        with pytest.raises(centrifuge.ReplyError) as caught:
+            await client.rpc("nothing", {})
+        assert (caught.value.code, caught.value.message) == (1001, "Cannot call 'nothing'.")
+        room = client.new_subscription("room:7", events=seen)
+        await room.subscribe()
+        await room.ready()
+        await room.publish({"text": "a"})
+        await eventually(lambda: seen.got == ["a"])
+        found = await room.history(limit=10)
+        assert [each.data for each in found.publications] == [{"text": "a"}]
+        present = (await room.presence()).clients.values()
+        assert [(each.user, each.chan_info) for each in present] == [("ada", {"colour": "green"})]
+        stats = await room.presence_stats()
+        assert (stats.num_clients, stats.num_users) == (1, 1)
+        await eventually(lambda: "ada" in seen.came)
+        await stage.publish(1)
+        await stage.cut()
+        await stage.publish(2)
+        await eventually(lambda: seen.got == ["a", "1", "2"])
+        await stage.stop()
+        await eventually(lambda: 3001 in seen.codes)
+        await stage.start()
+        await stage.publish(3)
+        await eventually(lambda: seen.got == ["a", "1", "2", "3"])
+        assert seen.recovered == [False, True, True]
+        with limits(replies, TTL_SHARE=0.0):  # a life of a second is told
+            await stage.cut()
+            await eventually(lambda: len(seen.tokens) == 2)
+        await eventually(lambda: client._token == seen.tokens[-1])
+        await stage.end(seen.tokens[-1])
+        await eventually(lambda: seen.codes[-1] == 3503)
