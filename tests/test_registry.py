@@ -314,6 +314,7 @@ def test_the_built_in_methods() -> None:
         "account.sessions",
         "account.update",
         "client_error",
+        "events.ticket",
     ]
     assert all(method.documentation for method in methods.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,23 +76,33 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         health.add_routes(app, own_path(settings, methods, "health", settings.health, "/live", "/ready"))
     if metrics is not None:
         metrics.add_route(app, own_path(settings, methods, "metrics", "/metrics", ""))
-    others = [lambda app, settings: page.add_route(app, settings, found)]
+    others = [lambda app, settings: page.add_route(app, settings, functions)]
     post = _post(settings)
     if post is not None:
         others.append(
             partial(load("toto_aio.http.code_pages:add_routes"), methods=found, letters=post.letters)
         )
+    if settings.explorer != "off":
+        others.append(partial(load("toto_aio.explorer.routes:add_routes"), functions=functions))
     if settings.use_web_sockets:
         others.append(endpoint.add_route)
         if settings.centrifuge:
             others.append(endpoint.add_centrifuge_route)
+    read_only: Sequence[str] = ()
+    if channels.by_name:
+        from toto_aio.http import event_streams  # few services need it
+
+        read_only = event_streams.free_paths(settings, found)
+        others.append(partial(event_streams.add_routes, paths=read_only))
     unread = frozenset(
         name for name, each in methods.items() if not each.reachable_by_get(settings.get_methods)
     )
-    add_routes(app, settings, others, unread=unread)  # last, as the root may be /
+    add_routes(app, settings, others, unread=unread, read_only=read_only)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(settings, methods, origins, context, metrics, rpc, channels, post)
+    app[LIFESPAN] = lifespan = Lifespan(
+        *(settings, methods, origins, context, metrics, rpc, channels, post, read_only)
+    )
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)

@@ -10,7 +10,7 @@ This module knows the names and the positions; ``events/channels.py`` delivers w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,6 +71,17 @@ class Channel:
     def variables(self) -> tuple[str, ...]:
         """The names in braces, in their order."""
         return tuple(each.variable for each in _parts(self.pattern) if each.variable)
+
+    def name_of(self, variables: Mapping[str, object]) -> str:
+        """The name of the channel with these values for the variables.
+
+        Raises ``KeyError`` for one that is missing, and ``ValueError`` for what no name can have there.
+        """
+        texts = {name: str(variables[name]) for name in self.variables}
+        for name, text in texts.items():
+            if ":" in text or NAME.fullmatch(text) is None:
+                raise ValueError(f"{name}: write letters, digits and _.@#$=,-, not {text!r}")
+        return self.pattern.format_map(texts)
 
 
 class ChannelTable:

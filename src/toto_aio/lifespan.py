@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ from toto_aio.websocket.events import HandlerLimits
 from toto_aio.websocket.frames import formats
 from toto_aio.websocket.open_socket import SocketContext
 from toto_aio.websocket.session_watch import SessionWatch
-from toto_aio.websocket.subscriptions import subscriptions_context
+from toto_aio.websocket.subscriptions import SubscriptionsContext, subscriptions_context
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.idempotency import Keys
@@ -81,6 +81,7 @@ class Lifespan:
         rpc: JSONRPC | None,
         channels: ChannelFunctions,
         post: Post | None,
+        read_only: Collection[str],
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
@@ -91,6 +92,7 @@ class Lifespan:
         self._metrics = metrics
         self._rpc = rpc
         self._channels = channels
+        self._read_only = read_only
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
@@ -108,7 +110,7 @@ class Lifespan:
             patience = Patience(self._settings.start_timeout)
             database, sessions_in = await self._open_stores(stack, app, patience)
             events = await self._open_events(stack, app, patience)
-            ends = SessionEnds(events) if self._settings.use_web_sockets else None
+            ends = self._open_ends(events)
             if ends is not None:
                 stack.push_async_callback(ends.close)
             scheme = self._context.scheme
@@ -145,11 +147,18 @@ class Lifespan:
             authenticator = Authenticator(
                 connection.sessions, connection.api_keys, context.scheme, context.cookie, context.proxies
             )
-            app[SERVICE] = Service(
-                self._settings, dispatch, authenticator, context, large_bodies, self._codecs, self._rpc
+            app[SERVICE] = service = Service(
+                self._settings,
+                *(dispatch, authenticator, context, large_bodies, self._codecs, self._rpc),
+                read_only=self._read_only,
             )
-            if ends is not None:
-                app[SOCKETS] = self._open_sockets(stack, dispatch, authenticator, ends, large_bodies, access)
+            channels = subscriptions_context(self._settings, access, events)
+            if ends is not None and self._settings.use_web_sockets:
+                app[SOCKETS] = self._open_sockets(
+                    stack, dispatch, authenticator, ends, large_bodies, channels
+                )
+            if ends is not None and channels is not None and self._read_only:
+                self._open_streams(stack, app, service, ends, channels)
             share(app, self.runtime)
 
             if self._startup is not None:
@@ -285,7 +294,7 @@ class Lifespan:
         authenticator: Authenticator,
         ends: SessionEnds,
         large_bodies: LargeBodies,
-        access: ChannelAccess | None,
+        channels: SubscriptionsContext | None,
     ) -> Sockets:
         settings, context = self._settings, self._context
         sessions, events = self.runtime.connection.sessions, self.runtime.events
@@ -297,7 +306,7 @@ class Lifespan:
             context.stalled,
             large_bodies,
             HandlerLimits(settings.socket_handlers, settings.session_handlers),
-            subscriptions_context(settings, access, events),
+            channels,
             formats(self._codecs),
             self._rpc,
             debug=settings.debug,
@@ -309,6 +318,34 @@ class Lifespan:
         if self._metrics is not None:
             self._metrics.watch_sockets(sockets)
         return sockets
+
+    def _open_streams(
+        self,
+        stack: AsyncExitStack,
+        app: web.Application,
+        service: Service,
+        ends: SessionEnds,
+        channels: SubscriptionsContext,
+    ) -> None:
+        from toto_aio.http.event_stream import StreamContext  # few services need it
+        from toto_aio.http.event_streams import EVENT_STREAMS, EventStreams
+
+        codec = self._codecs[JSON.content_type]
+        shared = StreamContext(
+            channels.access, channels.channels, channels.limits, self._context.stalled, codec
+        )
+        app[EVENT_STREAMS] = streams = EventStreams(service, shared, self.runtime.connection.sessions)
+        watch = SessionWatch(streams.open)
+        ends.listen(watch.session_ended)
+        self._own(stack, watch.run(), "event streams")
+        if self._metrics is not None:
+            self._metrics.watch_streams(streams)
+
+    def _open_ends(self, events: EventManager | None) -> SessionEnds | None:
+        """What tells of the ends of sessions, if anything here lasts as long as one."""
+        if self._settings.use_web_sockets or self._channels.by_name:
+            return SessionEnds(events)
+        return None
 
     def _watch_clock(self, stack: AsyncExitStack) -> Clock:
         """The clock, watched for the signatures that depend on it."""

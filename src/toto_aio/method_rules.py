@@ -23,6 +23,16 @@ class Guard(IntEnum):
     PARAMETER = 4
 
 
+CALLERS = {
+    Guard.NONE: "anyone",
+    Guard.OPTIONAL: "anyone, with their session",
+    Guard.ANONYMOUS: "anyone, in a session",
+    Guard.AUTHENTICATED: "logged in",
+    Guard.PARAMETER: "logged in by session_id",
+}
+"""Who may call a method, by its guard."""
+
+
 @dataclass(slots=True)
 class Rules:
     """What the decorators state about one ``invoke``."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from tests.support.limits import WATCHDOG, limits
 from tests.support.service import Serve, Service, eventually
 from toto_aio import Handler
-from toto_aio.channels import Position
+from toto_aio.channels import Admission, Member, Position, PresenceStats
 from toto_aio.client import Client, ClientSubscription, Publication, UnreadableResponseError
 from toto_aio.client import socket as client_socket
 from toto_aio.client import subscription as client_subscription
@@ -52,7 +52,15 @@ async def publish(handler: Handler, parameters: Any) -> Any:
     return position
 
 
-METHODS: dict[str, Any] = {"room": room, "own": own, "plain": plain, "publish": publish}
+@channel("seen:{room}", presence=True, join_leave=True)
+@authenticated
+async def seen(handler: Handler, room: str) -> Admission:
+    """Admit users, and show them."""
+    assert handler.session is not None
+    return Admission("welcome", info={"name": handler.session.user_id.title()})
+
+
+METHODS: dict[str, Any] = {"room": room, "seen": seen, "own": own, "plain": plain, "publish": publish}
 
 
 @asynccontextmanager
@@ -221,3 +229,41 @@ async def test_a_service_that_stops(aiohttp_server: Any, serve: Serve) -> None:
         with pytest.raises(UnreadableResponseError):
             async with client.subscribe("nonsense"):
                 pass
+
+
+async def test_who_is_present(serve: Serve) -> None:
+    """Subscribers see who is there, and are told who comes and goes, also after a lost connection."""
+    service = await serve(METHODS)
+    told: list[tuple[str, Member]] = []
+
+    async def read(messages: ClientSubscription) -> None:
+        async for _ in messages:
+            pass
+
+    async with client_of(service) as ada, client_of(service) as eve:
+        await ada.create_account("ada", "correct horse")
+        await eve.create_account("eve", "correct horse")
+        subscribed = ada.subscribe(
+            "seen:1",
+            on_join=lambda member: told.append(("joined", member)),
+            on_leave=lambda member: told.append(("left", member)),
+        )
+        async with subscribed as messages:
+            reading = asyncio.create_task(read(messages))
+            own = Member(messages.client, "ada", {"name": "Ada"})
+            assert (await messages.presence(), messages.data) == ([own], "welcome")
+            async with eve.subscribe("seen:1") as others:
+                other = Member(others.client, "eve", {"name": "Eve"})
+                assert sorted(await others.presence(), key=lambda each: each.user) == [own, other]
+                assert await messages.presence_stats() == PresenceStats(2, 2)
+            await eventually(lambda: len(told) == 3)
+            assert told == [("joined", own), ("joined", other), ("left", other)]
+            await cut(service)
+            await eventually(lambda: messages.client not in ("", own.client))
+            await eventually(lambda: len(told) == 4)
+            assert told[3] == ("joined", Member(messages.client, "ada", {"name": "Ada"}))
+            assert [each.client for each in await messages.presence()] == [messages.client]
+            reading.cancel()
+            await messages.close()
+            with pytest.raises(ConnectionError, match="not connected now"):
+                await messages.presence()

@@ -16,7 +16,7 @@ import toto_aio
 import toto_aio.methods.account.api_keys
 from tests.support.service import Serve
 from tests.support.thirty import METHODS
-from toto_aio.invocation import authenticated, idempotent, optionally_authenticated
+from toto_aio.invocation import authenticated, channel, idempotent, optionally_authenticated
 
 if TYPE_CHECKING:
     from tests.support.browser import Browser
@@ -64,12 +64,34 @@ async def slow(handler: Any) -> None:
     await asyncio.wait_for(released.wait(), LIMIT)
 
 
+@channel("room:{room}", history=100)
+@authenticated
+async def room(handler: Any, room: int) -> dict[str, Any]:
+    """Admit users to rooms."""
+    return {"room": room, "user": handler.session.user_id}
+
+
+@channel("news")
+@optionally_authenticated
+async def news(handler: Any) -> dict[str, str]:
+    """Admit everybody to the news."""
+    return {"user": "" if handler.session is None else handler.session.user_id}
+
+
+async def say(handler: Any, channel: str, text: str) -> None:
+    """Publish to a channel."""
+    await handler.events.publish(channel, {"text": text})
+
+
 OWN = {
     "account.api_keys": toto_aio.methods.account.api_keys,
     "count": count,
     "count_once": count_once,
     "counted": counted,
+    "news": news,
     "ordered": ordered,
+    "room": room,
+    "say": say,
     "slow": slow,
 }
 
@@ -78,7 +100,7 @@ async def test_in_node(node: Node, serve: Serve) -> None:
     """The package's tests pass against a service of each signature scheme."""
     urls = {}
     for signing in SCHEMES:
-        service = await serve({**METHODS, **OWN}, signing=signing)
+        service = await serve({**METHODS, **OWN}, signing=signing, events="memory://")
         urls[signing] = str(service.client.make_url("/service"))
     process = await asyncio.create_subprocess_exec(
         *node.command("vitest", "vitest.mjs", "run", "--no-color", "--no-file-parallelism"),
@@ -125,6 +147,7 @@ async def test_in_a_page(
         assert found["size"] == 300_000
         assert found["progress"] == sorted(found["progress"])
         assert found["progress"][-1] > 300_000
+        assert found["aborted"] == "AbortError"
         assert found["after"] == 1004
         assert bool(found["session"]["session_id"]) is not cookies
         assert ("toto-session" in found["kept"]) is True
@@ -146,10 +169,13 @@ window.use = async (url, options) => {
   const progress = [];
   const file = new File([new Uint8Array(300_000)], "zeros");
   const { size } = await client.call("data.upload", { file }, { onProgress: (sent) => progress.push(sent) });
+  const control = new AbortController();
+  const stopped = { signal: control.signal, onProgress: () => control.abort() };
+  const aborted = await client.call("data.upload", { file }, stopped).catch((error) => error.name);
   const kept = Object.keys(sessionStorage);
   await client.logout();
   const after = await client.call("notes.mine").catch((error) => error.code);
-  return { session, user, size, progress, kept, after };
+  return { session, user, size, progress, aborted, kept, after };
 };
 </script>
 """

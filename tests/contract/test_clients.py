@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import ROOT
+from tests.support.channels import CHANNELS
 from tests.support.service import Serve
 from tests.support.thirty import WITH_ACCOUNTS
 from toto_aio import File, Handler
@@ -23,7 +24,7 @@ from toto_aio.contract.openapi import openapi
 from toto_aio.contract.python import python
 from toto_aio.contract.typescript import typescript
 from toto_aio.invocation import authenticated, idempotent, raw_response, requires, roles, safe
-from toto_aio.registry import find_methods
+from toto_aio.registry import find_functions, find_methods
 from toto_aio.settings import read_settings
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ ODD: dict[str, Any] = {
     "x-y.x-y": title,
     'quo"ted.`${1}`': title,
 }
-NAMES = ("thirty", "odd", "notes", "renamed", "hello", "embedded", "chat", "hostile")
+NAMES = ("thirty", "odd", "rooms", "notes", "renamed", "hello", "embedded", "chat", "hostile")
 
 USE = """
 import { Client } from "toto-client";
@@ -107,6 +108,26 @@ import { api, type Note } from "./thirty";
 import { api as odd } from "./odd";
 import { api as notes } from "./notes";
 import { api as renamed } from "./renamed";
+import type { Centrifuge } from "toto-client/channels";
+import { channels } from "./rooms";
+
+export function listen(connection: Centrifuge): string[] {
+  const found: string[] = [];
+  const rooms = channels(connection);
+  const room = rooms.room<{ text: string }>({ room: 7 });
+  room.on("publication", ({ data }) => found.push(data.text));
+  room.on("subscribed", ({ data }) => found.push(data.topic));
+  // @ts-expect-error: a topic is text
+  room.on("subscribed", ({ data }) => found.push(data.topic * 2));
+  // @ts-expect-error: rooms have numbers
+  rooms.room({ room: "a" });
+  // @ts-expect-error: it must have one
+  rooms.room({});
+  rooms.news().subscribe();
+  rooms.roomByRoomPage({ room: "a", page: 1 }).unsubscribe();
+  rooms.userInbox({ id: "a", class: "b" }, { positioned: true });
+  return found;
+}
 
 export async function use(client: Client): Promise<string[]> {
   const service = api(client);
@@ -155,7 +176,7 @@ console.log(JSON.stringify(found));
 def interface_of(methods: Any, **options: Any) -> Interface:
     """What a service with these methods offers, as its document arrives."""
     settings = read_settings({"method_module": methods, **options})
-    return read_interface(json.loads(JSON.encode(openapi(find_methods(methods, 60), settings, "/service"))))
+    return read_interface(json.loads(JSON.encode(openapi(find_functions(methods, 60), settings, "/service"))))
 
 
 @pytest.fixture
@@ -165,6 +186,7 @@ def interfaces(monkeypatch: pytest.MonkeyPatch) -> dict[str, Interface]:
     found = {
         "thirty": interface_of(WITH_ACCOUNTS),
         "odd": interface_of(ODD),
+        "rooms": interface_of({"notes": title, **CHANNELS}),
         "notes": interface_of({"notes": title}),
         "renamed": interface_of({"notes": renamed}),
         "hostile": read_interface(_spoiled(json.loads(JSON.encode(document)))),
@@ -283,6 +305,7 @@ PYTHON_USE = """
 from typing import Any
 
 import odd_api
+import rooms_api
 import thirty_api
 from toto_aio import File
 from toto_aio.client import Client
@@ -298,11 +321,14 @@ async def use(url: str) -> list[Any]:
         notes = [await odd.notes(title="a"), await odd.notes.name(title="b")]
         await odd.notes.list()
         self = {"class": "a", "self": 2}
+        rooms_api.Channels(client).user_inbox(**{"id": "a", "class": "b"})
+        rooms_api.Channels(client).room_by_room_page(room="a", page=1)
         return [note["title"], word, upload["size"], *notes, raw.body, {"a": ["2"]}]
 """
 PYTHON_WRONG = """
 import notes_api
 import renamed_api
+import rooms_api
 import thirty_api
 from toto_aio.client import Client
 
@@ -313,6 +339,9 @@ async def use(client: Client) -> None:
     await service.notes.add(titel="Milk")  # wrong
     await notes_api.Api(client).notes(title="a")
     await renamed_api.Api(client).notes(title="a")  # wrong
+    rooms_api.Channels(client).room(room="a")  # wrong
+    async with rooms_api.Channels(client).room(room=7) as messages:
+        print(messages.position)
 """
 
 

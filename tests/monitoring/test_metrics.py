@@ -29,9 +29,11 @@ from tests.support.limits import WATCHDOG
 from tests.support.programs import ENVIRONMENT, SERVE, Server, failing, serving, short, write
 from tests.support.service import Serve, Service, eventually
 from toto_aio import TotoException, create_app
+from toto_aio.channels import Member, Position
 from toto_aio.dispatch.dispatcher import Dispatcher
+from toto_aio.events.followed import ChannelSubscription
 from toto_aio.http.service import SERVICE
-from toto_aio.invocation import asynchronous, error_redirect
+from toto_aio.invocation import asynchronous, channel, error_redirect
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.monitoring.multiprocess import MetricsFolder, locked
 from toto_aio.settings import SettingsError
@@ -199,6 +201,56 @@ async def test_events(serve: Serve) -> None:
     assert counts["toto_subscriptions"] == before["toto_subscriptions"] - 1
     assert counts['toto_calls_total{code="ok",method="wait"}'] == 1
     assert 'toto_call_seconds_count{method="wait"}' not in counts
+
+
+async def test_channels(serve: Serve) -> None:
+    """Publications, what they reached, recoveries, gaps that were filled and members are counted."""
+
+    @channel("room:{room}", history=3, presence=True)
+    async def room(room: str) -> None: ...
+
+    service = await serve({"room": room}, metrics=True)
+    events = service.client.app[LIFESPAN].runtime.events
+    assert events is not None
+    assert events.channels is not None
+    channels = events.channels
+    heard: list[Any] = []
+    one, two = (
+        ChannelSubscription("room:1", heard.append, lambda: heard.append(None), Member(client, ""))
+        for client in "ab"
+    )
+    start = (await channels.subscribe(one, None)).position
+    assert start is not None
+    one.begin()
+    hear, channels._followed["room:1"].hear = channels._followed["room:1"].hear, lambda *message: None
+    await events.publish("room:1", 1)
+    await asyncio.sleep(0)
+    channels._followed["room:1"].hear = hear
+    await events.publish("room:1", 2)  # shows the gap
+    await eventually(lambda: len(heard) == 2)
+    assert (await channels.subscribe(two, start)).recovered
+    two.begin()
+    await events.publish("room:1", 3)
+    await eventually(lambda: len(heard) == 4)
+    three = ChannelSubscription("room:1", heard.append, lambda: None, Member("c", ""))
+    assert not (await channels.subscribe(three, Position("another", 1))).recovered
+    channels.unsubscribe(three)
+    counts = await scrape(service)
+    found = {name: value for name, value in counts.items() if name.startswith("toto_channel")}
+    assert {name: value for name, value in found.items() if not name.endswith("_created")} == {
+        "toto_channels": 1,
+        "toto_channel_subscriptions": 2,
+        "toto_channel_members": 2,
+        "toto_channel_published_total": 3,
+        "toto_channel_delivered_total": 4,
+        "toto_channel_filled_total": 2,
+        "toto_channel_recovered_total": 1,
+        "toto_channel_unrecovered_total": 1,
+        "toto_channel_lost_total": 0,
+    }
+    channels._followed["room:1"].lose()
+    counts = await scrape(service)
+    assert (counts["toto_channel_lost_total"], counts["toto_channel_subscriptions"]) == (2, 0)
 
 
 async def test_sessions_and_logins(serve: Serve) -> None:

@@ -10,6 +10,7 @@ and each opened page has its own cookies:
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import select
@@ -49,6 +50,13 @@ Origin = Callable[..., Awaitable[str]]
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[str]:
     """The DevTools address of a Chromium that all tests share."""
+    with serving() as address:
+        yield address
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run a Chromium; its DevTools address."""
     server = Server(_command, is_ready=lambda _: len(_devtools(server.directory)) == 2)
     with server:
         port, path = _devtools(server.directory)
@@ -94,6 +102,7 @@ class Browser:
         self._url = url
         self._answers: list[asyncio.Future[dict[str, Any]]] = []
         self._loads: dict[str, asyncio.Event] = {}
+        self._told: dict[str, list[dict[str, Any]]] = {}
 
     async def __aenter__(self) -> Browser:
         async with AsyncExitStack() as stack:
@@ -118,6 +127,7 @@ class Browser:
         target = await self.command("Target.createTarget", url="about:blank", browserContextId=context)
         attached = await self.command("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         page = Page(self, context, attached["sessionId"])
+        self._told[page.session] = page.told
         await self.command("Page.enable", page.session)
         await self.command("Page.setLifecycleEventsEnabled", page.session, enabled=True)
         await page.go(url)
@@ -150,6 +160,8 @@ class Browser:
                     answer.set_result(message["result"])
             elif message["method"] == "Page.lifecycleEvent" and message["params"]["name"] == "load":
                 self._loads.setdefault(message["params"]["loaderId"], asyncio.Event()).set()
+            elif message.get("sessionId") in self._told:
+                self._told[message["sessionId"]].append(message)
         for answer in self._answers:
             if not answer.done():
                 answer.set_exception(RuntimeError("the browser has left"))
@@ -161,7 +173,39 @@ class Page:
     def __init__(self, browser: Browser, context: str, session: str) -> None:
         self.context = context
         self.session = session
+        self.told: list[dict[str, Any]] = []
+        """What the browser has told of the page, in domains of the protocol that were enabled."""
         self._browser = browser
+
+    async def command(self, method: str, /, **parameters: Any) -> dict[str, Any]:
+        """The result of a DevTools command about this page."""
+        return await self._browser.command(method, self.session, **parameters)
+
+    async def type(self, text: str) -> None:
+        """Type a text into what has the focus."""
+        await self.command("Input.insertText", text=text)
+
+    async def press(self, key: str, *, ctrl: bool = False) -> None:
+        """Press a key by its name, such as ``Tab`` or ``/``."""
+        known = {"Enter": 13, "Tab": 9, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, " ": 32}
+        code = known.get(key, ord(key[0].upper()))
+        text = {"Enter": "\r", "Tab": ""}.get(key, key if len(key) == 1 else "")
+        shared = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 2 if ctrl else 0}
+        down = "keyDown" if text and not ctrl else "rawKeyDown"
+        await self.command("Input.dispatchKeyEvent", type=down, text=text, **shared)
+        await self.command("Input.dispatchKeyEvent", type="keyUp", **shared)
+
+    async def resize(self, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Show the page on a screen of this size, to somebody who prefers light or dark colours."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self.command("Emulation.setDeviceMetricsOverride", **size)
+        preferred = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        await self.command("Emulation.setEmulatedMedia", features=[preferred])
+
+    async def shot(self) -> bytes:
+        """What the screen shows, as PNG."""
+        shot = await self.command("Page.captureScreenshot", format="png")
+        return base64.b64decode(shot["data"])
 
     async def go(self, url: str) -> None:
         """Go to a URL, and wait until it is loaded."""

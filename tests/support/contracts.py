@@ -12,7 +12,7 @@ from toto_aio.contract.compare import changes
 from toto_aio.contract.file import read_contract, write_contract
 from toto_aio.contract.interface import Interface, read_interface
 from toto_aio.contract.openapi import openapi
-from toto_aio.registry import find_methods
+from toto_aio.registry import find_functions
 from toto_aio.settings import read_settings
 
 
@@ -20,7 +20,7 @@ def contract_of(**methods: Any) -> Interface:
     """The contract of these methods, as it is read from its file."""
     settings = read_settings({"method_module": methods})
     document = msgspec.json.decode(
-        msgspec.json.encode(openapi(find_methods(methods, 60), settings, "/service"))
+        msgspec.json.encode(openapi(find_functions(methods, 60), settings, "/service"))
     )
     return read_contract(write_contract(read_interface(document)))
 

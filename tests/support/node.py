@@ -41,6 +41,7 @@ class Node:
     """Runs programs of the packages."""
 
     folder = CLIENT
+    interpreter = NODE
 
     def command(self, package: str, program: str, *arguments: str) -> list[str]:
         """The command of a program in an installed package."""
@@ -62,7 +63,11 @@ class Node:
         link = folder / "node_modules"
         if not link.exists():
             link.symlink_to(CLIENT / "node_modules")
-        paths = {"toto-client": [str(CLIENT / "src" / "index.ts")]}
+        source = CLIENT / "src"
+        paths = {
+            "toto-client": [str(source / "index.ts")],
+            "toto-client/channels": [str(source / "channels.ts")],
+        }
         config = {"compilerOptions": {**STRICT, "paths": paths}, "include": list(files)}
         (folder / "tsconfig.json").write_text(json.dumps(config), encoding="utf-8")
         self.run("typescript", "bin/tsc", "--project", str(folder))

@@ -50,6 +50,16 @@ export interface CallOptions {
   onProgress?: Progress;
 }
 
+/** What a connection for channels begins with. */
+export interface Handshake {
+  /** Its address. */
+  url: string;
+  /** The session's id or the API key; "" if a cookie of the browser has the session, or there is none. */
+  token: string;
+  /** What proves that the session is the caller's, if requests are signed with its key. */
+  signature: { timestamp?: string; nonce?: string; signature: string } | null;
+}
+
 interface Exchange extends CallOptions, Partial<Accepted> {}
 
 export class Client {
@@ -153,6 +163,20 @@ export class Client {
   /** A queue whose calls are collected, and sent in one request. */
   queue(options: BatchOptions = {}): BatchQueue {
     return new BatchQueue((calls) => this.batch(calls), options);
+  }
+
+  /** What a connection at a path below the service begins with: `connect` of `toto-client/channels` asks for it. */
+  async handshake(path: string): Promise<Handshake> {
+    const session = await this.restore();
+    const url = `${this.url}/${path}`;
+    const { headers, isSigned } = await compose({ ...EMPTY, verb: "GET", url }, this.#scheme, session);
+    const { "x-toto-timestamp": timestamp, "x-toto-nonce": nonce, "x-toto-hmac": signature = "" } = headers;
+    const counts = timestamp === undefined || nonce === undefined ? {} : { timestamp, nonce };
+    return {
+      url: url.replace(/^http/, "ws"),
+      token: session?.session_id ?? this.#apiKey,
+      signature: isSigned ? { ...counts, signature } : null,
+    };
   }
 
   async #logIn(method: string, parameters: Parameters): Promise<Session> {

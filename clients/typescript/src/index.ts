@@ -1,7 +1,7 @@
 /** A client of services that run on toto_aio. Its parts are documented where they are defined. */
 
 export { BatchQueue, type BatchOptions } from "./batch.js";
-export { Client, type CallOptions, type ClientOptions } from "./client.js";
+export { Client, type CallOptions, type ClientOptions, type Handshake } from "./client.js";
 export { json, msgpack, type Codec, type MessagePack } from "./codec.js";
 export {
   ConnectionError,

@@ -11,7 +11,7 @@ from toto_aio.contract.compare import Change, changes
 from toto_aio.contract.file import read_contract, write_contract
 from toto_aio.contract.interface import Interface, read_interface
 from toto_aio.contract.openapi import openapi
-from toto_aio.registry import find_methods
+from toto_aio.registry import find_functions
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import root_path
 
@@ -47,5 +47,5 @@ def report(found: list[Change]) -> str:
 
 def _interface(settings: Settings) -> Interface:
     settings = msgspec.structs.replace(settings, method_select="both")  # which says what each method gives
-    methods = find_methods(settings.method_module, settings.method_timeout)
-    return read_interface(msgspec.json.decode(JSON.encode(openapi(methods, settings, root_path(settings)))))
+    functions = find_functions(settings.method_module, settings.method_timeout)
+    return read_interface(msgspec.json.decode(JSON.encode(openapi(functions, settings, root_path(settings)))))

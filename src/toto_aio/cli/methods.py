@@ -11,18 +11,10 @@ from msgspec import UNSET
 
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.signature import NOTHING, Parameter
-from toto_aio.method_rules import Guard, Rules
+from toto_aio.method_rules import CALLERS, Rules
 from toto_aio.registry import methods_of
 from toto_aio.settings import Settings
 
-CALLERS = {
-    Guard.NONE: "anyone",
-    Guard.OPTIONAL: "anyone, with their session",
-    Guard.ANONYMOUS: "anyone, in a session",
-    Guard.AUTHENTICATED: "logged in",
-    Guard.PARAMETER: "logged in by session_id",
-}
-"""Who may call a method, by its guard."""
 HEADING = ("METHOD", "CALLER", "BY", "PARAMETERS", "FROM", "WHAT IT DOES")
 
 

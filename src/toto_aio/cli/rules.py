@@ -287,6 +287,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "warning",
+        "explorer",
+        lambda facts: facts.settings.explorer == "on",
+        "everyone can read what the service can do, and has a page to try it",
+        "leave it out, or write explorer=authenticated",
+    ),
+    Rule(
+        "warning",
         "rate",
         _refuses_full_batches,
         "a client may make fewer calls than a batch may have, so the rest of a full batch is refused",

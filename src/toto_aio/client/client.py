@@ -43,6 +43,7 @@ from toto_aio.client.retry import retried
 from toto_aio.client.socket import ClientSocket, open_socket
 from toto_aio.client.subscription import ClientSubscription
 from toto_aio.exceptions import InvalidResponseHMAC, TotoException
+from toto_aio.members import Member
 from toto_aio.signing import SCHEMES
 
 __all__ = ["Client", "ClientSocket", "Response", "SessionCredentials", "UnreadableResponseError"]
@@ -264,15 +265,20 @@ class Client:
         since: Position | None = None,
         *,
         on_missed: Callable[[], None] | None = None,
+        on_join: Callable[[Member], None] | None = None,
+        on_leave: Callable[[Member], None] | None = None,
         path: str | None = None,
     ) -> AsyncIterator[ClientSubscription]:
         """Subscribe to a channel, over a socket of its own, until the end of the block.
 
         What was published after the position ``since`` comes first. ``on_missed`` is called when that, or
-        what was published during a lost connection, can't be made up. Raises the ``TotoException`` of a
-        service that refuses; ``path`` and other errors are those of ``socket``.
+        what was published during a lost connection, can't be made up; ``on_join`` and ``on_leave`` with who
+        comes and goes, if the channel tells that. Raises the ``TotoException`` of a service that refuses;
+        ``path`` and other errors are those of ``socket``.
         """
-        subscription = ClientSubscription(lambda: self.socket(path), channel, since, on_missed)
+        subscription = ClientSubscription(
+            lambda: self.socket(path), channel, since, on_missed, on_join, on_leave
+        )
         await subscription.open()
         try:
             yield subscription

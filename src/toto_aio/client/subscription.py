@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -21,8 +21,11 @@ from toto_aio.channels import Position
 from toto_aio.client.protocol import UnreadableResponseError
 from toto_aio.client.socket import ClientSocket
 from toto_aio.exceptions import TimedOut, TooManyAttempts, Unavailable, described
+from toto_aio.members import Member, PresenceStats
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MIN_PAUSE, MAX_PAUSE = 0.2, 10.0
 """Seconds between two attempts to connect, of which a random part is left out."""
@@ -43,6 +46,9 @@ class ClientSubscription:
     Lost connections are made again, after a random pause that grows from 0.2 to 10 seconds, and what was
     published in the meantime comes first. If a part of that is gone, ``on_missed`` is called and ``missed``
     counts it. The iteration raises the ``TotoException`` of a service that admits no longer.
+
+    In a channel with ``join_leave`` it calls ``on_join`` and ``on_leave`` with each ``Member``, in the order
+    in which that comes with the publications.
     """
 
     def __init__(
@@ -51,16 +57,21 @@ class ClientSubscription:
         channel: str,
         since: Position | None,
         on_missed: Callable[[], None] | None,
+        on_join: Callable[[Member], None] | None = None,
+        on_leave: Callable[[Member], None] | None = None,
     ) -> None:
         self.channel = channel
         self.position = since
         """The position of the last publication that was read, for ``since``; None without a history."""
         self.data: Any = None
         """What the service told with the subscription."""
+        self.client = ""
+        """The id by which others see this subscription in a channel with ``presence``, until it is lost."""
         self.missed = 0
         """How often publications were missed that couldn't be made up."""
         self._connect = connect
         self._on_missed = on_missed
+        self._on_change = {"joined": on_join, "left": on_leave}
         self._last = since
         self._ready: deque[Publication] = deque()
         self._opened = AsyncExitStack()
@@ -88,6 +99,23 @@ class ClientSubscription:
         self._closed = True
         await self._leave()
 
+    async def presence(self) -> list[Member]:
+        """Who has subscribed to the channel, which has ``presence=True``, in no order.
+
+        Raises the ``TotoException`` of the service, ``TimeoutError``, and ``ConnectionError`` while the
+        connection is lost: the iteration makes another.
+        """
+        return _read(await self._ask("presence"), _Present).members
+
+    async def presence_stats(self) -> PresenceStats:
+        """How many clients and users have subscribed to it. Raises the same as ``presence``."""
+        return _read(await self._ask("presence_stats"), PresenceStats)
+
+    async def _ask(self, kind: str) -> Any:
+        if self._socket is None:
+            raise ConnectionError(f"The subscription to {self.channel!r} is not connected now")
+        return await self._socket.ask({kind: self.channel})
+
     def __aiter__(self) -> ClientSubscription:
         return self
 
@@ -111,10 +139,7 @@ class ClientSubscription:
 
     def _begin(self, result: Any) -> None:
         """Take the response to a subscription."""
-        try:
-            begun = msgspec.convert(result, _Begun)
-        except msgspec.ValidationError as exc:
-            raise UnreadableResponseError(f"The service responds to a subscription with {exc}") from exc
+        begun = _read(result, _Begun)
         knew, self._last = self._last, begun.position
         missed = (knew is not None or self._begun) and not begun.recovered
         if begun.position is not None:
@@ -124,7 +149,7 @@ class ClientSubscription:
             ]
             if not begun.publications:
                 self.position = begun.position
-        self.data, self._begun = begun.data, True
+        self.data, self.client, self._begun = begun.data, begun.client, True
         if missed:
             self._miss()
 
@@ -134,6 +159,12 @@ class ClientSubscription:
             return True
         if "unsubscribed" in frame:
             return False
+        for kind, on_change in self._on_change.items():
+            if kind in frame:
+                member = _read(frame[kind], Member)
+                if on_change is not None:
+                    on_change(member)
+                return True
         offset = frame.get("offset")
         if self._last is None or offset is None:
             if socket.dropped > self._dropped:
@@ -182,3 +213,16 @@ class _Begun(msgspec.Struct):
     recovered: bool
     publications: list[_Published]
     data: Any = None
+    client: str = ""
+
+
+class _Present(msgspec.Struct):
+    members: list[Member]
+
+
+def _read(found: Any, kind: type[T]) -> T:
+    """What the service says. Raises ``UnreadableResponseError``."""
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as exc:
+        raise UnreadableResponseError(f"The service responds to a subscription with {exc}") from exc

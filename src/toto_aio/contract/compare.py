@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from toto_aio.contract.interface import Interface, Operation
-from toto_aio.contract.subschema import Comparison, Side
+from toto_aio.contract.subschema import Comparison, Side, Types
 from toto_aio.contract.types import VALUE
 
 
@@ -28,21 +28,24 @@ class Change(Struct, frozen=True):
 
 
 def changes(old: Interface, new: Interface) -> list[Change]:
-    """The changes, those that break old clients first; each kind by the names of methods."""
+    """The changes, those that break old clients first; each kind by the names of methods, then channels."""
     found: list[Change] = []
-    for name in sorted(old.methods.keys() | new.methods.keys()):
-        if name not in new.methods:
-            found.append(Change(name, "", "it is gone", True))
-        elif name not in old.methods:
-            found.append(Change(name, "", "it is new", False))
-        else:
-            before, after = old.methods[name], new.methods[name]
-            found += _policy(before, after)
-            parameters = Side(before.parameters, old.types), Side(after.parameters, new.types)
-            found += _types(name, "parameters", *parameters)
-            if not before.is_raw and not after.is_raw:
-                found += _types(name, "result", Side(before.result, old.types), Side(after.result, new.types))
+    for one, other in ((old.methods, new.methods), (old.channels, new.channels)):
+        for name in sorted(one.keys() | other.keys()):
+            if name not in other:
+                found.append(Change(name, "", "it is gone", True))
+            elif name not in one:
+                found.append(Change(name, "", "it is new", False))
+            else:
+                found += _changes(one[name], old.types, other[name], new.types)
     return sorted(found, key=lambda change: not change.breaks)
+
+
+def _changes(before: Operation, old: Types, after: Operation, new: Types) -> Iterator[Change]:
+    yield from _policy(before, after)
+    yield from _types(after.name, "parameters", Side(before.parameters, old), Side(after.parameters, new))
+    if not before.is_raw and not after.is_raw:
+        yield from _types(after.name, "result", Side(before.result, old), Side(after.result, new))
 
 
 def _policy(before: Operation, after: Operation) -> Iterator[Change]:

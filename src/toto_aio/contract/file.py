@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,8 +17,20 @@ TEXTS = frozenset({"description", "title", "examples", "default", "contentMediaT
 
 def write_contract(interface: Interface) -> str:
     """The contract as JSON, in an order of its own: it changes when the contract does."""
-    methods = {}
-    for method in interface.methods.values():
+    written = {
+        "version": VERSION,
+        "methods": _written(interface.methods),
+        "types": {name: bare(schema) for name, schema in interface.types.items()},
+    }
+    if interface.channels:
+        written["channels"] = _written(interface.channels)
+    text = msgspec.json.encode(written, order="sorted")
+    return msgspec.json.format(text).decode() + "\n"
+
+
+def _written(operations: Mapping[str, Operation]) -> dict[str, Any]:
+    found = {}
+    for method in operations.values():
         kept = Operation(
             "",
             bare(method.parameters),
@@ -32,10 +45,8 @@ def write_contract(interface: Interface) -> str:
             is_idempotent=method.is_idempotent,
             rates=method.rates,
         )
-        methods[method.name] = {key: value for key, value in msgspec.to_builtins(kept).items() if value}
-    types = {name: bare(schema) for name, schema in interface.types.items()}
-    text = msgspec.json.encode({"version": VERSION, "methods": methods, "types": types}, order="sorted")
-    return msgspec.json.format(text).decode() + "\n"
+        found[method.name] = {key: value for key, value in msgspec.to_builtins(kept).items() if value}
+    return found
 
 
 def read_contract(text: str) -> Interface:
@@ -43,11 +54,14 @@ def read_contract(text: str) -> Interface:
     found = msgspec.json.decode(text, type=_File)
     if found.version != VERSION:
         raise ValueError(f"it has version {found.version}, and this toto_aio reads version {VERSION}")
-    methods = {
-        name: msgspec.convert({"parameters": {}, "result": True, **method, "name": name}, Operation)
-        for name, method in found.methods.items()
+    return Interface(_read(found.methods), found.types, _read(found.channels))
+
+
+def _read(operations: Mapping[str, Mapping[str, Any]]) -> dict[str, Operation]:
+    return {
+        name: msgspec.convert({"parameters": {}, "result": True, **each, "name": name}, Operation)
+        for name, each in operations.items()
     }
-    return Interface(methods, found.types)
 
 
 def bare(schema: Any) -> Any:
@@ -71,3 +85,4 @@ class _File(msgspec.Struct):
     version: int
     methods: dict[str, dict[str, Any]]
     types: dict[str, dict[str, Any]] = {}
+    channels: dict[str, dict[str, Any]] = {}

@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from toto_aio.channels import Channel
 from toto_aio.contract.rates import Limit, read_limits
 from toto_aio.contract.types import REFERENCE, Schema
 from toto_aio.dispatch.idempotency import HEADER
@@ -50,10 +51,15 @@ class Operation(Struct, frozen=True):
 
 
 class Interface(Struct, frozen=True):
-    """The methods by their names, and the schemas that they refer to, both sorted."""
+    """The methods by their names, and the schemas that they refer to, both sorted.
+
+    ``channels`` are by their patterns: of each the ``parameters`` are the variables, and the ``result`` is
+    what comes with a subscription.
+    """
 
     methods: dict[str, Operation]
     types: dict[str, Schema]
+    channels: dict[str, Operation] = field(default_factory=dict)
 
 
 def read_interface(document: Any) -> Interface:
@@ -73,15 +79,41 @@ def read_interface(document: Any) -> Interface:
         elif isinstance(name, str):
             methods[name] = _operation(name, post, body, schemas)
     types = {name: _object(schemas[name]) for name in sorted(schemas) if not OWN_SCHEMA.search(name)}
-    return Interface({name: methods[name] for name in sorted(methods)}, types)
+    channels = _channels(_object(document).get("x-channels"))
+    return Interface({name: methods[name] for name in sorted(methods)}, types, channels)
+
+
+def _channels(listed: Any) -> dict[str, Operation]:
+    found: dict[str, Operation] = {}
+    for each in map(_object, listed if isinstance(listed, list) else ()):
+        try:
+            channel = Channel(each.get("pattern"))  # type: ignore[arg-type]  # it may be anything
+        except (TypeError, ValueError):
+            continue
+        stated = _object(_object(each.get("variables")).get("properties"))
+        variables: Schema = {
+            "type": "object",
+            "properties": {name: _object(stated.get(name)) for name in channel.variables},
+            "additionalProperties": False,
+            "required": sorted(channel.variables),
+        }
+        data = _object(each.get("data"))
+        found[channel.pattern] = Operation(
+            channel.pattern,
+            variables,
+            data or True,
+            _text(each, "summary"),
+            _text(each, "description"),
+            (),
+            *_policy(each),
+            rates=read_limits(each.get("x-rates")),
+        )
+    return {pattern: found[pattern] for pattern in sorted(found)}
 
 
 def _operation(name: str, post: Schema, body: Schema, schemas: Schema) -> Operation:
     success = _object(_object(post.get("responses")).get("200"))
     form = _object(_content(post.get("requestBody"), "multipart/form-data", schemas).get("properties"))
-    security = post.get("security")
-    session = "none" if not security else "optional" if {} in security else "required"
-    roles, fresh = post.get("x-roles"), post.get("x-fresh")
     return Operation(
         name,
         body,
@@ -89,14 +121,23 @@ def _operation(name: str, post: Schema, body: Schema, schemas: Schema) -> Operat
         _text(post, "summary"),
         _text(post, "description"),
         tuple(sorted(each for each, schema in form.items() if _is_file(schema))),
-        session,
-        tuple(each for each in roles if isinstance(each, str)) if isinstance(roles, list) else (),
-        fresh if isinstance(fresh, int | float) else 0,
+        *_policy(post),
         post.get("x-safe") is True,
         "*/*" in _object(success.get("content")),
         post.get("deprecated") is True,
         _takes_key(post),
         read_limits(post.get("x-rates")),
+    )
+
+
+def _policy(stated: Schema) -> tuple[str, tuple[str, ...], float]:
+    """The session that a caller needs, one of the roles, and the seconds since the login."""
+    security, roles, fresh = stated.get("security"), stated.get("x-roles"), stated.get("x-fresh")
+    session = "none" if not security else "optional" if {} in security else "required"
+    return (
+        session,
+        tuple(each for each in roles if isinstance(each, str)) if isinstance(roles, list) else (),
+        fresh if isinstance(fresh, int | float) else 0,
     )
 
 

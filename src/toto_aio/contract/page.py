@@ -17,6 +17,7 @@ from toto_aio.exceptions import NotAuthorized, TotoException
 from toto_aio.http.embedded import root_of
 from toto_aio.http.reply import HTTPReply
 from toto_aio.http.service import SERVICE, Service
+from toto_aio.registry import callable_methods
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import root_path
 
@@ -26,21 +27,21 @@ PAGE = "openapi.json"
 """The path below the root; a method of that name is called there."""
 
 
-def add_route(app: web.Application, settings: Settings, methods: Mapping[str, Method]) -> None:
-    """Serve the document, unless ``openapi`` is off or a method has its path.
+def add_route(app: web.Application, settings: Settings, functions: Mapping[str, Method]) -> None:
+    """Serve the document of the methods and channels, unless ``openapi`` is off or a method has its path.
 
     Raises ``SettingsError`` if it has, and the option was set all the same.
     """
     if settings.openapi == "off":
         return
     path = f"{root_path(settings)}/{PAGE}"
-    if PAGE in methods and settings.method_select != "parameter":
+    if PAGE in callable_methods(functions) and settings.method_select != "parameter":
         taken = f"{path} is the method {PAGE!r} already: rename it, or write openapi=off"
         if settings.openapi != "auto":
             raise SettingsError(f"openapi: {taken}")
         logger.warning("there is no OpenAPI document: %s", taken)
         return
-    app.router.add_get(path, Page(app, settings, methods).serve)
+    app.router.add_get(path, Page(app, settings, functions).serve)
 
 
 class Document(NamedTuple):
@@ -53,10 +54,10 @@ class Document(NamedTuple):
 class Page:
     """Answers requests for the document."""
 
-    def __init__(self, app: web.Application, settings: Settings, methods: Mapping[str, Method]) -> None:
+    def __init__(self, app: web.Application, settings: Settings, functions: Mapping[str, Method]) -> None:
         self._app = app
         self._settings = settings
-        self._documents = Documents(methods, settings, self._made)
+        self._documents = Documents(functions, settings, self._made)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """The document, 304 if the client has it, or the error of one who may not have it."""
@@ -77,10 +78,10 @@ class Page:
             return reply.response(b"", JSON.content_type, 304)
         return reply.response(document.body, JSON.content_type, enveloped=False)
 
-    def _made(self, methods: Mapping[str, Method]) -> Document:
+    def _made(self, functions: Mapping[str, Method]) -> Document:
         from toto_aio.contract.openapi import openapi  # here, as no start needs it
 
-        body = JSON.encode(openapi(methods, self._settings, root_of(self._app)))
+        body = JSON.encode(openapi(functions, self._settings, root_of(self._app)))
         return Document(body, hashlib.sha256(body).hexdigest()[:32])
 
 

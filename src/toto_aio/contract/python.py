@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from toto_aio.contract.channel_names import names_of
 from toto_aio.contract.interface import UNPRINTABLE, Interface, Operation
 from toto_aio.contract.namespaces import Namespace, namespace_of
 from toto_aio.contract.types import REFERENCE
@@ -44,12 +45,27 @@ async def _with_files(
             del parameters[name]
     return await client.call(method, parameters, files=files or None, idempotent=idempotent)
 '''
+IMPORTS_OF_CHANNELS = """\
+from contextlib import AbstractAsyncContextManager
+
+from toto_aio.channels import Channel, Position
+from toto_aio.client import ClientSubscription
+"""
+CHANNELS = '''
+
+class Channels:
+    """The channels of the service."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+'''
 TAKEN = frozenset(
     re.findall(
         r"\w+",
         """
-        Any Api Client File Literal NotRequired Response TypeAlias TypedDict Unpack all annotations bool dict
-        float int isinstance list str
+        AbstractAsyncContextManager Any Api Channel Channels Client ClientSubscription File
+        Literal NotRequired Position Response TypeAlias TypedDict Unpack all annotations bool dict float
+        int isinstance list str
         """,
     )
 )
@@ -60,11 +76,13 @@ def python(interface: Interface) -> str:
     """The text of the module: the types, and ``Api(client)`` with the methods."""
     writer = _Writer(interface)
     tree = namespace_of(interface.methods.values())
-    lines = [HEAD]
+    lines = [HEAD + IMPORTS_OF_CHANNELS if interface.channels else HEAD]
     for name, schema in interface.types.items():
         lines.append(writer.declared(writer.names[name], schema))
     for method in _typed(interface):
         lines.append(writer.declared(writer.parameters[method.name], method.parameters, method))
+    for channel in interface.channels.values():
+        lines.append(writer.declared(writer.variables[channel.name], channel.parameters, channel))
     lines += ["" for _ in writer.results][:1]
     lines += [
         f"{result}: TypeAlias = {writer.type_of(interface.methods[name].result)!r}"
@@ -73,6 +91,8 @@ def python(interface: Interface) -> str:
     if any(method.files for method in interface.methods.values()):
         lines.append(SENDS_FILES)
     lines += writer.classes(tree, "Api", "The methods of the service.")
+    if interface.channels:
+        lines += [CHANNELS.rstrip(), *writer.channels(interface.channels)]
     return "\n".join(lines)
 
 
@@ -90,6 +110,10 @@ class _Writer:
             for method in interface.methods.values()
             # In its class, a method named list would hide the type.
             if not (method.is_raw or self.type_of(method.result) in (*self.names.values(), "Any", "None"))
+        }
+        self.variables = {
+            pattern: _free(_camel(f"{name}.variables"), taken)
+            for pattern, name in names_of(interface.channels).items()
         }
         self._taken = taken
 
@@ -158,6 +182,20 @@ class _Writer:
             if each.method is not None and not each.below:
                 lines += self._method(each.method, attributes[part])
         yield "\n".join(lines)
+
+    def channels(self, channels: Mapping[str, Operation]) -> Iterator[str]:
+        """The methods that subscribe."""
+        names = names_of(channels)
+        attributes = _attributes(names.values())
+        for pattern, name in names.items():
+            kind = self.variables[pattern]
+            yield ""
+            yield f"    def {attributes[name]}("
+            yield f"        self, since: Position | None = None, /, **variables: Unpack[{kind}]"
+            yield "    ) -> AbstractAsyncContextManager[ClientSubscription]:"
+            yield from _documented(_documentation(channels[pattern]), "        ")
+            yield f"        name = Channel({pattern!r}).name_of(variables)"
+            yield "        return self._client.subscribe(name, since)"
 
     def _method(self, method: Operation, name: str) -> Iterator[str]:
         result = "Response" if method.is_raw else self.results.get(method.name, self.type_of(method.result))

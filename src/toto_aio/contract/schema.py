@@ -14,6 +14,7 @@ from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.model_types import is_pydantic
 from toto_aio.dispatch.signature import NOTHING, Parameter, Signature
 from toto_aio.dispatch.text import field_of
+from toto_aio.members import Admission
 from toto_aio.method_rules import Guard
 
 SESSION_ID: Schema = {"type": "string", "description": "The id of the caller's session."}
@@ -32,7 +33,7 @@ class Schemas:
     def __init__(self, methods: Iterable[Method]) -> None:
         signatures = [each.signature for each in methods if each.signature is not None]
         kinds = [each.type for signature in signatures for each in signature.parameters]
-        kinds += [each.returns for each in signatures if each.returns is not NOTHING]
+        kinds += [each.returns for each in signatures if each.returns not in UNTYPED]
         self._types = Types(kinds)
         self.components: dict[str, Schema] = {**COMMON, **self._types.components}
 
@@ -99,7 +100,7 @@ class Schemas:
     def result(self, method: Method) -> Schema:
         """What the method gives: anything, if it doesn't say."""
         returns = NOTHING if method.signature is None else method.signature.returns
-        return {} if returns is NOTHING else self._types.of(returns)
+        return {} if returns in UNTYPED else self._types.of(returns)
 
     def _typed(self, signature: Signature) -> Schema:
         properties: dict[str, Schema | bool] = {
@@ -160,6 +161,8 @@ def _default(value: Any) -> Schema:
         return {}
 
 
+UNTYPED = (NOTHING, Admission)
+"""Annotations that don't say what a function gives: an admission to a channel has any data."""
 COMMON: Mapping[str, Schema] = {
     "TotoValue": {
         "description": "Anything that JSON has: integers have 64 bits, objects are nested at most 64 deep.",

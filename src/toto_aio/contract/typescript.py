@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from toto_aio.contract.channel_names import names_of
 from toto_aio.contract.interface import UNPRINTABLE, Interface, Operation
 from toto_aio.contract.namespaces import Namespace, namespace_of
 from toto_aio.contract.types import REFERENCE
@@ -19,15 +20,16 @@ HEAD = """\
 // Made by `toto-aio client typescript`. It changes when the methods of the service do: edit nothing here.
 
 """
+CHANNELS = 'import { channel, type Centrifuge, type SubscriptionOptions } from "toto-client/channels";\n'
 TAKEN = frozenset(
     re.findall(
         r"\w+",
         """
-        Api Blob CallOptions Client Methods Promise Record Reply any api bigint boolean break case catch class
-        const continue debugger default delete do else enum export extends false finally for function if
-        implements import in instanceof interface let never new null number object package private protected
-        public return static string super switch symbol this throw true try type typeof undefined unknown var
-        void while with yield
+        Api Blob CallOptions Centrifuge Channel Client Methods Promise Record Reply SubscriptionOptions
+        any api bigint boolean break case catch channel channels class const continue debugger default
+        delete do else enum export extends false finally for function if implements import in instanceof
+        interface let never new null number object package private protected public return static string
+        super switch symbol this throw true try type typeof undefined unknown var void while with yield
         """,
     )
 )
@@ -48,6 +50,8 @@ def typescript(interface: Interface) -> str:
     tree = namespace_of(interface.methods.values())
     imported = ["type CallOptions", "type Client", *(["type Reply"] if writer.has_raw else [])]
     lines = [HEAD, f'import {{ {", ".join(imported)} }} from "toto-client";\n']
+    if interface.channels:
+        lines += [CHANNELS]
     for name, schema in interface.types.items():
         lines += [f"{line}\n" for line in writer.declared(name, schema)]
     lines += ["\n/** What each method takes and gives. */\nexport interface Methods {\n"]
@@ -62,6 +66,8 @@ def typescript(interface: Interface) -> str:
     lines += [f"export function api(client: Client): Api {{\n  return {writer.values_of(tree, '  ')};\n}}\n"]
     if any(each.method and each.below for each in _all(tree)):
         lines += [WITH_MEMBERS]
+    if interface.channels:
+        lines += writer.channels(interface.channels)
     return "".join(lines)
 
 
@@ -143,6 +149,23 @@ class _Writer:
                 value = f"withMembers({call}, {value})" if each.below else call
             lines.append(f"{inner}{_key(name)}: {value},\n")
         return "".join([*lines, f"{indent}}}"])
+
+    def channels(self, channels: Mapping[str, Operation]) -> Iterator[str]:
+        """The function whose functions subscribe."""
+        yield "\n/** The channels of the service, over a connection of `toto-client/channels`. */\n"
+        yield "export function channels(connection: Centrifuge) {\n  return {\n"
+        for pattern, name in names_of(channels).items():
+            each = channels[pattern]
+            yield from (f"{line}\n" for line in _comment(_documentation(each), "    "))
+            taken, given = "", "{}"
+            if each.parameters["properties"]:
+                taken, given = f"variables: {self.type_of(each.parameters, '    ')}, ", "variables"
+            data = self.type_of(each.result, "    ")
+            words = name.split("_")
+            key = _key(words[0] + "".join(word.capitalize() for word in words[1:]))
+            yield f"    {key}: <Message = unknown>({taken}options?: Partial<SubscriptionOptions>) =>\n"
+            yield f"      channel<Message, {data}>(connection, {_literal(pattern)}, {given}, options),\n"
+        yield "  };\n}\n"
 
     def _array(self, schema: Mapping[str, Any], indent: str) -> str:
         first = schema.get("prefixItems")

@@ -39,7 +39,10 @@ class Documents(Generic[T]):
 
         Raises ``NotAuthorized`` without one, or if its account is gone.
         """
-        roles = self._roles if self.are_public else await self._roles_of(session)
+        return await self.of(self._roles if self.are_public else await self.roles_of(session))
+
+    async def of(self, roles: frozenset[str]) -> T:
+        """The document for those who have these roles, and no others that a method asks for."""
         async with self._turn:
             if roles not in self._made:  # large services have large documents, and the loop has other work
                 self._made[roles] = await asyncio.to_thread(self._make, self._shown(roles))
@@ -47,8 +50,11 @@ class Documents(Generic[T]):
                     del self._made[next(iter(self._made))]
             return self._made[roles]
 
-    async def _roles_of(self, session: UserSession | None) -> frozenset[str]:
-        """The roles of a user that some method asks for."""
+    async def roles_of(self, session: UserSession | None) -> frozenset[str]:
+        """The roles of a user that some method asks for.
+
+        Raises ``NotAuthorized`` without one, or if its account is gone.
+        """
         if session is None or not session.user_id:
             raise NotAuthorized(status=401)
         if not self._roles:

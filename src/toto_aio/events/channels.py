@@ -12,10 +12,12 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from toto_aio.brokers import Broker, Streams
 from toto_aio.channels import Channel, ChannelTable, Position
+from toto_aio.events.channel_counts import ChannelCounts
 from toto_aio.events.deliveries import Join, Leave
 from toto_aio.events.followed import ChannelSubscription, Followed, Publication, Subscribed
 from toto_aio.events.packing import pack_publication, unpack_member, unpack_publication
@@ -58,6 +60,7 @@ class Channels:
         self._followed: dict[str, Followed] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._encode = encode
+        self._counts = ChannelCounts()
         self._tasks = Tasks()
         self._reading = asyncio.Semaphore(READERS)
         self._look = asyncio.Event()
@@ -78,7 +81,9 @@ class Channels:
         if key is not None and not _is_key(key):
             raise InvalidParameters(f"idempotency_key: write printable text of 1 to {MAX_KEY} bytes")
         payload = pack_publication(name, data, self._encode)
-        return await self._streams.publish_to(name, payload, rules, key or "")
+        position = await self._streams.publish_to(name, payload, rules, key or "")
+        self._counts.published += 1
+        return position
 
     def rules(self, name: str) -> Channel:
         """What is declared about a channel. Raises ``InvalidParameters`` if no pattern matches its name."""
@@ -101,6 +106,9 @@ class Channels:
         except BaseException:
             self.unsubscribe(subscription)
             raise
+        if since is not None:
+            self._counts.recovered += subscribed.recovered
+            self._counts.unrecovered += not subscribed.recovered
         return subscribed
 
     async def _begin(
@@ -202,6 +210,13 @@ class Channels:
         """The channels that are followed here, and their subscriptions."""
         return len(self._followed), sum(len(each.subscriptions) for each in self._followed.values())
 
+    def measured(self) -> ChannelCounts:
+        """What has happened so far, and how many there are now."""
+        followed, subscriptions = self.counts()
+        return replace(
+            self._counts, followed=followed, subscriptions=subscriptions, members=self._present.count
+        )
+
     def _tell(self, name: str, packed: bytes, kind: type[Join | Leave]) -> None:
         followed = self._followed.get(name)
         if followed is not None and (member := unpack_member(packed)) is not None:
@@ -210,7 +225,9 @@ class Channels:
     def _follow(self, name: str) -> Followed:
         followed = self._followed.get(name)
         if followed is None:
-            followed = self._followed[name] = Followed(name, self.rules(name), self._start_filling)
+            followed = self._followed[name] = Followed(
+                name, self.rules(name), self._start_filling, self._counts
+            )
             opening = self._tasks.start(self._open(followed), "channel opened")
             self._opening[name] = opening
             opening.add_done_callback(lambda task: self._opened(followed, task))

@@ -12,6 +12,7 @@ import msgspec
 
 from toto_aio.brokers.streams import Stretch
 from toto_aio.channels import Channel, Position
+from toto_aio.events.channel_counts import ChannelCounts
 from toto_aio.events.deliveries import Delivery, Join, Leave
 from toto_aio.events.packing import unpack_publication
 from toto_aio.members import Member
@@ -130,9 +131,12 @@ class ChannelSubscription:
 class Followed:
     """The state of a channel in this process. ``fill`` is called when publications have to be looked for."""
 
-    def __init__(self, name: str, rules: Channel, fill: Callable[[Followed], None]) -> None:
+    def __init__(
+        self, name: str, rules: Channel, fill: Callable[[Followed], None], counts: ChannelCounts
+    ) -> None:
         self.name = name
         self.rules = rules
+        self._counts = counts
         self.position: Position | None = None
         """That of the last publication which was delivered here."""
         self.subscriptions: dict[ChannelSubscription, None] = {}
@@ -191,6 +195,7 @@ class Followed:
             assert self.position is not None
             for number, payload in enumerate(stretch.payloads, self.position.offset + 1):
                 self._pass_on(Position(self.position.epoch, number), payload)
+            self._counts.filled += len(stretch.payloads)
         self.position = stretch.position
         self.put_off()
         self._release()
@@ -198,6 +203,7 @@ class Followed:
     def lose(self) -> None:
         """End all subscriptions, and tell them."""
         lost, self.subscriptions = self.subscriptions, {}
+        self._counts.lost += len(lost)
         spread = min(SPREAD, len(lost) / LOSSES_PER_SECOND)
         for subscription in lost:
             subscription.lose(random.uniform(0, spread))  # noqa: S311  # not a secret
@@ -214,6 +220,7 @@ class Followed:
         packed = unpack_publication(payload)
         if packed is None:
             return
+        self._counts.delivered += len(self.subscriptions)
         self.deliver(Publication(self.name, position, packed))
 
     def deliver(self, given: Given) -> None:

@@ -24,6 +24,8 @@ class Present:
                 f"events: a {type(broker).__name__} doesn't know who is present: it needs the methods of "
                 "Presence, or leave out presence=True"
             )
+        self.count = 0
+        """How many subscribers of this process are present now."""
         self._broker: Any = broker
         self._encode = encode
         self._asked: dict[str, asyncio.Task[Sequence[bytes]]] = {}
@@ -39,12 +41,14 @@ class Present:
             raise TypeError("a subscriber of a channel with presence=True is a Member")
         packed = pack_member(subscription.name, member, self._encode)
         subscription.is_present = True
+        self.count += 1
         await self._broker.enter(subscription.name, member.client, packed, rules)
 
     def leave(self, subscription: ChannelSubscription) -> None:
         """Count it no longer."""
         if subscription.is_present:
             subscription.is_present = False
+            self.count -= 1
             assert subscription.member is not None
             self._broker.leave(subscription.name, subscription.member.client)
 

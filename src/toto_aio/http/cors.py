@@ -16,6 +16,8 @@ EXPOSED_HEADERS = ", ".join((HMAC_HEADER, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICAT
 ALLOWED_METHODS = "GET, HEAD, OPTIONS, POST"
 POST_ONLY = "POST, OPTIONS"
 """What a method that GET cannot call allows."""
+READ_ONLY = "GET, HEAD, OPTIONS"
+"""What a path allows that is no method."""
 MAX_AGE = "600"
 """Seconds that a browser may cache the answer to a preflight request."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from weakref import WeakSet
 
 from aiohttp import hdrs, web
@@ -29,6 +30,7 @@ class Drain:
         self._below = below
         self._sockets: WeakSet[web.WebSocketResponse] = WeakSet()
         self._begun_at = 0.0
+        self._leaving: list[Callable[[], None]] = []
 
     def begin(self) -> None:
         """Have each further response close its connection."""
@@ -37,6 +39,12 @@ class Drain:
             self._begun_at = asyncio.get_running_loop().time()
             for drain in self._below:
                 drain.begin()
+            for leave in self._leaving:
+                leave()
+
+    def on_begin(self, function: Callable[[], None]) -> None:
+        """Call ``function`` when the drain begins: it ends responses that would last longer."""
+        self._leaving.append(function)
 
     def left_of(self, limit: float) -> float:
         """The seconds that are left of ``limit`` seconds since the drain has begun."""

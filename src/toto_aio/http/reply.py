@@ -224,6 +224,14 @@ class HTTPReply:
             web.Response(status=status, headers={"Location": quote(url, safe=_OF_URLS)}), status
         )
 
+    def lasting_response(self, content_type: str) -> web.StreamResponse:
+        """The head of a response that lasts for long; its connection ends with it."""
+        self.set_header("X-Accel-Buffering", "no")  # nginx would keep its pieces
+        self.set_header(hdrs.CACHE_CONTROL, "no-store")
+        response = self._dress(web.StreamResponse(headers={hdrs.CONTENT_TYPE: content_type}), 200)
+        _close_after(response)
+        return response
+
     async def end_stream(self) -> web.StreamResponse:
         """Wait until the stream has been sent."""
         assert self._stream is not None

@@ -18,7 +18,7 @@ from toto_aio.http.body import (
     too_large,
 )
 from toto_aio.http.clients import is_behind
-from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY
+from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY, READ_ONLY
 from toto_aio.http.expect import meet_expectation
 from toto_aio.http.response import CLIENT_CLOSED_REQUEST
 from toto_aio.http.service import SERVICE
@@ -49,14 +49,15 @@ def add_routes(
     others: Sequence[Callable[[web.Application, Settings], None]] = (),
     *,
     unread: Collection[str] = (),
+    read_only: Collection[str] = (),
 ) -> None:
     """Serve the root path and everything below it, except what ``others`` add routes for.
 
-    ``unread`` are the methods that GET cannot call.
+    ``unread`` are the methods that GET cannot call, and ``read_only`` paths of others that answer GET.
     Raises ``SettingsError`` for a root that isn't a path.
     """
     root = root_path(settings)
-    handlers = _Handlers(app, settings, unread)
+    handlers = _Handlers(app, settings, unread, read_only)
     at_root = handlers.add(root)  # first, as the router tries one after the other
     for add_other in others:
         add_other(app, settings)
@@ -68,10 +69,13 @@ def add_routes(
 class _Handlers:
     """What aiohttp calls for the requests of a service, by their verbs."""
 
-    def __init__(self, app: web.Application, settings: Settings, unread: Collection[str]) -> None:
+    def __init__(
+        self, app: web.Application, settings: Settings, unread: Collection[str], read_only: Collection[str]
+    ) -> None:
         self._app = app
         self._settings = settings
         self._unread = unread
+        self._read_only = read_only
         self._by_verb = {
             hdrs.METH_POST: self._post,
             hdrs.METH_GET: self._get,
@@ -127,7 +131,10 @@ class _Handlers:
         return await meet_expectation(request, self._app[SERVICE], refusal)
 
     def _allowed(self, request: web.Request) -> str:
-        name = make_call({}, request.match_info.get("path")).name
+        path = request.match_info.get("path")
+        if path in self._read_only:
+            return READ_ONLY
+        name = make_call({}, path).name
         by_path = self._settings.method_select != "parameter"
         return POST_ONLY if by_path and name in self._unread else ALLOWED_METHODS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -26,7 +26,7 @@ from toto_aio.exceptions import (
 from toto_aio.http.authentication import Authenticator
 from toto_aio.http.batch import Batches
 from toto_aio.http.body import BrokenBodyError, essence
-from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY
+from toto_aio.http.cors import ALLOWED_METHODS, POST_ONLY, READ_ONLY
 from toto_aio.http.envelope import envelope
 from toto_aio.http.forms import read_form
 from toto_aio.http.reply import HTTPReply, ReplyContext
@@ -38,11 +38,16 @@ from toto_aio.jsonrpc.server import JSONRPC
 from toto_aio.names import without_surrogates
 from toto_aio.settings import Settings
 
+Post = Callable[[HTTPRequest, Codec | None, bytes], Coroutine[Any, Any, web.StreamResponse]]
+"""Responds to a POST, with the codec and the bytes of its body."""
+INSTEAD = "This is no method: read it by GET."
+
 
 class Service:
     """The HTTP transport of one running app.
 
-    ``routes`` passes it the requests of aiohttp, and the fast path those that it reads itself.
+    ``routes`` passes it the requests of aiohttp, and the fast path those that it reads itself. The paths
+    ``read_only`` below the root are not methods, but answer GET.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Service:
         large_bodies: LargeBodies,
         codecs: Mapping[str, Codec],
         rpc: JSONRPC | None = None,
+        read_only: Collection[str] = (),
     ) -> None:
         enabled = {
             "application/json": True,
@@ -75,15 +81,18 @@ class Service:
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
         self._rpc: RPC | None = None
+        self._no_methods: dict[str | None, Post] = {}
         if rpc is not None and rpc.has_path:
             self._rpc = RPC(rpc, dispatch, authenticator, context, large_bodies, self._json)
+            self._no_methods = dict.fromkeys(PATHS, self._rpc.post)
+        self._no_methods.update(dict.fromkeys(read_only, self._refuse_post))
 
     async def post(
         self, request: HTTPRequest, codec: Codec | None, body: bytes, path: str | None
     ) -> web.StreamResponse:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
-        if path in PATHS and self._rpc is not None:
-            return await self._rpc.post(request, codec, body)
+        if path in self._no_methods:
+            return await self._no_methods[path](request, codec, body)
         reply = HTTPReply(request, self.context)
         by_form, ends = False, None
         reply.body = body
@@ -153,9 +162,21 @@ class Service:
             return self._rpc.refuse(codec, exc, reply)
         return self._failure(codec or self._json, exc, Call(), reply)
 
-    def failure(self, exc: Exception, reply: HTTPReply) -> web.StreamResponse:
-        """The response with an error of something that is no call, in JSON."""
-        return self._failure(self._json, exc, Call(), reply)
+    async def _refuse_post(
+        self, request: HTTPRequest, codec: Codec | None, body: bytes
+    ) -> web.StreamResponse:
+        reply = HTTPReply(request, self.context)
+        reply.set_header(hdrs.ALLOW, READ_ONLY)
+        return self._failure(codec or self._json, InvalidParameters(INSTEAD, status=405), Call(), reply)
+
+    def failure(
+        self, exc: Exception, reply: HTTPReply, call: Call | None = None, *, true_status: bool = False
+    ) -> web.StreamResponse:
+        """The response with an error of something that is no call, in JSON.
+
+        With ``true_status`` it never has 200, whatever ``error_status`` says.
+        """
+        return self._failure(self._json, exc, call or Call(), reply, true_status=true_status)
 
     def codec(self, request: HTTPRequest) -> Codec | None:
         """Reads the body of a request and writes its response; None for forms and unknown content types."""
@@ -218,10 +239,12 @@ class Service:
             return reply.redirect(answer.url, answer.status)
         return await reply.end_stream()
 
-    def _failure(self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply) -> web.StreamResponse:
+    def _failure(
+        self, codec: Codec, exc: Exception, call: Call, reply: HTTPReply, *, true_status: bool = False
+    ) -> web.StreamResponse:
         """The response with an error."""
         error = wire_error(exc, call, reply, codec=codec, debug=self._debug)
-        status = self._status(error, reply)
+        status = self._status(error, reply, true_status or self._true_statuses)
         if isinstance(exc, TooManyAttempts):
             reply.set_header("Retry-After", str(exc.retry_after))
         if status == 401 and isinstance(exc, NotAuthorized) and exc.max_age is not None:
@@ -231,9 +254,9 @@ class Service:
         body = codec.encode(envelope("error", error.as_dict(), reply.caller))
         return reply.response(body, codec.content_type, status)
 
-    def _status(self, error: TotoException, reply: HTTPReply) -> int:
+    def _status(self, error: TotoException, reply: HTTPReply, true_statuses: bool) -> int:
         """The status of an error, by the option ``error_status``."""
-        if not self._true_statuses:
+        if not true_statuses:
             return error.status
         session = None if reply.caller is None else reply.caller.session
         has_user = session is not None and session.user_id != ""

@@ -66,12 +66,27 @@ class Measures:
         self.pool_limit = gauge("toto_pool_limit", "Maximum connections of a pool", "pool")
         self.sockets = gauge("toto_sockets", "Open WebSockets")
         self.socket_bytes = gauge("toto_socket_waiting_bytes", "Bytes waiting to be sent over WebSockets")
+        self.streams = gauge("toto_event_streams", "Open event streams")
+        self.stream_bytes = gauge("toto_event_stream_waiting_bytes", "Bytes waiting to be sent as events")
         self.events_sent = counter("toto_events_sent", "Events sent")
         self.events_received = counter("toto_events_received", "Events received, in each process")
         self.events_waiting = gauge("toto_events_waiting", "Events waiting to be read by subscriptions")
         self.events_dropped = counter("toto_events_dropped", "Events dropped for slow subscribers")
         self.events_missed = counter("toto_events_missed", "Events that did not arrive, by subscription")
         self.subscriptions = gauge("toto_subscriptions", "Subscriptions and persistent event handlers")
+        self.channels = gauge("toto_channels", "Channels with subscriptions in this process")
+        self.channel_subscriptions = gauge("toto_channel_subscriptions", "Subscriptions to channels")
+        self.channel_members = gauge("toto_channel_members", "Subscriptions to channels that show presence")
+        self.channel_published = counter("toto_channel_published", "Publications")
+        self.channel_delivered = counter("toto_channel_delivered", "Publications, by subscription")
+        self.channel_filled = counter(
+            "toto_channel_filled", "Publications that were read as they were missed"
+        )
+        self.channel_recovered = counter(
+            "toto_channel_recovered", "Subscriptions that got what they had missed"
+        )
+        self.channel_unrecovered = counter("toto_channel_unrecovered", "Subscriptions that could not get it")
+        self.channel_lost = counter("toto_channel_lost", "Subscriptions that may have missed publications")
         self.processes = gauge("toto_processes", "Serving processes")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import hdrs, web
 from prometheus_client import Counter, Gauge
@@ -24,6 +24,10 @@ from toto_aio.settings import Settings
 from toto_aio.stores import Store
 from toto_aio.stores.sql.pool import Use
 from toto_aio.websocket.endpoint import Sockets
+
+if TYPE_CHECKING:
+    from toto_aio.events.channels import Channels
+    from toto_aio.http.event_streams import EventStreams
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +86,8 @@ class Metrics:
             yield measures.subscriptions, counts.subscriptions
 
         self._samples.append(sample)
+        if events.channels is not None:
+            self._samples.append(partial(self._channels, events.channels))
 
     def watch_sockets(self, sockets: Sockets) -> None:
         """Sample the WebSockets."""
@@ -91,6 +97,13 @@ class Metrics:
                 (measures.sockets, len(sockets.open)),
                 (measures.socket_bytes, sockets.waiting),
             ]
+        )
+
+    def watch_streams(self, streams: EventStreams) -> None:
+        """Sample the event streams."""
+        measures = self._measures
+        self._samples.append(
+            lambda: [(measures.streams, len(streams.open)), (measures.stream_bytes, streams.waiting)]
         )
 
     async def run(self) -> None:
@@ -135,6 +148,20 @@ class Metrics:
             except Exception:
                 logger.exception("a sample failed, and is not taken any more")
                 self._samples.remove(sample)
+
+    def _channels(self, channels: Channels) -> list[tuple[Gauge | Counter, float]]:
+        counts, measures = channels.measured(), self._measures
+        return [
+            (measures.channels, counts.followed),
+            (measures.channel_subscriptions, counts.subscriptions),
+            (measures.channel_members, counts.members),
+            (measures.channel_published, counts.published),
+            (measures.channel_delivered, counts.delivered),
+            (measures.channel_filled, counts.filled),
+            (measures.channel_recovered, counts.recovered),
+            (measures.channel_unrecovered, counts.unrecovered),
+            (measures.channel_lost, counts.lost),
+        ]
 
     def _pool(self, pool: str, use: Callable[[], Use]) -> list[tuple[Gauge, float]]:
         used, idle, limit = use()

@@ -94,6 +94,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "nobody (off); auto is everyone, unless a method has that name",
         ),
     ] = "auto"
+    explorer: Annotated[
+        Literal["on", "authenticated", "off"],
+        option(
+            "Methods",
+            "who can read and try the methods, on a page at ROOT/explorer: everyone (on), those who are "
+            "logged in, or nobody (off)",
+        ),
+    ] = "off"
     json_rpc: Annotated[
         Literal["auto", "on", "off"],
         option(

@@ -1,14 +1,14 @@
-"""Closes the sockets whose sessions have ended."""
+"""Closes the sockets and event streams whose sessions have ended."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from toto_aio.auth.user_session import UserSession
-from toto_aio.websocket.open_socket import OpenSocket
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +20,23 @@ LOOKUPS = 16
 """Sessions that are looked up at the same time."""
 
 
-class SessionWatch:
-    """Watches the sessions of open sockets. Sessions that end are announced to ``session_ended``."""
+class Connected(Protocol):
+    """What lasts no longer than a session: a socket, or an event stream."""
 
-    def __init__(self, sockets: Collection[OpenSocket]) -> None:
+    replaced: str | None
+    """The key of the session in whose place a password change has put the current one."""
+
+    def sessions(self) -> Sequence[UserSession]:
+        """The sessions that it, or something of it, depends on."""
+
+    def session_ended(self, session: UserSession) -> None:
+        """End what depends on a session."""
+
+
+class SessionWatch:
+    """Watches the sessions of what is open. Sessions that end are announced to ``session_ended``."""
+
+    def __init__(self, sockets: Collection[Connected]) -> None:
         self._sockets = sockets
 
     async def session_ended(self, end: dict[str, str]) -> None:
@@ -61,7 +74,7 @@ class SessionWatch:
             ]
             await asyncio.gather(*lookups)
 
-    async def _look_up(self, socket: OpenSocket, session: UserSession, turn: asyncio.Semaphore) -> None:
+    async def _look_up(self, socket: Connected, session: UserSession, turn: asyncio.Semaphore) -> None:
         try:
             async with turn:
                 expires = await session.expiry()

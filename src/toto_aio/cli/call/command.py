@@ -11,6 +11,7 @@ from typing import Protocol
 from toto_aio.cli.call.document import Described, Document
 from toto_aio.cli.call.failures import NOT_FOUND, FailedError, failures_shown, refused
 from toto_aio.cli.call.help import command_help, method_help, method_list
+from toto_aio.cli.call.idempotency import require_idempotent
 from toto_aio.cli.call.line import Given, Line, Options, UsageError, read_head, read_rest
 from toto_aio.cli.call.outcome import Outcome, show
 from toto_aio.cli.call.parameters import Parameters, read_parameters
@@ -59,6 +60,7 @@ async def _run(line: Line, name: str) -> None:
     if given.options.has("help"):
         _show_help(name, line.method, method, document, given.options)
         return
+    require_idempotent(method, given.options)
     target = target_of(name, given.options)
     parameters = read_parameters(given, method, document or NOTHING)
     size = sum(len(each.data) for files in parameters.files.values() for each in files)

@@ -11,6 +11,7 @@ Schema = Mapping[str, Any]
 
 MAX_REFERENCES = 16
 """The most references that lead from one to the next."""
+IDEMPOTENCY_KEY = "idempotency-key"
 REFERENCE = "#/components/schemas/"
 NO_DEFAULT = object()
 
@@ -38,6 +39,7 @@ class Described(Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     is_open: bool = True
     needs_user: bool = False
+    is_idempotent: bool = False
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of that name."""
@@ -86,6 +88,7 @@ class Document:
             tuple(self._parameters(body, form)),
             body.get("additionalProperties", True) is not False,
             bool(security) and {} not in _objects(security),
+            any(each.get("name") == IDEMPOTENCY_KEY for each in _objects(operation.get("parameters"))),
         )
 
     def _add_call(self, call: Schema) -> None:

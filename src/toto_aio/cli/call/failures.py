@@ -30,6 +30,8 @@ STATUSES: Mapping[int, int] = {
     1011: UNAVAILABLE,
     1012: UNAVAILABLE,
     1013: UNAVAILABLE,
+    1014: UNAVAILABLE,
+    1015: USAGE,
 }
 """The exit statuses of errors by their codes; others are ``FAILED``."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toto_aio.cli.call.document import Described, Document, Parameter
-from toto_aio.cli.call.line import OWN, option_of
+from toto_aio.cli.call.line import MAY_BE_BARE, OWN, option_of
 from toto_aio.cli.call.outcome import aligned, printable, to_json
 from toto_aio.cli.call.values import placeholder
 
@@ -57,6 +57,8 @@ def method_help(target: str, method: Described, document: Document, *, as_json: 
         parts.append("parameters:\n" + _columns(rows))
     if method.is_open:
         parts.append("It may take other parameters, which it does not name.")
+    if method.is_idempotent:
+        parts.append("A call with --idempotency-key may be repeated with the same key, and is done once.")
     if method.needs_user:
         parts.append("It is for users who have logged in: toto-aio login, or --user in process.")
     return "\n\n".join(printable(each, lines=True) for each in parts if each) + "\n"
@@ -93,7 +95,11 @@ def _explained(parameter: Parameter) -> str:
 
 
 def _own_options() -> list[tuple[str, str]]:
-    return [(f"--{name}={value}" if value else f"--{name}", text) for name, (value, text) in OWN.items()]
+    forms = {name: "--{}[={}]" if name in MAY_BE_BARE else "--{}={}" for name in OWN}
+    return [
+        (forms[name].format(name, value) if value else f"--{name}", text)
+        for name, (value, text) in OWN.items()
+    ]
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> str:
@@ -118,6 +124,7 @@ def _described(method: Described, document: Document) -> dict[str, Any]:
         "description": method.description,
         "needs_user": method.needs_user,
         "takes_others": method.is_open,
+        "is_idempotent": method.is_idempotent,
         "parameters": [
             {
                 "name": each.name,

@@ -22,10 +22,16 @@ OWN: Mapping[str, tuple[str, str]] = {
     ),
     "parameters-json": ("JSON", "parameters as a JSON object; @FILE reads it from a file, @- from stdin"),
     "upload": ("NAME=FILE", "send a file for a parameter of a method that does not say what it takes"),
+    "idempotency-key": (
+        "KEY",
+        "what a repeat of this call has too, so that it is done once; without KEY one is made up and shown",
+    ),
     "unsigned": ("", "accept a stream or a redirect that the service could not sign"),
     "help": ("", "show this, the methods of a service, or the parameters of a method"),
 }
 """The options of the command with their placeholders, "" for those without a value, and descriptions."""
+MAY_BE_BARE = frozenset({"idempotency-key"})
+"""Those whose value may be left out; if they have one it stands behind an equals sign."""
 DEFAULT_TIMEOUT = 60.0
 
 
@@ -147,6 +153,11 @@ def _take_own(argument: str, waiting: list[str], options: Options) -> str | None
         if equals:
             raise UsageError(f"{written}: write it without a value")
         options.values[name] = ""
+        return None
+    if name in MAY_BE_BARE:
+        if equals and not text:
+            raise UsageError(f"{written}: write {written}={OWN[name][0]}, or leave out the equals sign")
+        options.values[name] = text
         return None
     if not equals:
         if not waiting:

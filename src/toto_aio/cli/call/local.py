@@ -14,6 +14,7 @@ import msgspec
 
 from toto_aio.cli.call.document import Described, Document
 from toto_aio.cli.call.failures import FAILED, FailedError, refused
+from toto_aio.cli.call.idempotency import key_of
 from toto_aio.cli.call.line import Options, UsageError
 from toto_aio.cli.call.outcome import Bytes, Outcome, Redirected, Result
 from toto_aio.cli.call.parameters import Parameters
@@ -26,7 +27,7 @@ from toto_aio.exceptions import InternalError, NotAuthorized, TotoException
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here, load_encoders
 from toto_aio.models import File
-from toto_aio.registry import methods_of
+from toto_aio.registry import functions_of
 from toto_aio.settings import SettingsError, read_settings
 from toto_aio.settings.urls import root_path
 
@@ -42,17 +43,18 @@ class Local:
         file = target if target != "." else DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None
         self._settings = read_settings({}, file, os.environ)
         self._user = options.values.get("user")
+        self._options = options
         self._timeout = options.timeout
         import_from_here()
 
     async def document(self) -> Document:
         """What the methods take. Nothing is opened for it."""
         with _of_the_author("the methods cannot be described"):
-            methods = methods_of(self._settings)
+            functions = functions_of(self._settings)
             # As a client would get it: what the document has of the author's is plain data then.
             # So that it says what each method gives.
             settings = msgspec.structs.replace(self._settings, method_select="both")
-            document = JSON.encode(openapi(methods, settings, root_path(settings)))
+            document = JSON.encode(openapi(functions, settings, root_path(settings)))
         return Document(msgspec.json.decode(document))
 
     async def call(self, method: str, parameters: Parameters, document: Document | None) -> Outcome:
@@ -63,12 +65,13 @@ class Local:
         given = _as_form(parameters) if takes_form else _as_json(parameters, described, document)
         from toto_aio.in_process import open_service  # here, as help and completion open nothing
 
+        key = key_of(self._options)
         codec = codecs_with(load_encoders(self._settings.encoders))[JSON.content_type]
         async with asyncio.timeout(self._timeout):
             with _of_the_author(f"{method} failed"):
                 async with open_service(self._settings) as service:
                     try:
-                        result = await service.call(method, given, user_id=self._user)
+                        result = await service.call(method, given, user_id=self._user, idempotency_key=key)
                     except LookupError as exc:
                         if self._user is None or await service.accounts.get(self._user) is not None:
                             raise

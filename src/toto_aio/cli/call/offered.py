@@ -9,7 +9,7 @@ from pathlib import Path
 from toto_aio.cli.call.command import target_of
 from toto_aio.cli.call.document import Described, Document, Parameter
 from toto_aio.cli.call.kept import known_urls
-from toto_aio.cli.call.line import OWN, Options, option_of, parameter_name, read_head, read_rest
+from toto_aio.cli.call.line import MAY_BE_BARE, OWN, Options, option_of, parameter_name, read_head, read_rest
 from toto_aio.cli.call.values import choices, is_boolean
 
 PATIENCE = "3"
@@ -19,7 +19,9 @@ PATIENCE = "3"
 async def offered(before: Sequence[str], word: str) -> Iterable[str]:
     """What may follow in ``toto-aio call``. Raises whatever keeps a service from saying it."""
     line = read_head(before)
-    own = [f"--{name}=" if value else f"--{name}" for name, (value, _) in OWN.items()]
+    own = [
+        f"--{name}=" if value and name not in MAY_BE_BARE else f"--{name}" for name, (value, _) in OWN.items()
+    ]
     if line.method is None and word.startswith("-"):
         return own
     if line.target is None:

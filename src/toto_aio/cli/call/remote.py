@@ -13,6 +13,7 @@ from yarl import URL
 from toto_aio.cli.call import kept
 from toto_aio.cli.call.document import Document
 from toto_aio.cli.call.failures import refused
+from toto_aio.cli.call.idempotency import key_of
 from toto_aio.cli.call.line import Options, UsageError, option_of
 from toto_aio.cli.call.outcome import Bytes, Outcome, Redirected, Result
 from toto_aio.cli.call.parameters import Parameters
@@ -51,9 +52,10 @@ class Remote:
         del document
         async with self._client() as client:
             values, files = _sendable(parameters)
+            unsigned, key = self._options.has("unsigned"), key_of(self._options)
             try:
                 response = await client.fetch(
-                    method, values, files=files, unsigned=self._options.has("unsigned")
+                    method, values, files=files, idempotency_key=key, unsigned=unsigned
                 )
             except (NotAuthorized, InvalidHMAC) as exc:
                 name = self._kept.user_id if self._kept else "USER"

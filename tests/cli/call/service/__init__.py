@@ -6,7 +6,15 @@ import asyncio
 from typing import Any
 
 from toto_aio import Handler, method
-from toto_aio.invocation import anonymous_session, default_parameters, raw_response, requires, safe
+from toto_aio.invocation import (
+    anonymous_session,
+    authenticated,
+    default_parameters,
+    idempotent,
+    raw_response,
+    requires,
+    safe,
+)
 from toto_aio.methods import account
 
 __all__ = ["account"]
@@ -35,6 +43,18 @@ async def files(handler: Handler, parameters: Parameters) -> Any:
 async def visit(handler: Handler, parameters: Parameters) -> int:
     """Make a session without a user."""
     return 1
+
+
+PAID: list[int] = []
+
+
+@method
+@authenticated
+@idempotent
+async def pay(amount: int) -> int:
+    """Pay an amount; say how much it is in all."""
+    PAID.append(amount)
+    return sum(PAID)
 
 
 @method

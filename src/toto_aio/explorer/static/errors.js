@@ -1,0 +1,55 @@
+/** What the codes of errors mean, by the table of the service. */
+
+import { make } from "./dom.js";
+
+/** @typedef {import("./types.js").CallError} CallError */
+/** @typedef {import("./types.js").Service} Service */
+
+/**
+ * An error: its code and name, what it says, what it means and what to do.
+ * @param {CallError} error
+ * @param {Service} service
+ */
+export function explained({ code, value }, service) {
+  const known = service.errors.find((each) => each.code === code);
+  const said = typeof value === "string" ? value : JSON.stringify(value);
+  return make(
+    "div",
+    { class: "error" },
+    make(
+      "p",
+      {},
+      make("strong", {}, known ? `${code} ${known.name}` : `${code}, an error of the method's own`),
+    ),
+    make("p", {}, said),
+    known ? make("p", { class: "help" }, `${known.meaning} ${known.advice}`) : null,
+  );
+}
+
+/** @param {Service} service */
+export function errorsPanel(service) {
+  const rows = service.errors.map(({ code, name, status, meaning, advice }) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, `${code} ${name}`),
+      make("td", {}, String(status)),
+      make("td", {}, meaning),
+      make("td", {}, advice),
+    ),
+  );
+  const heads = ["Code", "Status", "What it means", "What to do"].map((each) =>
+    make("th", { scope: "col" }, each),
+  );
+  return make(
+    "section",
+    {},
+    make("h2", { tabindex: -1 }, "Errors"),
+    make("p", {}, "Any call may end with one of these. Other codes are the methods' own."),
+    make(
+      "div",
+      { class: "wide", tabindex: 0, role: "region", "aria-label": "Errors" },
+      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),
+    ),
+  );
+}

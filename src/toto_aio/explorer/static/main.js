@@ -1,0 +1,175 @@
+/** The page: loads what the service can do, and shows what the address names. */
+
+import { BatchPanel } from "./batch.js";
+import { CallPanel } from "./call.js";
+import { ChannelsPanel } from "./channels.js";
+import { byId, fill, make } from "./dom.js";
+import { errorsPanel, explained } from "./errors.js";
+import { Line, ROOT } from "./exchange.js";
+import { LoginBar } from "./login.js";
+import { Navigation } from "./navigation.js";
+import { SessionKeeper } from "./session.js";
+
+/** @typedef {import("./types.js").Service} Service */
+
+const DATA = `${ROOT}explorer/service.json`;
+const sessions = new SessionKeeper(new URL(ROOT).pathname);
+const line = new Line(sessions);
+/** The panels of methods, with what was typed into them; each as long as its method stays as it is. */
+const panels = /** @type {Map<string, CallPanel>} */ (new Map());
+
+/** @type {ChannelsPanel | null} */
+let channels = null;
+/** @type {BatchPanel | null} */
+let batch = null;
+/** Why nobody is logged in any more. */
+let hint = "";
+/** @type {string | null} */
+let shownTo = null;
+/** Show what the address names. @type {(moves: boolean) => void} */
+let show = () => {};
+
+sessions.onchange = () => void load();
+addEventListener("hashchange", () => show(true));
+void load();
+
+async function load() {
+  channels?.leave();
+  if (sessions.current?.key && line.signing === "off") await learnSigning();
+  const exchange = await line.send({
+    verb: "GET",
+    url: DATA,
+    contentType: "",
+    headers: {},
+    body: new Uint8Array(),
+    shown: "",
+  });
+  const told = /** @type {any} */ (exchange.message);
+  if (told?.service === undefined) refused(exchange);
+  else if (told.user === null && (sessions.current?.user_id || sessions.current?.bearer)) {
+    hint = sessions.current.bearer ? "The service does not know this key." : "The session has ended.";
+    sessions.set(null);
+  } else start(told.service, told.user);
+}
+
+/** How requests are signed: whoever has a key has to know before the first one. */
+async function learnSigning() {
+  try {
+    const response = await fetch(DATA, { credentials: "omit", cache: "no-store" });
+    line.signing = (await response.json()).service.signing;
+  } catch {
+    // The request that follows says what is wrong.
+  }
+}
+
+/** @param {import("./types.js").Exchange} exchange */
+function refused({ message, failure, status }) {
+  const forget = make("button", { type: "button", onclick: () => sessions.forget() }, "Forget the session");
+  const error = message?.error;
+  byId("notice").hidden = false;
+  fill(
+    byId("notice"),
+    "The service does not say what it can do. ",
+    error === undefined
+      ? `${failure || `Status ${status}.`} `
+      : explained(error, /** @type {any} */ ({ errors: [] })),
+    sessions.current === null
+      ? make("button", { type: "button", onclick: () => void load() }, "Try again")
+      : forget,
+  );
+}
+
+/**
+ * @param {Service} service
+ * @param {string | null} user
+ */
+function start(service, user) {
+  line.signing = service.signing;
+  if (shownTo !== null && shownTo !== user) panels.clear(); // what it was answered is another user's
+  shownTo = user;
+  document.title = `${service.title}: explorer`;
+  fill(byId("title"), service.title, make("span", { class: "type" }, ` ${service.version}`));
+  byId("notice").textContent = hint;
+  byId("notice").hidden = hint === "";
+  hint = "";
+  new LoginBar(service, line, user);
+  const navigation = new Navigation(service);
+  const collected = new BatchPanel(service, line, batch?.calls ?? []);
+  batch = collected;
+  navigation.count(collected.calls.length);
+  collected.onchange = (count) => navigation.count(count);
+  channels = service.channels.length > 0 ? new ChannelsPanel(service, line) : null;
+  const welcome = welcomed(service, user);
+
+  /** @param {string} name */
+  function methodPanel(name) {
+    const method = service.methods.find((each) => each.name === name);
+    if (method === undefined) return null;
+    const mark = JSON.stringify([method, service.signing]);
+    const panel =
+      panels.get(mark) ??
+      new CallPanel(method, service, line, (called, parameters) => batch?.add(called, parameters));
+    panels.set(mark, panel);
+    return panel.element;
+  }
+
+  show = (moves) => {
+    const [view, name] = location.hash.slice(1).split("/", 2);
+    const views = /** @type {Record<string, () => Element | null>} */ ({
+      method: () => methodPanel(decoded(name ?? "")) ?? missing(decoded(name ?? ""), user),
+      batch: () => (service.batch_limit > 0 ? collected.element : null),
+      channels: () => channels?.element ?? null,
+      errors: () => errorsPanel(service),
+      "": () => welcome,
+    });
+    const panel = Object.hasOwn(views, view ?? "") ? views[view ?? ""]?.() : undefined;
+    if (panel === undefined) return; // the skip link's
+    const place = byId("panel");
+    if (place.firstElementChild !== (panel ?? welcome)) fill(place, panel ?? welcome);
+    navigation.follow();
+    if (moves) place.querySelector("h2")?.focus();
+  };
+  show(false);
+}
+
+/** @param {string} text of an address, which anyone may have written */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string | null} user
+ */
+function missing(name, user) {
+  const advice = user === null ? " Log in to see the methods that ask for a role." : "";
+  return make(
+    "section",
+    {},
+    make("h2", { tabindex: -1 }, name),
+    make("p", {}, `There is no such method for you.${advice}`),
+  );
+}
+
+/**
+ * @param {Service} service
+ * @param {string | null} user
+ */
+function welcomed(service, user) {
+  const nothing = service.methods.length === 0 && user === null;
+  return make(
+    "section",
+    {},
+    make("h2", { tabindex: -1 }, nothing ? "Log in to see the methods" : "Choose a method"),
+    service.description ? make("p", { class: "documentation" }, service.description) : null,
+    make(
+      "p",
+      { class: "help" },
+      "The slash key leads to the filter, the arrow keys from method to method, and Ctrl+Enter in a form makes the call.",
+    ),
+  );
+}

@@ -1,0 +1,1 @@
+"""Tests of the explorer, in a browser as far as nothing less shows it."""
