@@ -1,6 +1,6 @@
 """``python -m toto_aio``."""
 
-from toto_aio.cli.main import main
+from toto_aio.cli.entry import main
 
 if __name__ == "__main__":
     main()

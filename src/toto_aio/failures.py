@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import traceback
 
 OURS = (os.path.dirname(__file__), os.path.dirname(importlib.__file__), "<frozen importlib")
 """The beginnings of the names of files that only show how the code came to be imported."""
@@ -15,6 +14,8 @@ def describe_failure(exc: Exception, doing: str) -> str:
 
     A syntax error has none that helps: it is described by its file and line, first of all.
     """
+    import traceback  # here, as what it imports is of use to failures alone
+
     report = traceback.TracebackException.from_exception(exc)
     if isinstance(exc, SyntaxError) and exc.filename and os.path.exists(exc.filename):
         shown = report.format_exception_only()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,23 +34,26 @@ async def test_npm(node: Node, servers: Any) -> None:
     url = tests.support.servers.redis.fresh_url(servers("redis"))
     async with on_stage(url) as stage, directed(stage) as direct:
         with limits(replies, TTL_SHARE=0.0):
-            process = await asyncio.create_subprocess_exec(
-                *node.program(str(SCENARIOS), stage.address, direct, str(node.folder), "json"),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-            )
-            try:
-                async with asyncio.timeout(LIMIT):
-                    output, _ = await process.communicate()
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+            for wire in ("json", "protobuf"):
+                command = node.program(str(SCENARIOS), stage.address, direct, str(node.folder), wire)
+                output = await printed(command)
+                assert output.split("\n") == [*(f"{wire}: {name}" for name in SCENES), ""]
+
+
+async def printed(command: Sequence[str]) -> str:
+    """What a program prints. It must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(LIMIT):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode == 0, output.decode()
-    assert output.decode().split("\n") == [
-        *(f"json: {name}" for name in SCENES),
-        "",
-    ]
+    return output.decode()
 
 
 class Seen(centrifuge.ClientEventHandler, centrifuge.SubscriptionEventHandler):
@@ -79,7 +83,9 @@ class Seen(centrifuge.ClientEventHandler, centrifuge.SubscriptionEventHandler):
 
 
 @asynccontextmanager
-async def client_of(stage: Stage, seen: Seen, user_id: str = "ada") -> AsyncIterator[centrifuge.Client]:
+async def client_of(
+    stage: Stage, seen: Seen, user_id: str = "ada", **options: Any
+) -> AsyncIterator[centrifuge.Client]:
     """A connected client in Python."""
 
     async def get_token() -> str:
@@ -94,6 +100,7 @@ async def client_of(stage: Stage, seen: Seen, user_id: str = "ada") -> AsyncIter
         min_reconnect_delay=0.01,
         max_reconnect_delay=0.1,
         timeout=LIMIT,
+        **options,
     )
     await client.connect()
     try:
@@ -101,6 +108,37 @@ async def client_of(stage: Stage, seen: Seen, user_id: str = "ada") -> AsyncIter
         yield client
     finally:
         await client.disconnect()
+
+
+async def test_python_and_protobuf(servers: Any) -> None:
+    """Its data are JSON as bytes."""
+    url = tests.support.servers.redis.fresh_url(servers("redis"))
+    got: list[Any] = []
+    heard = centrifuge.SubscriptionEventHandler()
+
+    async def on_publication(context: Any) -> None:
+        got.append(json.loads(context.pub.data))
+
+    heard.on_publication = on_publication
+    async with on_stage(url) as stage, client_of(stage, Seen(), use_protobuf=True) as client:
+        assert (await client.rpc("add", b'{"a": 2, "b": 3}')).data == b"5"
+        for method, data, code in (("add", b"{", 1003), ("nothing", b"{}", 1001), ("add", b"\xff", 1003)):
+            with pytest.raises(centrifuge.ReplyError) as caught:
+                await client.rpc(method, data)
+            assert caught.value.code == code, data
+        room = client.new_subscription("room:7", events=heard)
+        await room.subscribe()
+        await room.ready()
+        await room.publish(b'{"text": "a"}')
+        await stage.publish(1)
+        await stage.cut()
+        await stage.publish(2)
+        await eventually(lambda: len(got) == 3)
+        assert got == [{"text": "a"}, {"text": "1"}, {"text": "2"}]
+        found = await room.history(limit=1, reverse=True)
+        assert [(each.offset, each.data) for each in found.publications] == [(3, b'{"text":"2"}')]
+        (present,) = (await room.presence()).clients.values()
+        assert (present.user, json.loads(present.chan_info)) == ("ada", {"colour": "green"})
 
 
 async def test_python(servers: Any) -> None:

@@ -19,8 +19,10 @@ from tests.websocket.test_channels import manager_of
 from tests.websocket.test_websocket import first_frame
 from toto_aio import Handler, TotoException
 from toto_aio.centrifuge import heartbeat, replies
-from toto_aio.exceptions import NotAuthorized
+from toto_aio.centrifuge.codes import BAD_REQUEST, DisconnectError
+from toto_aio.exceptions import NotAuthorized, Unavailable
 from toto_aio.invocation import authenticated, channel, idempotent, raw_response, roles
+from toto_aio.lifespan import LIFESPAN
 from toto_aio.members import Admission
 from toto_aio.settings import SettingsError
 from toto_aio.websocket import sender, session_watch, subscriptions
@@ -652,6 +654,32 @@ async def test_a_lost_broker(servers: Any, serve: Serve) -> None:
     assert await connection.ask("history", {"channel": "desk:1", "limit": 1}) == away
     channels._streams = here
     assert "epoch" in await connection.ask("subscribe", {"channel": "desk:2"})
+
+
+async def test_a_lost_database(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that cannot be looked up is refused for now, and so is whatever is unexpected."""
+    service = await serve(METHODS)
+    ada = await service.create()
+    connection = await connected(service, ada)
+    assert service.client.app is not None
+    sessions = service.client.app[LIFESPAN].runtime.connection.sessions
+    for exc, message in ((Unavailable(), "Service unavailable"), (ZeroDivisionError(), None)):
+
+        async def load(session_id: str, exc: Exception = exc) -> None:
+            raise exc
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sessions, "load", load)
+            for asked, kind in ((await opened(service), "connect"), (connection, "refresh")):
+                error = await asked.ask(kind, {"token": ada})
+                assert (error["code"], error["temporary"]) == (100, True), kind
+                assert message is None or error["message"] == message
+    assert "client" in await connection.ask("refresh", {"token": ada})
+
+
+async def test_reasons_fit(serve: Serve) -> None:
+    """A close frame has 123 bytes for its reason."""
+    assert DisconnectError(BAD_REQUEST, 100 * "€").reason == (3501, 41 * "€")
 
 
 async def test_opened_and_closed(serve: Serve) -> None:

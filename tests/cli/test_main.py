@@ -60,6 +60,21 @@ def test_version(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+VERSION = """
+import sys
+sys.argv = ["toto-aio", "--version"]
+from toto_aio.cli.entry import main
+main()
+print(*sorted({"argparse", "msgspec", "toto_aio.settings"} & sys.modules.keys()))
+"""
+
+
+def test_what_the_version_needs(tmp_path: Path) -> None:
+    """It needs no option, and no parser of options."""
+    done = run("-c", VERSION, folder=tmp_path)
+    assert (done.returncode, done.stdout.splitlines()[1:], done.stderr) == (0, [""], "")
+
+
 def test_help_names_the_commands(tmp_path: Path) -> None:
     """``--help`` lists the commands."""
     done = run("-m", "toto_aio", "--help", folder=tmp_path)
@@ -322,7 +337,7 @@ def test_output_that_nobody_reads_on(tmp_path: Path) -> None:
     """A reader that leaves, as ``head`` does, is no error."""
     reader, writer = os.pipe()
     os.close(reader)
-    for arguments in (("methods", "--method-module=toto_aio.methods"), ("status",), ()):
+    for arguments in (("methods", "--method-module=toto_aio.methods"), ("status",), (), ("--version",)):
         process = subprocess.run(
             [sys.executable, "-m", "toto_aio", *arguments],
             cwd=tmp_path,

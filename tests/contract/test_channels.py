@@ -20,6 +20,7 @@ from toto_aio.contract.compare import changes
 from toto_aio.contract.interface import read_interface
 from toto_aio.contract.openapi import openapi
 from toto_aio.contract.python import python
+from toto_aio.contract.visibility import Documents
 from toto_aio.invocation import authenticated, channel, rate, roles
 from toto_aio.members import Admission
 from toto_aio.registry import find_functions
@@ -72,6 +73,18 @@ def test_the_document() -> None:
     assert with_role["x-roles"] == ["admin"]
     assert with_role["data"] == {}
     assert list(with_role["variables"]["properties"]) == ["room"]
+
+
+async def test_who_is_shown_a_channel() -> None:
+    """With ``openapi=authenticated``, one that needs a role is shown to those who have it."""
+    functions = {"join": guarded, "news": news, "say": say}
+    settings = read_settings({"method_module": functions, "openapi": "authenticated"})
+    documents = Documents(
+        find_functions(functions, 60), settings, lambda shown: openapi(shown, settings, "/service")
+    )
+    for roles_of_caller, expected in ((set(), ["news"]), ({"admin"}, ["news", "room:{room}"])):
+        document = await documents.of(frozenset(roles_of_caller))
+        assert [each["pattern"] for each in document["x-channels"]] == expected
 
 
 def test_the_contract() -> None:

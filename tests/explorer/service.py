@@ -94,7 +94,7 @@ async def shut(room: str) -> None:
     """Shut a room."""
 
 
-@channel("room:{room}", history=100)
+@channel("room:{room}", history=100, presence=True, join_leave=True)
 async def join(handler: Any, room: str) -> dict[str, str]:
     """Hear what is said in a room."""
     return {"topic": f"all about {room}"}

@@ -14,6 +14,7 @@ from tests.explorer.service import METHODS, service
 from tests.support import ROOT
 from tests.support.authenticator import SECRET_KEY, App
 from toto_aio import create_app
+from toto_aio.websocket.endpoint import SOCKETS
 
 if TYPE_CHECKING:
     from tests.support.explorer import Explore, Explorer
@@ -175,7 +176,7 @@ async def test_sessions(explore: Explore) -> None:
         await explorer.page.go(f"{explorer.origin}/service/explorer#method/account.sessions")
         await explorer.page.run("void location.reload()")
         await explorer.see("document.getElementById('user')?.textContent === 'ada'")
-        assert len((await answer(explorer))["result"]) == 1, signing
+        assert len((await answer(explorer))["result"]["sessions"]) == 1, signing
         shown = await explorer.read("Status 200")
         assert (RIGHT in shown) == (signing != "off"), shown
         await explorer.click("Log out")
@@ -194,12 +195,29 @@ async def test_cookies(explore: Explore) -> None:
     other = await explore(beside=explorer)
     await other.see("document.getElementById('user')?.textContent === 'ada'")
     await other.go("method/account.sessions")
-    assert len((await answer(other))["result"]) == 1
+    assert len((await answer(other))["result"]["sessions"]) == 1
     assert "The session is in a cookie" in await raw(explorer=other, title="The same as curl")
     await other.click("Log out")
     await other.see("button('Log in')")
     await explorer.page.run("void location.reload()")
     await explorer.see("document.getElementById('notice').innerText.includes('The session has ended')")
+
+
+async def test_cookies_and_signatures(explore: Explore) -> None:
+    """The tab that has logged in has the key, and signs; another can only log in itself."""
+    explorer = await explore(service(use_cookies=True, secure_cookies=False, signing="session"))
+    await explorer.log_in()
+    await explorer.page.run("void location.reload()")
+    await explorer.see("document.getElementById('user')?.textContent === 'ada'")
+    await explorer.go("method/account.sessions")
+    assert len((await answer(explorer))["result"]["sessions"]) == 1
+    await explorer.read("signed, which this page cannot verify")
+    other = await explore(beside=explorer)
+    await other.see("button('Log in')")
+    await other.go("method/account.sessions")
+    assert (await answer(other))["error"]["code"] == 1008
+    await other.log_in(button="Log in")
+    assert (await answer(other))["result"]["sessions"]
 
 
 async def test_what_a_role_shows(explore: Explore) -> None:
@@ -248,7 +266,8 @@ async def test_a_second_step(explore: Explore) -> None:
 async def test_channels(explore: Explore) -> None:
     """What is published comes as it is published, under the session of then."""
     for signing in ("session", "off"):
-        explorer = await explore(service(signing=signing))
+        app = service(signing=signing)
+        explorer = await explore(app)
         await explorer.log_in()
         await explorer.go("channels")
         await explorer.read("room:{room}", "100 publications")
@@ -263,9 +282,19 @@ async def test_channels(explore: Explore) -> None:
         await answer(explorer)
         await explorer.go("channels")
         await explorer.read(json.dumps({"text": EVIL}, separators=(",", ":")))
+        await explorer.click("Who is there?")
+        await explorer.read('joined {"client":', 'who is there [{"client":', '"user":"ada"')
+        for socket in tuple(app[SOCKETS].open):
+            await socket.close(1012, "gone")
+        await explorer.read("The socket is closed: 1012 (gone).")
+        await explorer.go("method/rooms.say")
+        await explorer.write(text="meanwhile")
+        await answer(explorer)
+        await explorer.go("channels")
+        await explorer.click("Subscribe again")
+        await explorer.read("Subscribed again: nothing was missed.", '2 {"text":"meanwhile"}')
         await explorer.click("Log out")
-        await explorer.see("button('Log in')")
-        await explorer.log_in(button="Log in")
+        await explorer.see("button('Log in') && !document.querySelector('.subscription')")
         await explorer.write(Channel="room:7")
         await explorer.click("Subscribe")
         await explorer.read("Subscribed.")

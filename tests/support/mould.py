@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 MODULES = (
+    "toto_aio.cli.entry",
     "toto_aio.cli.main",
     "toto_aio.server.launcher",
     "toto_aio.server.serving",

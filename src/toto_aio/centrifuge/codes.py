@@ -79,6 +79,8 @@ TEMPORARY = frozenset({Unavailable.CODE, TooManyAttempts.CODE, CallInProgress.CO
 RESERVED = range(400)
 """Codes that the libraries regard as their own, or the protocol's."""
 MAX_CODE = 2**32
+MAX_REASON = 123
+"""Bytes."""
 
 
 class CommandError(Exception):
@@ -94,7 +96,12 @@ class DisconnectError(Exception):
 
     def __init__(self, reason: Reason, text: str | None = None) -> None:
         super().__init__(reason)
-        self.reason = reason if text is None else (reason[0], text)
+        self.reason = reason if text is None else (reason[0], _cut(text))
+
+
+def _cut(text: str) -> str:
+    """As much of a text as a close frame has room for (RFC 6455, 5.5)."""
+    return text.encode()[:MAX_REASON].decode(errors="ignore")
 
 
 def error_of_call(error: TotoException) -> Error:

@@ -27,13 +27,14 @@ from toto_aio.centrifuge.codes import (
     DisconnectError,
     Error,
     error_of_call,
+    error_of_channel,
 )
 from toto_aio.centrifuge.commands import MAX_ID, Command, WrongCommandError, read_command
 from toto_aio.centrifuge.handlers import COMMANDS, Act, dispatching
 from toto_aio.centrifuge.heartbeat import PING_INTERVAL, Heartbeat
 from toto_aio.centrifuge.tokens import session_of_token
 from toto_aio.centrifuge.wire import Spoken
-from toto_aio.codecs.limits import LARGE, MalformedError
+from toto_aio.codecs.limits import LARGE
 from toto_aio.dispatch.answers import needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import wire_error
@@ -139,9 +140,9 @@ class CentrifugeSocket(OpenSocket):
             else:
                 message = await self.context.large_bodies.run(self._wire.steps(data))
         except InvalidParameters as exc:
-            head = None if isinstance(exc, MalformedError) else self._wire.head(data)
+            head = self._wire.head(data)
             if head is None or not 0 < head.id < MAX_ID:
-                raise DisconnectError(BAD_REQUEST, str(exc.value)[:100]) from exc
+                raise DisconnectError(BAD_REQUEST, str(exc.value)) from exc
             error = error_of_call(exc) if head.is_call else WRONG._replace(message=str(exc.value))
             raise WrongCommandError(head.id, error) from exc
         return read_command(message)
@@ -161,6 +162,10 @@ class CentrifugeSocket(OpenSocket):
                 await COMMANDS[command.kind](self, command, data)
         except CommandError as exc:
             self._refuse(command.id, exc.error)
+        except DisconnectError:
+            raise
+        except Exception as exc:
+            self._refuse(command.id, error_of_channel(self._wire_error(exc, Call(command.kind))))
 
     async def _connect(self, command: Command) -> None:
         if self._connecting is not None:
@@ -181,6 +186,10 @@ class CentrifugeSocket(OpenSocket):
             self._connecting.set_result(True)
         except CommandError as exc:
             self._refuse(command.id, exc.error)
+        except DisconnectError:
+            raise
+        except Exception as exc:
+            self._refuse(command.id, error_of_channel(self._wire_error(exc, Call("connect"))))
         finally:
             if not self._connecting.done():
                 self._connecting.set_result(False)
@@ -191,7 +200,7 @@ class CentrifugeSocket(OpenSocket):
             raise DisconnectError(EXPIRED)
         if left is not None and left.user_id != session.user_id:
             raise DisconnectError(INVALID_TOKEN, "The token is another user's")
-        self.session, self._shows_token = session, not session.is_api_key
+        self.session, self._shows_token, self.by_cookie = session, not session.is_api_key, False
         if left is not None and left.record.key != session.record.key and self.subscriptions is not None:
             self.subscriptions.hand_over(left.record.key, session)
         told = replies.refreshed(self._id, self._expiring(), time.time())
@@ -242,9 +251,12 @@ class CentrifugeSocket(OpenSocket):
             exc = found
         finally:
             self.finish(before, caller, reply)
-        error = wire_error(exc, call, self, codec=self._wire.codec, debug=self.context.debug)
+        error = self._wire_error(exc, call)
         if command is not None:
             self._refuse(command.id, error_of(error))
+
+    def _wire_error(self, exc: Exception, call: Call) -> TotoException:
+        return wire_error(exc, call, self, codec=self._wire.codec, debug=self.context.debug)
 
     def reply(self, command: Command, result: replies.Message) -> None:
         """Send the result of a command that is answered at once."""

@@ -43,7 +43,7 @@ async def session_of_token(
             caller = shown
         return await caller.retrieve()
     except (InvalidHMAC, NotAuthorized, InvalidParameters) as exc:
-        raise DisconnectError(INVALID_TOKEN, str(exc.value)[:100]) from exc
+        raise DisconnectError(INVALID_TOKEN, str(exc.value)) from exc
     except TooManyAttempts as exc:
         raise CommandError(TOO_MANY_REQUESTS) from exc
     except Unavailable as exc:

@@ -1,4 +1,4 @@
-"""The frames of a connection: several commands in one, JSON in lines."""
+"""The frames of a connection, of which one may have several commands; JSON has a line for each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Wire(Protocol):
         """The same in steps."""
 
     def head(self, command: bytes) -> Head | None:
-        """The head of a command whose data is refused; None if it can't be read either."""
+        """The head of a command whose data are refused; None if it can't be read either."""
 
     def frame(self, reply: Message) -> bytes:
         """A reply as a frame. Raises what ``Codec.encode`` raises."""

@@ -6,7 +6,6 @@ What a command needs is imported when it runs: help, and the line about a wrong 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from toto_aio.cli.arguments import (
     add_shell,
     add_url,
 )
+from toto_aio.cli.entry import flush_output
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
@@ -50,16 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         pass
     finally:
-        _flush()
-
-
-def _flush() -> None:
-    """Write what was printed, unless nobody reads on, as in ``toto-aio methods | head -1``."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is left would be written at the end of the process, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        flush_output()
 
 
 def _serve(given: dict[str, Any]) -> None:

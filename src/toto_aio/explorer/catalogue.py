@@ -106,6 +106,7 @@ def _channel(function: Method) -> dict[str, Any]:
         **_policy(function),
         "history": channel.history,
         "ttl": channel.ttl,
+        "presence": channel.presence,
     }
 
 

@@ -60,7 +60,7 @@ export class ChannelsPanel {
 
   /** @param {Channel} channel */
   #described(channel) {
-    const { pattern, summary, description, history, ttl } = channel;
+    const { pattern, summary, description, history, ttl, presence } = channel;
     const choose = () => {
       this.#name.value = pattern;
       this.#name.focus();
@@ -73,6 +73,7 @@ export class ChannelsPanel {
       listed([
         ...asked(channel),
         ["Kept", history > 0 ? `${history} publications, for ${ttl} s after the last` : "nothing"],
+        ["Presence", presence ? "subscribers may ask who is there" : null],
       ]),
       make("button", { type: "button", class: "quiet", onclick: choose }, "Choose"),
     );
@@ -99,6 +100,7 @@ export class ChannelsPanel {
         name,
         () => void this.#subscribe(name),
         () => void this.#unsubscribe(name),
+        () => this.#socket.request({ presence: name }),
       );
     this.#subscriptions.set(name, subscription); // frames may come right behind the response
     try {
@@ -139,13 +141,27 @@ class Subscription {
   #state = make("p", { role: "status" });
   #log;
   #again;
+  #who;
 
   /**
    * @param {string} name
    * @param {() => void} again
    * @param {() => void} leave
+   * @param {() => Promise<any>} presence
    */
-  constructor(name, again, leave) {
+  constructor(name, again, leave, presence) {
+    const ask = async () => {
+      try {
+        this.#add("who is there", (await presence()).members);
+      } catch (error) {
+        this.#add("not told who is there", error instanceof Error ? error.message : error);
+      }
+    };
+    this.#who = make(
+      "button",
+      { type: "button", class: "quiet", hidden: true, onclick: () => void ask() },
+      "Who is there?",
+    );
     this.#log = make("div", { class: "log", role: "log", tabindex: 0, "aria-label": `What came on ${name}` });
     this.#again = make(
       "button",
@@ -161,6 +177,7 @@ class Subscription {
         "div",
         { class: "row" },
         this.#again,
+        this.#who,
         make(
           "button",
           { type: "button", class: "quiet", "aria-label": `Leave ${name}`, onclick: leave },
@@ -172,11 +189,12 @@ class Subscription {
   }
 
   /** @param {any} result */
-  begin({ position, recovered, publications, data }) {
+  begin({ position, recovered, publications, data, client }) {
     const resumes = this.position !== null;
     this.isOpen = true;
     this.position = position;
     this.#again.hidden = true;
+    this.#who.hidden = client === undefined;
     this.#state.textContent = resumes
       ? recovered
         ? "Subscribed again: nothing was missed."
@@ -189,6 +207,8 @@ class Subscription {
   /** @param {any} frame */
   take(frame) {
     if (frame.unsubscribed) this.lost(`${frame.unsubscribed.reason} (${frame.unsubscribed.code}).`);
+    else if (frame.joined) this.#add("joined", frame.joined);
+    else if (frame.left) this.#add("left", frame.left);
     else {
       if (this.position !== null && frame.offset !== undefined)
         this.position = { ...this.position, offset: frame.offset };
@@ -201,6 +221,7 @@ class Subscription {
     if (!this.isOpen) return;
     this.isOpen = false;
     this.#again.hidden = false;
+    this.#who.hidden = true;
     this.#state.textContent = reason;
   }
 

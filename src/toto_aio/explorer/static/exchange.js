@@ -24,10 +24,11 @@ export class Line {
   /**
    * Send a request. Never throws: what went wrong is in the `failure`.
    * @param {Outgoing} outgoing
-   * @param {AbortSignal} [signal]
+   * @param {AbortSignal | null} [signal]
+   * @param {RequestCredentials} [credentials] whether cookies are sent, and kept
    * @returns {Promise<Exchange>}
    */
-  async send(outgoing, signal) {
+  async send(outgoing, signal = null, credentials = "same-origin") {
     const session = this.sessions.current;
     const scheme = schemeOf(this.signing);
     const { parts, headers } = await this.#signed(outgoing, session);
@@ -38,10 +39,10 @@ export class Line {
         method: outgoing.verb,
         headers,
         body: outgoing.verb === "POST" ? outgoing.body : null,
-        credentials: "same-origin",
+        credentials,
         redirect: "manual",
         cache: "no-store",
-        signal: signal ?? null,
+        signal,
       });
       const body = new Uint8Array(await response.arrayBuffer());
       const milliseconds = performance.now() - started;

@@ -13,6 +13,15 @@ import { SessionKeeper } from "./session.js";
 /** @typedef {import("./types.js").Service} Service */
 
 const DATA = `${ROOT}explorer/service.json`;
+const ASKING = /** @type {import("./types.js").Outgoing} */ ({
+  verb: "GET",
+  url: DATA,
+  contentType: "",
+  headers: {},
+  body: new Uint8Array(),
+  shown: "",
+});
+const INVALID_HMAC = 1008;
 const sessions = new SessionKeeper(new URL(ROOT).pathname);
 const line = new Line(sessions);
 /** The panels of methods, with what was typed into them; each as long as its method stays as it is. */
@@ -28,6 +37,7 @@ let hint = "";
 let shownTo = null;
 /** Show what the address names. @type {(moves: boolean) => void} */
 let show = () => {};
+let turns = 0;
 
 sessions.onchange = () => void load();
 addEventListener("hashchange", () => show(true));
@@ -36,14 +46,12 @@ void load();
 async function load() {
   channels?.leave();
   if (sessions.current?.key && line.signing === "off") await learnSigning();
-  const exchange = await line.send({
-    verb: "GET",
-    url: DATA,
-    contentType: "",
-    headers: {},
-    body: new Uint8Array(),
-    shown: "",
-  });
+  const turn = ++turns;
+  let exchange = await line.send(ASKING);
+  if (exchange.message?.error?.code === INVALID_HMAC && sessions.current === null) {
+    exchange = await line.send(ASKING, null, "omit"); // a cookie that this tab has no key for
+  }
+  if (turn !== turns) return; // somebody else has logged in or out meanwhile
   const told = /** @type {any} */ (exchange.message);
   if (told?.service === undefined) refused(exchange);
   else if (told.user === null && (sessions.current?.user_id || sessions.current?.bearer)) {

@@ -36,6 +36,7 @@
  * @property {string} [description]
  * @property {number} history
  * @property {number} ttl
+ * @property {boolean} presence whether subscribers may ask who is there
  */
 /** @typedef {ChannelFields & Policy} Channel */
 
