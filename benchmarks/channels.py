@@ -1,4 +1,4 @@
-"""What publishing to a channel costs, beside a plain PUBLISH, and how soon it reaches 1,000 subscribers.
+"""What publishing to a channel costs, how soon it reaches 1,000 subscribers, and the memory of channels.
 
     python -m benchmarks.channels [--cycles N] [--seconds N]
 
@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.channel_memory import memory
 from benchmarks.figures import Goal, Report, markdown, ratio, spread
 from benchmarks.harness import (
     Failure,
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> Report:
         server = redis.server(appendonly="no").__enter__()
     try:
         rates, waits = asyncio.run(_measure(redis.fresh_url(server), options.cycles, options.seconds))
+        taken = asyncio.run(memory(redis.fresh_url(server)))
     finally:
         server.__exit__()
     pipelined, alone = f"{CONCURRENT} at once", "one at a time"
@@ -104,6 +106,7 @@ def run(options: argparse.Namespace) -> Report:
         if name != EVENT
     ]
     rows += [[goal.text, goal.measured.shown(2)] for goal in goals]
+    rows += [[name, f"{here:.0f} bytes in the process, {there:.0f} in Redis"] for name, here, there in taken]
     return Report(
         "channels",
         "Messages per second over Redis",
