@@ -51,6 +51,10 @@ class ClusterConnection:
         self._mapping: asyncio.Task[Sequence[Range]] | None = None
         self._closed = False
 
+    @property
+    def is_prompt(self) -> bool:
+        return False  # it may have to ask which server has the key
+
     async def call(self, *command: Argument) -> Any:
         return await self._send(command, RedisConnection.call)
 
