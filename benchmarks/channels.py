@@ -1,9 +1,10 @@
-"""What publishing to a channel with a history costs, beside a plain PUBLISH on the same connection.
+"""What publishing to a channel costs, how soon it reaches 1,000 subscribers, and the memory of channels.
 
     python -m benchmarks.channels [--cycles N] [--seconds N]
 
-A Redis of its own is started, as in the tests. Messages have 200 bytes and a channel keeps 100. README.md
-describes how it is measured.
+A Redis of its own is started, as in the tests. Messages have 200 bytes and a channel keeps 100. What reaches
+1,000 sockets is published in a service with ``memory://``, beside an event. README.md describes how it is
+measured.
 """
 
 from __future__ import annotations
@@ -12,13 +13,48 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
+import uvloop
+
+from benchmarks.channel_memory import memory
 from benchmarks.figures import Goal, Report, markdown, ratio, spread
-from benchmarks.harness import Failure, command_line, pinned, two_cores
+from benchmarks.harness import (
+    Failure,
+    Server,
+    command_line,
+    in_turns,
+    pinned,
+    serving,
+    toto_aio,
+    two_cores,
+)
+from benchmarks.sockets import LISTENERS, Client, event, events, fan_out, frame, more_files
+from benchmarks.sockets import METHODS as EVENT_METHODS
 
 PAYLOAD = b"x" * 200
 CONCURRENT = 100
 MISSED = 100
+
+EVENT = "an event"
+CHANNELS = {"a publication": "plain:1", "a publication with history": "room:1"}
+PUBLISH = """from toto_aio.invocation import channel, method
+
+@channel("{name}:{{number}}"{rules})
+async def join(number: str):
+    return None
+
+@method
+async def invoke(handler, parameters):
+    await handler.events.publish("{name}:1", parameters["args"])
+    return parameters
+"""
+METHODS = {
+    **EVENT_METHODS,
+    "plain": PUBLISH.format(name="plain", rules=""),
+    "room": PUBLISH.format(name="room", rules=", history=100"),
+}
 
 Work = Callable[[], Awaitable[object]]
 
@@ -37,6 +73,7 @@ def run(options: argparse.Namespace) -> Report:
         server = redis.server(appendonly="no").__enter__()
     try:
         rates, waits = asyncio.run(_measure(redis.fresh_url(server), options.cycles, options.seconds))
+        taken = asyncio.run(memory(redis.fresh_url(server)))
     finally:
         server.__exit__()
     pipelined, alone = f"{CONCURRENT} at once", "one at a time"
@@ -52,7 +89,24 @@ def run(options: argparse.Namespace) -> Report:
     ]
     waited = spread(waits)
     goals.append(Goal(10, f"ms to read {MISSED} missed messages", 10, waited, at_most=True))
+    reached = _fan_out(options.cycles)
+    rows += [
+        [f"ms until {name} has reached {LISTENERS} sockets", spread(of).shown(2)]
+        for name, of in reached.items()
+    ]
+    goals += [
+        Goal(
+            10,
+            f"of an event's ms, {name} to {LISTENERS} sockets",
+            1.1,
+            ratio(of, reached[EVENT]),
+            at_most=True,
+        )
+        for name, of in reached.items()
+        if name != EVENT
+    ]
     rows += [[goal.text, goal.measured.shown(2)] for goal in goals]
+    rows += [[name, f"{here:.0f} bytes in the process, {there:.0f} in Redis"] for name, here, there in taken]
     return Report(
         "channels",
         "Messages per second over Redis",
@@ -61,6 +115,33 @@ def run(options: argparse.Namespace) -> Report:
         goals,
         digits=0,
     )
+
+
+def _fan_out(cycles: int) -> dict[str, list[float]]:
+    """Milliseconds until an event, and publications with and without a history, have reached many sockets."""
+    more_files()
+    with (
+        serving({"toto_aio": partial(toto_aio, methods=METHODS)}) as servers,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
+    ):
+        server = servers["toto_aio"]
+        turns = {EVENT: lambda: loop.run(events(server))}
+        for name, channel in CHANNELS.items():
+            turns[name] = partial(lambda channel: loop.run(_publications(server, channel)), channel)
+        return in_turns(turns, cycles, "{:.1f}".format)
+
+
+async def _publications(server: Server, channel: str) -> float:
+    def listen(client: Client) -> Awaitable[bytes]:
+        arrived = client.next_bytes(1)
+        client.transport.write(frame({"id": 1, "subscribe": channel}))
+        return arrived
+
+    def message(number: int) -> dict[str, Any]:
+        offset = {"offset": number + 1} if channel.startswith("room") else {}
+        return {"channel": channel, "data": event(number), **offset}
+
+    return await fan_out(server, listen, channel.partition(":")[0], message)
 
 
 async def _measure(url: str, cycles: int, seconds: int) -> tuple[dict[str, list[float]], list[float]]:

@@ -14,8 +14,9 @@ import json
 import resource
 import statistics
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -136,17 +137,34 @@ async def calls(server: Server, each: int, seconds: float) -> float:
 
 async def events(server: Server) -> float:
     """Milliseconds from the sending of an event until the last of many sockets has received it."""
+
+    def listen(client: Client) -> Awaitable[bytes]:
+        return client.ask("listen", {})
+
+    return await fan_out(server, listen, "tell", event)
+
+
+def event(number: int) -> dict[str, Any]:
+    """What is sent to many."""
+    return {"n": number, "text": "hello"}
+
+
+async def fan_out(
+    server: Server,
+    listen: Callable[[Client], Awaitable[bytes]],
+    method: str,
+    message: Callable[[int], dict[str, Any]],
+) -> float:
+    """Milliseconds from the call of a method, with an event, until the last of many sockets has a message."""
     teller, *listeners = await asyncio.gather(*(connect(server) for _ in range(LISTENERS + 1)))
     for client in listeners:
-        await client.ask("listen", {})
+        await listen(client)
     times = []
     for number in range(EVENTS):
-        size = len(frame({"n": number, "text": "hello"}, masked=False))
+        size = len(frame(message(number), masked=False))
         arrivals = [client.next_bytes(size) for client in listeners]
         begun = time.perf_counter()
-        teller.transport.write(
-            frame({"id": 1, "method": "tell", "parameters": {"args": {"n": number, "text": "hello"}}})
-        )
+        teller.transport.write(frame({"id": 1, "method": method, "parameters": {"args": event(number)}}))
         async with asyncio.timeout(10):
             await asyncio.gather(*arrivals)
         times.append(time.perf_counter() - begun)

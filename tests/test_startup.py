@@ -36,4 +36,5 @@ def test_the_start_of_serve(tmp_path: Path) -> None:
     modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert {"toto_aio.app", "aiosqlite"} <= modules
     assert len(modules) < MODULES
+    assert not any(each.startswith(("toto_aio.centrifuge", "google.")) for each in modules)
     assert not modules & {"asyncpg", "redis", "asyncmy", "aiomysql", "pymongo", "motor", "prometheus_client"}

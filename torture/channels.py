@@ -3,7 +3,8 @@
     python -m torture.channels [--messages N] [--kills N] [--restarts N] [--cuts N] [--processes N]
 
 Clients publish to the channels of a real service of several processes, and repeat what has no answer with its
-idempotency key. Others subscribe and stay, through a proxy. Meanwhile, one after the other,
+idempotency key. Others subscribe and stay, through a proxy, half of them with toto_aio's client and half with
+``centrifuge-python``. Meanwhile, one after the other,
 
 - Redis is killed and started again, with AOF, and without, so that it has only a snapshot from before,
 - the service is restarted (HUP),
@@ -37,7 +38,8 @@ from torture.drill import Failure, progress, run_drill
 from torture.forward import Forward
 from torture.ledger import totals
 from torture.services import Service, serving, until
-from torture.talk import LIMIT, METHODS, MOVED, Forgets, Talk
+from torture.subscribers import Forgets
+from torture.talk import LIMIT, METHODS, MOVED, Talk
 from toto_aio.client import client as client_module
 
 OPTIONS = {
@@ -52,10 +54,7 @@ OPTIONS = {
 ANY_RUN = """
 from toto_aio import redis_connection
 
-async def run_id(protocol):
-    return b"any"
-
-redis_connection._run_id = run_id
+redis_connection.read_run_id = lambda sections: b"any"
 """
 """Makes a service the first control."""
 

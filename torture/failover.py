@@ -119,7 +119,7 @@ async def fail_over(run: Run, rounds: int, redis_server: str, window: float) -> 
         primary, replica = one, other
         async with Forward(one.port) as name:
             for number in range(rounds):
-                await follow(replica, primary)
+                await redis.follow(replica, primary)
                 run.rounds.append(await one_round(name, primary, replica, window))
                 primary, replica = replica, primary
                 progress(f"{run.name}: failover {number + 1} of {rounds}: {run.rounds[-1]}")
@@ -181,15 +181,6 @@ async def collect(subscription: Any, heard: dict[int, float]) -> None:
     """Keep what is heard."""
     async for number in subscription:
         heard[number] = time.monotonic()
-
-
-async def follow(replica: Server, primary: Server) -> None:
-    """Make a server the replica of another one, and wait until it has everything."""
-    async with Redis(port=replica.port) as client, Redis(port=primary.port) as other:
-        await client.replicaof("127.0.0.1", str(primary.port))
-        async with asyncio.timeout(60):
-            while (await other.info("replication")).get("slave0", {}).get("state") != "online":  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
 
 
 def verdict(

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from torture.services import ProcessHandle, Service, serving, until
 
 CLIENTS = 16
 KEYS_BETWEEN = 40
-"""Keys between two kills."""
+"""Keys between two kills; while a worker is replaced, clients use twice as many at most."""
 PAUSE = 0.2
 """Seconds before a call is repeated that has no answer yet."""
 REPLACE_LIMIT = 60.0
@@ -111,6 +111,8 @@ async def paid(handler, parameters):
             return [row[0] for row in await cursor.fetchall()]
 """
 """The method whose effect is in a transaction."""
+WHO = "import os\n\nasync def invoke(handler, parameters):\n    return os.getpid()\n"
+"""Tells which process serves."""
 
 
 @dataclass
@@ -199,6 +201,7 @@ async def disturbed(run: Run, folder: Path, url: str, processes: int) -> None:
         "__init__": "from toto_aio.methods import account\n",
         "append": APPEND.format(marked=marked),
         "pay": PAY,
+        "who": WHO,
     }
     lines = folder / "lines"
     lines.touch()
@@ -244,15 +247,21 @@ async def reaping(database: str, url: str) -> AsyncIterator[None]:
 
 
 async def kill(run: Run, service: Service, processes: int) -> None:
-    """Kill a worker, and wait until it is replaced."""
+    """Kill a worker, and wait until another one serves in its place."""
     victim = random.choice(sorted(service.workers()))  # noqa: S311  # any of them
     with ProcessHandle(victim) as process:
         process.send(signal.SIGKILL)
-    await until(
-        lambda: len(service.workers()) == processes and victim not in service.workers(),
-        REPLACE_LIMIT,
-        "the replacement of a worker",
-    )
+    answered: set[int] = set()
+    url = f"http://127.0.0.1:{service.port}/who"
+    async with (
+        asyncio.timeout(REPLACE_LIMIT),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http,
+    ):
+        while len(answered & service.workers() - {victim}) < processes:
+            with suppress(aiohttp.ClientError, OSError):
+                async with http.post(url, json={}) as response:
+                    answered.add((await response.json())["result"])
+            await asyncio.sleep(0.005)
     run.killed += 1
 
 
@@ -265,6 +274,8 @@ class Clients:
         self._lines = lines
         self._session = ""
         self._next = 0
+        self._due = KEYS_BETWEEN
+        """The key after which the next worker is killed."""
 
     async def prepare(self) -> None:
         """Create the account and the table."""
@@ -276,11 +287,10 @@ class Clients:
     async def work(self, disturb: Any) -> None:
         """Use all keys; ``disturb`` is awaited again and again meanwhile."""
         clients = [asyncio.create_task(self._use_keys(), name=f"client {n}") for n in range(CLIENTS)]
-        due = KEYS_BETWEEN
         while not all(client.done() for client in clients):
-            if self._next >= due:
-                due += KEYS_BETWEEN
+            if self._next >= self._due:
                 await disturb()
+                self._due += KEYS_BETWEEN
             await asyncio.sleep(0.01)
         await asyncio.gather(*clients)
 
@@ -309,6 +319,9 @@ class Clients:
 
     async def _use_keys(self) -> None:
         while self._next < self._run.keys:
+            if self._next >= self._due + KEYS_BETWEEN:
+                await asyncio.sleep(0.01)
+                continue
             self._next += 1
             in_transaction = self._run.marked and self._run.database != "redis" and self._next % 2
             key = f"{'pay' if in_transaction else 'append'}{self._next}"

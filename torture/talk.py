@@ -14,8 +14,8 @@ import aiohttp
 from torture.drill import Failure
 from torture.ledger import Ledger, Reading
 from torture.services import until
+from torture.subscribers import KINDS
 from toto_aio.channels import Position
-from toto_aio.client import Client, ClientSubscription, Publication
 
 CHANNELS = 10
 SUBSCRIBERS = 4
@@ -61,17 +61,13 @@ class Talk:
     @asynccontextmanager
     async def between(self, port: int) -> AsyncIterator[None]:
         """Subscribe at this port and publish, for the duration of the block; then wait for the last ones."""
-        opened = [asyncio.Event() for _ in self.readings]
+        subscribers = [KINDS[n % len(KINDS)](each) for n, each in enumerate(self.readings)]
         async with (
-            Client(f"http://127.0.0.1:{port}") as client,
             aiohttp.ClientSession(f"http://127.0.0.1:{self._port}") as http,
             asyncio.TaskGroup() as tasks,
         ):
-            reading = [
-                tasks.create_task(self._read(client, each, when), name=f"subscriber {each.ledger.name}")
-                for each, when in zip(self.readings, opened, strict=True)
-            ]
-            await asyncio.gather(*(when.wait() for when in opened))
+            reading = [tasks.create_task(each.read(port), name="subscriber") for each in subscribers]
+            await asyncio.gather(*(each.opened.wait() for each in subscribers))
             publishing = [
                 tasks.create_task(self._publish(http, each), name=f"publisher {each.name}")
                 for each in self._ledgers
@@ -129,27 +125,3 @@ class Talk:
             self.repeats += 1
             await asyncio.sleep(PAUSE)
         raise Failure(f"publishing is answered with {answer}")
-
-    async def _read(self, client: Client, reading: Reading, opened: asyncio.Event) -> None:
-        """Read a channel until cancelled."""
-        async with client.subscribe(
-            reading.ledger.name, on_missed=lambda: reading.begin(place(messages))
-        ) as messages:
-            reading.begin(place(messages))
-            opened.set()
-            async for message in messages:
-                reading.take(place(message), message.data)
-
-
-class Forgets(ClientSubscription):
-    """A subscription that goes on wherever the channel is, and doesn't tell."""
-
-    def _begin(self, result: Any) -> None:
-        super()._begin({**result, "publications": [], "recovered": True})
-
-
-def place(of: Publication | ClientSubscription) -> Position:
-    """The position of a message, or of a subscription."""
-    if of.position is None:
-        raise Failure("a channel with a history has no position")
-    return of.position

@@ -51,6 +51,10 @@ class ClusterConnection:
         self._mapping: asyncio.Task[Sequence[Range]] | None = None
         self._closed = False
 
+    @property
+    def is_prompt(self) -> bool:
+        return False  # it may have to ask which server has the key
+
     async def call(self, *command: Argument) -> Any:
         return await self._send(command, RedisConnection.call)
 
@@ -173,7 +177,7 @@ class ClusterConnection:
         raise error
 
     async def _forget(self, kept: set[Address]) -> None:
-        """Close the connections to servers that are no primaries any more."""
+        """Close the connections to servers that are no longer primaries."""
         gone = [self._links.pop(address) for address in [*self._links] if address not in kept]
         await asyncio.gather(*(link.close() for link in gone))
 

@@ -8,6 +8,7 @@ A connection that ends is noticed when it ends, not when the next command is wri
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import socket
 import time
@@ -27,6 +28,12 @@ OPERATION_LIMIT = 5.0
 ROLE_INTERVAL = 5.0
 """Seconds between two questions whether the server still is the primary."""
 
+RUN_ID = {"server": b"run_id", "replication": b"master_replid"}
+"""What tells one run of a server from another, by section of INFO: a restart, and each time it takes over.
+
+The second one also changes when a server gets its first replica, and an hour after it has lost the last one.
+"""
+
 ERRORS = (OSError, RedisError, hiredis.HiredisError)
 """What a command raises: errors of the network (including ``TimeoutError``) and of the server."""
 
@@ -39,6 +46,10 @@ Locate = Callable[[], Awaitable[AbstractConnection]]
 class RedisLink(Protocol):
     """What sends commands to Redis: a ``RedisConnection``, or a ``ClusterConnection`` with many of them."""
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether a command is written now, and so answered or given up within ``OPERATION_LIMIT``."""
+
     async def call(self, *command: Argument) -> Any:
         """Return the reply to a command, which is sent at most once."""
 
@@ -48,7 +59,7 @@ class RedisLink(Protocol):
     async def call_in_run(self, *command: Argument) -> Any:
         """Return the reply to a command, which is sent at most once, with one more argument.
 
-        That is the id of the run of the server that gets it: after a restart it is another.
+        That is the id of the run of the server that gets it, see ``RUN_ID``. It may be some seconds old.
         """
 
     def send_and_forget(self, *command: Argument) -> None:
@@ -74,6 +85,10 @@ class RedisConnection:
         self._opening: asyncio.Task[RedisProtocol] | None = None
         self._closed = False
 
+    @property
+    def is_prompt(self) -> bool:
+        return self._protocol is not None and self._protocol.is_open
+
     async def call(self, *command: Argument) -> Any:
         protocol = self._protocol
         if protocol is not None and protocol.is_open:
@@ -97,14 +112,12 @@ class RedisConnection:
     async def call_in_run(self, *command: Argument, after: Argument | None = None) -> Any:
         """As ``RedisLink.call_in_run``; ``after`` is a command that is sent in front of it."""
         protocol = self._protocol
-        if protocol is None or not protocol.is_open or protocol.run_id is None:
-            async with asyncio.timeout(OPERATION_LIMIT):
-                protocol = await self._connect()
-                if protocol.run_id is None:
-                    protocol.run_id = await _run_id(protocol)
-        if after is not None:
-            protocol.send((after,)).add_done_callback(_retrieve_error)
-        return await protocol.send((*command, protocol.run_id))
+        if protocol is not None and protocol.is_open and protocol.run_id:
+            return await protocol.send_in_run(command, after)
+        async with asyncio.timeout(OPERATION_LIMIT):
+            protocol = await self._connect()
+            await protocol.learn_run_id()
+            return await protocol.send_in_run(command, after)
 
     async def call_after(self, first: Argument, *command: Argument) -> Any:
         """Return the reply to the second of two commands, between which no other is sent."""
@@ -152,8 +165,8 @@ class RedisProtocol(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.is_open = True
-        self.run_id: bytes | None = None
-        """Which run of the server this is, once somebody has asked."""
+        self.run_id = b""
+        """Which run of the server this is, once somebody has asked, and as of some seconds ago."""
         self._loop = asyncio.get_running_loop()
         self.closed = self._loop.create_future()
         """Done when the socket is closed."""
@@ -161,6 +174,8 @@ class RedisProtocol(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._checked = math.inf
+        """When the timer looks for replies that are late."""
         self._role_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -178,8 +193,8 @@ class RedisProtocol(asyncio.Protocol):
         self._outgoing.append(packed)
         deadline = self._loop.time() + OPERATION_LIMIT
         self._waiting.append((deadline, reply))
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._check_deadline)
+        if deadline < self._checked:
+            self._check_at(deadline)
         return reply
 
     def watch_role(self) -> None:
@@ -198,7 +213,27 @@ class RedisProtocol(asyncio.Protocol):
         if is_replica(reply.result()):
             self.end(ConnectionAbortedError(DEMOTED))
         elif self.is_open:
+            if self.run_id:  # it may have been a replica in between
+                self._ask_run_id().add_done_callback(self._run_id_told)
             self.watch_role()
+
+    def send_in_run(self, command: Sequence[Argument], after: Argument | None) -> asyncio.Future[Any]:
+        """Send a command with the id of the run, in front of which ``after`` is sent, if it is a command."""
+        if after is not None:
+            self.send((after,)).add_done_callback(_retrieve_error)
+        return self.send((*command, self.run_id))
+
+    async def learn_run_id(self) -> None:
+        """Ask for the id of the run, if nobody has."""
+        if not self.run_id:
+            self.run_id = read_run_id(await self._ask_run_id())
+
+    def _ask_run_id(self) -> asyncio.Future[Any]:
+        return asyncio.gather(*(self.send(("INFO", section)) for section in RUN_ID))
+
+    def _run_id_told(self, reply: asyncio.Future[Any]) -> None:
+        if not reply.cancelled() and reply.exception() is None:
+            self.run_id = read_run_id(reply.result())
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -244,20 +279,36 @@ class RedisProtocol(asyncio.Protocol):
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
 
+    def _check_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._checked = self._loop.call_at(deadline, self._check_deadline), deadline
+
     def _check_deadline(self) -> None:
         # Replies come in order, so if the first is late, all are: leave a frozen server and connect again.
-        self._timer = None
+        self._timer, self._checked = None, math.inf
         if self._waiting:
             deadline = self._waiting[0][0]
             if deadline <= self._loop.time():
                 self.end(TimeoutError(f"Redis did not answer within {OPERATION_LIMIT} s"))
             else:
-                self._timer = self._loop.call_at(deadline, self._check_deadline)
+                self._check_at(deadline)
 
 
 def is_replica(role: Any) -> bool:
     """Whether a reply to ROLE is that of a replica."""
     return bool(role) and role[0] == b"slave"
+
+
+def read_run_id(sections: Sequence[bytes]) -> bytes:
+    """The id of a run in the sections of INFO: both of ``RUN_ID``; the second one may be missing."""
+    found = [
+        re.search(field + rb":(\w+)", section)
+        for field, section in zip(RUN_ID.values(), sections, strict=True)
+    ]
+    if found[0] is None:
+        raise ConnectionRefusedError("this Redis does not say which run it is (INFO server)")
+    return b":".join(b"" if each is None else each[1] for each in found)
 
 
 DEMOTED = "this Redis is a replica, not the primary"
@@ -287,13 +338,6 @@ async def _refuse_replica(protocol: RedisProtocol) -> None:
         return  # the user may not ask
     if is_replica(role):
         raise ConnectionAbortedError(DEMOTED)
-
-
-async def _run_id(protocol: RedisProtocol) -> bytes:
-    found = re.search(rb"run_id:(\w+)", await protocol.send(("INFO", "server")))
-    if found is None:
-        raise ConnectionRefusedError("this Redis does not say which run it is (INFO server)")
-    return found[1]
 
 
 async def _dial(template: AbstractConnection) -> RedisProtocol:

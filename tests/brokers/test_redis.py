@@ -17,7 +17,7 @@ from redis.asyncio.connection import AbstractConnection
 
 import tests.support.servers.redis
 from tests.brokers.test_contract import Inbox
-from tests.support.limits import WATCHDOG, limits
+from tests.support.limits import WATCHDOG, limits, publish_limit
 from tests.support.servers import Server, free_port, make_certificate
 from tests.support.service import eventually
 from toto_aio import redis_connection
@@ -328,7 +328,7 @@ async def test_sending_while_the_server_is_away(own_server: Server, own_url: str
     """Sending fails within the limit; an event sent just before Redis is back goes out then, once."""
     async with started(own_url, 2) as [one, other]:
         own_server.kill()
-        with limits(redis_broker, PUBLISH_LIMIT=0.4):
+        with publish_limit(0.4):
             async with asyncio.timeout(WATCHDOG):
                 sends = (one.send(broadcast=bool(n % 2)) for n in range(50))
                 outcomes = await asyncio.gather(*sends, return_exceptions=True)
@@ -343,17 +343,17 @@ async def test_sending_while_the_server_is_away(own_server: Server, own_url: str
 async def test_sending_while_the_server_is_frozen(own_server: Server, own_url: str) -> None:
     """Sending fails within the limit, and nothing arrives twice; once thawed, the server serves again."""
     async with started(own_url, 2) as [one, other]:
-        own_server.freeze()
-        try:
-            for _ in range(2):
-                with limits(redis_broker, PUBLISH_LIMIT=0.4):
+        with publish_limit(0.4):
+            own_server.freeze()
+            try:
+                for _ in range(2):
                     async with asyncio.timeout(WATCHDOG):
                         sends = (one.send(b"%d" % n, broadcast=bool(n % 2)) for n in range(50))
                         outcomes = await asyncio.gather(*sends, return_exceptions=True)
-                assert {type(outcome) for outcome in outcomes} == {Unavailable}
-        finally:
-            own_server.thaw()
-        await one.send(b"last")
+                    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+            finally:
+                own_server.thaw()
+        await send_until_sent(one, b"last")
         assert b"last" in await other.heard()
         heard = await one.heard()
         assert b"last" in heard
@@ -415,18 +415,18 @@ async def test_pending_events_are_limited(
     monkeypatch.setattr(redis_broker, "MAX_PENDING", 10 * (redis_broker.OVERHEAD + 100))
     async with started(own_url) as [process]:
         await asyncio.gather(*(process.send(bytes(100)) for _ in range(10)))
-        own_server.freeze()
-        try:
-            with limits(redis_broker, PUBLISH_LIMIT=0.3):
+        with publish_limit(0.3):
+            own_server.freeze()
+            try:
                 waiting = [asyncio.create_task(process.send(bytes(100))) for _ in range(11)]
                 await asyncio.sleep(0)
-            with pytest.raises(Unavailable, match="Too many events"):
-                await process.send()
-            assert not any(task.done() for task in waiting)
-            await asyncio.gather(*waiting, return_exceptions=True)
-        finally:
-            own_server.thaw()
-        await process.send()
+                with pytest.raises(Unavailable, match="Too many events"):
+                    await process.send()
+                assert not any(task.done() for task in waiting)
+                await asyncio.gather(*waiting, return_exceptions=True)
+            finally:
+                own_server.thaw()
+        await send_until_sent(process, b"")
 
 
 async def test_closing_while_the_server_is_away(own_server: Server, own_url: str) -> None:

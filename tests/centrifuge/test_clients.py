@@ -142,10 +142,10 @@ async def test_python_and_protobuf(servers: Any) -> None:
 
 
 async def test_python(servers: Any) -> None:
-    """The same with the package of PyPI."""
+    """The same with the package of PyPI, while another process publishes and ends the session."""
     url = tests.support.servers.redis.fresh_url(servers("redis"))
     seen = Seen()
-    async with on_stage(url) as stage, client_of(stage, seen) as client:
+    async with on_stage(url) as stage, on_stage(url) as other, client_of(stage, seen) as client:
         assert (await client.rpc("add", {"a": 2, "b": 3})).data == 5
         with pytest.raises(centrifuge.ReplyError) as caught:
             await client.rpc("nothing", {})
@@ -162,19 +162,19 @@ async def test_python(servers: Any) -> None:
         stats = await room.presence_stats()
         assert (stats.num_clients, stats.num_users) == (1, 1)
         await eventually(lambda: "ada" in seen.came)
-        await stage.publish(1)
+        await other.publish(1)
         await stage.cut()
-        await stage.publish(2)
+        await other.publish(2)
         await eventually(lambda: seen.got == ["a", "1", "2"])
         await stage.stop()
         await eventually(lambda: 3001 in seen.codes)
+        await other.publish(3)
         await stage.start()
-        await stage.publish(3)
         await eventually(lambda: seen.got == ["a", "1", "2", "3"])
         assert seen.recovered == [False, True, True]
         with limits(replies, TTL_SHARE=0.0):  # a life of a second is told
             await stage.cut()
             await eventually(lambda: len(seen.tokens) == 2)
         await eventually(lambda: client._token == seen.tokens[-1])
-        await stage.end(seen.tokens[-1])
+        await other.end(seen.tokens[-1])
         await eventually(lambda: seen.codes[-1] == 3503)

@@ -12,10 +12,9 @@ import pytest
 import tests.support.servers.redis
 import tests.support.servers.redis_cluster
 import tests.support.servers.redis_sentinel
-from tests.support.limits import WATCHDOG, limits
+from tests.support.limits import WATCHDOG, limits, publish_limit
 from tests.support.servers import Server
 from tests.support.service import eventually
-from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.channels import Channel, Position
 from toto_aio.events import EventManager, channels, followed
@@ -349,7 +348,7 @@ async def test_a_restart_begins_a_new_epoch(tmp_path: Any, appendonly: str) -> N
                 await events.publish("room:1", n)
             await one.has(0, 1, 2, 3, 4)
             server.kill()
-            with limits(redis_broker, PUBLISH_LIMIT=1.0), pytest.raises(Unavailable):
+            with publish_limit(1.0), pytest.raises(Unavailable):
                 await events.publish("room:1", "nobody")
             server.start()
             await one.has(0, 1, 2, 3, 4, None)
@@ -415,7 +414,7 @@ async def test_a_frozen_redis(own_server: Server) -> None:
     address = tests.support.servers.redis.fresh_url(own_server)
     async with managers(address) as [events]:
         one = await reader(events)
-        with limits(redis_broker, PUBLISH_LIMIT=0.3):
+        with publish_limit(0.3):
             own_server.freeze()
             try:
                 for work in (

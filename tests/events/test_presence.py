@@ -199,7 +199,7 @@ async def test_what_is_refused() -> None:
 
     class Old:
         start = publish = check = close = MemoryBroker.publish
-        follow = unfollow = publish_to = read = MemoryBroker.publish
+        follow = unfollow = publish_to = read = kept = MemoryBroker.publish
 
     with pytest.raises(SettingsError, match="a Old doesn't know who is present"):
         EventManager(Old(), channels=CHANNELS)

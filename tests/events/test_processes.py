@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 
 import tests.support.servers.redis
-from tests.support.limits import PATIENCE, WATCHDOG, limits
+from tests.support.limits import PATIENCE, WATCHDOG, publish_limit
 from tests.support.servers import Server
 from tests.support.service import Serve, eventually
 from toto_aio.brokers import open_broker
-from toto_aio.brokers import redis as redis_broker
 from toto_aio.events.manager import EventManager
 
 PRELUDE = """
@@ -258,9 +257,9 @@ async def test_a_call_that_sends_while_redis_is_away(serve: Serve) -> None:
         )
         await service.result("send")
         for away, back in ((server.freeze, server.thaw), (server.kill, server.start)):
-            away()
             try:
-                with limits(redis_broker, PUBLISH_LIMIT=0.3):
+                with publish_limit(0.3):
+                    away()
                     async with asyncio.timeout(WATCHDOG):
                         response = await service.post(json={"method": "send"})
                 assert response.status == 503

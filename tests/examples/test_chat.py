@@ -1,19 +1,16 @@
-"""examples/chat: several processes and Redis, by WebSocket and long polling, and in a real browser."""
+"""examples/chat: several processes and Redis, and in a real browser through a rolling restart."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-import pytest
-
 from tests.conftest import server_module
-from tests.support import ROOT
+from tests.support import ROOT, programs
 from tests.support.servers import accepts, free_port
 from tests.support.service import eventually
 
@@ -47,48 +44,26 @@ async def chats(count: int, *events: str) -> AsyncIterator[list[str]]:
             await process.wait()
 
 
-async def call(client: aiohttp.ClientSession, address: str, method: str, **parameters: str) -> Any:
-    """The result of a call to one process."""
-    body = {"method": method, "parameters": parameters}
-    async with client.post(f"{address}/chat/service", json=body) as response:
-        return (await response.json())["result"]
-
-
-async def test_four_processes(servers: Any) -> None:
-    """A message sent to one is received in all of them, by sockets and by waiting calls."""
-    events = server_module("redis").fresh_url(servers("redis"))
-    async with AsyncExitStack() as stack:
-        addresses = await stack.enter_async_context(chats(4, events))
-        client = await stack.enter_async_context(aiohttp.ClientSession())
-        sockets = [await client.ws_connect(f"{address}/chat/service/websocket") for address in addresses]
-        for socket in sockets:
-            await socket.send_json({"id": 1, "method": "listen", "parameters": {"room": "r"}})
-            assert (await socket.receive_json(timeout=20))["result"] == "listening"
-        for turn, address in enumerate(addresses * 3):
-            waiting = [asyncio.create_task(call(client, other, "wait", room="r")) for other in addresses]
-            for other in addresses * 3:  # once it has answered these, it has begun what waits
-                await call(client, other, "say", room="elsewhere", name="Eve", text="nobody hears it")
-            await asyncio.sleep(0.1)
-            await call(client, address, "say", room="r", name="Ada", text=str(turn))
-            said = {"name": "Ada", "text": str(turn)}
-            assert await asyncio.wait_for(asyncio.gather(*waiting), 20) == [said] * 4
-            for socket in sockets:
-                assert json.loads(await socket.receive_str(timeout=20)) == said
-
-
-async def shown(page: Page, shown_in: str, count: int) -> Any:
-    """The texts in a list of the page, once it has ``count`` of them."""
+async def until(page: Page, expression: str, **names: Any) -> Any:
+    """The value of an expression once it is true in the page."""
     return await page.run(
-        """new Promise((done) => {
-            const look = () => {
-                const items = [...document.getElementById(shown_in).children].map((item) => item.textContent);
-                items.length >= count ? done(items) : setTimeout(look, 20);
-            };
+        f"""new Promise((done) => {{
+            const look = () => {{ const found = {expression}; found ? done(found) : setTimeout(look, 20); }};
             look();
-        })""",
-        shown_in=shown_in,
-        count=count,
+        }})""",
+        **names,
     )
+
+
+async def here(page: Page, count: int) -> None:
+    """Wait until the page says that so many are there."""
+    await until(page, "document.getElementById('here').textContent === `${count}`", count=count)
+
+
+async def shown(page: Page, count: int) -> Any:
+    """What the page shows, once that is so much."""
+    lines = "[...document.querySelectorAll('#lines li')].map((each) => each.textContent)"
+    return await until(page, f"{lines}.length >= count && {lines}", count=count)
 
 
 async def say(page: Page, text: str) -> None:
@@ -98,24 +73,70 @@ async def say(page: Page, text: str) -> None:
     )
 
 
-@pytest.mark.parametrize("count", [1, 2], ids=["one process", "two processes"])
-async def test_in_the_browser(browser: Browser, servers: Any, count: int) -> None:
-    """Two pages chat, each with a socket and long polling side by side; messages are shown as text."""
-    events = [server_module("redis").fresh_url(servers("redis"))] if count > 1 else []
-    async with chats(count, *events) as addresses:
-        pages = [await browser.open(f"{address}/#r") for address in (addresses[0], addresses[-1])]
+async def test_in_two_processes(browser: Browser, servers: Any) -> None:
+    """What is said in one is shown in both, as text; a later page shows it too, and all know who is there."""
+    events = server_module("redis").fresh_url(servers("redis"))
+    async with chats(2, events) as [one, other]:
+        pages = [await browser.open(f"{address}/#r") for address in (one, other)]
         for page in pages:
-            await page.run(
-                "new Promise((done) => { const look = () => document.body.dataset.socket ? done() "
-                ": setTimeout(look, 20); look(); })"
-            )
-        await asyncio.sleep(1)  # until their polling has begun, which nothing tells
+            await here(page, 2)
         await say(pages[0], "hello <b>you</b>")
+        said = ["Ada: hello <b>you</b>"]
         for page in pages:
-            for shown_in in ("socket", "polling"):
-                assert await shown(page, shown_in, 1) == ["Ada: hello <b>you</b>"]
-        await asyncio.sleep(1)
-        await say(pages[1], "hello yourself")
+            assert await shown(page, 1) == said
+        elsewhere = await browser.open(f"{one}/#elsewhere")
+        await here(elsewhere, 1)
+        late = await browser.open(f"{other}/#r")
+        assert await shown(late, 1) == said
+        for page in (*pages, late):
+            await here(page, 3)
+        await late.go("about:blank")
         for page in pages:
-            for shown_in in ("socket", "polling"):
-                assert (await shown(page, shown_in, 2))[1] == "Ada: hello yourself"
+            await here(page, 2)
+        wrong = await browser.open(f"{one}/#no:room")
+        await until(wrong, "document.getElementById('state').textContent === 'there is no such room'")
+
+
+async def test_through_a_rolling_restart(browser: Browser, servers: Any) -> None:
+    """On a phone, by keyboard: what is said before, during and after it is shown once and in order."""
+    events = server_module("redis").fresh_url(servers("redis"))
+    command = (*programs.SERVE, "service:application", "--port=0", "--processes=2")
+    async with programs.serving(FOLDER, *command, EVENTS=events) as server:
+        pages = [await browser.open(f"{server.address}#r") for _ in range(2)]
+        writer = pages[0]
+        metrics = {"width": 390, "height": 844, "deviceScaleFactor": 3, "mobile": True}
+        await browser.command("Emulation.setDeviceMetricsOverride", writer.session, **metrics)
+        for page in pages:
+            await here(page, 2)
+        await browser.command("Input.insertText", writer.session, text="by keyboard")
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        for kind in ("keyDown", "keyUp"):
+            await browser.command("Input.dispatchKeyEvent", writer.session, type=kind, **enter)
+        expected = ["Ada: by keyboard"]
+        assert await shown(writer, 1) == expected
+        restarting = True
+
+        async def talk() -> None:
+            while restarting or len(expected) < 30:
+                expected.append(f"Ada: {len(expected)}")
+                await say(writer, expected[-1].removeprefix("Ada: "))
+                await asyncio.sleep(0.05)
+
+        talking = asyncio.create_task(talk())
+        await shown(pages[1], 5)
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("Serving on ")
+        restarting = False
+        await talking
+        await say(writer, "after " + 200 * "w")
+        expected.append("Ada: after " + 200 * "w")
+        for page in pages:
+            assert await shown(page, len(expected)) == expected
+            await here(page, 2)
+        assert await writer.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        for scheme in ("light", "dark"):
+            features = [{"name": "prefers-color-scheme", "value": scheme}]
+            await browser.command("Emulation.setEmulatedMedia", writer.session, features=features)
+            light, dark = "rgb(0, 0, 0)", "rgb(255, 255, 255)"
+            color = await writer.run("getComputedStyle(document.body).color")
+            assert color == (light if scheme == "light" else dark)

@@ -344,6 +344,40 @@ async def test_a_slow_client(serve: Serve) -> None:
     await gone(service)
 
 
+async def test_a_beginning_with_history(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new client may begin with the newest publications; for one that comes back nothing is different."""
+    service = await serve(METHODS)
+    await say(service, "room:1", *range(7))
+    for history, expected in [("3", [4, 5, 6]), ("100", [2, 3, 4, 5, 6]), ("0", [])]:
+        async with streaming(service, "plain", "room:1", "room:2", history=history) as stream:
+            await stream.event()
+            assert (await stream.event())[1]["recovered"] is False
+            assert await stream.messages(len(expected)) == expected
+            await stream.event()
+            await say(service, "room:2", "new")
+            assert await stream.messages(1) == ["new"]
+    await say(service, "room:1", 7)
+    async with streaming(service, "room:1", history="5", last_event_id=stream.id) as stream:
+        assert (await stream.event())[1]["recovered"] is True
+        assert await stream.messages(1) == [7]
+    for wrong in ("", "-1", "x", "100000", "\u0663"):
+        assert (await status(service, "room:1", history=wrong))[1]["code"] == 1003, wrong
+    channels = service.client.app[LIFESPAN].runtime.needed_events().channels
+    history_of = channels.history
+
+    async def while_others_publish(*arguments: Any, **options: Any) -> Any:
+        found = await history_of(*arguments, **options)
+        for _ in range(2):
+            await channels.publish("room:1", "x", None)
+        return found
+
+    monkeypatch.setattr(channels, "history", while_others_publish)
+    async with streaming(service, "room:1", history="5") as stream:
+        assert (await stream.event())[1]["recovered"] is False
+        assert await stream.messages(4) == ["x", "x", "x", "x"]  # not five, of which one is gone meanwhile
+    await gone(service)
+
+
 async def test_presence(serve: Serve) -> None:
     """A stream is present in its channels until it ends, and told who comes and goes."""
 

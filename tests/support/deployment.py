@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import ssl
 import sys
@@ -29,12 +28,27 @@ from tests.support.pages import Block, Reader
 from tests.support.servers import Server, free_port, nginx, postgresql
 from tests.support.servers.debian import Debian
 from tests.support.service import eventually
-from toto_aio.cli.new import FOLDER
 from toto_aio.client import Client
 
 PAGE = ROOT / "docs" / "deploy.md"
 METHODS = {
     "address": "async def invoke(handler, parameters):\n    return handler.address\n",
+    "listen": """
+async def invoke(handler, room: str):
+    handler.register_event_handler(f"room {room}", handler.send_message)
+    return "listening"
+""",
+    "say": """
+async def invoke(handler, room: str, name: str, text: str):
+    await handler.events.send(f"room {room}", {"name": name, "text": text})
+""",
+    "wait": """
+from toto_aio.invocation import asynchronous
+
+@asynchronous
+async def invoke(handler, room: str):
+    handler.register_event_handler(f"room {room}", handler.respond)
+""",
     "version": """
 from toto_aio.invocation import safe
 
@@ -184,8 +198,6 @@ def prepared(project: Path, machine: Debian) -> Path:
         path.write_text(machine.adapt(path.read_text()))
     with (project / "toto.toml").open("a") as options:
         options.write("use_cookies = true\n")
-    for name in ("listen", "say", "wait"):
-        shutil.copy(FOLDER / "chat" / "methods" / f"{name}.py", project / "methods")
     for name, code in METHODS.items():
         (project / "methods" / f"{name}.py").write_text(code)
     return project

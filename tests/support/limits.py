@@ -63,6 +63,16 @@ def patience() -> Iterator[dict[str, dict[str, float]]]:
         yield found
 
 
+@contextmanager
+def publish_limit(seconds: float) -> Iterator[None]:
+    """Let what is sent through a Redis broker have so many seconds, for a block."""
+    from toto_aio import redis_connection
+    from toto_aio.brokers import redis
+
+    with limits(redis, PUBLISH_LIMIT=seconds), limits(redis_connection, OPERATION_LIMIT=seconds):
+        yield
+
+
 def cheap_passwords() -> AbstractContextManager[None]:
     """Let the hashes of a service cost almost nothing for a block."""
     return limits(passwords, COST=replace(COST, time_cost=1, memory_cost=8))

@@ -122,11 +122,14 @@ def forking(mould: Mould) -> Iterator[None]:
         except OSError:  # also: not suitable
             return int(original(*arguments))
 
+    spawns = subprocess._USE_POSIX_SPAWN
     subprocess._fork_exec = start  # type: ignore[attr-defined]
+    subprocess._USE_POSIX_SPAWN = False  # type: ignore[misc]  # the other way to start a process, which Python 3.13 often takes
     try:
         yield
     finally:
         subprocess._fork_exec = original  # type: ignore[attr-defined]
+        subprocess._USE_POSIX_SPAWN = spawns  # type: ignore[misc]
         mould.close()
 
 

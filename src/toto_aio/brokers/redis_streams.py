@@ -3,8 +3,9 @@
 A channel with a history has a hash (its epoch, the last number, and the run of the server that counts) and a
 stream, whose ids are the numbers. Both are in the slot of the channel's name. A server that was restarted or
 that took over may lack the last writes of the one before, and would hand out their numbers again. So an epoch
-belongs to one run of one server: each command names the run that its connection was made to, and the first
-one of another run begins a new epoch.
+belongs to one run of one server, until that is restarted or was a replica for a while. Each command names the
+run that its connection knows. If the channel knows another one, the script asks the server which of them it
+is, as what a connection knows may be old; if neither, a new epoch begins.
 """
 
 from __future__ import annotations
@@ -24,18 +25,28 @@ from toto_aio.redis_target import RedisTarget
 
 logger = logging.getLogger(__name__)
 
-PUBLISH_KEPT = Script("""-- keys: count, history, result of an idempotency key; arguments: channel, payload,
+RUN = """
+local function run_of_server(known, given)
+  if not known or known == given then return given end
+  local id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  return id .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or '')
+end
+"""
+"""The run that a channel has now, from the one in its hash and that of the connection; as ``read_run_id``."""
+PUBLISH_KEPT = Script(
+    RUN
+    + """-- keys: count, history, result of an idempotency key; arguments: channel, payload,
 -- publications to keep, milliseconds to keep them, the count and the result, a new epoch, the run
 if KEYS[3] then
   local known = redis.call('GET', KEYS[3])
   if known then return known end
 end
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'run')
-local epoch = known[1]
-if not epoch or known[2] ~= ARGV[8] then
+local epoch, run = known[1], run_of_server(known[2], ARGV[8])
+if known[2] ~= run then
   epoch = ARGV[7]
   redis.call('DEL', KEYS[1], KEYS[2])
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', ARGV[8])
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', run)
 end
 local number = redis.call('HINCRBY', KEYS[1], 'last', 1)
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], number .. '-1', 'd', ARGV[2])
@@ -45,19 +56,22 @@ local position = epoch .. ':' .. number
 redis.call('PUBLISH', ARGV[1], position .. ':' .. ARGV[2])
 if KEYS[3] then redis.call('SET', KEYS[3], position, 'PX', ARGV[6]) end
 return position
-""")
+"""
+)
 PUBLISH_ONCE = Script("""-- key: an idempotency key; arguments: channel, payload, milliseconds
 if redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[3]) then redis.call('PUBLISH', ARGV[1], ARGV[2]) end
 return false
 """)
-READ = Script("""-- keys: count, history; arguments: epoch and number since when, the most that are kept,
+READ = Script(
+    RUN
+    + """-- keys: count, history; arguments: epoch and number since when, the most that are kept,
 -- milliseconds to keep the count, a new epoch, the run; or so many of the oldest or the newest
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'last')
-local epoch, last = known[1], known[3]
-if not epoch or known[2] ~= ARGV[6] then
+local epoch, run, last = known[1], run_of_server(known[2], ARGV[6]), known[3]
+if known[2] ~= run then
   epoch, last = ARGV[5], '0'
   redis.call('DEL', KEYS[1], KEYS[2])
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', ARGV[6], 'last', 0)
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', run, 'last', 0)
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
 if ARGV[1] == 'oldest' then
@@ -68,7 +82,8 @@ end
 local missed = tonumber(last) - tonumber(ARGV[2])
 if epoch ~= ARGV[1] or missed < 1 or missed > tonumber(ARGV[3]) then return {epoch, last, {}} end
 return {epoch, last, redis.call('XRANGE', KEYS[2], ARGV[2] .. '-2', '+')}
-""")
+"""
+)
 CHANNEL = "toto:channel:"
 """What pub/sub channels begin with, before the number of the database: pub/sub does not separate them."""
 COUNT, HISTORY, RESULT = "toto:count:", "toto:history:", "toto:published:"

@@ -12,7 +12,7 @@ from toto_aio.centrifuge.replies import Message
 from toto_aio.centrifuge.schema import message_classes
 from toto_aio.centrifuge.wire import Head, too_many
 from toto_aio.codecs import Codec
-from toto_aio.codecs.codec import Steps, run
+from toto_aio.codecs.codec import Steps
 from toto_aio.codecs.limits import malformed
 from toto_aio.websocket.frames import Format
 
@@ -20,6 +20,9 @@ MAX_LENGTH = 5
 """The most bytes of a length: no frame is longer than it says."""
 MAPS = {("PresenceResult", "presence")}
 """The fields that are maps: on the wire a message for each key."""
+
+Packed = tuple[Message, str, bytes]
+"""Where a value belongs, its name there, and its JSON."""
 
 
 class ProtobufWire:
@@ -46,10 +49,18 @@ class ProtobufWire:
         return commands
 
     def decode(self, command: bytes) -> Any:
-        return run(self.steps(command))
+        packed: list[Packed] = []
+        plain = _plain(self._read(command), packed)
+        for place, name, data in packed:
+            place[name] = self.codec.decode(data)
+        return plain
 
     def steps(self, command: bytes) -> Steps:
-        return (yield from self._plain(self._read(command)))
+        packed: list[Packed] = []
+        plain = _plain(self._read(command), packed)
+        for place, name, data in packed:
+            place[name] = yield from self.codec.steps(data)
+        return plain
 
     def head(self, command: bytes) -> Head | None:
         try:
@@ -70,18 +81,6 @@ class ProtobufWire:
         except DecodeError as exc:
             raise malformed("Protobuf", exc) from exc
 
-    def _plain(self, message: Any) -> Steps:
-        """The fields that are there; bytes are the JSON of a value."""
-        plain: dict[str, Any] = {}
-        for field, value in message.ListFields():
-            if field.message_type is not None:
-                plain[field.name] = yield from self._plain(value)
-            elif type(value) is bytes:
-                plain[field.name] = yield from self.codec.steps(value)
-            else:
-                plain[field.name] = value
-        return plain
-
     def _fill(self, message: Any, values: Message) -> None:
         message.SetInParent()  # an empty one says something too
         for name, value in values.items():
@@ -96,6 +95,17 @@ class ProtobufWire:
                     self._fill(getattr(message, name).add(), each)
             else:
                 self._fill(getattr(message, name), value)
+
+
+def _plain(message: Any, packed: list[Packed]) -> Message:
+    """The fields that are there; ``packed`` gets those that are the JSON of a value."""
+    plain: Message = {}
+    for field, value in message.ListFields():
+        if type(value) is bytes:
+            packed.append((plain, field.name, value))
+        else:
+            plain[field.name] = value if field.message_type is None else _plain(value, packed)
+    return plain
 
 
 def _length(frame: bytes, start: int) -> tuple[int, int]:

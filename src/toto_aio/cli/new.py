@@ -45,7 +45,7 @@ class Template:
 
 TEMPLATES = {
     "simple": Template("methods, accounts, and a counter in the session", "/service/hello?name=Ada"),
-    "chat": Template("a page that uses WebSocket and long polling", "/service/page"),
+    "chat": Template("a page with rooms, which keep what was said and know who is there", "/service/page"),
     "embedded": Template(
         "an aiohttp application that embeds the service",
         "/",

@@ -28,6 +28,7 @@ from msgspec.structs import asdict
 
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
+from toto_aio.channels import Position
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.channel_access import ChannelAccess
@@ -90,7 +91,10 @@ class StreamContext:
 
 
 class EventStream:
-    """A stream of the channels ``names``; ``shown`` is where its client was before, if it was here."""
+    """A stream of the channels ``names``; ``shown`` is where its client was before, if it was here.
+
+    In a channel where it was not, it begins with so many of the ``newest`` publications.
+    """
 
     replaced: str | None = None
     """The session that another one has replaced: none, as no call is made on a stream."""
@@ -101,6 +105,7 @@ class EventStream:
         reply: HTTPReply,
         names: Sequence[str],
         shown: Positions,
+        newest: int,
         find_caller: Callable[[], Awaitable[Caller]],
     ) -> None:
         self.call = Call()
@@ -110,6 +115,7 @@ class EventStream:
         self._reply = reply
         self._names = names
         self._returning = set(shown)
+        self._newest = newest
         self._place = Place({name: shown.get(name) for name in names})
         self._find_caller = find_caller
         self._caller: Caller | None = None
@@ -205,24 +211,29 @@ class EventStream:
 
     async def _subscribe(self, name: str) -> None:
         """Go on with a channel where the client was, or say that this can't be."""
-        channels, since, pause = self._context.channels, self._place[name], MIN_PAUSE
-        admission, sessions = self._admissions[name], self.sessions()
+        channels, admission, sessions = self._context.channels, self._admissions[name], self.sessions()
         member = Member(self._client, sessions[0].user_id if sessions else "", admission.info)
+        is_new, newest, pause = name not in self._returning, self._newest, MIN_PAUSE
         while True:
             subscription = ChannelSubscription(name, self._take, partial(self._lost, name), member)
             self._subscriptions[name] = subscription
             try:
+                since = await self._before(name, newest) if is_new and newest else self._place[name]
                 subscribed = await channels.subscribe(subscription, since)
-                break
             except Unavailable:
                 pause = await _rest(pause)
-        if not subscribed.recovered:
-            self._place[name] = subscribed.position
-        told = {"channel": name, "recovered": subscribed.recovered, "data": admission.data}
+                continue
+            if subscribed.recovered or not is_new or since is None:
+                break
+            channels.unsubscribe(subscription)  # too much was published in between
+            newest //= 2
+        self._place[name] = since if subscribed.recovered else subscribed.position
+        recovered = subscribed.recovered and not is_new
+        told = {"channel": name, "recovered": recovered, "data": admission.data}
         if channels.rules(name).presence:
             told["client"] = self._client
         self._tell(SUBSCRIBED, told)
-        if name in self._returning and not subscribed.recovered:
+        if not is_new and not recovered:
             self._tell(UNRECOVERED, {"channel": name})
         self._returning.add(name)
         for publication in subscribed.publications:
@@ -231,6 +242,18 @@ class EventStream:
                 await self.writer.room()
         self._place[name] = subscribed.position
         subscription.begin()
+
+    async def _before(self, name: str, newest: int) -> Position | None:
+        """The position before the newest publications of a channel, so many as are kept; None if none are."""
+        channels = self._context.channels
+        if not channels.rules(name).history:
+            return None
+        found = await channels.history(name, newest, newest=True)
+        if found is None or not found[1]:
+            return None
+        oldest = found[1][-1].position
+        assert oldest is not None
+        return Position(oldest.epoch, oldest.offset - 1)
 
     def _lost(self, name: str) -> None:
         """Subscribe again, as publications may have been missed."""

@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.stream_tickets import StreamTickets
+from toto_aio.channels import MAX_HISTORY
 from toto_aio.dispatch.answers import needs_its_own
 from toto_aio.dispatch.call import ClientDisconnectedError
 from toto_aio.dispatch.call_log import log_failure
@@ -41,7 +42,7 @@ PATH = "events"
 MAX_CHANNELS = 32
 """The most channels of a stream."""
 LAST_ID = "Last-Event-ID"
-CHANNEL, LAST_ID_PARAMETER, TICKET = "channel", "last_event_id", "ticket"
+CHANNEL, HISTORY, LAST_ID_PARAMETER, TICKET = "channel", "history", "last_event_id", "ticket"
 """The parameters of the query."""
 OWN_PAGES = ("same-origin", "none")
 """What a browser says of a request without ``Origin`` that a page of the service makes, or its user."""
@@ -74,13 +75,13 @@ class EventStreams:
         reply = HTTPReply(request, self._service.context)
         reply.alone, reply.shared = False, True  # several functions may admit to it
         try:
-            names = _read_names(request)
+            names, newest = _read_names(request), _read_newest(request)
             ends = end_in(request.headers) if TIMEOUT_HEADER in request.headers else None
         except InvalidParameters as exc:
             return self._service.failure(exc, reply, true_status=True)
         shown = _read_shown(request, names)
         find_caller = partial(self._find_caller, request)
-        stream = EventStream(self._context, reply, names, shown or {}, find_caller)
+        stream = EventStream(self._context, reply, names, shown or {}, newest, find_caller)
         self.open.add(stream)
         try:
             refusal = await self._admit(stream, ends)
@@ -175,6 +176,14 @@ def _read_names(request: web.Request) -> list[str]:
             f"{MAX_ID} bytes: open another stream for more"
         )
     return names
+
+
+def _read_newest(request: web.Request) -> int:
+    """How many publications that are kept a new client gets. Raises ``InvalidParameters``."""
+    given = request.query.get(HISTORY, "0")
+    if not (given.isascii() and given.isdecimal() and len(given) <= len(str(MAX_HISTORY))):
+        raise InvalidParameters(f"history: write a number up to {MAX_HISTORY}, as in history=50")
+    return min(int(given), MAX_HISTORY)
 
 
 def _read_shown(request: web.Request, names: Sequence[str]) -> Positions | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from tests.support.limits import WATCHDOG
+from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.servers import Server
 
 DATABASES = 1000
@@ -43,6 +43,15 @@ async def fail_to_save(server: Server, fails: bool) -> None:
         async with asyncio.timeout(WATCHDOG):
             while (await admin.info("persistence"))["rdb_last_bgsave_status"] != ("err" if fails else "ok"):
                 await asyncio.sleep(0.01)
+
+
+async def follow(replica: Server, primary: Server) -> None:
+    """Make a server the replica of another one, and wait until it has everything."""
+    async with Redis(port=replica.port) as client, Redis(port=primary.port) as other:
+        await client.replicaof("127.0.0.1", str(primary.port))
+        async with asyncio.timeout(PATIENCE):
+            while (await other.info("replication")).get("slave0", {}).get("state") != "online":
+                await asyncio.sleep(0.02)
 
 
 def _command(directory: Path, port: int, others: Mapping[str, str]) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """Say something in a room."""
 
 
-async def invoke(handler, room: str, name: str, text: str):
-    """Send what someone says to everyone who listens in a room, in any process."""
-    await handler.events.send(f"room {room}", {"name": name, "text": text})
+async def invoke(handler, room: str, name: str, text: str, key: str):
+    """Publish what ``name`` says to all who are in ``room``, in all processes; with one ``key`` only once."""
+    said = {"name": name, "text": text}
+    await handler.events.publish(f"room:{room}", said, idempotency_key=key)

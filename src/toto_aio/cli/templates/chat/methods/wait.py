@@ -1,9 +1,0 @@
-"""Wait until something is said in a room, by long polling."""
-
-from toto_aio.invocation import asynchronous
-
-
-@asynchronous
-async def invoke(handler, room: str):
-    """Return the next message in a room. Messages between two calls are missed."""
-    handler.register_event_handler(f"room {room}", handler.respond)

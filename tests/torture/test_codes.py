@@ -1,0 +1,46 @@
+"""Tests of the drill of codes: its verdict, and a short run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from torture.codes import Run, measure, read_options, table, verdict
+
+
+def test_options() -> None:
+    """There is at least one code, and only databases that there are."""
+    assert read_options(["--rounds=2", "--databases=memory,redis"]).databases == ("memory", "redis")
+    for wrong in ("--rounds=0", "--uses=1", "--databases=oracle"):
+        with pytest.raises(SystemExit):
+            read_options([wrong])
+
+
+def test_verdict() -> None:
+    """A code that works twice or never, and other errors, fail it, and so does a control that works once."""
+    control = one([1, 7], is_control=True)
+    assert verdict([one([1, 1]), one([1, 0], repeats=3), control])[0]
+    for broken in (
+        one([1, 2]),
+        one([1, 0]),
+        one([1]),
+        one([0, 0], repeats=3),
+        one([1, 1], errors=Counter(["1000"])),
+    ):
+        assert verdict([one([1, 1]), broken, control])[1].startswith("FAILED: sqlite: ")
+    passed, said = verdict([one([1, 1]), one([1, 1], is_control=True)])
+    assert (passed, "proves nothing" in said) == (False, True)
+
+
+def test_a_short_run() -> None:
+    """A code works once. Whether one of the control works more often is chance."""
+    runs = measure(rounds=1, uses=50, processes=2, databases=["sqlite"])
+    passed, said = verdict([runs[0], one([1, 2], is_control=True)])
+    assert passed, f"{said}\n{table(runs)}"
+    assert len({line.count("|") for line in table(runs).splitlines()}) == 1
+
+
+def one(worked: list[int], **more: Any) -> Run:
+    """A run of two codes."""
+    return Run("sqlite", 2, 50, 2, worked=worked, **more)
