@@ -66,13 +66,15 @@ def test_the_command(tmp_path: Path) -> None:
     done = run("-m", "toto_aio", "methods", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "METHOD        CALLER     BY    PARAMETERS                 FROM                           "
-        "WHAT IT DOES",
-        "client_error  anyone     POST  client_error, client_type  toto_aio.methods.client_error  "
-        "Log client_error if client_type is browser_js; returns whether it was logged.",
-        "hello         anyone     POST                             methods.hello                  Greet.",
-        "notes.add     logged in  POST  text, color='red'          methods.notes.add              Add a note "
-        "of the user.",
+        "METHOD        CALLER                                 BY    PARAMETERS                 "
+        "FROM                           WHAT IT DOES",
+        "client_error  anyone; 100 calls in 900 s by address  POST  client_error, client_type  "
+        "toto_aio.methods.client_error  Log client_error if client_type is browser_js; returns whether it "
+        "was logged.",
+        "hello         anyone                                 POST                             "
+        "methods.hello                  Greet.",
+        "notes.add     logged in                              POST  text, color='red'          "
+        "methods.notes.add              Add a note of the user.",
     ]
 
 

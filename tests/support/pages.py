@@ -56,7 +56,8 @@ SERVES = re.compile(
 )
 ALONE = re.compile(r"toto-aio( [\w./:=,@-]+)*\n?")
 """A script that is one command, to which bash adds nothing."""
-ASSIGNS = re.compile(r"^\w+=|export |eval ", re.MULTILINE)
+ASSIGNS = re.compile(r"^\w+=|export |eval |^cd ", re.MULTILINE)
+"""What later blocks of a page have to know of one."""
 NAME = re.compile(r"(?:#|//|<!--) (\w[\w./-]*\.\w+)(?: -->)?")
 PORT = re.compile(r"\b8[08]\d\d\b")
 INSTALLS = "npm install toto-client\n"
