@@ -25,7 +25,7 @@ from toto_aio.invocation import authenticated, channel, idempotent, raw_response
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.members import Admission
 from toto_aio.settings import SettingsError
-from toto_aio.websocket import sender, session_watch, subscriptions
+from toto_aio.websocket import receiver, sender, session_watch, subscriptions
 from toto_aio.websocket.endpoint import SOCKETS
 from toto_aio.websocket.open_socket import OpenSocket
 
@@ -577,6 +577,14 @@ async def test_what_is_no_command(serve: Serve) -> None:
         **too_deep,
         "code": 107,
     }
+    half = {"text": "half of \ud83d"}
+    for kind, request, code in (
+        ("rpc", {"method": "echo", "data": half}, 1003),
+        ("publish", {"channel": "desk:1", "data": half}, 107),
+        ("subscribe", {"channel": "\\\udc00"}, 107),
+    ):
+        refused = await connection.ask(kind, request)
+        assert (refused["code"], refused["message"][:9]) == (code, "Not JSON:"), kind
     large = {"method": "echo", "data": {"a": 300_000 * "x"}}
     assert await connection.ask("rpc", large) == {"data": large["data"]}
     for again in ({"id": 9, "connect": {}}, {}, {"send": {"data": 5}}, {"rpc": {"method": "echo"}}):
@@ -604,6 +612,32 @@ async def test_pings(serve: Serve) -> None:
     with limits(heartbeat, CONNECT_LIMIT=0.02):
         late = await opened(service)
         assert await late.end() == (3502, "stale")
+
+
+async def test_pongs_behind_calls(serve: Serve) -> None:
+    """A client whose pong isn't read yet, as enough of its calls are running, stays."""
+    may_end = asyncio.Event()
+
+    async def hold(handler: Handler, parameters: Any) -> None:
+        await may_end.wait()
+
+    service = await serve({"hold": hold})
+    with limits(receiver, MAX_CALLS=2):
+        connection = await connected(service)
+        for number in (1, 2):
+            await connection.send({"id": number, "rpc": {"method": "hold"}})
+        socket: Any = only_socket(service)
+        await eventually(lambda: socket._receiver.is_full)
+        with limits(heartbeat, PONG_LIMIT=0.02):
+            socket._heartbeat._ping()
+        assert await connection.receive() == {}
+        await connection.send({})
+        first = socket._heartbeat._timer
+        await eventually(lambda: socket._heartbeat._timer is not first)
+        may_end.set()
+        assert [(await connection.receive()).get("rpc") for _ in range(2)] == 2 * [{"data": None}]
+        await eventually(lambda: not socket._heartbeat._awaits_pong)
+        assert await connection.ask("ping") == {}
 
 
 async def test_slow_clients(serve: Serve) -> None:

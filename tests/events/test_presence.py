@@ -170,6 +170,10 @@ async def test_who_comes_and_goes(url: str) -> None:
         again = await Reader(events, "a2").subscribe()
         two.leave()  # an old subscription takes nothing from a new one
         await told(three, "+b", "-a2", "+a2")
+        late = Reader(events, "b")
+        late.leave()
+        await late.channels.subscribe(late.subscription, None)  # it was left before it has begun
+        late.leave()
         await present(events, "a1", "a2", "b")
         for reader in (one, three, again):
             reader.leave()

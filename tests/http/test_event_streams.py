@@ -398,6 +398,35 @@ async def test_presence(serve: Serve) -> None:
             assert await stream.event() == ("joined", {"channel": "hall", **member})
             assert {each.client for each in await events.presence("hall")} == {client, begun["client"]}
         assert await stream.event() == ("left", {"channel": "hall", **member})
+        events.channels._followed["hall"].lose()
+        while (await stream.event())[0] != "subscribed":
+            pass
+        assert events.channels.measured().members == 1
+        assert [each.client for each in await events.presence("hall")] == [begun["client"]]
+    await gone(service)
+    assert events.channels.measured().members == 0
+
+
+async def test_what_cannot_be_told(serve: Serve, errors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses the stream before that begins; a stream that cannot go on ends."""
+
+    @channel("odd-data", presence=True)
+    async def odd_data() -> Any:
+        return Admission(object())
+
+    @channel("odd-info", presence=True)
+    async def odd_info() -> Any:
+        return Admission(info=object())
+
+    service = await serve({**METHODS, "odd_data": odd_data, "odd_info": odd_info})
+    channels = service.client.app[LIFESPAN].runtime.needed_events().channels
+    for name in ("odd-data", "odd-info"):
+        assert (await status(service, "plain", name))[0] == 500, name
+    assert len(errors()) == 2
+    monkeypatch.setattr(channels, "subscribe", lambda subscription, since: 1 / 0)
+    async with streaming(service, "plain") as stream:
+        await stream.ends()
+    assert errors()[2:] == ["an event stream ends, as it cannot go on"]
     await gone(service)
 
 

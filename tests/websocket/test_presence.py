@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgpack
@@ -90,6 +91,46 @@ async def test_who_is_there(serve: Serve) -> None:
     await eventually(lambda: not service.client.app[SOCKETS].open)
     for name in ("room:1", "quiet:1"):
         assert await service.result("who", {"channel": name}) == [], name
+
+
+async def test_a_client_that_changes_its_mind(serve: Serve) -> None:
+    """It is present if it subscribes again before it was admitted, and not while its last call finishes."""
+    deciding: list[asyncio.Event] = []
+
+    @channel("hall", presence=True, join_leave=True)
+    async def hall(handler: Handler, parameters: Any) -> None:
+        deciding.append(asyncio.Event())
+        await deciding[-1].wait()
+
+    may_end = asyncio.Event()
+
+    async def wait(handler: Handler, parameters: Any) -> None:
+        await may_end.wait()
+
+    service = await serve({**METHODS, "hall": hall, "wait": wait})
+    socket = await connect(service)
+    await socket.send_json({"id": 1, "subscribe": "hall"})
+    await eventually(lambda: len(deciding) == 1)
+    await frame(socket, {"id": 2, "unsubscribe": "hall"})
+    await socket.send_json({"id": 3, "subscribe": "hall"})
+    await eventually(lambda: len(deciding) == 2)
+    deciding[1].set()
+    begun = await answer(socket)
+    assert begun["id"] == 3
+    me = {"client": begun["result"]["client"], "user": "", "info": None}
+    assert await answer(socket) == {"channel": "hall", "joined": me}
+    deciding[0].set()
+    assert (await answer(socket))["id"] == 1
+    found = await frame(socket, {"id": 4, "presence": "hall"})
+    assert found["result"]["members"] == [me]
+    await socket.send_json({"id": 5, "method": "wait"})
+    await frame(socket, {"id": 6, "presence": "hall"})
+    await socket.close()
+    (left,) = service.client.app[SOCKETS].open
+    await eventually(left.is_over)
+    await eventually(lambda: "hall" not in left.subscriptions)
+    assert await service.result("who", {"channel": "hall"}) == []
+    may_end.set()
 
 
 async def test_who_may_ask(serve: Serve) -> None:

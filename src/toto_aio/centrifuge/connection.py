@@ -81,11 +81,15 @@ class CentrifugeSocket(OpenSocket):
         """Whether the client is connected, once it has asked for that."""
         self.publishing = asyncio.Lock()
         """What a client publishes is published in its order."""
+        self._receiver: FrameReceiver
         self._heartbeat = Heartbeat(lambda: self.sender.put(spoken.ping), self._no_answer)
 
     def receiver(self) -> FrameReceiver:
         formats = dict.fromkeys((WSMsgType.TEXT, WSMsgType.BINARY), self.spoken.messages)
-        return FrameReceiver(self.response, self._answer, None, self.is_over, self.control.take, formats)
+        self._receiver = FrameReceiver(
+            self.response, self._answer, None, self.is_over, self.control.take, formats
+        )
+        return self._receiver
 
     async def run(self) -> None:
         try:
@@ -273,5 +277,11 @@ class CentrifugeSocket(OpenSocket):
             self.close_soon(*SLOW)
 
     def _no_answer(self, reason: Reason) -> None:
-        """Close the connection of a client that says nothing, maybe as too much waits for it."""
+        """Close the connection of a client that says nothing, maybe as too much waits for it.
+
+        While as many of its calls run as may, what it says isn't read: nor is its pong, which may be there.
+        """
+        if reason is NO_PONG and self._receiver.is_full:
+            self._heartbeat.wait()
+            return
         self.close_soon(*(SLOW if reason is NO_PONG and self.sender.waiting else reason))

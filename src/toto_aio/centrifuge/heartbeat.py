@@ -40,6 +40,10 @@ class Heartbeat:
         self._awaits_pong = False
         self._set(max(self._due - self._loop.time(), 0), self._ping)
 
+    def wait(self) -> None:
+        """Close the connection if there is no pong in time."""
+        self._set(PONG_LIMIT, lambda: self._close(NO_PONG))
+
     def stop(self) -> None:
         """The connection is closed."""
         self._timer.cancel()
@@ -48,7 +52,7 @@ class Heartbeat:
         self._awaits_pong = True
         self._due = self._loop.time() + PING_INTERVAL
         self._send()
-        self._set(PONG_LIMIT, lambda: self._close(NO_PONG))
+        self.wait()
 
     def _set(self, seconds: float, function: Callable[[], None]) -> None:
         self._timer.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -65,7 +66,8 @@ class JSONWire:
 
     def head(self, command: bytes) -> Head | None:
         try:
-            head = _head.decode(command)
+            # Half a character in the data, as of an emoji that was cut in two, is no reason to lose the id.
+            head = _head.decode(_HALVES.sub(rb"\\ufffd", command))
         except (ValueError, RecursionError):
             return None
         return Head(head.id, bool(bytes(head.rpc)))
@@ -114,3 +116,5 @@ class _Head(msgspec.Struct):
 
 
 _head = msgspec.json.Decoder(_Head)
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""Surrogates, as JSON writes them."""

@@ -92,6 +92,11 @@ class Channels:
             raise InvalidParameters(f"There is no channel {shortened(name)!r}.")
         return found[0]
 
+    def require_tellable(self, name: str, member: Member) -> None:
+        """Raise ``TypeError`` for a member whose info can't be told to the others in a channel."""
+        if self.rules(name).presence:
+            self._present.pack(name, member)
+
     async def subscribe(self, subscription: ChannelSubscription, since: Position | None) -> Subscribed:
         """Begin a subscription, after a position if that is possible.
 
@@ -102,7 +107,8 @@ class Channels:
         followed.subscriptions[subscription] = None
         try:
             subscribed = await self._begin(subscription, followed, since)
-            await self._present.enter(subscription, followed.rules)
+            if not subscription.is_closed:  # its client may have entered anew meanwhile
+                await self._present.enter(subscription, followed.rules)
         except BaseException:
             self.unsubscribe(subscription)
             raise

@@ -39,10 +39,14 @@ class Present:
         member = subscription.member
         if member is None:
             raise TypeError("a subscriber of a channel with presence=True is a Member")
-        packed = pack_member(subscription.name, member, self._encode)
+        packed = self.pack(subscription.name, member)
         subscription.is_present = True
         self.count += 1
         await self._broker.enter(subscription.name, member.client, packed, rules)
+
+    def pack(self, name: str, member: Member) -> bytes:
+        """A member as it travels. Raises ``TypeError`` for an info that can't be told."""
+        return pack_member(name, member, self._encode)
 
     def leave(self, subscription: ChannelSubscription) -> None:
         """Count it no longer."""

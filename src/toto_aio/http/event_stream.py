@@ -18,7 +18,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -135,6 +135,9 @@ class EventStream:
             self.call = self._context.access.call(name)
             self.call.ends = ends
             found[name] = await self._context.access.admit(self.call, self._caller, self._reply)
+            # What can't be told would end a stream that has begun, again and again.
+            self._context.codec.encode(found[name].data)
+            self._context.channels.require_tellable(name, self._member(found[name]))
         self._reply.status = None  # a stream begins with 200
         for _ in self._names[len(self._counted) :]:
             self._context.limits.add(self._caller.session, 0)
@@ -152,7 +155,7 @@ class EventStream:
         if self._is_over:
             writer.end()
         else:
-            self._tasks.start(self._begin(), "event stream")
+            self._start(self._begin())
         return await writer.run()
 
     async def close(self) -> None:
@@ -188,6 +191,18 @@ class EventStream:
         self._tell(UNSUBSCRIBED, ENDED)
         self.end()
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background; a stream that would say nothing any more ends."""
+
+        async def do() -> None:
+            try:
+                await work
+            except Exception:
+                logger.exception("an event stream ends, as it cannot go on")
+                self.end()
+
+        self._tasks.start(do(), "event stream")
+
     async def _begin(self) -> None:
         """Subscribe to all channels, whatever that takes."""
         pause = MIN_PAUSE
@@ -202,17 +217,13 @@ class EventStream:
                 logger.info("an event stream ends, as its client is not admitted: %s", described(exc))
                 self.end()
                 return
-            except Exception:
-                logger.exception("an event stream ends, as nothing admits its client")
-                self.end()
-                return
         for name in self._names:
             await self._subscribe(name)
 
     async def _subscribe(self, name: str) -> None:
         """Go on with a channel where the client was, or say that this can't be."""
-        channels, admission, sessions = self._context.channels, self._admissions[name], self.sessions()
-        member = Member(self._client, sessions[0].user_id if sessions else "", admission.info)
+        channels, admission = self._context.channels, self._admissions[name]
+        member = self._member(admission)
         is_new, newest, pause = name not in self._returning, self._newest, MIN_PAUSE
         while True:
             subscription = ChannelSubscription(name, self._take, partial(self._lost, name), member)
@@ -243,6 +254,11 @@ class EventStream:
         self._place[name] = subscribed.position
         subscription.begin()
 
+    def _member(self, admission: Admission) -> Member:
+        """How the client is seen in a channel with ``presence``."""
+        sessions = self.sessions()
+        return Member(self._client, sessions[0].user_id if sessions else "", admission.info)
+
     async def _before(self, name: str, newest: int) -> Position | None:
         """The position before the newest publications of a channel, so many as are kept; None if none are."""
         channels = self._context.channels
@@ -257,7 +273,8 @@ class EventStream:
 
     def _lost(self, name: str) -> None:
         """Subscribe again, as publications may have been missed."""
-        self._tasks.start(self._subscribe(name), "event stream")
+        self._context.channels.unsubscribe(self._subscriptions.pop(name))
+        self._start(self._subscribe(name))
 
     def _take(self, given: Given) -> None:
         writer = self.writer

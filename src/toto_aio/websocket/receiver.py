@@ -58,6 +58,11 @@ class FrameReceiver:
         self._turn = asyncio.Event()
         self._answering = self._will_check = False
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is read, as enough calls are running."""
+        return len(self._calls) >= MAX_CALLS
+
     async def read(self) -> None:
         """Read and answer until the socket is closed; calls may still be running then."""
         self._read_on()
@@ -83,7 +88,7 @@ class FrameReceiver:
         assert task is not None
         while True:
             for _ in range(ROUND):
-                if len(self._calls) >= MAX_CALLS and not await self._has_turn():
+                if self.is_full and not await self._has_turn():
                     return
                 try:
                     kind, data, _ = await receive()
@@ -124,7 +129,7 @@ class FrameReceiver:
 
     async def _has_turn(self) -> bool:
         """Wait until another call may run; False if the client, which isn't read meanwhile, has left."""
-        while len(self._calls) >= MAX_CALLS:
+        while self.is_full:
             self._turn.clear()
             try:
                 async with asyncio.timeout(POLL_INTERVAL):
