@@ -48,7 +48,7 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 def networks_of(address: str) -> list[Network]:
     """The networks that the client with this address may have, the narrowest first.
 
-    For IPv4, whatever form of IPv6 carries it, and for what is no IP address, there is only one.
+    For IPv4, whatever form of IPv6 carries it, and for text that is not an IP address, there is only one.
     """
     try:
         ip = parse_address(address)

@@ -67,7 +67,7 @@ def _require_events_for_channels(settings: Settings, functions: Mapping[str, Met
 
 
 def _require_secret_key(settings: Settings, methods: Mapping[str, Method]) -> None:
-    """Raise ``SettingsError`` for what is no key, and for methods that need one if there is none."""
+    """Raise ``SettingsError`` for a key that cannot be used, and if a method needs one and there is none."""
     SecretBox(settings.secret_key)
     for method in methods.values():
         if method.source == TOTP and not settings.secret_key:

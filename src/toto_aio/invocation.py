@@ -84,7 +84,7 @@ def method(function: Invoke) -> Invoke:
     """
     name = getattr(function, "__name__", "")
     if name.startswith("_"):
-        raise TypeError(f"@method: rename {name}: names with an underscore in front are no methods")
+        raise TypeError(f"@method: rename {name}: names with an underscore in front are not methods")
     own_rules(function).is_marked = True
     mark(function)
     return function

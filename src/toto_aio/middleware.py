@@ -133,7 +133,7 @@ async def require(request: web.Request, *, role: str | Iterable[str] | None = No
 
     Without a login it redirects browsers to ``login_url``, with the page to come back to as ``next``, and
     otherwise raises ``HTTPUnauthorized``; a user without the role, and a page of a foreign origin, get
-    ``HTTPForbidden``. Raises as ``get_session``, and ``ValueError`` for what is no role.
+    ``HTTPForbidden``. Raises as ``get_session``, and ``ValueError`` if ``role`` is not the name of one.
     """
     roles = () if role is None else role_names((role,) if isinstance(role, str) else role)
     if role is not None and not roles:
@@ -163,8 +163,8 @@ async def log_in_with_password(
 
     Attempts count together with those of ``account.login``. Raises ``InvalidCredentials``,
     ``TooManyAttempts``, and ``InvalidParameters`` for what is not text. If the account has a second factor,
-    and ``device`` is no token of a remembered device, it raises ``SecondFactorRequired``: show a form for the
-    code that has ``exc.ticket`` in a hidden field, and give both to ``finish_log_in``.
+    and ``device`` is not the token of a remembered device, it raises ``SecondFactorRequired``: show a form
+    for the code that has ``exc.ticket`` in a hidden field, and give both to ``finish_log_in``.
     """
     return await _visit(request).log_in(request, user_id, password, verify_password=True, device=device)
 

@@ -177,7 +177,7 @@ class ClusterConnection:
         raise error
 
     async def _forget(self, kept: set[Address]) -> None:
-        """Close the connections to servers that are no primaries any more."""
+        """Close the connections to servers that are no longer primaries."""
         gone = [self._links.pop(address) for address in [*self._links] if address not in kept]
         await asyncio.gather(*(link.close() for link in gone))
 

@@ -15,6 +15,7 @@ import pytest
 from tests.support.limits import WATCHDOG
 from toto_aio.auth.codes import KIND, LASTS, TRIES, WRONG_A_DAY, Codes, Draft, Spent
 from toto_aio.exceptions import InvalidCredentials
+from toto_aio.models import Record
 from toto_aio.stores import Store, open_store
 
 DATA = {"address": "ada@example.org"}
@@ -110,6 +111,47 @@ async def test_what_makes_a_code_invalid(store: Store) -> None:
     assert await is_refused(codes.spend_link("reset", second.token))
 
 
+async def test_a_process_that_was_stopped(store: Store) -> None:
+    """What it has read before a code was used up, and another one stored, is worth nothing to it."""
+    for right in (True, False):
+        codes = Codes(store, store, [])
+        before = await new_code(codes)
+        digits = before.digits if right else other(before.digits)
+        stopped = Codes(Stopped(store, await store.get_record(KIND, before.key)), store, [])
+        assert await codes.spend("reset", before.ticket, before.digits) == Spent("ada", DATA)
+        after = await new_code(codes)
+        assert await is_refused(stopped.spend("reset", before.ticket, digits))
+        assert await codes.spend("reset", after.ticket, after.digits) == Spent("ada", DATA)
+
+
+class Stopped:
+    """A store as a process has it that was stopped after it had read a record."""
+
+    def __init__(self, store: Store, read: Any) -> None:
+        self._store = store
+        self._read = [read]
+
+    async def get_record(self, kind: str, key: str) -> Any:
+        """What was read, and from then on what there is."""
+        return self._read.pop() if self._read else await self._store.get_record(kind, key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_code_that_is_replaced() -> None:
+    """A later one has taken its place, even if that is used up."""
+    store = await open_store("memory://")
+    codes = Codes(store, store, [])
+    late = codes.draft("reset", "ada")
+    assert not await codes.is_replaced(late)
+    later = await new_code(codes)
+    assert await codes.is_replaced(late)
+    assert not await codes.is_replaced(later)
+    await codes.spend("reset", later.ticket, later.digits)
+    assert await codes.is_replaced(late)
+
+
 async def test_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A code is valid until they have passed, and no longer."""
     store = await open_store("memory://")
@@ -128,12 +170,19 @@ async def test_a_code_of_nobody(store: Store) -> None:
     """It is stored, tried and used up as any other, and opens nothing."""
     codes = Codes(store, store, [])
     draft = await new_code(codes, owner="")
-    assert await store.get_record(KIND, draft.key) is not None
+    assert hashlib.sha256(draft.token.encode()).digest() in (await stored(store, draft)).value
     assert await is_refused(codes.spend("reset", draft.ticket, other(draft.digits)))
     assert await is_refused(codes.spend("reset", draft.ticket, draft.digits))
-    assert await store.get_record(KIND, draft.key) is None
+    assert hashlib.sha256(draft.token.encode()).digest() not in (await stored(store, draft)).value
     draft = await new_code(codes, owner="")
     assert await is_refused(codes.spend_link("reset", draft.token))
+
+
+async def stored(store: Store, draft: Draft) -> Record:
+    """The record of a code."""
+    record = await store.get_record(KIND, draft.key)
+    assert record is not None
+    return record
 
 
 async def test_guesses_of_a_day(store: Store) -> None:

@@ -15,7 +15,7 @@ async def allowed(limits: MailLimits, mails: Sequence[tuple[str, str]]) -> int:
     """How many of these mails, of an address and a client each, are allowed before one is not."""
     for number, (subject, client) in enumerate(mails):
         try:
-            await limits.count(subject, client)
+            await limits.count([subject], client)
         except TooManyAttempts as exc:
             return number if 0 < exc.retry_after <= WINDOW else -1
     return len(mails)
@@ -44,3 +44,13 @@ async def test_one_client_does_not_use_up_an_address() -> None:
     for _ in range(99):
         await allowed(limits, [("ada", "192.0.2.1")])
     assert await allowed(limits, [("ada", "198.51.100.1")] * 9) == FROM_ONE_CLIENT
+
+
+async def test_accounts_of_one_stranger() -> None:
+    """An address gets no more mails because many accounts ask for them."""
+    limits = MailLimits(await open_store("memory://"))
+    for number in range(TO_ONE_ADDRESS):
+        await limits.count([f"user {number}", "address"], f"192.0.2.{number}")
+    with pytest.raises(TooManyAttempts):
+        await limits.count(["another", "address"], "198.51.100.1")
+    await limits.count(["another", "other address"], "198.51.100.1")

@@ -173,8 +173,7 @@ async def test_sessions(explore: Explore) -> None:
         await explorer.click("Log out")
         await explorer.see("button('Log in')")
         await explorer.log_in(button="Log in")
-        await explorer.page.go(f"{explorer.origin}/service/explorer#method/account.sessions")
-        await explorer.page.run("void location.reload()")
+        await explorer.page.go(f"{explorer.origin}/service/explorer?again#method/account.sessions")
         await explorer.see("document.getElementById('user')?.textContent === 'ada'")
         assert len((await answer(explorer))["result"]["sessions"]) == 1, signing
         shown = await explorer.read("Status 200")
@@ -199,7 +198,7 @@ async def test_cookies(explore: Explore) -> None:
     assert "The session is in a cookie" in await raw(explorer=other, title="The same as curl")
     await other.click("Log out")
     await other.see("button('Log in')")
-    await explorer.page.run("void location.reload()")
+    await explorer.page.go(f"{explorer.origin}/service/explorer?again")
     await explorer.see("document.getElementById('notice').innerText.includes('The session has ended')")
 
 
@@ -207,7 +206,7 @@ async def test_cookies_and_signatures(explore: Explore) -> None:
     """The tab that has logged in has the key, and signs; another can only log in itself."""
     explorer = await explore(service(use_cookies=True, secure_cookies=False, signing="session"))
     await explorer.log_in()
-    await explorer.page.run("void location.reload()")
+    await explorer.page.go(f"{explorer.origin}/service/explorer?again")
     await explorer.see("document.getElementById('user')?.textContent === 'ada'")
     await explorer.go("method/account.sessions")
     assert len((await answer(explorer))["result"]["sessions"]) == 1

@@ -98,9 +98,10 @@ async def test_it_tries_again(caplog: pytest.LogCaptureFixture) -> None:
     [
         ([MailRefusedError("550")], PATIENCE, 1, "not sent: 550"),
         ([OSError("down")] * 9, PATIENCE, 3, "lost, after the last attempt: OSError('down')"),
-        ([OSError("down")] * 9, -1.0, 1, "lost, after the last attempt: OSError('down')"),
+        ([OSError("<Ada@example.org> is busy")] * 9, PATIENCE, 3, "OSError('<a***@example.org> is busy')"),
+        ([OSError("down")] * 9, -1.0, 0, "lost: it has waited until it was of no use any more"),
     ],
-    ids=["refused", "out of attempts", "too old"],
+    ids=["refused", "out of attempts", "its address", "too old"],
 )
 async def test_it_gives_up(
     caplog: pytest.LogCaptureFixture, errors: list[Exception], lasts: float, attempts: int, line: str
@@ -112,6 +113,23 @@ async def test_it_gives_up(
     await outbox._tasks.finish(WATCHDOG)
     assert (sender.attempts, sender.sent) == (attempts, [])
     assert line in caplog.text
+    assert "da@" not in caplog.text
+    await outbox.close(WATCHDOG)
+
+
+async def test_a_mail_whose_turn_comes_too_late(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not sent, as its code has expired."""
+
+    async def prepare() -> EmailMessage:
+        await asyncio.sleep(0.2)
+        return make_message()
+
+    sender = Unreliable()
+    outbox = Outbox(sender)
+    outbox.put("login_code", prepare, 0.1)
+    await outbox._tasks.finish(WATCHDOG)
+    assert (sender.attempts, sender.sent) == (0, [])
+    assert "<0@x> lost: it has waited" in caplog.text
     await outbox.close(WATCHDOG)
 
 

@@ -10,9 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.mail import Mailbox, code_methods, code_of, link_of, text_of
 from tests.support.service import Serve, Service
 from toto_aio.auth import mail_limits
+from toto_aio.exceptions import Unavailable
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.mail.outbox import Outbox
 
@@ -171,6 +173,74 @@ async def test_a_password_ends_codes(start: Start) -> None:
     both = {"password": "correct horse", "new_password": "battery staple"}
     await service.result("account.update", both, session=ada)
     assert (await error(service, "account.change_email.confirm", shown))[0] == 1005
+
+
+async def test_an_address_that_was_given_up(start: Start) -> None:
+    """Its codes are worth nothing to whoever reads its mail: neither for a password nor for a login."""
+    service, mailbox = await start()
+    ada = await service.create()
+    await verify(service, mailbox, ada, "old@example.org")
+    shown = {}
+    for method in ("reset_password", "login_code"):
+        sent = await service.result(f"account.{method}.request", {"email": "old@example.org"})
+        mail = await mailbox.next()
+        shown[method] = {"ticket": sent["ticket"], "code": code_of(mail)}
+    change = {"email": "new@example.org", "password": "correct horse"}
+    sent = await service.result("account.change_email.request", change, session=ada)
+    code = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    await service.result("account.change_email.confirm", code)
+    reset = {**shown["reset_password"], "new_password": "battery staple"}
+    assert (await error(service, "account.reset_password.confirm", reset))[0] == 1005
+    assert (await error(service, "account.login_code.confirm", shown["login_code"]))[0] == 1005
+    await service.result("account.login", {"user_id": "ada", "password": "correct horse"})
+
+
+async def test_a_code_from_before_an_address(start: Start) -> None:
+    """Once an account has an address, no code from before replaces it, as that needs the password."""
+    service, mailbox = await start()
+    ada = await service.create()
+    sent = await service.result("account.verify_email.request", {"email": "thief@example.org"}, session=ada)
+    stolen = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    change = {"email": "ada@example.org", "password": "correct horse"}
+    sent = await service.result("account.change_email.request", change, session=ada)
+    code = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    await service.result("account.change_email.confirm", code)
+    assert (await error(service, "account.verify_email.confirm", stolen))[0] == 1003
+    accounts = service.client.app[LIFESPAN].runtime.connection.accounts
+    assert await accounts.email("ada") == "ada@example.org"
+
+
+async def test_mails_that_many_accounts_ask_for(start: Start) -> None:
+    """They count for the address that they go to, too."""
+    service, _ = await start()
+    users = [await service.create(f"user {number}") for number in range(mail_limits.FROM_ONE_CLIENT + 1)]
+    request = {"email": "victim@example.org"}
+    *_, last = [await service.call("account.verify_email.request", request, session=user) for user in users]
+    assert last["error"]["code"] == 1012
+    assert (await error(service, "account.login_code.request", request))[0] == 1012
+
+
+async def test_a_mail_that_comes_late(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A code that could not be stored at once takes the place of none that was asked for after it."""
+    service, mailbox = await start()
+    await verify(service, mailbox, await service.create())
+    mail = service.client.app[LIFESPAN].runtime.connection.coded_mail
+    mail.post.outbox = outbox = Outbox(mailbox, waits=(PATIENCE,))
+    store, failures = mail._codes.store, [Unavailable()]
+
+    async def fails_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await store(*arguments)
+
+    monkeypatch.setattr(mail._codes, "store", fails_once)
+    email = {"email": "ada@example.org"}
+    await service.result("account.login_code.request", email)
+    sent = await service.result("account.login_code.request", email)
+    shown = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    await outbox.close(WATCHDOG)  # which tries what waits once more
+    assert mailbox.messages == []
+    await service.result("account.login_code.confirm", shown)
 
 
 async def test_floods(start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from torture.contract import CONTROL, OURS, Run, measure, read_options, table, verdict
+from torture.fits import fits
 
 
 def test_options() -> None:
@@ -15,10 +16,21 @@ def test_options() -> None:
 
 def test_verdict() -> None:
     """It passes if nothing was found, and the faults of the control were."""
-    ours, control = Run(OURS, 7, 1.0), Run(CONTROL, 7, 1.0, ["ST101 Server error", "ST108 violates schema"])
+    ours, control = (
+        Run(OURS, 7, 1.0, links=3),
+        Run(CONTROL, 7, 1.0, ["ST101 Server error", "ST108 violates schema"]),
+    )
     assert verdict([ours, control])[0]
     assert "proves nothing" in verdict([ours, Run(CONTROL, 7, 1.0, ["ST101 Server error"])])[1]
     assert not verdict([Run(OURS, 7, 1.0, ["ST205 Allow header mismatch"]), control])[0]
+    assert "no links" in verdict([Run(OURS, 7, 1.0), control])[1]
+    assert "so far" in verdict([Run(OURS, 7, 1.0, interrupted=True)])[1]
+
+
+def test_what_json_schema_cannot_say() -> None:
+    """Integers of more than 64 bits are left out of what schemathesis sends, at any depth."""
+    assert all(map(fits, (2**63 - 1, -(2**63), 1e300, None, "9" * 30, {"a": [1, {"b": True}]})))
+    assert not any(map(fits, (2**63, -(2**63) - 1, [[2**63]], {"a": {"b": 2**64}})))
 
 
 async def test_a_short_run() -> None:

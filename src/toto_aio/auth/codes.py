@@ -74,6 +74,10 @@ class _Stored(msgspec.Struct):
     wrong: int = 0
 
 
+USED_UP = _Stored("", b"", b"", b"", {})
+"""What is in the place of a code that is used up: of no purpose."""
+
+
 class Codes:
     """The codes of a service, in ``records``; ``counters`` has how many wrong digits came in a day.
 
@@ -109,6 +113,11 @@ class Codes:
         value = msgspec.msgpack.encode(stored)
         await self._records.put_record(Record(KIND, draft.key, owner, value, draft.expires))
 
+    async def is_replaced(self, draft: Draft) -> bool:
+        """Whether a later code is, or was, valid in the place of one that could not be stored in time."""
+        record = await self._records.get_record(KIND, draft.key)
+        return record is not None and record.expires > draft.expires
+
     async def spend(self, purpose: str, ticket: str, digits: str) -> Spent:
         """Use a code. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds."""
         counter = f"codes:{_key(ticket)}"
@@ -139,7 +148,9 @@ class Codes:
         """Use the code of this key. ``is_right`` is None if nothing of it fits, so that it is not tried.
 
         Which of both it is shows only in a write that succeeds onto the version that was read: so of a
-        thousand tries at the same time five are answered, and of a thousand uses one.
+        thousand tries at the same time five are answered, and of a thousand uses one. What is used up stays
+        until it expires, as the versions of a record that was removed begin again: a process that has read
+        the one before would take the next code for it.
         """
         while True:
             record = await self._records.get_record(KIND, key)
@@ -148,15 +159,12 @@ class Codes:
             if record is None or stored is None or right is None:
                 raise RefusedCodeError
             stored.wrong += not right
-            if right or stored.wrong >= TRIES:
-                if await self._records.remove_record(KIND, key, record.version):
-                    if right and record.owner:
-                        return Spent(record.owner, stored.data)
-                    raise RefusedCodeError(record.owner, is_try=True)
-            else:
-                record.value = msgspec.msgpack.encode(stored)
-                if await self._records.save_record(record):
-                    raise RefusedCodeError(record.owner, is_try=True)
+            is_over = right or stored.wrong >= TRIES
+            record.value = msgspec.msgpack.encode(USED_UP if is_over else stored)
+            if await self._records.save_record(record):
+                if right and record.owner:
+                    return Spent(record.owner, stored.data)
+                raise RefusedCodeError(record.owner, is_try=True)
 
 
 def _digest(secret: bytes, ticket: str, digits: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 
 import msgspec
 
@@ -27,17 +28,22 @@ class MailLimits:
     def __init__(self, store: SessionStore) -> None:
         self._store = store
 
-    async def count(self, subject: str, client: str) -> None:
-        """Count a mail to an address, or for an account. Raises ``TooManyAttempts``.
+    async def count(self, subjects: Iterable[str], client: str) -> None:
+        """Count a mail to an address, and perhaps for an account. Raises ``TooManyAttempts``.
 
         ``client`` is the IP address that asks for it. The narrow limits come first, so that whoever is beyond
         them uses up nothing of what others have.
         """
+        subjects = tuple(subjects)
         networks = networks_of(client)
         limits: list[tuple[tuple[str, ...], int]]
-        limits = [(("client", name, subject), FROM_ONE_CLIENT * clients) for name, clients in networks]
+        limits = [
+            (("client", name, subject), FROM_ONE_CLIENT * clients)
+            for subject in subjects
+            for name, clients in networks
+        ]
         limits += [(("client", name), OF_ONE_CLIENT * clients) for name, clients in networks]
-        limits.append((("subject", subject), TO_ONE_ADDRESS))
+        limits += [(("subject", subject), TO_ONE_ADDRESS) for subject in subjects]
         for parts, most in limits:
             counter = "mail:" + hashlib.sha256(msgspec.msgpack.encode(parts)).hexdigest()
             if await self._store.increment(counter, WINDOW) > most:

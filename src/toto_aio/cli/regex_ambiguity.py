@@ -15,16 +15,18 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from re import _constants as of  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from importlib import import_module
 from typing import Any
+
+of: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 
 MAX_POSITIONS = 200
 """The most characters that an expression is spelled out to; a longer repetition counts as a loop."""
 FEW = 5
 """Repetitions of something of varying length that are as bad as a loop."""
 SAMPLES = "a_0 \n\t-\u00e9\u0663\u2003\U0010ffff"
-"""A letter, a digit and a space, of ASCII and others, and what is none of these."""
+"""A letter, a digit and a space, of ASCII and others, and a character that is none of these."""
 
 
 def is_exponential(pattern: str) -> bool:
@@ -175,7 +177,7 @@ def _times(counts: Counter[int], ways: int) -> Counter[int]:
 
 
 def _symbols(kind: Any, given: Any, samples: frozenset[str]) -> frozenset[str] | None:
-    """The samples that one character of an expression may be; None for what is no character."""
+    """The samples that one character of an expression may be; None if it is not a character."""
     if kind is of.ANY:
         return samples - {"\n"}
     if kind is of.LITERAL:

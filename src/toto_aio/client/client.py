@@ -133,8 +133,8 @@ class Client:
         parameters arrive as text. Raises ``ValueError`` for an object or None among them.
         ``idempotency_key`` names the call of a method marked ``@idempotent``, for those that repeat it. With
         ``idempotent`` the client does both: the call of a user gets a key of its own, and is sent up to three
-        times, in ``timeout`` seconds in all, if no response comes. Callers who are no users may have no key,
-        and their calls are sent once.
+        times, in ``timeout`` seconds in all, if no response comes. Callers who are not users cannot have a
+        key, and their calls are sent once.
         """
         if not idempotent or idempotency_key is not None or not self._is_of_user():
             return _result(await self.fetch(method, parameters, files=files, idempotency_key=idempotency_key))

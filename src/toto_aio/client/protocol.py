@@ -115,7 +115,7 @@ class Response:
     def session(self) -> SessionCredentials | None:
         """The session in the response, or None. Raises ``UnreadableResponseError``.
 
-        That of an API key has no id: it is none of a client's.
+        That of an API key has no id: it is not a client's to show.
         """
         shown = None if self.message is None else self.message.get("session")
         is_without_id = isinstance(shown, dict) and "user_id" in shown and "session_id" not in shown

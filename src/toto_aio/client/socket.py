@@ -83,7 +83,7 @@ class ClientSocket:
         self._on_session = on_session
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._given_up: set[str] = set()
-        """The calls whose responses come too late, and are no messages."""
+        """The calls whose responses come too late: those are not messages."""
         self._messages: deque[Any] = deque(maxlen=MESSAGES)
         self._changed = asyncio.Event()
         self._close_reason = ""

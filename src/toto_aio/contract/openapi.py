@@ -9,6 +9,7 @@ from typing import Any
 
 from toto_aio.contract.channels import described_channel
 from toto_aio.contract.failures import failure_responses
+from toto_aio.contract.links import Links
 from toto_aio.contract.operations import any_call, documented, encodings, in_each, operations, path_of
 from toto_aio.contract.schema import Schemas
 from toto_aio.contract.security import security_schemes
@@ -26,7 +27,8 @@ def openapi(functions: Mapping[str, Method], settings: Settings, root: str) -> d
     named = [methods[name] for name in sorted(methods)]
     admitting = [each for each in functions.values() if each.rules.channel is not None]
     schemas = Schemas([*named, *admitting])
-    paths = {path_of(method, root): operations(method, settings, schemas) for method in named}
+    links = Links(named, schemas, settings)
+    paths = {path_of(method, root): operations(method, settings, schemas, links) for method in named}
     if settings.method_select == "parameter" and named:
         paths = {root or "/": {"post": any_call(named, settings, schemas)}}
     packages = sorted({name.rpartition(".")[0] for name in methods})

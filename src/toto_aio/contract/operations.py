@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from toto_aio.contract.failures import error_statuses, name_of
+from toto_aio.contract.links import Links
 from toto_aio.contract.policy import described_policy
 from toto_aio.contract.schema import Schemas
 from toto_aio.contract.security import requirements
@@ -23,11 +24,14 @@ def path_of(method: Method, root: str) -> str:
     return f"{root}/{quote(method.name.replace('.', '/'), safe='/')}"
 
 
-def operations(method: Method, settings: Settings, schemas: Schemas) -> dict[str, Any]:
+def operations(method: Method, settings: Settings, schemas: Schemas, links: Links) -> dict[str, Any]:
     """The operations of a method by their verbs."""
     found = {"post": _operation(method, settings, schemas, by_get=False)}
     if method.reachable_by_get(settings.get_methods):
         found["get"] = _operation(method, settings, schemas, by_get=True)
+    if linked := links.of(method):
+        for operation in found.values():
+            operation["responses"]["200"]["links"] = linked
     return found
 
 

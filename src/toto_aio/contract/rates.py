@@ -31,7 +31,7 @@ class Limit(Struct, frozen=True, order=True):
 
 
 def read_limits(stated: Any) -> tuple[Limit, ...]:
-    """Those of a method's own in ``x-rates``; what is none is passed over.
+    """Those of a method's own in ``x-rates``; anything else there is passed over.
 
     A rate of all methods together is an option of the service.
     """

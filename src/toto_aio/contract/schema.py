@@ -110,12 +110,12 @@ class Schemas:
         return _object(properties, _required(signature), False)
 
     def _text(self, parameter: Parameter) -> Schema:
-        """What a parameter may be as text: "" is as if it had not been sent, where it is no value."""
+        """What a parameter may be as text: "" is as if it had not been sent, where it is not a value."""
         schema = without_null(self._schema(parameter))
         if parameter.required or field_of(parameter).keeps_nothing:
             return schema
         if schema.get("type") == "array":
-            return schema  # of which an item that is nothing is none
+            return schema  # an empty item of a list is left out
         return {"anyOf": [schema, {"const": ""}]}
 
     def _schema(self, parameter: Parameter) -> Schema:

@@ -61,7 +61,7 @@ class Comparison:
         return _unique(found)
 
     def _one(self, wide: Side, narrow: Side, path: str) -> list[Lack]:
-        """The same for schemas that are no unions."""
+        """The same for schemas that are not unions."""
         taken, given = wide.schema, narrow.schema
         whole = [Lack(path, "type", taken, given)]
         if taken == ANYTHING:

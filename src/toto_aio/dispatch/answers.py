@@ -39,7 +39,7 @@ OWN_BYTES = (RawAnswer, ScriptAnswer, Redirect, Streamed)
 
 
 def needs_its_own(method: str) -> InvalidParameters:
-    """The error of a method with such an answer, called where there is no response of its own."""
+    """The error of a method with such an answer, called where it has no response of its own."""
     return InvalidParameters(f"'{method}' answers with bytes of its own: call it by HTTP.")
 
 

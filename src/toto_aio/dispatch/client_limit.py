@@ -20,7 +20,7 @@ def end_after(seconds: float) -> float:
 
 
 def end_of_text(text: str) -> float:
-    """The same for the text of a header. Raises ``InvalidParameters`` (400) for what is no limit."""
+    """The same for the text of a header. Raises ``InvalidParameters`` (400) if it is not a limit."""
     seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
     if not seconds:
         raise InvalidParameters("x-toto-timeout: write a number of seconds, such as 2.5.", status=400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.message import EmailMessage
+from itertools import count
 from typing import TypedDict
 from urllib.parse import urlencode
 
@@ -80,11 +81,14 @@ class CodedMail:
         """
         if language and not is_language(language):
             raise InvalidParameters("language: write a tag such as de or pt-BR.")
-        await self._limits.count(subject, client)
+        await self._limits.count(dict.fromkeys((subject, asked.key)), client)
         draft = self._codes.draft(purpose, subject)
         asking = acting_now()
+        attempts = count()
 
         async def prepare() -> EmailMessage | None:
+            if next(attempts) and await self._codes.is_replaced(draft):
+                return None  # while the database was out of reach, a later code has been sent
             holder = await find()
             to = Holder("", asked.text) if holder is None else holder
             languages = [language] if language else await self._languages(to.user_id)
@@ -107,16 +111,17 @@ class CodedMail:
         self.post.outbox.put(purpose, prepare, LASTS)
         return {"ticket": draft.ticket, "expires": draft.expires}
 
-    async def spend(self, purpose: str, ticket: str, digits: str) -> Spent:
+    async def spend(self, purpose: str, ticket: str, digits: str, *, held: bool = False) -> Spent:
         """Use a code. Raises ``InvalidCredentials``, also if the account has another password since.
 
-        So nobody who has lost an account by a new password comes back with a code from before.
+        With ``held`` it also does if the address that the code was sent to is the account's no longer. So
+        nobody who has lost an account by a new password or address comes back with a code from before.
         """
-        return await self._used(purpose, self._codes.spend(purpose, ticket, digits))
+        return await self._used(purpose, self._codes.spend(purpose, ticket, digits), held)
 
-    async def spend_link(self, purpose: str, token: str) -> Spent:
+    async def spend_link(self, purpose: str, token: str, *, held: bool = False) -> Spent:
         """Use a link, as ``spend`` does a code."""
-        return await self._used(purpose, self._codes.spend_link(purpose, token))
+        return await self._used(purpose, self._codes.spend_link(purpose, token), held)
 
     def notify(self, template: str, user_id: str, address: str, about: str = "") -> None:
         """Tell the owner of an ``address`` of a change, such as that ``about`` is the address now.
@@ -131,12 +136,16 @@ class CodedMail:
         with suppress(Unavailable):  # which is logged
             self.post.outbox.put(template, prepare, LASTS)
 
-    async def _used(self, purpose: str, use: Awaitable[Spent]) -> Spent:
+    async def _used(self, purpose: str, use: Awaitable[Spent], held: bool) -> Spent:
         """What a code was for. One that is refused is in the audit log."""
         try:
             spent = await use
             if spent.data["mark"] != await self._accounts.password_mark(spent.owner):
                 raise RefusedCodeError(spent.owner)
+            if held:
+                holder = await self.addresses.holder(spent.data["key"])
+                if holder is None or holder.user_id != spent.owner:
+                    raise RefusedCodeError(spent.owner)
         except RefusedCodeError as exc:
             self.audit.record(Action.CODE_REFUSED, exc.user_id, purpose=purpose)
             raise

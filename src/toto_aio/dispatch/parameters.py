@@ -120,7 +120,10 @@ class Decoder:
         raise refusal(self._unexplained(call, parameters, problems) or [Problem("", "value")])
 
     def _is_inexact(self, call: Call, parameters: dict[str, Any]) -> bool:
-        """Whether a Decimal is none. Raises ``InvalidParameters`` for more values than are looked at."""
+        """Whether a value for a Decimal is not one.
+
+        Raises ``InvalidParameters`` for more values than are looked at.
+        """
         search = Search(binary=call.binary)
         try:
             search.fields(parameters, self._exact, closed=False)

@@ -68,7 +68,7 @@ def field_of(parameter: Parameter) -> Field:
 def read(given: Mapping[str, Any], fields: Mapping[str, Field]) -> tuple[Values, list[Problem]]:
     """The values of a form or a query, and what is wrong with them as text.
 
-    Text that is no value of its type stays text, which is then of the wrong type.
+    Text that is not a value of its type stays text, which is then of the wrong type.
     """
     values: Values = {}
     problems: list[Problem] = []
@@ -94,7 +94,7 @@ def read(given: Mapping[str, Any], fields: Mapping[str, Field]) -> tuple[Values,
 
 
 def read_text(text: Any, node: types.Type) -> Any:
-    """A text as a value of a type; as it is if it is none."""
+    """A text as a value of a type; unchanged if it is not one."""
     if not isinstance(text, str):
         return text
     for kind in _alternatives(node):

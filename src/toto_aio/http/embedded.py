@@ -62,7 +62,7 @@ def is_only_a_service(app: web.Application) -> bool:
 def drain_of(app: web.Application) -> Drain:
     """The drain of an application, before it starts: with it begin those of the services in it.
 
-    An application that is no service gets one, for its own requests.
+    An application that is not a service gets one, for its own requests.
     """
     if DRAIN not in app:
         app[DRAIN] = drain = Drain(*(service.app[DRAIN] for service in find_services(app)))

@@ -86,7 +86,7 @@ class LimitedConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The response to what is no request. aiohttp gives every such error the status 400."""
+        """The response to something that is not a request. aiohttp gives every such error the status 400."""
         if isinstance(exc, HttpProcessingError) and exc.code in (501, 505):
             status = exc.code
         return super().handle_error(request, status, exc, message)

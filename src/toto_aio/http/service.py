@@ -172,7 +172,7 @@ class Service:
     def failure(
         self, exc: Exception, reply: HTTPReply, call: Call | None = None, *, true_status: bool = False
     ) -> web.StreamResponse:
-        """The response with an error of something that is no call, in JSON.
+        """The response with an error of something that is not a call, in JSON.
 
         With ``true_status`` it never has 200, whatever ``error_status`` says.
         """

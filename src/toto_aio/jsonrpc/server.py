@@ -72,7 +72,7 @@ class JSONRPC:
         return self._encoded_batch(codec, answers, source) if answers else None
 
     def refused(self, exc: Exception, codec: Codec, source: Source) -> bytes:
-        """The body of the response to what is no message, or may not be one."""
+        """The body of the response to something that is not a message, or may not be one."""
         error = self._error(exc, Call(), codec, source)
         return codec.encode(failure(error, None, is_call=False))
 

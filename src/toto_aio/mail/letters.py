@@ -51,7 +51,7 @@ class Letters:
 
 
 def _public_url(url: str) -> str:
-    """The URL without a slash behind it. Raises ``SettingsError`` for what is none."""
+    """The URL without a slash behind it. Raises ``SettingsError`` if it is not a URL."""
     if not url:
         return ""
     try:

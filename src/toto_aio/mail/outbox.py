@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context
@@ -37,8 +38,8 @@ class Outbox:
     """Prepares and sends mails in the background.
 
     Mails are prepared in the order in which they came, and sent when it is their turn. Either is tried again
-    after an error, until the mail is too old to be of use. At most ``most`` wait, so that a server that
-    doesn't answer doesn't fill the memory.
+    after an error, and neither is begun once the mail is too old to be of use. At most ``most`` wait, so that
+    a server that doesn't answer doesn't fill the memory.
     """
 
     def __init__(self, sender: Sender, *, most: int = MOST, waits: tuple[float, ...] = WAITS) -> None:
@@ -75,27 +76,32 @@ class Outbox:
         for wait in (*self._waits, None):
             last = self._closing.is_set()
             try:
-                await self._attempt(delivery)
+                await self._attempt(delivery, end)
+                return
+            except TooLateError:
+                logger.error("%s lost: it has waited until it was of no use any more", delivery)
                 return
             except MailRefusedError as exc:
                 logger.error("%s not sent: %s", delivery, exc)
                 return
             except Exception as exc:
-                reason = shortened(described(exc), 200)
+                reason = shortened(delivery.masked(described(exc)), 200)
                 if wait is None or last or asyncio.get_running_loop().time() + wait > end:
                     logger.error("%s lost, after the last attempt: %s", delivery, reason)
                     return
                 logger.warning("%s not sent yet, trying again in %g s: %s", delivery, wait, reason)
             await self._pause(wait)
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    async def _attempt(self, delivery: Delivery, end: float) -> None:
         if not delivery.is_prepared:
             async with self._preparing, asyncio.timeout(PREPARE_LIMIT):
+                _require_time(end)
                 await delivery.make()
             if delivery.message is not None:
                 await self._pause(random.uniform(0, SPREAD))  # noqa: S311  # no secret
         if delivery.message is not None:
             async with self._sending:
+                _require_time(end)
                 await self._sender.send(delivery.message)
             logger.info("%s sent", delivery)
 
@@ -104,6 +110,15 @@ class Outbox:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
+
+
+class TooLateError(Exception):
+    """The turn of a mail has come when it is of no use any more."""
+
+
+def _require_time(end: float) -> None:
+    if asyncio.get_running_loop().time() > end:
+        raise TooLateError
 
 
 class Delivery:
@@ -119,6 +134,13 @@ class Delivery:
         if self.message is None:
             return f"mail {self.name}"
         return f"mail {self.name} to {masked(str(self.message['To']))} {self.message['Message-ID']}"
+
+    def masked(self, text: str) -> str:
+        """A text about the mail as the log may have it: without the address."""
+        if self.message is None:
+            return text
+        address = str(self.message["To"])
+        return re.sub(re.escape(address), lambda _: masked(address), text, flags=re.IGNORECASE)
 
     async def make(self) -> None:
         """Prepare the mail."""

@@ -24,6 +24,10 @@ class MailRefusedError(Exception):
     """The mail cannot be sent, however often one tries."""
 
 
+class MailDelayedError(Exception):
+    """The server refuses the mail for now. Its own words, which may name the address, are left out."""
+
+
 class Sender(Protocol):
     """Sends mails, one at a time or several at the same time."""
 
@@ -74,11 +78,12 @@ class SMTP:
             codes = [refused.code for refused in exc.recipients]
             if all(code >= 500 for code in codes):
                 raise MailRefusedError(f"the server refuses the address: {codes[0]}") from exc
-            raise
+            raise MailDelayedError(f"the server refuses the address: {codes[0]}") from exc
         except library.SMTPResponseException as exc:
             if exc.code >= 500 and not isinstance(exc, library.SMTPAuthenticationError):
                 raise MailRefusedError(f"the server refuses the mail: {exc.code}") from exc
-            raise  # a password that is wrong now may be set right meanwhile
+            # A password that is wrong now may be set right meanwhile.
+            raise MailDelayedError(f"{type(exc).__name__}: {exc.code}") from exc
 
 
 class Console:

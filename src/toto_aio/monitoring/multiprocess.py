@@ -88,7 +88,7 @@ def keep_folder(folder: str) -> None:
     """Have the folder kept until this process ends, even if its master is killed before."""
     import fcntl
 
-    with suppress(OSError):  # it is no folder of a master, or being removed
+    with suppress(OSError):  # it is not the folder of a master, or is being removed
         in_use = os.open(os.path.join(folder, IN_USE), os.O_RDWR)
         fcntl.flock(in_use, fcntl.LOCK_SH | fcntl.LOCK_NB)  # until the end of the process: never closed
 

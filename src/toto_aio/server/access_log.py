@@ -33,7 +33,7 @@ class AccessLog(AbstractAccessLogger):
 def _path(request: BaseRequest) -> str:
     """The path without the session id that Toto's clients write into the path of a socket."""
     path = without_surrogates(request.rel_url.raw_path)
-    # aiohttp has none for bytes that are no HTTP, and its property asserts that there is one.
+    # aiohttp has none for bytes that are not HTTP, and its property asserts that there is one.
     match = request._match_info if isinstance(request, web.Request) else None
     session_id = None if match is None else match.get("session_id")
     return path.replace(session_id, "...") if session_id else path

@@ -148,7 +148,7 @@ def _lock(path: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-    raise SettingsError(f"pidfile: {path}: a program that is no service locks it; remove the file")
+    raise SettingsError(f"pidfile: {path}: a program that is not a service locks it; remove the file")
 
 
 def _read_holder(path: Path) -> int | None:

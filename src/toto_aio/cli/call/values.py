@@ -1,6 +1,6 @@
 """What was written for a parameter, as JSON of the type that the method asks for.
 
-Text that is no value of its type stays text: the service then says what is wrong, with everything else.
+Text that is not a value of its type stays text: the service then says what is wrong, with everything else.
 """
 
 from __future__ import annotations

@@ -32,8 +32,7 @@ async def request(handler: Handler, email: Email, language: Language = "") -> Se
     """
     assert handler.session is not None
     user_id, address = handler.session.user_id, read_address(email)
-    if await coded_mail(handler).addresses.of(user_id) not in (None, address.text):
-        raise InvalidParameters("email: the account has a verified address: call account.change_email.")
+    await _require_no_other(handler, user_id, address.text)
 
     async def find() -> Holder:
         return Holder(user_id, address.text)
@@ -48,10 +47,16 @@ async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token:
     """Use the code: the address is that of the account which has asked for it, from now on.
 
     It needs no session, as a link may be opened in another browser. Error 1003 if the address belongs to
-    another account.
+    another account, or if the account has another one by now.
     """
     spent = await spend(handler, PURPOSE, ticket, code, token)
+    await _require_no_other(handler, spent.owner, spent.data["address"])  # verified since the code was sent
     mail = coded_mail(handler)
     with mail.audit.recording(Action.EMAIL_VERIFIED, spent.owner):
         await mail.addresses.claim(spent.owner, spent.data["key"], spent.data["address"])
     return {"email": spent.data["address"]}
+
+
+async def _require_no_other(handler: Handler, user_id: str, address: str) -> None:
+    if await coded_mail(handler).addresses.of(user_id) not in (None, address):
+        raise InvalidParameters("email: the account has a verified address: call account.change_email.")
