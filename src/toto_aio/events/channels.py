@@ -102,7 +102,8 @@ class Channels:
         followed.subscriptions[subscription] = None
         try:
             subscribed = await self._begin(subscription, followed, since)
-            await self._present.enter(subscription, followed.rules)
+            if not subscription.is_closed:  # its client may have entered anew meanwhile
+                await self._present.enter(subscription, followed.rules)
         except BaseException:
             self.unsubscribe(subscription)
             raise

@@ -79,7 +79,9 @@ class ChannelSubscription:
         self._tell_lost = lost
         self._after: Position | None = None
         self._caught: list[Given] | None = []
-        self._is_lost = self._is_closed = False
+        self.is_closed = False
+        """Whether nothing is delivered any more."""
+        self._is_lost = False
 
     def start_after(self, position: Position | None) -> None:
         """Pass over what was published up to a position."""
@@ -103,7 +105,7 @@ class ChannelSubscription:
             and position.offset <= after.offset
         ):
             return
-        if self._is_closed:
+        if self.is_closed:
             return
         if self._caught is None:
             self._deliver(given)
@@ -114,7 +116,7 @@ class ChannelSubscription:
 
     def close(self) -> None:
         """Deliver and tell nothing any more."""
-        self._is_closed = True
+        self.is_closed = True
 
     def lose(self, delay: float) -> None:
         """Tell of a loss, so many seconds later."""
@@ -123,8 +125,8 @@ class ChannelSubscription:
             asyncio.get_running_loop().call_later(delay, self._tell)
 
     def _tell(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
+        if not self.is_closed:
+            self.is_closed = True
             self._tell_lost()
 
 

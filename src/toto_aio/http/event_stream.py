@@ -257,6 +257,7 @@ class EventStream:
 
     def _lost(self, name: str) -> None:
         """Subscribe again, as publications may have been missed."""
+        self._context.channels.unsubscribe(self._subscriptions.pop(name))
         self._tasks.start(self._subscribe(name), "event stream")
 
     def _take(self, given: Given) -> None:

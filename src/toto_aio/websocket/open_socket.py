@@ -110,8 +110,6 @@ class OpenSocket:
             await receiver.finish()
         finally:
             self._disconnected()
-            if self.subscriptions is not None:
-                self.subscriptions.close()
             await asyncio.gather(receiver.stop(), self.events.close(), self._closing.cancel())
             await self.sender.end()
 
@@ -231,7 +229,9 @@ class OpenSocket:
                 reply.disconnected()
 
     def _disconnected(self) -> None:
-        """Notify the replies that watch for it, once."""
+        """End the subscriptions, and notify the replies that watch for it, once."""
         self.sender.close()
+        if self.subscriptions is not None:  # others must not see a client whose last calls are finishing
+            self.subscriptions.close()
         while self.watching:
             self.watching.pop().disconnected()

@@ -121,6 +121,7 @@ class Subscriptions:
         entry = self._entries[name] = Entry(reply.session, wire)
         try:
             admission = await self.context.access.admit(call, caller, reply)
+            self._require_current(name, entry)
             session = entry.session = reply.session
             member = Member(self.client, "" if session is None else session.user_id, admission.info)
             subscription = ChannelSubscription(
@@ -130,8 +131,7 @@ class Subscriptions:
             response = begun(await self.context.channels.subscribe(subscription, since), admission.data)
             if response is not None:
                 await self.sender.room()
-            if self._entries.get(name) is not entry:
-                raise NotAuthorized  # its session has ended in the meantime
+            self._require_current(name, entry)
             if response is not None:
                 self.sender.put(response)
         except BaseException:
@@ -157,6 +157,11 @@ class Subscriptions:
         """How many they are. Raises the same."""
         self._require_subscribed(name)
         return await self.context.channels.presence_stats(name)
+
+    def _require_current(self, name: str, entry: Entry) -> None:
+        """Raise ``NotAuthorized`` if its session has ended meanwhile, or the client wants it no longer."""
+        if self._entries.get(name) is not entry:
+            raise NotAuthorized
 
     def _require_subscribed(self, name: str) -> None:
         if not self.has(name):

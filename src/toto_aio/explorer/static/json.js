@@ -45,12 +45,14 @@ export function pretty(text) {
  * @param {string} text JSON
  */
 export function exact(text) {
-  const { rawJSON } = /** @type {any} */ (JSON); // browsers have had it since 2023 to 2025
-  return JSON.parse(text, (...[, value, context]) =>
+  // Browsers have had ``rawJSON``, and the source of a value, since 2023 to 2025; TypeScript knows neither.
+  const { parse, rawJSON } = /** @type {any} */ (JSON);
+  /** @type {(key: string, value: unknown, context: { source: string }) => unknown} */
+  const kept = (_key, value, context) =>
     typeof value === "number" && rawJSON && context.source !== String(value)
       ? rawJSON(context.source)
-      : value,
-  );
+      : value;
+  return parse(text, kept);
 }
 
 /**
