@@ -54,7 +54,7 @@ def own(value: Any) -> Any:
 
 
 async def test_answers_of_other_forms(explore: Explore) -> None:
-    """Each is shown, whatever its form; none of a method's own logs somebody in; none is more than a page shows."""
+    """Each is shown, whatever its form; none of a method's own logs in; none is more than a page shows."""
     methods = {name: own(value) for name, value in {**OWN, "stolen": STOLEN}.items()}
     explorer = await explore(
         service({**METHODS, **methods, "failing": failing, "large": large, "tell": tell}, signing="off")
