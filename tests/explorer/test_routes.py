@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +121,23 @@ async def test_only_for_those_who_are_logged_in(serve: Serve) -> None:
     assert "note" not in str(shown).lower()
     session = {"x-toto-session-id": await served.create()}
     assert "notes.add" in await names(served.client, **session)
+
+
+async def test_the_documentation_of_the_package(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With explorer=authenticated users alone see it, beyond its first line."""
+    text = '"""The notes.\n\nAsk notes.wipe for the secrets."""\nfrom toto_aio.methods import account\n'
+    (tmp_path / "documented").mkdir()
+    (tmp_path / "documented" / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    served = await serve(method_module="documented", explorer="authenticated")
+    shown = (await (await served.client.get(DATA)).json())["service"]
+    assert shown["title"] == "The notes"
+    assert "secrets" not in str(shown)
+    session = {"x-toto-session-id": await served.create()}
+    shown = (await (await served.client.get(DATA, headers=session)).json())["service"]
+    assert shown["description"] == "Ask notes.wipe for the secrets."
 
 
 async def test_signatures(serve: Serve) -> None:

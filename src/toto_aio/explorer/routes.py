@@ -74,7 +74,9 @@ class Data:
         if self._settings.explorer == "on":
             return await self._documents.of(frozenset())
         if not self._nothing:
-            self._nothing = self._made({})
+            about = described({}, self._accounts, self._settings)
+            about.pop("description", None)  # the package's documentation may be about its methods
+            self._nothing = JSON.encode(about)
         return self._nothing
 
     def _made(self, functions: Mapping[str, Method]) -> bytes:

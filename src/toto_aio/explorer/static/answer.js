@@ -8,8 +8,6 @@ import { pretty } from "./json.js";
 /** @typedef {import("./types.js").Exchange} Exchange */
 /** @typedef {import("./types.js").Service} Service */
 
-const MOST = 200_000;
-
 /**
  * @param {Exchange} exchange
  * @param {Service} service
@@ -66,8 +64,6 @@ function bodyOf({ text, message, body, headers }) {
     return shown;
   }
   const whole = message === null ? text : pretty(text);
-  const cut =
-    whole.length > MOST ? `${whole.slice(0, MOST)}\n… ${whole.length - MOST} more characters` : whole;
   fill(
     shown,
     make(
@@ -75,7 +71,7 @@ function bodyOf({ text, message, body, headers }) {
       { class: "row" },
       copyButton(() => whole),
     ),
-    code(cut || "(empty)", "Response"),
+    code(whole || "(empty)", "Response"),
   );
   return shown;
 }

@@ -2,6 +2,7 @@
 
 import { answered } from "./answer.js";
 import { fill, make, newId } from "./dom.js";
+import { problemsOf } from "./errors.js";
 import { ParametersForm } from "./form.js";
 import { formCall, getCall, jsonCall } from "./outgoing.js";
 import { policyOf } from "./policy.js";
@@ -83,11 +84,12 @@ export class CallPanel {
     this.#send.setAttribute("aria-disabled", "true");
     this.#stop.hidden = false;
     fill(this.#answer, make("p", {}, "Waiting …"));
-    const exchange = await this.#line.send(outgoing, this.#running.signal);
+    const request = { ...outgoing, isRaw: this.#method.raw };
+    const exchange = await this.#line.send(request, this.#running.signal);
     this.#running = null;
     this.#send.removeAttribute("aria-disabled");
     this.#stop.hidden = true;
-    this.#form.show(exchange.message?.error?.problems ?? []);
+    this.#form.show(problemsOf(exchange.message?.error));
     const byCookie = this.#service.cookies && this.#line.sessions.current !== null;
     fill(this.#answer, answered(exchange, this.#service, byCookie));
   };

@@ -1,6 +1,6 @@
 /** The channels of the service: who may subscribe, and what comes. */
 
-import { fill, make, newId, section } from "./dom.js";
+import { fill, make, newId, section, shortened } from "./dom.js";
 import { explained } from "./errors.js";
 import { asked, listed } from "./policy.js";
 import { Socket } from "./socket.js";
@@ -10,6 +10,7 @@ import { Socket } from "./socket.js";
 /** @typedef {import("./exchange.js").Line} Line */
 
 const MOST = 500;
+const LONGEST = 10_000;
 
 export class ChannelsPanel {
   element;
@@ -236,7 +237,7 @@ class Subscription {
         "div",
         {},
         make("span", { class: "type" }, `${time} ${mark} `),
-        make("code", {}, JSON.stringify(data)),
+        make("code", {}, shortened(JSON.stringify(data), LONGEST)),
       ),
     );
     while (this.#log.childElementCount > MOST) this.#log.firstElementChild?.remove();

@@ -65,7 +65,16 @@ export function section(title, open, ...children) {
  * @param {string} label
  */
 export function code(text, label) {
-  return make("pre", { tabindex: 0, role: "region", "aria-label": label }, text);
+  return make("pre", { tabindex: 0, role: "region", "aria-label": label }, shortened(text, 200_000));
+}
+
+/**
+ * As much of a text as a page can show.
+ * @param {string} text
+ * @param {number} most characters
+ */
+export function shortened(text, most) {
+  return text.length > most ? `${text.slice(0, most)}\n… ${text.length - most} more characters` : text;
 }
 
 /**

@@ -1,8 +1,9 @@
 /** What the codes of errors mean, by the table of the service. */
 
-import { make } from "./dom.js";
+import { make, shortened } from "./dom.js";
 
 /** @typedef {import("./types.js").CallError} CallError */
+/** @typedef {import("./types.js").Problem} Problem */
 /** @typedef {import("./types.js").Service} Service */
 
 /**
@@ -12,7 +13,7 @@ import { make } from "./dom.js";
  */
 export function explained({ code, value }, service) {
   const known = service.errors.find((each) => each.code === code);
-  const said = typeof value === "string" ? value : JSON.stringify(value);
+  const said = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
   return make(
     "div",
     { class: "error" },
@@ -21,9 +22,20 @@ export function explained({ code, value }, service) {
       {},
       make("strong", {}, known ? `${code} ${known.name}` : `${code}, an error of the method's own`),
     ),
-    make("p", {}, said),
+    make("p", {}, shortened(said, 10_000)),
     known ? make("p", { class: "help" }, `${known.meaning} ${known.advice}`) : null,
   );
+}
+
+/**
+ * What is wrong with the parameters. An error of the method's own may have anything below that name.
+ * @param {CallError | undefined} error
+ * @returns {Problem[]}
+ */
+export function problemsOf(error) {
+  const problems = /** @type {any} */ (error?.problems);
+  if (!Array.isArray(problems)) return [];
+  return problems.filter((each) => typeof each?.path === "string" && typeof each.kind === "string");
 }
 
 /** @param {Service} service */

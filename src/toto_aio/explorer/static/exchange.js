@@ -48,7 +48,8 @@ export class Line {
       const milliseconds = performance.now() - started;
       const text = textOf(body);
       const message = messageOf(response.headers.get("content-type"), text);
-      const shown = message?.session ?? null;
+      // What a method answers with of its own, maybe a stranger's text, logs nobody in.
+      const shown = outgoing.isRaw ? null : (message?.session ?? null);
       const signer = shown?.key && shown.session_id !== session?.session_id ? shown : (session ?? shown);
       const given = response.headers.get("x-toto-hmac");
       const expected = scheme && signer ? await scheme.response(parts, signer, body) : "";
@@ -145,6 +146,7 @@ export class Line {
 }
 
 /**
+ * The message of a response; null if it has not the form of the service's, as methods may answer with JSON of their own.
  * @param {string | null} contentType
  * @param {string | null} text
  * @returns {import("./types.js").Message | null}
@@ -153,10 +155,16 @@ function messageOf(contentType, text) {
   if (text === null || !/^application\/json\b/.test(contentType ?? "")) return null;
   try {
     const value = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
+    const isMessage = isObject(value) && (!("error" in value) || typeof value.error?.code === "number");
+    return isMessage ? value : null;
   } catch {
     return null;
   }
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** JSON as text: what is not parsed keeps its numbers, of which a script loses digits beyond 2^53. */
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+// No alternatives within a text: browsers keep each of them, and give up in a text of some million characters.
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const OPEN = "{[";
 const CLOSE = "}]";
 
@@ -37,6 +38,21 @@ export function pretty(text) {
     else shown += token.startsWith('"') ? JSON.stringify(JSON.parse(token)) : token;
   });
   return shown;
+}
+
+/**
+ * A value that is written again as it came: a number that a script has another way to write keeps its digits.
+ * @param {string} text JSON
+ */
+export function exact(text) {
+  // Browsers have had ``rawJSON``, and the source of a value, since 2023 to 2025; TypeScript knows neither.
+  const { parse, rawJSON } = /** @type {any} */ (JSON);
+  /** @type {(key: string, value: unknown, context: { source: string }) => unknown} */
+  const kept = (_key, value, context) =>
+    typeof value === "number" && rawJSON && context.source !== String(value)
+      ? rawJSON(context.source)
+      : value;
+  return parse(text, kept);
 }
 
 /**

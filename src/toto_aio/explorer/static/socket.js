@@ -1,6 +1,7 @@
 /** The WebSocket of the page: requests with ids, and frames that come by themselves. */
 
 import { ROOT } from "./exchange.js";
+import { exact } from "./json.js";
 
 /** @typedef {import("./exchange.js").Line} Line */
 /** @typedef {{resolve: (result: any) => void, reject: (error: any) => void}} Waiting */
@@ -47,7 +48,7 @@ export class Socket {
     const url = new URL(this.#url);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url);
-    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
+    socket.onmessage = ({ data }) => this.#receive(exact(data));
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
       socket.onclose = () => {

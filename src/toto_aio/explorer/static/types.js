@@ -83,6 +83,7 @@
  * @property {string} shown the body as text
  * @property {[string, string | File][]} [form] the parts of a form, of which the body was made
  * @property {unknown} [named] a session id among the parameters
+ * @property {boolean} [isRaw] whether the method answers with bytes of its own
  */
 
 /**
