@@ -1,11 +1,16 @@
 """Starts of ``toto-aio`` that cost a tenth: forks of an interpreter that has imported it before.
 
 Most tests of a service in its own process look at what it does, and the imports are nine tenths of what its
-start costs. So ``subprocess`` and ``asyncio`` ask a mould (tests/support/mould.py) for a fork. What a test
-sees is as with a new interpreter: pid, parent, signals, group, status, output and open files. What could tell
-the difference is started as always: other flags or programs, an environment that Python or a library reads
-when it starts, a terminal, inherited descriptors, what is measured for coverage, and tests marked ``cold``.
-Only the command line of a process and its first environment, as /proc shows them, are those of the mould.
+start costs. ``subprocess`` and ``asyncio`` both start processes through ``subprocess._fork_exec``. During the
+tests a function of ours is in its place, which asks a mould (tests/support/mould.py) for a fork, so that the
+tests, and the code that they test, start processes in the ordinary way and know nothing of it.
+
+What a test sees is as with a new interpreter: pid, parent, signals, group, status, output and open files. The
+original function starts what could tell the difference: other flags or programs, an environment that Python
+or a library reads when it starts, a terminal, inherited descriptors, what is measured for coverage, and tests
+marked ``cold``; and everything if the mould can't be asked, on other systems than Linux, and on a Python that
+has no such function. Only the command line of a process and its first environment, as /proc shows them, are
+those of the mould.
 """
 
 from __future__ import annotations

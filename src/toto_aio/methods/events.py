@@ -17,7 +17,7 @@ from toto_aio.threads import waits_in_threads
 @rate(120, per=60)
 @waits_in_threads
 async def ticket(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
-    """A ticket of the caller's session, for one event stream that begins within so many seconds."""
+    """A ticket of the caller's session, for one event stream, which must begin within ``seconds``."""
     session = handler.session
     if session is None:
         raise NotAuthorized

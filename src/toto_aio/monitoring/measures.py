@@ -80,13 +80,13 @@ class Measures:
         self.channel_published = counter("toto_channel_published", "Publications")
         self.channel_delivered = counter("toto_channel_delivered", "Publications, by subscription")
         self.channel_filled = counter(
-            "toto_channel_filled", "Publications that were read as they were missed"
+            "toto_channel_filled", "Publications that were missed, and read from the history"
         )
         self.channel_recovered = counter(
             "toto_channel_recovered", "Subscriptions that got what they had missed"
         )
-        self.channel_unrecovered = counter("toto_channel_unrecovered", "Subscriptions that could not get it")
-        self.channel_lost = counter("toto_channel_lost", "Subscriptions that may have missed publications")
+        self.channel_unrecovered = counter("toto_channel_unrecovered", "Subscriptions that could not get that")
+        self.channel_lost = counter("toto_channel_lost", "Subscriptions that ended, as they may have missed publications")
         self.processes = gauge("toto_processes", "Serving processes")
 
 

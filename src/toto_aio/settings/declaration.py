@@ -105,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     json_rpc: Annotated[
         Literal["auto", "on", "off"],
         option(
-            "Methods", "JSON-RPC 2.0 at root/rpc and over WebSockets; auto leaves the path to a method rpc"
+            "Methods", "JSON-RPC 2.0 at ROOT/rpc and over WebSockets; auto leaves the path to a method rpc"
         ),
     ] = "auto"
     bson_enabled: Annotated[bool, option("Methods", "accept application/bson")] = True
@@ -275,7 +275,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     use_web_sockets: Annotated[bool, option("Sockets", "accept calls over WebSockets")] = True
     centrifuge: Annotated[
-        bool, option("Sockets", "accept clients of Centrifuge at root/connection/websocket")
+        bool, option("Sockets", "accept clients of Centrifuge at ROOT/connection/websocket")
     ] = True
     socket_path: Annotated[str, option("Sockets", "path of the WebSockets; by default ROOT/websocket")] = ""
     socket_handlers: Annotated[
