@@ -85,8 +85,8 @@ class Measures:
         self.channel_recovered = counter(
             "toto_channel_recovered", "Subscriptions that got what they had missed"
         )
-        self.channel_unrecovered = counter("toto_channel_unrecovered", "Subscriptions that could not get that")
-        self.channel_lost = counter("toto_channel_lost", "Subscriptions that ended, as they may have missed publications")
+        self.channel_unrecovered = counter("toto_channel_unrecovered", "Subscriptions that could not")
+        self.channel_lost = counter("toto_channel_lost", "Subscriptions that ended with a gap")
         self.processes = gauge("toto_processes", "Serving processes")
 
 
