@@ -9,7 +9,10 @@ from collections.abc import Awaitable, Callable
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
+import bson
+import msgspec
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
@@ -77,6 +80,8 @@ async def add(handler: Handler, parameters: Parameters) -> Any:
         return (number for number in range(3))
     if parameters.get("kind") == "values":
         return {"at": datetime(2027, 1, 31, tzinfo=UTC), "bytes": b"\xff", "set": {1}}
+    if parameters.get("kind") == "rich":
+        return [UUID(int=1), bson.ObjectId("0" * 24), bson.Decimal128("1.50"), datetime(2027, 1, 31), b"b", 1]
     if parameters.get("kind") == "unsendable":
         return object()
     return {"runs": len(runs), **parameters}
@@ -300,6 +305,30 @@ async def test_outcomes(service: Service) -> None:
     kept = await service.client.app[LIFESPAN].runtime.keys.records.list_records("ada", KIND)
     assert not any(b"the secret" in record.value for record in kept)
     assert all(86300 < record.expires - time.time() <= 86400 for record in kept)
+
+
+async def test_values_of_each_encoding(service: Service) -> None:
+    """A repeat gets the bytes of the first response, also of values that only BSON has, and any other way."""
+    session = await service.create()
+    encoders: dict[str, Callable[[Any], bytes]] = {
+        "bson": bson.encode,
+        "msgpack": msgspec.msgpack.encode,
+        "json": msgspec.json.encode,
+    }
+    call = {"method": "add", "parameters": {"kind": "rich"}}
+    for name, encode in encoders.items():
+        headers = {
+            "content-type": f"application/{name}",
+            "x-toto-session-id": session,
+            "idempotency-key": name,
+        }
+        first, again = [await service.post(data=encode(call), headers=headers) for _ in range(2)]
+        assert again.headers["idempotent-replayed"] == "true"
+        assert await again.read() == await first.read(), name
+        del headers["content-type"]
+        other = await service.post(json=call, headers=headers)
+        assert (await other.json())["result"][-1] == 1, name
+    assert len(runs) == 3
 
 
 async def test_other_parameters(service: Service) -> None:

@@ -31,11 +31,11 @@ from msgspec.structs import replace
 from toto_aio.codecs import Codec
 from toto_aio.dispatch.answers import OWN_BYTES
 from toto_aio.dispatch.call import MEMBER
+from toto_aio.dispatch.kept_results import KeptResults
 from toto_aio.dispatch.key_entry import (
     ENDS,
     FREE,
     LAPSES,
-    MAX_OUTCOME,
     MEANINGS,
     Entry,
     State,
@@ -88,11 +88,11 @@ class Plan(NamedTuple):
 
 
 class Keys:
-    """The idempotency keys of one app, kept in its database; ``codec`` packs results."""
+    """The idempotency keys of one app, kept in its database."""
 
-    def __init__(self, records: RecordStore, codec: Codec) -> None:
+    def __init__(self, records: RecordStore, results: KeptResults) -> None:
         self.records = records
-        self._codec = codec
+        self._results = results
         self._tasks = Tasks()
 
     async def close(self) -> None:
@@ -125,7 +125,7 @@ class Keys:
                 if first.digest != entry.digest:
                     raise KeyReused
                 if first.state in (State.RESULT, State.ERROR):
-                    return _replayed(first, handler)
+                    return _replayed(first, handler, self._results)
                 if first.state in ENDS or (first.until <= time.time() and first.state in LAPSES):
                     raise OutcomeUnknown(MEANINGS[first.state])
                 if first.until > time.time():
@@ -169,24 +169,25 @@ class Keys:
             handler.claim = None
         kept = Entry(State.CARRIED_OUT, 0, claim.entry.digest)
         if type(result) not in OWN_BYTES and not plan.secret:
-            packed, result = self._packed(result)
+            packed, result = self._packed(result, handler.response_type)
             if packed is not None:
-                kept = replace(kept, state=State.RESULT, outcome=packed, status=_status_of(handler))
+                outcome, content_type = packed
+                status = _status_of(handler)
+                kept = Entry(State.RESULT, 0, kept.digest, outcome, status=status, content_type=content_type)
         writing = self._tasks.start(_write(claim, kept), "idempotency key")
         await asyncio.wait([writing])  # it goes on if the limit comes now
         return result
 
-    def _packed(self, result: Any) -> tuple[bytes | None, Any]:
+    def _packed(self, result: Any, content_type: str) -> tuple[tuple[bytes, str] | None, Any]:
         """A result as it is kept, and as it is to be sent, as a generator can be read once."""
         try:
-            packed = self._codec.encode_again(result)
+            return self._results.pack(result, content_type), result
         except Exception:
             try:
-                result = self._codec.plain(result)
-                packed = self._codec.encode(result)
+                result = self._results.plain(result)
+                return self._results.pack(result, content_type), result
             except Exception:
                 return None, result  # the transport says what is wrong with it, or has a codec for it
-        return (packed if len(packed) <= MAX_OUTCOME else None), result
 
 
 def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str, Codec]) -> Keys:
@@ -195,7 +196,7 @@ def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str,
     if isinstance(records, NoRecords):
         name = next(method.name for method in methods.values() if method.rules.idempotent)
         raise SettingsError(f"database: {name!r} is @idempotent. {records.reason}")
-    return Keys(records, codecs["application/msgpack"])
+    return Keys(records, KeptResults(codecs))
 
 
 class Claim:
@@ -293,17 +294,16 @@ async def _user_of(handler: Handler) -> str:
     return session.user_id
 
 
-def _replayed(first: Entry, handler: Handler) -> Any:
+def _replayed(first: Entry, handler: Handler, results: KeptResults) -> Any:
     """The outcome of the first call, as that of this one."""
     handler.call.replayed = True
     if handler.reply.alone:
         handler.reply.set_header(REPLAYED, "true")
         if first.status is not None:
             handler.reply.set_status(first.status)
-    outcome = msgspec.msgpack.decode(first.outcome)
     if first.state is State.RESULT:
-        return outcome
-    code, value, details, status = outcome
+        return results.unpack(first.outcome, first.content_type)
+    code, value, details, status = msgspec.msgpack.decode(first.outcome)
     raise TotoException(code, value, details=details, status=status)
 
 

@@ -57,6 +57,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     """The status that the method has set."""
     nonce: bytes = b""
     """Tells the records of two calls apart."""
+    content_type: str = ""
+    """The codec of a result that is not in MessagePack."""
 
 
 def after(exc: BaseException, entry: Entry) -> Entry:
