@@ -32,6 +32,7 @@ from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
 from toto_aio.signing import SCHEMES, Scheme
+from toto_aio.transports import Transports
 from toto_aio.websocket import endpoint
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         signals=frozenset(signals),
         challenge=challenge(root_path(settings)),
     )
-    rpc = open_rpc(settings, methods)
     metrics = _metrics(settings, proxies) if settings.metrics else None
 
     if settings.health not in ("", "off"):
@@ -100,9 +100,9 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
     add_routes(app, settings, others, unread=unread, read_only=read_only)  # last, as the root may be /
     app.on_response_prepare.extend(signals)
 
-    app[LIFESPAN] = lifespan = Lifespan(
-        *(settings, methods, origins, context, metrics, rpc, channels, post, read_only)
-    )
+    rpc = open_rpc(settings, methods)
+    transports = Transports(settings, origins, context, metrics, rpc, read_only)
+    app[LIFESPAN] = lifespan = Lifespan(settings, methods, context, metrics, channels, post, transports)
     app[CLOSE] = lifespan.close
     app.cleanup_ctx.append(lifespan.run)
     app.on_shutdown.append(lifespan.stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
 from toto_aio.brokers import open_broker
 from toto_aio.clock import Clock
 from toto_aio.codecs import codecs_with
-from toto_aio.codecs.codec import LargeBodies
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.codecs.msgpack_codec import exact_with
 from toto_aio.connecting import connect
@@ -27,13 +26,9 @@ from toto_aio.dispatch.runtime import Runtime
 from toto_aio.events.audit_events import AuditEvents
 from toto_aio.events.manager import EventManager
 from toto_aio.events.session_ends import SessionEnds
-from toto_aio.http.authentication import Authenticator
-from toto_aio.http.origins import Origins
 from toto_aio.http.parent import share
 from toto_aio.http.reply import ReplyContext
-from toto_aio.http.service import SERVICE, Service
 from toto_aio.importer import accepted, load_encoders, load_function
-from toto_aio.jsonrpc.server import JSONRPC
 from toto_aio.monitoring.health import HEALTH, Health
 from toto_aio.patience import Patience
 from toto_aio.resources import is_deferred, resolve
@@ -42,14 +37,10 @@ from toto_aio.settings.urls import require_shared
 from toto_aio.signing import SessionScheme
 from toto_aio.stores import Store, open_store
 from toto_aio.stores.sweep import sweep
-from toto_aio.tasks import Tasks, cancel
+from toto_aio.tasks import Tasks, own
 from toto_aio.threads import Threads
-from toto_aio.websocket.endpoint import SOCKETS, Sockets
-from toto_aio.websocket.events import HandlerLimits
-from toto_aio.websocket.frames import formats
-from toto_aio.websocket.open_socket import SocketContext
-from toto_aio.websocket.session_watch import SessionWatch
-from toto_aio.websocket.subscriptions import SubscriptionsContext, subscriptions_context
+from toto_aio.transports import Transports
+from toto_aio.websocket.endpoint import SOCKETS
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.idempotency import Keys
@@ -75,24 +66,19 @@ class Lifespan:
         self,
         settings: Settings,
         methods: Mapping[str, Method],
-        origins: Origins,
         context: ReplyContext,
         metrics: Metrics | None,
-        rpc: JSONRPC | None,
         channels: ChannelFunctions,
         post: Post | None,
-        read_only: Collection[str],
+        transports: Transports,
     ) -> None:
         self.settings = self._settings = settings
         self.shutdown_timeout = settings.shutdown_timeout
         """Seconds within which the app ends: those of the server, if it is known."""
         self._methods = methods
-        self._origins = origins
         self._context = context
         self._metrics = metrics
-        self._rpc = rpc
         self._channels = channels
-        self._read_only = read_only
         self._before = load_function("before_handler", settings.before_handler)
         self._after = load_function("after_handler", settings.after_handler)
         self._startup = load_function("startup_function", settings.startup_function)
@@ -100,6 +86,7 @@ class Lifespan:
         self._codecs = codecs_with(self._encoders)
         self._init_events = load_function("event_init_module", settings.event_init_module, "invoke")
         self._post = post
+        self._transports = transports
         self._broker = None if is_deferred(settings.events) else open_broker(settings.events)
         self._leaving = Tasks()
         self._opened = AsyncExitStack()
@@ -141,24 +128,10 @@ class Lifespan:
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
             access = self._open_channels(stack)
-            self.dispatch = dispatch = self._measured(dispatcher)
-            large_bodies = LargeBodies()
-            context = self._context
-            authenticator = Authenticator(
-                connection.sessions, connection.api_keys, context.scheme, context.cookie, context.proxies
+            self.dispatch = self._measured(dispatcher)
+            self._transports.open(
+                *(stack, app, self.runtime, self.dispatch, self._codecs), access=access, ends=ends
             )
-            app[SERVICE] = service = Service(
-                self._settings,
-                *(dispatch, authenticator, context, large_bodies, self._codecs, self._rpc),
-                read_only=self._read_only,
-            )
-            channels = subscriptions_context(self._settings, access, events)
-            if ends is not None and self._settings.use_web_sockets:
-                app[SOCKETS] = self._open_sockets(
-                    stack, dispatch, authenticator, ends, large_bodies, channels
-                )
-            if ends is not None and channels is not None and self._read_only:
-                self._open_streams(stack, app, service, ends, channels)
             share(app, self.runtime)
 
             if self._startup is not None:
@@ -166,9 +139,9 @@ class Lifespan:
                 await _start("startup_function", self._startup, **accepted(self._startup, parts))
             clock = self._watch_clock(stack)
             for store in {id(store): store for store in (database, sessions_in)}.values():
-                self._own(stack, sweep(store, clock), "sweep")
+                own(stack, sweep(store, clock), "sweep")
             if self._metrics is not None:
-                self._own(stack, self._metrics.run(), "metrics")
+                own(stack, self._metrics.run(), "metrics")
             app[HEALTH] = health = Health(database, sessions_in, self._broker, self._context.drain)
             stack.push_async_callback(health.close)
             if self._post is not None:
@@ -287,60 +260,6 @@ class Lifespan:
     def _measured(self, dispatcher: Dispatcher) -> Dispatch:
         return dispatcher if self._metrics is None else self._metrics.count_calls(dispatcher, self._methods)
 
-    def _open_sockets(
-        self,
-        stack: AsyncExitStack,
-        dispatch: Dispatch,
-        authenticator: Authenticator,
-        ends: SessionEnds,
-        large_bodies: LargeBodies,
-        channels: SubscriptionsContext | None,
-    ) -> Sockets:
-        settings, context = self._settings, self._context
-        sessions, events = self.runtime.connection.sessions, self.runtime.events
-        shared = SocketContext(
-            dispatch,
-            authenticator,
-            sessions,
-            events,
-            context.stalled,
-            large_bodies,
-            HandlerLimits(settings.socket_handlers, settings.session_handlers),
-            channels,
-            formats(self._codecs),
-            self._rpc,
-            debug=settings.debug,
-        )
-        sockets = Sockets(settings, shared, self._codecs, self._origins, context.proxies)
-        watch = SessionWatch(sockets.open)
-        ends.listen(watch.session_ended)
-        self._own(stack, watch.run(), "sockets")
-        if self._metrics is not None:
-            self._metrics.watch_sockets(sockets)
-        return sockets
-
-    def _open_streams(
-        self,
-        stack: AsyncExitStack,
-        app: web.Application,
-        service: Service,
-        ends: SessionEnds,
-        channels: SubscriptionsContext,
-    ) -> None:
-        from toto_aio.http.event_stream import StreamContext  # few services need it
-        from toto_aio.http.event_streams import EVENT_STREAMS, EventStreams
-
-        codec = self._codecs[JSON.content_type]
-        shared = StreamContext(
-            channels.access, channels.channels, channels.limits, self._context.stalled, codec
-        )
-        app[EVENT_STREAMS] = streams = EventStreams(service, shared, self.runtime.connection.sessions)
-        watch = SessionWatch(streams.open)
-        ends.listen(watch.session_ended)
-        self._own(stack, watch.run(), "event streams")
-        if self._metrics is not None:
-            self._metrics.watch_streams(streams)
-
     def _open_ends(self, events: EventManager | None) -> SessionEnds | None:
         """What tells of the ends of sessions, if anything here lasts as long as one."""
         if self._settings.use_web_sockets or self._channels.by_name:
@@ -352,12 +271,8 @@ class Lifespan:
         scheme = self._context.scheme
         if not isinstance(scheme, SessionScheme):
             return Clock()
-        self._own(stack, scheme.clock.watch(), "clock")
+        own(stack, scheme.clock.watch(), "clock")
         return scheme.clock
-
-    def _own(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a task until the app ends."""
-        stack.push_async_callback(cancel, asyncio.create_task(work, name=f"toto-aio {name}"))
 
 
 LIFESPAN = web.AppKey("toto_aio_lifespan", Lifespan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -59,6 +60,11 @@ async def work_through(
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
             group.create_task(worker(), name=f"toto-aio {name}")
+
+
+def own(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Run a task called ``toto-aio <name>`` until the ``stack`` is closed."""
+    stack.push_async_callback(cancel, asyncio.create_task(work, name=f"toto-aio {name}"))
 
 
 def is_being_cancelled() -> bool:

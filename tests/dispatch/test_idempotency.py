@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,8 @@ from toto_aio.stores.memory import MemoryStore
 Parameters = dict[str, Any]
 runs: list[Any] = []
 """The parameters of each run."""
+claims: list[Any] = []
+"""What each run had of its key when it began."""
 gate = asyncio.Event()
 
 ERRORS: dict[str, Callable[[], Exception]] = {
@@ -60,8 +63,11 @@ def nothing_ran() -> None:
 async def add(handler: Handler, parameters: Parameters) -> Any:
     """Count the run, and do what the parameters say."""
     runs.append(dict(parameters))
+    claims.append(copy(handler.claim))
     if "status" in parameters:
         handler.set_status(parameters["status"])
+    if "late" in parameters:
+        return await claims[-2].save(replace(claims[-2].entry, state=State.CARRIED_OUT))
     if "error" in parameters:
         raise ERRORS[parameters["error"]]()
     if "respond" in parameters:
@@ -359,6 +365,15 @@ async def test_a_call_that_was_cut_off(service: Service) -> None:
     assert (await first)[0]["result"] == "done"  # its outcome is not kept, as the record is another's by now
     assert await code_of(send, "waits", {}, "killed") == 1014
     assert len(runs) == 2
+
+
+async def test_a_process_that_was_stopped(service: Service) -> None:
+    """Once its call has made the key free, it writes nothing onto the call that has taken the place."""
+    send = by_post(service, await service.create())
+    assert await code_of(send, "add", {"error": "unavailable"}, "k") == 1011
+    for is_repeat in (False, True):
+        answer, replayed = await send("add", {"late": True}, "k")
+        assert (answer.get("result"), replayed) == (False, is_repeat), answer
 
 
 @pytest.mark.parametrize(

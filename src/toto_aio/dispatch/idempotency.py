@@ -9,7 +9,8 @@ record has the time at which this one must be over. A repeat after that finds ou
 was in a transaction, or does nothing outside of one, was rolled back, so the repeat runs in its place; of any
 other call nobody knows what it did. Nothing goes wrong if the first call lives after all, as the clocks of
 two machines may differ: each write is onto the version of the record that its writer has, also that in the
-transaction, which then is rolled back.
+transaction, which then is rolled back. So no record is removed when its key is free again, as the versions of
+the next one would begin again, and a call that comes back late would take that one for its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from toto_aio.dispatch.answers import OWN_BYTES
 from toto_aio.dispatch.call import MEMBER
 from toto_aio.dispatch.key_entry import (
     ENDS,
+    FREE,
     LAPSES,
     MAX_OUTCOME,
     MEANINGS,
@@ -112,31 +114,32 @@ class Keys:
         entry = Entry(state, until, digest(key, parameters), nonce=secrets.token_bytes(8))
         record = Record(KIND, name, user_id, pack(entry), time.time() + KEPT)
         while True:
-            if await self._add(record):
+            if await self._place(record, self.records.add_record):
                 claim = Claim(self.records, replace(record, version=1), entry)
                 return await self._run(claim, handler, plan, run)
             found = await self.records.get_record(KIND, name)
             if found is None:
-                continue  # the first call has just failed
+                continue  # it has just expired
             first = unpack(found.value)
-            if first.digest != entry.digest:
-                raise KeyReused
-            if first.state in (State.RESULT, State.ERROR):
-                return _replayed(first, handler)
-            if first.state in ENDS or (first.until <= time.time() and first.state in LAPSES):
-                raise OutcomeUnknown(MEANINGS[first.state])
-            if first.until > time.time():
-                raise CallInProgress
-            # Its transaction was rolled back, or will be: this call takes its place.
+            if first.state is not State.FREE:
+                if first.digest != entry.digest:
+                    raise KeyReused
+                if first.state in (State.RESULT, State.ERROR):
+                    return _replayed(first, handler)
+                if first.state in ENDS or (first.until <= time.time() and first.state in LAPSES):
+                    raise OutcomeUnknown(MEANINGS[first.state])
+                if first.until > time.time():
+                    raise CallInProgress
+            # It has failed, or its transaction was rolled back, or will be: this call takes its place.
             taken = replace(record, version=found.version)
-            if await self.records.save_record(taken):
+            if await self._place(taken, self.records.save_record):
                 taken.version += 1
                 return await self._run(Claim(self.records, taken, entry), handler, plan, run)
 
-    async def _add(self, record: Record) -> bool:
+    async def _place(self, record: Record, write: Callable[[Record], Awaitable[bool]]) -> bool:
         try:
-            return await self.records.add_record(record)
-        except BaseException:  # it may have been added, and nothing will run
+            return await write(record)
+        except BaseException:  # it may have been written, and nothing will run
             self._tasks.start(self._withdraw(record), "idempotency key")
             raise
 
@@ -144,7 +147,7 @@ class Keys:
         try:
             found = await self.records.get_record(record.kind, record.key)
             if found is not None and found.value == record.value:
-                await self.records.remove_record(record.kind, record.key, found.version)
+                await self.records.save_record(replace(found, value=pack(FREE)))
         except Unavailable as exc:
             _log(exc)
 
@@ -212,10 +215,6 @@ class Claim:
             return False
         self._written(entry)
         return True
-
-    async def release(self) -> None:
-        """Make the key free, unless a transaction has been committed with it."""
-        await self.records.remove_record(self._record.kind, self._record.key, self._record.version)
 
     async def begin(self) -> None:
         """Say that a transaction begins. Raises ``Unavailable`` if the call has lost its place."""
@@ -308,13 +307,10 @@ def _replayed(first: Entry, handler: Handler) -> Any:
     raise TotoException(code, value, details=details, status=status)
 
 
-async def _write(claim: Claim, entry: Entry | None) -> None:
+async def _write(claim: Claim, entry: Entry) -> None:
     """Write how a call has ended. If that fails, a repeat finds out when the call must be over."""
     try:
-        if entry is None:
-            await claim.release()
-        else:
-            await claim.save(entry)
+        await claim.save(entry)
     except Unavailable as exc:
         _log(exc)
 

@@ -39,6 +39,8 @@ class State(IntEnum):
     ERROR = 5
     CARRIED_OUT = 6
     """It has ended, and its outcome is not kept."""
+    FREE = 7
+    """It has ended, and a repeat may succeed: whichever call it is takes the place of this one."""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -57,8 +59,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     """Tells the records of two calls apart."""
 
 
-def after(exc: BaseException, entry: Entry) -> Entry | None:
-    """The entry after a call that ended with an exception; None: the key is free again."""
+def after(exc: BaseException, entry: Entry) -> Entry:
+    """The entry after a call that ended with an exception."""
     code = InternalError.CODE
     if isinstance(exc, TotoException):
         code = exc.code
@@ -73,7 +75,7 @@ def after(exc: BaseException, entry: Entry) -> Entry | None:
         return replace(entry, until=0)
     if _is_cut_off(exc) and entry.state is State.RUNNING:
         return replace(entry, state=State.CUT_OFF)
-    return None
+    return FREE
 
 
 def _is_cut_off(exc: BaseException) -> bool:
@@ -112,6 +114,7 @@ unpack = msgspec.msgpack.Decoder(Entry).decode
 _in_order = msgspec.msgpack.Encoder(
     order="deterministic", enc_hook=lambda value: [type(value).__name__, repr(value)]
 )
+FREE = Entry(State.FREE, 0, b"")
 ENDS = frozenset((State.CUT_OFF, State.CARRIED_OUT))
 LAPSES = frozenset((State.RUNNING, State.COMMITTED))
 """States in which a call must not be repeated, even if it must be over."""
