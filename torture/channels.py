@@ -34,7 +34,7 @@ from redis.asyncio import Redis
 from tests.support.limits import limits
 from tests.support.servers import Server, redis
 
-from torture.drill import Failure, progress, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill
 from torture.forward import Forward
 from torture.ledger import totals
 from torture.services import Service, serving, until
@@ -42,14 +42,13 @@ from torture.subscribers import Forgets
 from torture.talk import LIMIT, METHODS, MOVED, Talk
 from toto_aio.client import client as client_module
 
-OPTIONS = {
+SIZES = {
     "messages": (100_000, 100),
     "kills": (20, 1),
     "restarts": (20, 1),
     "cuts": (100, 1),
     "processes": (4, 2),
 }
-"""The default of each, and the minimum that makes sense."""
 
 ANY_RUN = """
 from toto_aio import redis_connection
@@ -104,14 +103,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="No message of a channel is lost or comes twice.")
-    for name, (default, _) in OPTIONS.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    for name, (_, least) in OPTIONS.items():
-        if getattr(options, name) < least:
-            parser.error(f"--{name}: at least {least}")
-    return options
+    return read_sizes("No message of a channel is lost or comes twice.", SIZES, arguments)
 
 
 def measure(messages: int, kills: int, restarts: int, cuts: int, processes: int) -> list[Run]:

@@ -36,7 +36,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
-from torture.drill import Failure, progress, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill
 from torture.login_timing import Times, mann_whitney, median_ms
 from torture.services import START_LIMIT, serving
 from toto_aio.auth.verified_addresses import VerifiedAddresses
@@ -108,12 +108,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Requests for codes cannot be told apart by time.")
-    parser.add_argument("--rounds", type=int, default=10_000, metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
-    return options
+    return read_sizes("Requests for codes cannot be told apart by time.", {"rounds": (10_000, 1)}, arguments)
 
 
 def measure(rounds: int, services: Mapping[str, str] = SERVICES) -> dict[str, Times]:

@@ -32,13 +32,12 @@ import aiohttp
 import uvloop
 
 from torture.clients import Connection, connect
-from torture.drill import Failure, progress, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill
 from torture.idempotent import opened
 from torture.services import Service, serving, until
 
 DATABASES = ("memory", "sqlite", "postgresql", "mysql", "mongodb", "redis")
-OPTIONS = {"rounds": (5, 1), "uses": (1000, 10), "processes": (4, 2)}
-"""The default of each, and the minimum that makes sense."""
+SIZES = {"rounds": (5, 1), "uses": (1000, 10), "processes": (4, 2)}
 CONTROL_USES = 200
 LIMIT = 180.0
 """Seconds within which all processes start, a mail is sent, and all uses of a code are answered."""
@@ -113,17 +112,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="A code works once.")
-    for name, (default, _) in OPTIONS.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default %(default)s")
-    parser.add_argument("--databases", default=DATABASES, type=lambda text: tuple(text.split(",")))
-    options = parser.parse_args(arguments)
-    for name, (_, least) in OPTIONS.items():
-        if getattr(options, name) < least:
-            parser.error(f"--{name}: at least {least}")
-    if unknown := set(options.databases) - set(DATABASES):
-        parser.error(f"--databases: {', '.join(sorted(unknown))}: write some of {', '.join(DATABASES)}")
-    return options
+    return read_sizes("A code works once.", SIZES, arguments, DATABASES)
 
 
 def measure(rounds: int, uses: int, processes: int, databases: Sequence[str] = DATABASES) -> list[Run]:

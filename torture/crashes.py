@@ -41,7 +41,7 @@ from pathlib import Path
 import uvloop
 
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
-from torture.drill import Failure, progress, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill
 from torture.services import SERVE, ProcessHandle, Service, free_port, is_free, serving, until
 from toto_aio.server.generation import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER
 
@@ -67,7 +67,7 @@ import subprocess, sys
 while True:
     subprocess.call([sys.executable, "-m", "toto_aio", "serve", *sys.argv[1:]])
 """
-OPTIONS = {"kills": 60, "idle_kills": 30, "masters": 10, "pauses": 11}
+SIZES = {"kills": (60, 1), "idle_kills": (30, 2), "masters": (10, 1), "pauses": (11, 1)}
 CONTROL_KILLS = 3
 PAUSE = re.compile(r"starting its replacement in ([\d.]+) s")
 
@@ -110,14 +110,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="A process that is killed takes nothing with it.")
-    for name, default in OPTIONS.items():
-        flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=int, default=default, metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    if min(vars(options).values()) < 1 or options.idle_kills < 2:
-        parser.error("at least 1 of each, and 2 of --idle-kills")
-    return options
+    return read_sizes("A process that is killed takes nothing with it.", SIZES, arguments)
 
 
 def measure(kills: int, idle_kills: int, masters: int, pauses: int) -> tuple[Run, Run]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+Sizes = Mapping[str, tuple[int, int]]
+"""How much a drill does: the default of each number, and the least that makes sense."""
 
 
 class Failure(Exception):
@@ -36,6 +40,28 @@ def run_drill(
     sys.exit(0 if passed else 1)
 
 
+def read_sizes(
+    description: str, sizes: Sizes, arguments: Sequence[str] | None, databases: Sequence[str] = ()
+) -> argparse.Namespace:
+    """Parse a command line that says how much is done, and on which of these databases, if there are any."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, (default, _) in sizes.items():
+        parser.add_argument(_flag(name), type=int, default=default, metavar="N", help="default %(default)s")
+    if databases:
+        parser.add_argument("--databases", default=databases, type=lambda text: tuple(text.split(",")))
+    options = parser.parse_args(arguments)
+    for name, (_, least) in sizes.items():
+        if getattr(options, name) < least:
+            parser.error(f"{_flag(name)}: at least {least}")
+    if databases and (unknown := set(options.databases) - set(databases)):
+        parser.error(f"--databases: {', '.join(sorted(unknown))}: write some of {', '.join(databases)}")
+    return options
+
+
 def progress(line: str) -> None:
     """Report progress on stderr; only the table and the verdict go to stdout."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

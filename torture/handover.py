@@ -31,7 +31,7 @@ import uvloop
 from tests.support.servers import redis
 
 from torture.clients import Broken, Connection, check_echo, connect, echo_request
-from torture.drill import progress, run_drill
+from torture.drill import progress, read_sizes, run_drill
 from torture.services import ProcessHandle, Service, serving, until
 
 CLIENTS = 8
@@ -48,8 +48,7 @@ STALL_LIMIT = 5.0
 """Seconds without a handled event after which those that are missing are lost."""
 OURS = "toto_aio"
 KILLED = "control, killed workers"
-OPTIONS = {"events": (10_000, 1), "restarts": (10, 1), "processes": (2, 2)}
-"""The default of each, and the minimum that makes sense."""
+SIZES = {"events": (10_000, 1), "restarts": (10, 1), "processes": (2, 2)}
 
 SEND = """import os
 
@@ -108,14 +107,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Events for one process survive rolling restarts.")
-    for name, (default, _) in OPTIONS.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    for name, (_, least) in OPTIONS.items():
-        if getattr(options, name) < least:
-            parser.error(f"--{name}: at least {least}")
-    return options
+    return read_sizes("Events for one process survive rolling restarts.", SIZES, arguments)
 
 
 def measure(events: int, restarts: int, processes: int) -> list[Run]:

@@ -30,7 +30,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from torture.drill import progress, run_drill
+from torture.drill import progress, read_sizes, run_drill
 from torture.services import ProcessHandle, Service, serving, until
 
 CLIENTS = 16
@@ -45,8 +45,7 @@ ANSWER_LIMIT = 90.0
 REAP_INTERVAL = 5.0
 """Seconds between two looks of the server for such transactions."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mongodb", "redis")
-OPTIONS = {"keys": (10_000, 20), "processes": (4, 2)}
-"""The default of each, and the minimum that makes sense."""
+SIZES = {"keys": (10_000, 20), "processes": (4, 2)}
 
 APPEND = """import asyncio, os
 from toto_aio.invocation import authenticated, idempotent, timeout
@@ -152,17 +151,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Repeated calls run at most once.")
-    for name, (default, _) in OPTIONS.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default %(default)s")
-    parser.add_argument("--databases", default=DATABASES, type=lambda text: tuple(text.split(",")))
-    options = parser.parse_args(arguments)
-    for name, (_, least) in OPTIONS.items():
-        if getattr(options, name) < least:
-            parser.error(f"--{name}: at least {least}")
-    if unknown := set(options.databases) - set(DATABASES):
-        parser.error(f"--databases: {', '.join(sorted(unknown))}: write some of {', '.join(DATABASES)}")
-    return options
+    return read_sizes("Repeated calls run at most once.", SIZES, arguments, DATABASES)
 
 
 def measure(keys: int, processes: int, databases: Sequence[str] = DATABASES) -> list[Run]:

@@ -43,7 +43,7 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from torture.drill import Failure, progress, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill
 from torture.services import START_LIMIT, serving
 from toto_aio.auth.passwords import TOTO_PREFIX, Passwords
 from toto_aio.models import Account
@@ -119,12 +119,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Refused logins cannot be told apart by time.")
-    parser.add_argument("--rounds", type=int, default=1000, metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
-    return options
+    return read_sizes("Refused logins cannot be told apart by time.", {"rounds": (1000, 1)}, arguments)
 
 
 def measure(rounds: int, services: Mapping[str, tuple[Sequence[str], str]] = SERVICES) -> dict[str, Times]:

@@ -28,7 +28,7 @@ import aiohttp
 from tests.conftest import SERVER_KINDS, server_module
 from tests.support.servers import Server
 
-from torture.drill import Failure, progress, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill
 from torture.services import Service, serving
 
 OPERATION_LIMIT = 5.0
@@ -93,12 +93,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="What has to be soon is soon.")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default %(default)s")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
-    return options
+    return read_sizes("What has to be soon is soon.", {"rounds": (3, 1)}, arguments)
 
 
 async def measure(rounds: int, kinds: Sequence[str] = SERVER_KINDS) -> Found:

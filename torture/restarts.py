@@ -24,7 +24,6 @@ time and stay, and the share of the worker with the most connections is counted.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import statistics
@@ -42,7 +41,7 @@ import aiohttp
 import uvloop
 
 from torture.clients import ECHO, FAILURE_PAUSE, Load, check_echo, connect, echo_request
-from torture.drill import progress, run_drill
+from torture.drill import progress, read_sizes, run_drill
 from torture.services import SERVE, Service, serving, until
 
 SOCKETS = 10
@@ -62,8 +61,7 @@ LOAD_LIMIT = 3600.0
 SAY_INTERVAL = 5.0
 """Seconds between two reports of progress."""
 GONE_AWAY = 1001
-OPTIONS = {"requests": (1_000_000, 1), "restarts": (20, 1), "clients": (120, 2), "processes": (2, 2)}
-"""The default of each, and the minimum that makes sense."""
+SIZES = {"requests": (1_000_000, 1), "restarts": (20, 1), "clients": (120, 2), "processes": (2, 2)}
 
 OURS = "toto_aio"
 GUNICORN = "control, gunicorn with aiohttp's worker"
@@ -123,14 +121,7 @@ def main() -> None:
 
 def read_options(arguments: Sequence[str] | None = None) -> Size:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="A rolling restart drops no request.")
-    for name, (default, _) in OPTIONS.items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help="default %(default)s")
-    options = vars(parser.parse_args(arguments))
-    for name, (_, least) in OPTIONS.items():
-        if options[name] < least:
-            parser.error(f"--{name}: at least {least}")
-    return Size(**options)
+    return Size(**vars(read_sizes("A rolling restart drops no request.", SIZES, arguments)))
 
 
 def measure(size: Size) -> list[Run]:

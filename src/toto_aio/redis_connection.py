@@ -33,6 +33,8 @@ RUN_ID = {"server": b"run_id", "replication": b"master_replid"}
 
 The second one also changes when a server gets its first replica, and an hour after it has lost the last one.
 """
+RUN_ID_LENGTH = 31
+"""The digits of each that are used: 124 bits of the 160."""
 
 ERRORS = (OSError, RedisError, hiredis.HiredisError)
 """What a command raises: errors of the network (including ``TimeoutError``) and of the server."""
@@ -301,14 +303,17 @@ def is_replica(role: Any) -> bool:
 
 
 def read_run_id(sections: Sequence[bytes]) -> bytes:
-    """The id of a run in the sections of INFO: both of ``RUN_ID``; the second one may be missing."""
+    """The id of a run in the sections of INFO: both of ``RUN_ID``; the second one may be missing.
+
+    Each is cut to ``RUN_ID_LENGTH``, as a hash with a value of more than 64 bytes takes twice the memory.
+    """
     found = [
         re.search(field + rb":(\w+)", section)
         for field, section in zip(RUN_ID.values(), sections, strict=True)
     ]
     if found[0] is None:
         raise ConnectionRefusedError("this Redis does not say which run it is (INFO server)")
-    return b":".join(b"" if each is None else each[1] for each in found)
+    return b":".join(b"" if each is None else each[1][:RUN_ID_LENGTH] for each in found)
 
 
 DEMOTED = "this Redis is a replica, not the primary"

@@ -60,7 +60,9 @@ async def test_a_connection_that_stays_open() -> None:
                 await asyncio.sleep(0.01)
         async with Redis(port=one.port) as admin:
             facts = await admin.info("server") | await admin.info("replication")
-        assert await link.call_in_run("ECHO") == f"{facts['run_id']}:{facts['master_replid']}".encode()
+        assert (
+            await link.call_in_run("ECHO") == f"{facts['run_id'][:31]}:{facts['master_replid'][:31]}".encode()
+        )
         await link.close()
         await target.close()
 

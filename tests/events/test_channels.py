@@ -77,21 +77,6 @@ async def reader(events: EventManager, name: str = "room:1", since: Position | N
     return found
 
 
-@pytest.fixture(params=["memory", "redis", "redis_cluster"])
-def url(request: pytest.FixtureRequest) -> str:
-    """The URL of each kind of broker."""
-    if request.param == "memory":
-        return "memory://"
-    module = getattr(tests.support.servers, request.param)
-    return str(module.fresh_url(request.getfixturevalue("servers")(request.param)))
-
-
-@pytest.fixture
-def redis_url(servers: Callable[[str], Server]) -> str:
-    """An empty database of the server that all tests share."""
-    return tests.support.servers.redis.fresh_url(servers("redis"))
-
-
 async def test_publications_and_recovery(url: str) -> None:
     """Subscribers get what is published, with positions; one that comes back gets what it has missed."""
     async with managers(url) as [events]:

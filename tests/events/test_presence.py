@@ -7,7 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -133,21 +133,6 @@ async def told(reader: Reader, *changes: str, limit: float = WATCHDOG) -> None:
     except TimeoutError:
         pass
     assert Counter(reader.told) == Counter(changes)
-
-
-@pytest.fixture(params=["memory", "redis", "redis_cluster"])
-def url(request: pytest.FixtureRequest) -> str:
-    """The URL of each kind of broker."""
-    if request.param == "memory":
-        return "memory://"
-    module = getattr(tests.support.servers, request.param)
-    return str(module.fresh_url(request.getfixturevalue("servers")(request.param)))
-
-
-@pytest.fixture
-def redis_url(servers: Callable[[str], Server]) -> str:
-    """An empty database of the server that all tests share."""
-    return tests.support.servers.redis.fresh_url(servers("redis"))
 
 
 async def test_who_comes_and_goes(url: str) -> None:

@@ -6,16 +6,13 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import tests.support.servers.redis
 from tests.support.limits import PATIENCE, WATCHDOG, publish_limit
-from tests.support.servers import Server
 from tests.support.service import Serve, eventually
 from toto_aio.brokers import open_broker
 from toto_aio.events.manager import EventManager
@@ -52,12 +49,6 @@ async def main():
 asyncio.run(main())
 """
 COUNT = 4
-
-
-@pytest.fixture
-def url(servers: Callable[[str], Server]) -> str:
-    """An empty database on the server that all tests share."""
-    return tests.support.servers.redis.fresh_url(servers("redis"))
 
 
 @asynccontextmanager
@@ -109,7 +100,7 @@ async def manager(url: str) -> AsyncIterator[EventManager]:
 # Four processes
 
 
-async def test_two_hundred_rounds_lose_none(tmp_path: Path, url: str) -> None:
+async def test_two_hundred_rounds_lose_none(tmp_path: Path, redis_url: str) -> None:
     """In each round three processes wait, with a handler or a subscription, for what the fourth sends."""
     body = """
 missed = []
@@ -139,7 +130,7 @@ async with events.subscribe("waiting", on_lagged=missed.append) as waiting:
                 assert await anext(go) == turn
 say("done", *missed)
 """
-    async with processes(tmp_path, url, body) as started:
+    async with processes(tmp_path, redis_url, body) as started:
         for process in started:
             tell(process)
         async with asyncio.timeout(PATIENCE):
@@ -180,14 +171,14 @@ while tick:
             assert [await line(process) for process in started] == [""] * COUNT
 
 
-async def test_one_living_process_gets_it(tmp_path: Path, url: str) -> None:
+async def test_one_living_process_gets_it(tmp_path: Path, redis_url: str) -> None:
     """Neither a frozen process nor a killed one gets it; thawed, it finds that others have them all."""
     body = """
 events.register_handler("job", lambda args: say("job", args), persist=True)
 await asyncio.sleep(0)
 await ready()
 """
-    async with processes(tmp_path, url, body) as started, manager(url) as events:
+    async with processes(tmp_path, redis_url, body) as started, manager(redis_url) as events:
         frozen, killed, *living = started
         frozen.send_signal(signal.SIGSTOP)
         killed.kill()
@@ -214,7 +205,7 @@ await ready()
 # Several apps
 
 
-async def test_two_apps_in_one_process(serve: Serve, url: str) -> None:
+async def test_two_apps_in_one_process(serve: Serve, redis_url: str) -> None:
     """Each receives what the other sends, and an event for only one of them reaches one."""
     heard: list[tuple[str, Any]] = []
 
@@ -226,7 +217,7 @@ async def test_two_apps_in_one_process(serve: Serve, url: str) -> None:
         def init(events: EventManager) -> None:
             events.register_handler("news", lambda args: heard.append((name, args["n"])), persist=True)
 
-        return {"methods": {"send": send}, "events": url, "event_init_module": init}
+        return {"methods": {"send": send}, "events": redis_url, "event_init_module": init}
 
     services = [await serve(**app(name)) for name in ("one", "other")]
     for n, service in enumerate(services):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,19 +11,13 @@ from redis.asyncio import Redis
 
 from tests.conftest import server_module
 from tests.support.limits import PATIENCE, WATCHDOG, limits
-from tests.support.servers import Server, free_port
+from tests.support.servers import free_port
 from tests.support.service import eventually
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.events import EventManager, manager, taken
 from toto_aio.exceptions import Unavailable
 from toto_aio.settings import SettingsError
-
-
-@pytest.fixture
-def url(servers: Callable[[str], Server]) -> str:
-    """The URL of a Redis database of this test's own."""
-    return str(server_module("redis").fresh_url(servers("redis")))
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +28,10 @@ def long_limits() -> Iterator[None]:
             yield
 
 
-async def test_two_programs(url: str) -> None:
+async def test_two_programs(redis_url: str) -> None:
     """One sends and the other listens, by a URL, a ready client or a broker; the client stays open."""
-    async with Redis.from_url(url, decode_responses=True) as client:
-        async with EventManager(url) as one, EventManager(client) as other:
+    async with Redis.from_url(redis_url, decode_responses=True) as client:
+        async with EventManager(redis_url) as one, EventManager(client) as other:
             async with other.subscribe("note") as notes:
                 await one.send("note", {"text": "grüße"})
                 assert await asyncio.wait_for(anext(notes), WATCHDOG) == {"text": "grüße"}
@@ -62,7 +56,7 @@ async def test_within_one_program() -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])
-async def test_what_a_program_has_taken(kind: str, url: str) -> None:
+async def test_what_a_program_has_taken(kind: str, redis_url: str) -> None:
     """When it ends, also by an error, it finishes the event for one process that it has begun."""
     done: list[Any] = []
 
@@ -71,7 +65,7 @@ async def test_what_a_program_has_taken(kind: str, url: str) -> None:
         done.append(args)
 
     with pytest.raises(KeyError):
-        async with EventManager("memory://" if kind == "memory" else url) as events:
+        async with EventManager("memory://" if kind == "memory" else redis_url) as events:
             events.register_handler("job", work)
             await events.send("job", 1, broadcast=False)
             if kind == "redis":
@@ -80,7 +74,7 @@ async def test_what_a_program_has_taken(kind: str, url: str) -> None:
     assert done == [1]
 
 
-async def test_what_a_program_leaves_to_others(url: str) -> None:
+async def test_what_a_program_leaves_to_others(redis_url: str) -> None:
     """Events for one process that it has not begun are handled by another one."""
     stuck = asyncio.Event()
     first: list[Any] = []
@@ -90,8 +84,8 @@ async def test_what_a_program_leaves_to_others(url: str) -> None:
         first.append(args)
         await stuck.wait()
 
-    async with EventManager(url) as other:
-        async with EventManager(url) as events:
+    async with EventManager(redis_url) as other:
+        async with EventManager(redis_url) as events:
             events.register_handler("job", slow, persist=True)
             for n in range(5):
                 await events.send("job", n, broadcast=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 
 import tests.support.servers.redis
 from tests.support.limits import PATIENCE, WATCHDOG, limits
-from tests.support.servers import Server
 from tests.support.service import Serve, eventually
 from toto_aio.brokers import open_broker
 from toto_aio.brokers import redis as redis_broker
@@ -29,16 +28,10 @@ def patience() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def url(servers: Callable[[str], Server]) -> str:
-    """An empty database on the server that all tests share."""
-    return tests.support.servers.redis.fresh_url(servers("redis"))
-
-
 @pytest.fixture(params=["memory", "redis"])
 def any_url(request: pytest.FixtureRequest) -> str:
     """The URL of each broker."""
-    return "memory://" if request.param == "memory" else str(request.getfixturevalue("url"))
+    return "memory://" if request.param == "memory" else str(request.getfixturevalue("redis_url"))
 
 
 @asynccontextmanager
@@ -84,9 +77,9 @@ async def backlog(events: EventManager, sender: EventManager | None = None) -> W
     return worker
 
 
-async def test_what_waits_is_handed_to_others(url: str) -> None:
+async def test_what_waits_is_handed_to_others(redis_url: str) -> None:
     """In its order; what has begun ends where it began."""
-    async with running(url) as one, running(url) as other:
+    async with running(redis_url) as one, running(redis_url) as other:
         busy, free = await backlog(one), Worker()
         free.may.set()
         other.register_handler("job", free, persist=True)
@@ -118,9 +111,9 @@ async def test_what_cannot_be_handled_is_logged(any_url: str, caplog: pytest.Log
     ]
 
 
-async def test_others_have_no_room(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_others_have_no_room(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take no more than their queues hold, and the rest is handled where it was."""
-    async with running(url) as one, running(url) as other:
+    async with running(redis_url) as one, running(redis_url) as other:
         busy, full = await backlog(one), Worker()
         monkeypatch.setattr(manager, "QUEUE_SIZE", 5)
         other.register_handler("job", full, persist=True)
@@ -134,9 +127,9 @@ async def test_others_have_no_room(url: str, monkeypatch: pytest.MonkeyPatch) ->
         assert 1 <= len(full.done) <= 6
 
 
-async def test_what_is_sent_while_a_process_ends(url: str) -> None:
+async def test_what_is_sent_while_a_process_ends(redis_url: str) -> None:
     """Another process gets it, and only without one the process itself."""
-    async with running(url) as one, running(url) as other:
+    async with running(redis_url) as one, running(redis_url) as other:
         worker, elsewhere = Worker(), Worker()
         worker.may.set()
         elsewhere.may.set()
@@ -165,9 +158,9 @@ async def test_while_redis_is_down() -> None:
             server.start()
 
 
-async def test_a_subscription_that_ends(url: str) -> None:
+async def test_a_subscription_that_ends(redis_url: str) -> None:
     """What it has not read goes to others, without any shutdown."""
-    async with running(url) as one, running(url) as other:
+    async with running(redis_url) as one, running(redis_url) as other:
         async with one.subscribe("job") as unread:
             for number in NUMBERS:
                 await one.send("job", number, broadcast=False)
@@ -179,9 +172,9 @@ async def test_a_subscription_that_ends(url: str) -> None:
         await eventually(lambda: free.done == NUMBERS[1:])
 
 
-async def test_handlers_for_one_event(url: str) -> None:
+async def test_handlers_for_one_event(redis_url: str) -> None:
     """Of two processes that wait for one event each, none gets both."""
-    async with running(url) as one, running(url) as other:
+    async with running(redis_url) as one, running(redis_url) as other:
         for round_ in range(50):
             loop = asyncio.get_running_loop()
             heard = [loop.create_future(), loop.create_future()]
@@ -193,9 +186,9 @@ async def test_handlers_for_one_event(url: str) -> None:
                 assert sorted(await asyncio.gather(*heard)) == [[round_, 1], [round_, 2]]
 
 
-async def test_two_receivers_in_a_process(url: str) -> None:
+async def test_two_receivers_in_a_process(redis_url: str) -> None:
     """An event that one of them has seen stays in the process, and the other gets it there."""
-    async with running(url) as one, running(url) as other:
+    async with running(redis_url) as one, running(redis_url) as other:
         slow = await backlog(one)
         quick, elsewhere = Worker(), Worker()
         quick.may.set()
@@ -211,7 +204,7 @@ async def test_two_receivers_in_a_process(url: str) -> None:
         assert slow.done == [0, 100]
 
 
-async def test_an_app_that_shuts_down(serve: Serve, url: str) -> None:
+async def test_an_app_that_shuts_down(serve: Serve, redis_url: str) -> None:
     """It hands over what waits, and ends once its handlers have ended."""
     workers: list[Worker] = []
 
@@ -226,7 +219,7 @@ async def test_an_app_that_shuts_down(serve: Serve, url: str) -> None:
         def init(events: EventManager) -> None:
             events.register_handler("job", worker, persist=True)
 
-        options = {"events": url, "event_init_module": init, "shutdown_timeout": 20 * PATIENCE}
+        options = {"events": redis_url, "event_init_module": init, "shutdown_timeout": 20 * PATIENCE}
         return {"methods": {"send": send}, **options}
 
     one = await serve(**app())

@@ -73,6 +73,22 @@ async def say(page: Page, text: str) -> None:
     )
 
 
+def test_it_is_the_template() -> None:
+    """``toto-aio new`` makes the same page and methods; the example is whole, to be read and run as it is."""
+    template = ROOT / "src" / "toto_aio" / "cli" / "templates" / "chat" / "methods"
+    for name in ("here.py", "join.py", "say.py"):
+        assert (FOLDER / "rooms" / name).read_text() == (template / name).read_text(), name
+    page, made = ((FOLDER / "index.html").read_text(), (template / "page.html").read_text())
+    for ours, theirs in (
+        ('const service = "/chat/service"', r'const service = location.pathname.replace(/\/page$/, "")'),
+        ("<title>Chat<", "<title>project_name<"),
+        ("<h1>Chat<", "<h1>project_name<"),
+    ):
+        assert page.count(ours) == made.count(theirs) == 1, ours
+        page = page.replace(ours, theirs)
+    assert page == made
+
+
 async def test_in_two_processes(browser: Browser, servers: Any) -> None:
     """What is said in one is shown in both, as text; a later page shows it too, and all know who is there."""
     events = server_module("redis").fresh_url(servers("redis"))

@@ -1,4 +1,4 @@
-"""The page of the explorer in a real browser: log in, call, collect, listen, and see what is wrong."""
+"""The page of the explorer in a real browser: call, collect, listen, and see what is wrong."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-import toto_aio.methods.account.totp
 from tests.explorer.service import METHODS, service
 from tests.support import ROOT
-from tests.support.authenticator import SECRET_KEY, App
 from toto_aio import create_app
 from toto_aio.websocket.endpoint import SOCKETS
 
@@ -34,6 +32,27 @@ CHOOSE = """(() => {
   files.forEach(each => chosen.items.add(new File([each], `${each}.txt`)));
   field(name).files = chosen.files;
 })()"""
+LATE_CLOSE = """(async () => {
+  const { Socket } = await import("/service/explorer/socket.js");
+  const opened = [], told = [], real = WebSocket;
+  globalThis.WebSocket = class extends real {
+    constructor(url) { super(url); opened.push(this); }
+    send(data) {
+      super.send(data);
+      if (this === opened[1]) opened[0].dispatchEvent(new CloseEvent("close", { code: 1000 }));
+    }
+  };
+  const socket = new Socket({ firstFrame: async () => null }, "websocket");
+  socket.onclose = (reason) => told.push(reason);
+  const ask = () => socket.request({ subscribe: "room:7" }).then(() => "a result", String);
+  await ask();
+  socket.close();
+  const answer = await ask();
+  await socket.request({ unsubscribe: "room:7" });
+  globalThis.WebSocket = real;
+  return [answer, opened.length, told];
+})()"""
+"""The socket before is closed at last while a request waits on the next."""
 EVIL = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 
 
@@ -92,7 +111,8 @@ async def test_a_call(explore: Explore) -> None:
     request = await raw(explorer, "Request")
     assert request.startswith("POST /service/notes/add\n")
     assert '"place": {"name": "shop"}' in request
-    assert "The signature counts once" in await raw(explorer, "The same as curl")
+    await explorer.click("The same as curl")
+    await explorer.read("The signature counts once")
 
     await explorer.write(**{"Idempotency key": "k1"})
     assert "error" not in await answer(explorer)
@@ -105,6 +125,22 @@ async def test_a_call(explore: Explore) -> None:
     await explorer.write(**{"as JSON": False})
     values = await explorer.page.run("['title', 'priority', 'due'].map(each => field(each).value)")
     assert values == ["Tea", "2", ""]
+    await explorer.write(**{"as JSON": True})
+    for refused, why in (
+        ('{"titel": "Tea", "title": "Tea"}', "The form would lose or change titel:"),
+        ('{"title": 5, "color": "blue", "priority": 2}', "lose or change title, color:"),
+        ('{"done": null, "at": "2027-01-31T12:00:00.5Z", "place": null}', "lose or change done, at:"),
+        ('{"due": "tomorrow", "tags": "one"}', "lose or change due, tags:"),
+        ('[{"title": "Tea"}]', "the parameters are an object"),
+    ):
+        await explorer.write(**{EDITOR: refused, "as JSON": False})
+        await explorer.read(why)
+        assert await explorer.page.run("field(editor).value", editor=EDITOR) == refused
+    every = (
+        '{"title": "Tea", "at": "2027-01-31T12:00:00+02:00", "place": null, "weight": 1.50, "tags": ["a"]}'
+    )
+    await explorer.write(**{EDITOR: every, "as JSON": False})
+    await explorer.write(priority="2")
     assert (await answer(explorer))["error"]["code"] == 1015, "the key is used with other parameters"
 
 
@@ -156,6 +192,7 @@ async def test_the_same_as_curl(explore: Explore) -> None:
         await explorer.write(text='it\'s $HOME; `id` \\ "é" @x <', **{"by GET": by_get})
         expected = (await answer(explorer))["result"]
         command = await raw(explorer, "The same as curl")
+        assert command.startswith("curl -i '"), "an interactive zsh takes comments for commands"
         process = await asyncio.create_subprocess_exec(
             "bash", "-c", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
@@ -163,103 +200,6 @@ async def test_the_same_as_curl(explore: Explore) -> None:
         head, _, body = output.decode().partition("\r\n\r\n")
         assert head.startswith("HTTP/1.1 200"), output
         assert json.loads(body)["result"] == expected
-
-
-async def test_sessions(explore: Explore) -> None:
-    """Under each way to sign and to keep it a session is made, shown, kept over a reload, and ended."""
-    for signing in ("user_id", "toto1", "session", "off"):
-        explorer = await explore(service(signing=signing))
-        await explorer.log_in()
-        await explorer.click("Log out")
-        await explorer.see("button('Log in')")
-        await explorer.log_in(button="Log in")
-        await explorer.page.go(f"{explorer.origin}/service/explorer?again#method/account.sessions")
-        await explorer.see("document.getElementById('user')?.textContent === 'ada'")
-        assert len((await answer(explorer))["result"]["sessions"]) == 1, signing
-        shown = await explorer.read("Status 200")
-        assert (RIGHT in shown) == (signing != "off"), shown
-        await explorer.click("Log out")
-        await explorer.see("button('Log in')")
-        assert (await answer(explorer))["error"]["code"] == 1004
-        assert await explorer.page.run("sessionStorage.length") == 0
-
-
-async def test_cookies(explore: Explore) -> None:
-    """A cookie that no script can read has the session, and other tabs have it too, until one ends it."""
-    explorer = await explore(service(use_cookies=True, secure_cookies=False, signing="off"))
-    await explorer.log_in()
-    kept = await explorer.page.run("Object.values({...sessionStorage}).map(JSON.parse)")
-    assert [each["session_id"] for each in kept] == [""]
-    assert await explorer.page.run("document.cookie") == ""
-    other = await explore(beside=explorer)
-    await other.see("document.getElementById('user')?.textContent === 'ada'")
-    await other.go("method/account.sessions")
-    assert len((await answer(other))["result"]["sessions"]) == 1
-    assert "The session is in a cookie" in await raw(explorer=other, title="The same as curl")
-    await other.click("Log out")
-    await other.see("button('Log in')")
-    await explorer.page.go(f"{explorer.origin}/service/explorer?again")
-    await explorer.see("document.getElementById('notice').innerText.includes('The session has ended')")
-
-
-async def test_cookies_and_signatures(explore: Explore) -> None:
-    """The tab that has logged in has the key, and signs; another can only log in itself."""
-    explorer = await explore(service(use_cookies=True, secure_cookies=False, signing="session"))
-    await explorer.log_in()
-    await explorer.page.go(f"{explorer.origin}/service/explorer?again")
-    await explorer.see("document.getElementById('user')?.textContent === 'ada'")
-    await explorer.go("method/account.sessions")
-    assert len((await answer(explorer))["result"]["sessions"]) == 1
-    await explorer.read("signed, which this page cannot verify")
-    other = await explore(beside=explorer)
-    await other.see("button('Log in')")
-    await other.go("method/account.sessions")
-    assert (await answer(other))["error"]["code"] == 1008
-    await other.log_in(button="Log in")
-    assert (await answer(other))["result"]["sessions"]
-
-
-async def test_what_a_role_shows(explore: Explore) -> None:
-    """After a login the list is another one; an answer to somebody else is no longer there."""
-    explorer = await explore(service(explorer="authenticated"))
-    await explorer.read("Log in to see the methods")
-    assert await explorer.page.run("document.querySelectorAll('#methods section').length") == 0
-    await explorer.log_in()
-    assert "rooms.shut" not in await explorer.methods()
-    await explorer.go("method/promote")
-    await explorer.write(user="ada")
-    await explorer.click("Add an item")
-    await explorer.page.type("admin")
-    assert (await answer(explorer))["result"] is None
-    await explorer.click("Log out")
-    await explorer.see("button('Log in')")
-    assert await explorer.page.run(f"document.querySelector({ANSWER!r})") is None
-    await explorer.log_in(button="Log in")
-    assert "rooms.shut" in await explorer.methods()
-    await explorer.go("method/rooms.shut")
-    await explorer.read("Role\nadmin")
-
-
-async def test_a_second_step(explore: Explore) -> None:
-    """A login with a second factor asks for its code, and an API key needs no login."""
-    built_in = toto_aio.methods.account.totp
-    methods = {**METHODS, "account.totp.enrol": built_in.enrol, "account.totp.confirm": built_in.confirm}
-    methods["account.totp.login"] = built_in.login
-    explorer = await explore(service(methods, secret_key=[SECRET_KEY], signing="session"))
-    await explorer.log_in()
-    await explorer.go("method/account.totp.enrol")
-    await explorer.write(**{EDITOR: '{"password": "correct horse"}'})
-    app = App((await answer(explorer))["result"]["uri"])
-    await explorer.go("method/account.totp.confirm")
-    await explorer.write(**{EDITOR: json.dumps({"code": app.code()})})
-    codes = (await answer(explorer))["result"]["recovery_codes"]
-    await explorer.click("Log out")
-    await explorer.click("Log in")
-    await explorer.write(User="ada", Password="correct horse")
-    await explorer.page.run("document.querySelector('#session form button').click()")
-    await explorer.write(**{"Code of the authenticator app": codes[0]})
-    await explorer.click("Finish")
-    await explorer.see("document.getElementById('user')?.textContent === 'ada'")
 
 
 async def test_channels(explore: Explore) -> None:
@@ -299,6 +239,11 @@ async def test_channels(explore: Explore) -> None:
         await explorer.read("Subscribed.")
         await explorer.click("Leave")
         await explorer.see("!document.querySelector('.subscription')")
+    assert await explorer.page.run(LATE_CLOSE) == [
+        "a result",
+        2,
+        ["The socket is closed, as the session has changed."],
+    ]
 
 
 async def test_a_batch(explore: Explore) -> None:

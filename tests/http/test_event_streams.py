@@ -16,6 +16,7 @@ import pytest
 import toto_aio.methods.account.api_keys
 from tests.support.documented import documented_client
 from tests.support.limits import WATCHDOG, limits
+from tests.support.rooms import ROOMS, publish
 from tests.support.service import Serve, Service, eventually
 from toto_aio import Handler
 from toto_aio.auth import stream_tickets
@@ -24,32 +25,9 @@ from toto_aio.events.followed import Publication
 from toto_aio.exceptions import NotAuthorized, TotoException, Unavailable
 from toto_aio.http import event_stream, event_writer
 from toto_aio.http.event_streams import EVENT_STREAMS
-from toto_aio.invocation import authenticated, channel
+from toto_aio.invocation import channel
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.members import Admission
-
-
-@channel("room:{room}", history=5)
-async def room(handler: Handler, room: int) -> Any:
-    """Admit everybody to the rooms below 100."""
-    if room >= 100:
-        raise NotAuthorized("No such room.")
-    handler.set_status(418)  # which is the response of nobody
-    return {"topic": f"room {room}", "user": handler.session and handler.session.user_id}
-
-
-@channel("own:{user_id}", history=5)
-@authenticated
-async def own(handler: Handler, parameters: dict[str, Any]) -> None:
-    """Admit users to their own channel."""
-    assert handler.session is not None
-    if parameters != {"user_id": handler.session.user_id}:
-        raise NotAuthorized
-
-
-@channel("plain")
-async def plain() -> None:
-    """Admit everybody."""
 
 
 @channel("odd")
@@ -58,12 +36,7 @@ async def odd() -> None:
     raise TotoException(2000, "odd")
 
 
-async def publish(handler: Handler, parameters: Any) -> Any:
-    """Publish."""
-    return await handler.events.publish(parameters["channel"], parameters["data"])
-
-
-METHODS: dict[str, Any] = {each.__name__: each for each in (room, own, plain, odd, publish)}
+METHODS = ROOMS | {"odd": odd}
 
 
 class Stream:

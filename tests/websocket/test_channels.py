@@ -12,15 +12,14 @@ import pytest
 import tests.support.servers.redis
 from tests.support.limits import limits
 from tests.support.packages import Package
+from tests.support.rooms import ROOMS, publish, room
 from tests.support.service import Serve, Service, eventually
 from tests.websocket.test_websocket import Socket, answer, ask, connect
 from toto_aio import Handler, create_app
 from toto_aio.channels import Position
 from toto_aio.events import EventManager
-from toto_aio.exceptions import NotAuthorized
 from toto_aio.invocation import (
     asynchronous,
-    authenticated,
     authenticated_with_parameter,
     channel,
     jsonp,
@@ -33,28 +32,6 @@ from toto_aio.lifespan import LIFESPAN, Lifespan
 from toto_aio.settings import SettingsError
 from toto_aio.websocket import subscriptions
 from toto_aio.websocket.endpoint import SOCKETS
-
-
-@channel("room:{room}", history=5)
-async def room(handler: Handler, room: int) -> Any:
-    """Admit everybody to the rooms below 100."""
-    if room >= 100:
-        raise NotAuthorized("No such room.")
-    return {"topic": f"room {room}", "user": handler.session and handler.session.user_id}
-
-
-@channel("own:{user_id}", history=5)
-@authenticated
-async def own(handler: Handler, parameters: dict[str, Any]) -> None:
-    """Admit users to their own channel."""
-    assert handler.session is not None
-    if parameters != {"user_id": handler.session.user_id}:
-        raise NotAuthorized
-
-
-@channel("plain")
-async def plain() -> None:
-    """Admit everybody."""
 
 
 @method
@@ -76,19 +53,12 @@ async def slow() -> None:
     await asyncio.sleep(0.05)
 
 
-async def publish(handler: Handler, parameters: Any) -> Any:
-    """Publish."""
-    return await handler.events.publish(parameters["channel"], parameters["data"])
-
-
 def publish_in_thread(handler: Handler, parameters: Any) -> Any:
     """Publish from a thread."""
     return handler.events.publish("room:1", "from a thread")
 
 
-METHODS: dict[str, Any] = {
-    each.__name__: each for each in (room, own, plain, both, admin, slow, publish, publish_in_thread)
-}
+METHODS = ROOMS | {each.__name__: each for each in (both, admin, slow, publish_in_thread)}
 
 
 async def frame(socket: Socket, message: dict[str, Any]) -> Any:
@@ -261,7 +231,7 @@ async def test_the_end_of_a_session(serve: Serve) -> None:
 
 async def test_a_slow_client(serve: Serve) -> None:
     """It loses its subscription, is told so, and recovers what it has missed."""
-    service = await serve({**METHODS, "publish": publish})
+    service = await serve(METHODS)
     socket = await connect(service)
     begun = await subscribe(socket, "room:1")
     with limits(subscriptions, QUEUE_BYTES=300):

@@ -1,7 +1,8 @@
-"""Who is present in the channels of Redis: in each channel a hash for each process, which has one heartbeat.
+"""Who is present in the channels of Redis, seen from one process, which has one heartbeat.
 
-Every client of this process is kept here too, so that what Redis loses, or other processes bury, is put back.
-What is to be written waits here while Redis is away. ``redis_processes.py`` knows which processes are alive.
+Every client of this process is kept here, so that what Redis loses, or other processes bury, is put back.
+What is to be written waits here while Redis is away. ``redis_rooms.py`` writes it, and ``redis_processes.py``
+knows which processes are alive.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from toto_aio.brokers.redis_processes import BEAT, Processes
+from toto_aio.brokers.redis_rooms import Room, Rooms
 from toto_aio.channels import Channel
 from toto_aio.exceptions import described
-from toto_aio.redis_connection import ERRORS, Argument, RedisLink
-from toto_aio.redis_script import Script
+from toto_aio.redis_connection import ERRORS, RedisLink
 from toto_aio.redis_target import RedisTarget
 from toto_aio.tasks import Tasks
 
@@ -25,51 +26,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ENTER = Script("""-- keys: the processes of a channel, the clients of this one, and those of its former ids;
--- arguments: milliseconds to keep them, the pub/sub channel to tell or '', this process, how many former ids
--- and these, and for each client its id and what is known of it
-local told, former = ARGV[2], tonumber(ARGV[4])
-for n = 1, former do
-  local moved = redis.call('HGETALL', KEYS[2 + n])
-  for m = 1, #moved, 2 do redis.call('HSET', KEYS[2], moved[m], moved[m + 1]) end
-  redis.call('DEL', KEYS[2 + n])
-  redis.call('SREM', KEYS[1], ARGV[4 + n])
-end
-for n = 5 + former, #ARGV, 2 do
-  if redis.call('HSET', KEYS[2], ARGV[n], ARGV[n + 1]) == 1 and told ~= '' then
-    redis.call('PUBLISH', told, '+::' .. ARGV[n + 1])
-  end
-end
-redis.call('SADD', KEYS[1], ARGV[3])
-for n = 1, 2 do redis.call('PEXPIRE', KEYS[n], ARGV[1]) end
-return 1
-""")
-LEAVE = Script("""-- keys as for ENTER; arguments: a client, the pub/sub channel to tell or '', this process
--- and its former ids
-for n = 2, #KEYS do
-  local member = redis.call('HGET', KEYS[n], ARGV[1])
-  if member then
-    redis.call('HDEL', KEYS[n], ARGV[1])
-    if redis.call('EXISTS', KEYS[n]) == 0 then redis.call('SREM', KEYS[1], ARGV[1 + n]) end
-    if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '-::' .. member) end
-  end
-end
-return 1
-""")
-BURY = Script("""-- keys: the processes of a channel, the clients of one; arguments: the pub/sub channel to
--- tell or '', the process
-redis.call('SREM', KEYS[1], ARGV[2])
-local members = redis.call('HVALS', KEYS[2])
-redis.call('DEL', KEYS[2])
-if ARGV[1] ~= '' then
-  for n = 1, #members do redis.call('PUBLISH', ARGV[1], '-::' .. members[n]) end
-end
-return 1
-""")
 ENTER_LIMIT = 1.0
 """Seconds that a subscriber waits until the others can see it."""
-KEPT = 3600.0
-"""Seconds after which Redis forgets the clients of a process that nobody has buried."""
 RENEWED = 1200.0
 """Seconds after which a process writes all clients of a channel again."""
 PORTION = 500
@@ -80,26 +38,6 @@ SPREAD, ROOMS_PER_SECOND = 3.0, 1000
 """After Redis was away a process begins to write within so many seconds, or earlier if it has little."""
 CLOSE_LIMIT = 1.0
 """Seconds in which the clients of a process that ends leave."""
-ROOM = "toto:present:"
-"""What the keys begin with."""
-
-
-class Room:
-    """The clients of this process in one channel, and which of them are still to be written."""
-
-    __slots__ = ("due", "former", "members", "name", "process", "tells", "waiting")
-
-    def __init__(self, name: str, process: str, due: float) -> None:
-        self.name = name
-        self.process = process
-        """The id of this process under which the clients are written."""
-        self.former: tuple[str, ...] = ()
-        """Earlier ids under which some may still be written."""
-        self.members: dict[str, bytes] = {}
-        self.waiting: dict[str, asyncio.Future[None]] = {}
-        self.tells = False
-        self.due = due
-        """When all are written again, on the clock of the loop."""
 
 
 class RedisPresence:
@@ -109,9 +47,7 @@ class RedisPresence:
     """
 
     def __init__(self, target: RedisTarget, link: RedisLink, channel: str) -> None:
-        self._link = link
-        self._prefix = target.prefix
-        self._channel = channel
+        self._written = Rooms(link, target.prefix, channel)
         self._rooms: dict[str, Room] = {}
         self._unwritten: dict[str, Room] = {}
         self._processes = Processes(link, target.prefix, self._bury, self._put_back)
@@ -137,14 +73,9 @@ class RedisPresence:
 
     async def present(self, name: str) -> Sequence[bytes]:
         """As ``Presence.present``. Raises one of ``ERRORS``."""
-        await self._written(name)
-        found = await self._link.read("SMEMBERS", self._key(name))
-        alive = await self._processes.alive(each.decode() for each in found)
-        clients = await asyncio.gather(
-            *(self._link.read("HGETALL", self._key(name, process)) for process in alive)
-        )
-        # A client that is moved from one id of its process to the next can be found twice.
-        return list({key: member for found in clients for key, member in _pairs(found)}.values())
+        await self._all_written(name)
+        alive = await self._processes.alive(await self._written.processes(name))
+        return await self._written.members(name, alive)
 
     async def close(self) -> None:
         """Let all clients of this process leave, if Redis can be reached; write nothing any more."""
@@ -158,7 +89,7 @@ class RedisPresence:
                 for portion in _portions(rooms):
                     await asyncio.gather(
                         *(
-                            self._bury_in(room, process)
+                            self._written.bury(room, process)
                             for room in portion
                             for process in (room.process, *room.former)
                         )
@@ -178,7 +109,7 @@ class RedisPresence:
             self._tasks.start(self._write(), "presence")
         return waiter
 
-    async def _written(self, name: str) -> None:
+    async def _all_written(self, name: str) -> None:
         """Wait until everything that was said of a channel is written, as its limit allows."""
         room = self._unwritten.get(name)
         if room is not None:
@@ -222,11 +153,9 @@ class RedisPresence:
     async def _write_one(self, room: Room, client: str) -> None:
         member = room.members.get(client)
         if member is None:
-            ids = (room.process, *room.former)
-            keys = (self._key(room.name), *(self._key(room.name, each) for each in ids))
-            await LEAVE.run(self._link.call, len(keys), *keys, client, self._told(room), *ids)
+            await self._written.leave(room, client)
         else:
-            await self._enter(room, [(client, member)], tells=room.tells)
+            await self._written.enter(room, [(client, member)], tells=room.tells)
         if room.members.get(client) is not member:
             return  # it has changed meanwhile, and is written again
         waiter = room.waiting.pop(client, None)
@@ -236,17 +165,6 @@ class RedisPresence:
             self._unwritten.pop(room.name, None)
             if not room.members:
                 self._rooms.pop(room.name, None)
-
-    async def _enter(self, room: Room, members: Sequence[tuple[str, bytes]], *, tells: bool) -> None:
-        former = room.former
-        keys = (self._key(room.name), *(self._key(room.name, each) for each in (room.process, *former)))
-        told = self._told(room) if tells else ""
-        arguments: list[Argument] = [_ms(KEPT), told, room.process, len(former), *former]
-        for member in members:
-            arguments += member
-        await ENTER.run(self._link.call, len(keys), *keys, *arguments)
-        if room.former == former:
-            room.former = ()
 
     def _put_back(self, tells: bool) -> None:
         """Write everything again: others have buried it, or Redis may have lost it."""
@@ -276,20 +194,7 @@ class RedisPresence:
 
     async def _renew(self, rooms: Sequence[Room], tells: bool) -> None:
         """Write all clients of some channels, until that has succeeded."""
-        pause = MIN_PAUSE
-        left = list(rooms)
-        while left:
-            outcomes = await asyncio.gather(
-                *(self._renew_room(room, tells) for room in left), return_exceptions=True
-            )
-            failed = [room for room, each in zip(left, outcomes, strict=True) if isinstance(each, ERRORS)]
-            for each in outcomes:
-                if isinstance(each, BaseException) and not isinstance(each, ERRORS):
-                    raise each
-            left = failed
-            if left:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # not a secret
-                pause = min(2 * pause, MAX_PAUSE)
+        await self._done(rooms, lambda room: self._renew_room(room, tells))
 
     async def _renew_room(self, room: Room, tells: bool) -> None:
         own = self._processes.own
@@ -299,7 +204,7 @@ class RedisPresence:
         clients = [*room.members]
         for portion in _portions(clients):
             members = [(each, room.members[each]) for each in portion if each in room.members]
-            await self._enter(room, members, tells=tells and room.tells)
+            await self._written.enter(room, members, tells=tells and room.tells)
             for client, _ in members:
                 if client not in room.members:  # it has left meanwhile, maybe before this was written
                     self._mark(self._rooms.setdefault(room.name, room), client)
@@ -310,37 +215,25 @@ class RedisPresence:
 
     async def _bury_everywhere(self, process: str) -> None:
         for portion in _portions([*self._rooms.values()]):
-            left = list(portion)
-            while left:
-                outcomes = await asyncio.gather(
-                    *(self._bury_in(room, process) for room in left), return_exceptions=True
-                )
-                left = [room for room, each in zip(left, outcomes, strict=True) if isinstance(each, ERRORS)]
-                if left:
-                    await asyncio.sleep(MAX_PAUSE * random.uniform(0.5, 1))  # noqa: S311  # not a secret
+            await self._done(portion, lambda room: self._written.bury(room, process))
 
-    async def _bury_in(self, room: Room, process: str) -> None:
-        keys = (self._key(room.name), self._key(room.name, process))
-        await BURY.run(self._link.call, 2, *keys, self._told(room), process)
-
-    def _told(self, room: Room) -> str:
-        return f"{self._channel}{room.name}" if room.tells else ""
+    async def _done(self, rooms: Sequence[Room], do: Callable[[Room], Awaitable[None]]) -> None:
+        """Do something in each of some channels, until that has succeeded."""
+        pause = MIN_PAUSE
+        left = list(rooms)
+        while left:
+            outcomes = await asyncio.gather(*map(do, left), return_exceptions=True)
+            for each in outcomes:
+                if isinstance(each, BaseException) and not isinstance(each, ERRORS):
+                    raise each
+            left = [room for room, each in zip(left, outcomes, strict=True) if isinstance(each, ERRORS)]
+            if left:
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # not a secret
+                pause = min(2 * pause, MAX_PAUSE)
 
     def _next_due(self) -> float:
         return self._loop.time() + RENEWED
 
-    def _key(self, name: str, process: str = "") -> str:
-        key = f"{self._prefix}{ROOM}{{{name}}}"
-        return f"{key}:{process}" if process else key
-
-
-def _pairs(found: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
-    return zip(found[::2], found[1::2], strict=True)
-
 
 def _portions(items: Sequence[T]) -> Iterable[Sequence[T]]:
     return (items[start : start + PORTION] for start in range(0, len(items), PORTION))
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -29,7 +29,8 @@ RUN = """
 local function run_of_server(known, given)
   if not known or known == given then return given end
   local id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-  return id .. ':' .. (string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or '')
+  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+  return string.sub(id, 1, 31) .. ':' .. string.sub(replid, 1, 31)
 end
 """
 """The run that a channel has now, from the one in its hash and that of the connection; as ``read_run_id``."""
@@ -72,6 +73,8 @@ if known[2] ~= run then
   epoch, last = ARGV[5], '0'
   redis.call('DEL', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', run, 'last', 0)
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+elseif redis.call('PTTL', KEYS[1]) < 0.9 * ARGV[4] then -- quiet, but followed: its epoch must not end
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
 if ARGV[1] == 'oldest' then

@@ -39,10 +39,9 @@ from toto_aio.dispatch.answers import needs_its_own
 from toto_aio.dispatch.call import Call, ClientDisconnectedError
 from toto_aio.dispatch.dispatcher import wire_error
 from toto_aio.exceptions import InvalidParameters, TotoException
-from toto_aio.models import ClientInfo
 from toto_aio.tasks import work_through
 from toto_aio.websocket.frames import Format
-from toto_aio.websocket.open_socket import OpenSocket, Reason, SocketContext
+from toto_aio.websocket.open_socket import Opening, OpenSocket, Reason
 from toto_aio.websocket.receiver import FrameReceiver
 
 
@@ -59,23 +58,13 @@ class CentrifugeSocket(OpenSocket):
     """A connection; ``connect`` is its first command, and all others wait for that."""
 
     stopping = SHUTDOWN
-    too_slow = SLOW
 
-    def __init__(
-        self,
-        spoken: Spoken,
-        limits: Limits,
-        context: SocketContext,
-        request: web.Request,
-        response: web.WebSocketResponse[Any],
-        client: ClientInfo,
-        session: UserSession | None,
-    ) -> None:
-        super().__init__(context, request, response, client, session)
+    def __init__(self, spoken: Spoken, limits: Limits, opening: Opening) -> None:
+        super().__init__(opening)
         self.spoken = spoken
         self._wire = spoken.wire
         self._limits = limits
-        self.client_id = self._id = secrets.token_urlsafe(16)
+        self.client_id: str = secrets.token_urlsafe(16)
         self._shows_token = False
         self._connecting: asyncio.Future[bool] | None = None
         """Whether the client is connected, once it has asked for that."""
@@ -184,7 +173,7 @@ class CentrifugeSocket(OpenSocket):
             if self._limits.opened_method:
                 await self.call(self._limits.opened_method)
             session, now = self.session, time.time()
-            told = replies.connected(self._id, session, self._expiring(), now, int(PING_INTERVAL))
+            told = replies.connected(self.client_id, session, self._expiring(), now, int(PING_INTERVAL))
             self.sender.put(self._wire.frame({"id": command.id, "connect": told}))
             self._heartbeat.start()
             self._connecting.set_result(True)
@@ -207,7 +196,7 @@ class CentrifugeSocket(OpenSocket):
         self.session, self._shows_token, self.by_cookie = session, not session.is_api_key, False
         if left is not None and left.record.key != session.record.key and self.subscriptions is not None:
             self.subscriptions.hand_over(left.record.key, session)
-        told = replies.refreshed(self._id, self._expiring(), time.time())
+        told = replies.refreshed(self.client_id, self._expiring(), time.time())
         self.reply(command, told)
 
     async def _session_of(self, token: str, signed: Any) -> UserSession | None:

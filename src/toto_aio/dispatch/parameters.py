@@ -83,6 +83,8 @@ class Decoder:
             if any(isinstance(each, types.DecimalType) for each in nodes(field.type))
         }
         """The parameters with Decimals, which msgspec would also make of floats, and of any length."""
+        self._is_native = not any(isinstance(each, _WITH_OPTIONS) for each in nodes(self._node))
+        """Whether msgspec needs no options: it takes them by keyword, which costs as much as four values."""
         self._checked = [
             each
             for each in self._parameters
@@ -135,6 +137,8 @@ class Decoder:
         return bool(search.problems)
 
     def _converted(self, call: Call, value: Any, kind: Any) -> Any:
+        if self._is_native and not call.binary:
+            return msgspec.convert(value, kind)
         binary = BINARY if call.binary else None
         return msgspec.convert(value, kind, builtin_types=binary, str_keys=True, dec_hook=read_custom)
 
@@ -238,4 +242,6 @@ def _with_decimals(value: Any) -> Any:
 
 _NO_FLOATS = frozenset({str, int, bool, bytes, type(None)})
 _CONSTANT = (str, bytes, int, float, type(None))
+_WITH_OPTIONS = (types.CustomType, types.DictType)
+"""What a hook reads, and what may have keys that are not text."""
 _CLASSES = (types.StructType, types.DataclassType, types.NamedTupleType)

@@ -23,16 +23,16 @@ from toto_aio.dispatch.dispatcher import wire_error
 from toto_aio.exceptions import InvalidParameters
 from toto_aio.jsonrpc.messages import says_so
 from toto_aio.jsonrpc.server import JSONRPC, made_session
-from toto_aio.models import ClientInfo
 from toto_aio.websocket.channels import answer_channels, asks_for_channels
 from toto_aio.websocket.frames import Format
-from toto_aio.websocket.open_socket import OpenSocket, SocketContext
+from toto_aio.websocket.open_socket import OpenSocket, Reason
 from toto_aio.websocket.receiver import FrameReceiver
 
 logger = logging.getLogger(__name__)
 
 MAX_UNREADABLE = 100
 """Frames of a socket that may be unreadable: an error costs more than a call, and one fits into six bytes."""
+TOO_SLOW: Reason = (WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
 MAX_FIRST = 4096
 """The most bytes of a frame that shows a session; a longer one is a call, and not decoded twice."""
 
@@ -40,18 +40,9 @@ MAX_FIRST = 4096
 class Socket(OpenSocket):
     """A socket with frames of the service's own, or of JSON-RPC."""
 
-    def __init__(
-        self,
-        context: SocketContext,
-        request: web.Request,
-        response: web.WebSocketResponse[Any],
-        client: ClientInfo,
-        session: UserSession | None,
-    ) -> None:
-        super().__init__(context, request, response, client, session)
-        self._unreadable = 0
-        self._rpc: JSONRPC | None = None
-        """Set once the client has sent a message of JSON-RPC, whose errors it expects then."""
+    _unreadable = 0
+    _rpc: JSONRPC | None = None
+    """Set once the client has sent a message of JSON-RPC, whose errors it expects then."""
 
     def receiver(self) -> FrameReceiver:
         return FrameReceiver(
@@ -194,7 +185,7 @@ class Socket(OpenSocket):
         try:
             self.sender.add(encoding.frame(frame))
         except Exception as unsendable:
-            self.close_soon(*self.too_slow)
+            self.close_soon(*TOO_SLOW)
             logger.warning("a socket from %s was closed: %s", self.client.address, unsendable)
 
 

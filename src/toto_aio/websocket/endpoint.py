@@ -28,7 +28,7 @@ from toto_aio.models import ClientInfo
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.urls import normal_path, root_path
 from toto_aio.websocket.connection import Socket
-from toto_aio.websocket.open_socket import OpenSocket, SocketContext
+from toto_aio.websocket.open_socket import Opening, OpenSocket, SocketContext
 from toto_aio.websocket.strictness import StrictWebSocket
 
 logger = logging.getLogger(__name__)
@@ -37,9 +37,7 @@ HEARTBEAT = 30.0
 """Seconds between two pings; a client that doesn't answer one within half of that has gone."""
 
 
-Make = Callable[
-    [SocketContext, web.Request, "web.WebSocketResponse[Any]", ClientInfo, "UserSession | None"], OpenSocket
-]
+Make = Callable[[Opening], OpenSocket]
 """Makes the socket of a protocol: ``Socket`` that of the service's own frames, and of JSON-RPC."""
 
 
@@ -99,7 +97,7 @@ class Sockets:
         address = self._proxies.client(request.remote, request.headers.getall("x-forwarded-for", ()))
         client = ClientInfo(address, request.headers.get(hdrs.USER_AGENT, ""))
         await response.prepare(request)
-        socket = make(self.context, request, response, client, session)
+        socket = make(Opening(self.context, request, response, client, session))
         if self._stopping.is_set():  # it began while the session was loaded
             await socket.close(*socket.stopping)
             return response

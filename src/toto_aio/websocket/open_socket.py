@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import WSCloseCode, web
 
@@ -53,28 +54,29 @@ class SocketContext:
     debug: bool
 
 
-class OpenSocket:
+class Opening(NamedTuple):
+    """What a socket is opened with; the session is that of the request."""
+
+    context: SocketContext
+    request: web.Request
+    response: web.WebSocketResponse[Any]
+    client: ClientInfo
+    session: UserSession | None
+
+
+class OpenSocket(ABC):
     """One open WebSocket. A subclass speaks a protocol over it: it reads the frames, and says how it ends."""
 
     stopping: Reason = (WSCloseCode.GOING_AWAY, "The service is stopping")
     """How it is closed when the service shuts down."""
     client_id: str | None = None
     """What others see the connection by, in channels with ``presence``, if its client is told at once."""
-    too_slow: Reason = (WSCloseCode.TRY_AGAIN_LATER, "Too much waits for the client")
 
-    def __init__(
-        self,
-        context: SocketContext,
-        request: web.Request,
-        response: web.WebSocketResponse[Any],
-        client: ClientInfo,
-        session: UserSession | None,
-    ) -> None:
-        self.request = request
-        self.client = client
-        self.session = session
+    def __init__(self, opening: Opening) -> None:
+        self.context, self.request, self.response, self.client, self.session = opening
+        context, session = self.context, self.session
         self.by_cookie = session is not None and session.hides_id and not session.is_api_key
-        self.sender = FrameSender(request, response, context.stalled)
+        self.sender = FrameSender(self.request, self.response, context.stalled)
         self.events = SocketEvents(context.events, self.sender, context.handlers)
         self.subscriptions: Subscriptions | None = None
         """The subscriptions to channels, once the client has subscribed to one."""
@@ -84,8 +86,6 @@ class OpenSocket:
         """The replies to notify when the client disconnects."""
         self.answered_first: set[str] = set()
         """The sessions that calls are ending, or have ended, which haven't been answered."""
-        self.context = context
-        self.response = response
         self.control = ControlFrames(self.sender, self.close_soon)
         self._closing = Tasks()
 
@@ -113,13 +113,13 @@ class OpenSocket:
             await asyncio.gather(receiver.stop(), self.events.close(), self._closing.cancel())
             await self.sender.end()
 
+    @abstractmethod
     def receiver(self) -> FrameReceiver:
         """What reads the frames."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def call(self, method: str) -> None:
         """Call a method that gets no response, as when the socket is opened and closed."""
-        raise NotImplementedError
 
     def session_closes(self, session: UserSession) -> Reason:
         """How the socket is closed when its session has ended."""

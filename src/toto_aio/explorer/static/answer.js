@@ -16,7 +16,7 @@ import { pretty } from "./json.js";
 export function answered(exchange, service, byCookie) {
   const { request, status, headers, message, milliseconds, signature, failure, body } = exchange;
   const error = message?.error;
-  const command = curl(request, byCookie);
+  const { command, notes } = curl(request, byCookie);
   const path = new URL(request.url);
   const sent = [
     `${request.verb} ${path.pathname}${path.search}`,
@@ -43,6 +43,7 @@ export function answered(exchange, service, byCookie) {
     section(
       "The same as curl",
       false,
+      ...notes.map((each) => make("p", { class: "help" }, each)),
       make(
         "div",
         { class: "row" },

@@ -1,4 +1,7 @@
-/** Conversions of bytes. */
+/**
+ * Conversions of bytes. These and signing.js are written again for clients/typescript: its modules are built by Node.js,
+ * which nobody needs to install toto_aio, and the page shows what each scheme says of a response where the client throws.
+ */
 
 /** @typedef {Uint8Array<ArrayBuffer>} Bytes */
 

@@ -56,7 +56,7 @@ export class ChannelsPanel {
 
   /** The session has changed: what was subscribed under the one before has ended. */
   leave() {
-    void this.#socket.close();
+    this.#socket.close();
   }
 
   /** @param {Channel} channel */

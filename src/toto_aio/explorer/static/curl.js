@@ -1,4 +1,4 @@
-/** A request as a command of curl. */
+/** A request as a command of curl, and what is to be known before it is run. */
 
 /** @typedef {import("./types.js").Outgoing} Outgoing */
 
@@ -14,12 +14,13 @@ export function curl(request, byCookie) {
   }
   if (form !== undefined) lines.push(...form.map(([name, value]) => part(name, value)));
   else if (verb === "POST") lines.push(`--data-raw ${quoted(shown)}`);
+  // Beside the command, not as comments in it: an interactive zsh takes those for commands.
   const notes = [];
-  if (byCookie) notes.push("# The session is in a cookie, which this page cannot read: log in by curl.");
-  if ("x-toto-nonce" in headers) notes.push("# The signature counts once, and for five minutes.");
+  if (byCookie) notes.push("The session is in a cookie, which this page cannot read: log in by curl.");
+  if ("x-toto-nonce" in headers) notes.push("The signature counts once, and for five minutes.");
   else if (form !== undefined && "x-toto-hmac" in headers)
-    notes.push("# curl divides the form in another way, which this signature is not for.");
-  return [...notes, lines.join(" \\\n  ")].join("\n");
+    notes.push("curl divides the form in another way, which this signature is not for.");
+  return { command: lines.join(" \\\n  "), notes };
 }
 
 /**

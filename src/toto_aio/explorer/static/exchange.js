@@ -50,12 +50,16 @@ export class Line {
       const message = messageOf(response.headers.get("content-type"), text);
       // What a method answers with of its own, maybe a stranger's text, logs nobody in.
       const shown = outgoing.isRaw ? null : (message?.session ?? null);
-      const signer = shown?.key && shown.session_id !== session?.session_id ? shown : (session ?? shown);
       const given = response.headers.get("x-toto-hmac");
-      const expected = scheme && signer ? await scheme.response(parts, signer, body) : "";
-      if (message !== null) this.sessions.adopt(shown, session, outgoing.named);
+      const expected = await expectedOf(scheme, parts, [session, shown], body);
+      const isProven = expected.length === 0 || (given !== null && expected.includes(given));
+      if (isProven) this.sessions.adopt(shown, session, outgoing.named ?? []);
       const failure =
-        response.type === "opaqueredirect" ? "It leads elsewhere: browsers do not tell scripts where." : "";
+        response.type === "opaqueredirect"
+          ? "It leads elsewhere: browsers do not tell scripts where."
+          : shown !== null && !isProven
+            ? "Its session is not taken over, as nothing proves that it is the service's."
+            : "";
       const signature = judged(given, expected);
       return {
         request,
@@ -168,11 +172,26 @@ function isObject(value) {
 }
 
 /**
+ * The signatures that a response may have; none if this page cannot tell. The session of the request signs, or the
+ * one in the response: which of them is a matter of the scheme, and of whether the first has ended.
+ * @param {import("./signing.js").Scheme | null} scheme
+ * @param {import("./signing.js").Parts} parts of the request
+ * @param {(Session | null)[]} signers
+ * @param {Uint8Array<ArrayBuffer>} body
+ */
+async function expectedOf(scheme, parts, signers, body) {
+  const found = signers.map((each) => (scheme && each ? scheme.response(parts, each, body) : ""));
+  return (await Promise.all(found)).filter((each) => each !== "");
+}
+
+/**
  * @param {string | null} given
- * @param {string} expected
+ * @param {string[]} expected
  */
 function judged(given, expected) {
-  if (expected === "") return given === null ? "not signed" : "signed, which this page cannot verify";
   if (given === null) return "not signed";
-  return given === expected ? "signed, and the signature is right" : "signed, and the signature is WRONG";
+  if (expected.length === 0) return "signed, which this page cannot verify";
+  return expected.includes(given)
+    ? "signed, and the signature is right"
+    : "signed, and the signature is WRONG";
 }

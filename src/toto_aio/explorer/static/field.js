@@ -2,6 +2,7 @@
 
 import { control } from "./control.js";
 import { fill, make, newId } from "./dom.js";
+import { pretty } from "./json.js";
 import { kindOf, words } from "./schema.js";
 
 /** @typedef {import("./types.js").Problem} Problem */
@@ -13,6 +14,7 @@ export class Field {
   #control;
   #problem;
   #null;
+  #kind;
   #required;
 
   /**
@@ -32,6 +34,7 @@ export class Field {
       [described, facts(schema, kind)].filter(Boolean).join(" "),
     );
     this.name = name;
+    this.#kind = kind;
     this.#required = required;
     this.#problem = make("p", { id: `${id}-problem`, class: "problem", hidden: true });
     this.#control = control(kind, { id, name, required, isFile, schema, schemas });
@@ -76,12 +79,16 @@ export class Field {
   }
 
   /**
-   * Show a value.
+   * Show a value. False if the control has another way to write it, or none: it would be sent changed, or not at all.
    * @param {string | null} text its JSON; null for none
    */
   write(text) {
     if (this.#null !== null) this.#null.checked = text === "null";
     this.#control.write(text === "null" && !this.#required ? null : text);
+    const shown = this.read();
+    if (text === null) return true;
+    if (shown === null) return text === "null" && this.#kind.nullable;
+    return pretty(shown) === pretty(text) || (this.#kind.name === "date-time" && isSameMoment(shown, text));
   }
 
   /**
@@ -103,6 +110,15 @@ export class Field {
   isAt({ path }) {
     return path === this.name || path.startsWith(`${this.name}.`) || path.startsWith(`${this.name}[`);
   }
+}
+
+/**
+ * Whether two moments are one, whatever their time zones.
+ * @param {string} one JSON
+ * @param {string} other JSON
+ */
+function isSameMoment(one, other) {
+  return Date.parse(JSON.parse(one)) === Date.parse(JSON.parse(other));
 }
 
 /**

@@ -68,13 +68,8 @@ export class ParametersForm {
   read() {
     this.show([]);
     if (this.#asJSON.checked) {
-      const text = this.#editor.value.trim() || "{}";
-      const problem =
-        syntaxProblem(text) || (text.startsWith("{") ? "" : "the parameters are an object, in braces");
-      if (problem === "") return { text, files: new Map() };
-      this.#showEditorProblem(`This is no JSON: ${problem}`);
-      this.#editor.focus();
-      return null;
+      const text = this.#written();
+      return text === null ? null : { text, files: new Map() };
     }
     const wrong = this.#fields.filter((field) => {
       const problem = field.check();
@@ -116,18 +111,42 @@ export class ParametersForm {
 
   #turn() {
     if (this.#asJSON.checked) this.#editor.value = pretty(this.#text());
-    else {
-      const problem = syntaxProblem(this.#editor.value || "{}");
-      if (problem !== "") {
-        this.#asJSON.checked = true;
-        this.#showEditorProblem(`This is no JSON: ${problem}`);
-        return;
-      }
-      const given = new Map(members(this.#editor.value));
-      for (const field of this.#fields) field.write(given.get(field.name) ?? null);
+    else if (!this.#takeOver()) {
+      this.#asJSON.checked = true;
+      return;
     }
     this.show([]);
     this.#fillBody(null);
+  }
+
+  /** Write what is in the editor into the fields. False if they would not send the same, which is shown. */
+  #takeOver() {
+    const text = this.#written();
+    if (text === null) return false;
+    const given = new Map(members(text));
+    for (const field of this.#fields) {
+      if (field.write(given.get(field.name) ?? null)) given.delete(field.name);
+    }
+    const lost = [...given.keys()];
+    if (lost.length === 0) return true;
+    this.#refuse(`The form would lose or change ${lost.join(", ")}: call as JSON, or write it as the form does.`);
+    return false;
+  }
+
+  /** The JSON of the object in the editor; null if there is none, which is shown. */
+  #written() {
+    const text = this.#editor.value.trim() || "{}";
+    const problem =
+      syntaxProblem(text) || (text.startsWith("{") ? "" : "the parameters are an object, in braces");
+    if (problem === "") return text;
+    this.#refuse(`This is no JSON: ${problem}`);
+    return null;
+  }
+
+  /** @param {string} problem */
+  #refuse(problem) {
+    this.#showEditorProblem(problem);
+    this.#editor.focus();
   }
 
   /** @param {string | null} nothing what to say if there are no parameters */

@@ -109,10 +109,11 @@ export class LoginBar {
    */
   async #submit(event, method, parameters) {
     event.preventDefault();
-    const error = await this.#call(method, parameters);
+    const { error, failure } = await this.#call(method, parameters);
     const ticket = error?.ticket;
     if (typeof ticket === "string") fill(this.#problem, this.#secondStep(ticket));
-    else if (error !== null) fill(this.#problem, explained(error, this.#service));
+    else if (error !== undefined) fill(this.#problem, explained(error, this.#service));
+    else if (failure !== "") fill(this.#problem, make("p", { class: "problem" }, failure));
   }
 
   /** @param {string} ticket */
@@ -133,18 +134,18 @@ export class LoginBar {
   }
 
   /**
-   * The error of a call; null if it has succeeded.
+   * What is wrong after a call: the service's error, or why it counts for nothing.
    * @param {string} method
    * @param {object} parameters
-   * @returns {Promise<import("./types.js").CallError | null>}
+   * @returns {Promise<{error?: import("./types.js").CallError | undefined, failure: string}>}
    */
   async #call(method, parameters) {
     fill(this.#problem);
     const { message, failure, status } = await this.#line.send(
       jsonCall(this.#service, method, JSON.stringify(parameters)),
     );
-    if (message !== null) return message.error ?? null;
-    return { code: status, value: failure || "The response is not one of the service." };
+    if (message !== null) return { error: message.error, failure };
+    return { failure: failure || `The response is not one of the service: status ${status}.` };
   }
 }
 

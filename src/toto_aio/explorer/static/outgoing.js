@@ -19,8 +19,8 @@ import { items, members, typed } from "./json.js";
 export function jsonCall(service, method, parameters, key = "") {
   const named = service.by_url ? "" : `"method": ${JSON.stringify(method)}, `;
   const url = service.by_url ? urlOf(method) : ROOT;
-  const { session_id } = JSON.parse(parameters);
-  return { ...posted(url, `{${named}"parameters": ${parameters}}`), headers: keyed(key), named: session_id };
+  const call = posted(url, `{${named}"parameters": ${parameters}}`);
+  return { ...call, headers: keyed(key), named: [sessionIn(parameters)] };
 }
 
 /**
@@ -33,7 +33,8 @@ export function batchCall(calls) {
     ({ method, parameters }, index) =>
       `  "${batchId(index)}": {"method": ${JSON.stringify(method)}, "parameters": ${parameters}}`,
   );
-  return posted(ROOT, `{"batch": {\n${entries.join(",\n")}\n}}`);
+  const named = calls.map(({ parameters }) => sessionIn(parameters));
+  return { ...posted(ROOT, `{"batch": {\n${entries.join(",\n")}\n}}`), named };
 }
 
 /**
@@ -53,7 +54,8 @@ export function batchId(index) {
 export function getCall(method, parameters) {
   const query = new URLSearchParams(texts(parameters));
   const url = urlOf(method) + (query.size > 0 ? `?${query}` : "");
-  return { verb: "GET", url, contentType: "", body: new Uint8Array(), headers: {}, shown: "" };
+  const named = [sessionIn(parameters)];
+  return { verb: "GET", url, contentType: "", body: new Uint8Array(), headers: {}, shown: "", named };
 }
 
 /**
@@ -77,7 +79,8 @@ export async function formCall(service, method, parameters, files, key = "") {
   const body = new Uint8Array(await encoded.arrayBuffer());
   const shown = textOf(body) ?? `(${body.length} bytes with ${[...files.keys()].join(", ")})`;
   const contentType = encoded.headers.get("content-type") ?? "";
-  return { verb: "POST", url: urlOf(method), contentType, body, headers: keyed(key), shown, form: parts };
+  const sent = { contentType, body, shown, form: parts, named: [sessionIn(parameters)] };
+  return { verb: "POST", url: urlOf(method), headers: keyed(key), ...sent };
 }
 
 /**
@@ -87,6 +90,15 @@ export async function formCall(service, method, parameters, files, key = "") {
  */
 function posted(url, text) {
   return { verb: "POST", url, contentType: "application/json", body: utf8(text), headers: {}, shown: text };
+}
+
+/**
+ * A session id among the parameters: a response shows that session, which is not the page's.
+ * @param {string} parameters JSON of an object
+ * @returns {unknown}
+ */
+function sessionIn(parameters) {
+  return JSON.parse(parameters).session_id;
 }
 
 /** @param {string} method */

@@ -47,13 +47,13 @@ export class SessionKeeper {
    * Take over the session of a response, unless it is that of a parameter.
    * @param {any} shown
    * @param {Session | null} used the session of the request
-   * @param {unknown} named
+   * @param {unknown[]} named the session ids among the parameters
    */
   adopt(shown, used, named) {
     if (typeof shown !== "object" || shown === null || typeof shown.user_id !== "string") return;
     if (used?.bearer !== undefined && !("session_id" in shown)) return; // that of the API key
     const { session_id = "", user_id, expires = 0, key = "" } = shown;
-    if (session_id !== "" && session_id === named) return;
+    if (session_id !== "" && named.includes(session_id)) return;
     const same =
       this.#session !== null && this.#session.session_id === session_id && this.#session.user_id === user_id;
     this.set({ session_id, user_id, expires, key: key || (same ? (this.#session?.key ?? "") : "") });

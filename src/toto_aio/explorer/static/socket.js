@@ -13,6 +13,8 @@ export class Socket {
   onclose = () => {};
   #line;
   #url;
+  /** The one in use: of another, which is closed or closing, nothing counts. @type {WebSocket | null} */
+  #socket = null;
   /** @type {Promise<WebSocket> | null} */
   #opening = null;
   /** @type {Map<number, Waiting>} */
@@ -38,32 +40,33 @@ export class Socket {
   }
 
   /** Close it: the next request opens another, with the session of then. */
-  async close() {
-    const opening = this.#opening;
-    this.#opening = null;
-    (await opening?.catch(() => null))?.close();
+  close() {
+    const socket = this.#socket;
+    if (socket === null) return;
+    this.#ended(socket, "The socket is closed, as the session has changed.");
+    socket.close();
   }
 
   async #open() {
     const url = new URL(this.#url);
     url.protocol = url.protocol.replace("http", "ws");
-    const socket = new WebSocket(url);
-    socket.onmessage = ({ data }) => this.#receive(exact(data));
+    const socket = (this.#socket = new WebSocket(url));
+    socket.onmessage = ({ data }) => {
+      if (socket === this.#socket) this.#receive(exact(data));
+    };
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
-      socket.onclose = () => {
-        this.#opening = null;
+      socket.onclose = ({ code, reason }) => {
+        this.#ended(socket, `The socket is closed: ${code}${reason ? ` (${reason})` : ""}.`);
         reject(new Error("The service opens no socket."));
       };
     });
-    socket.onclose = ({ code, reason }) =>
-      this.#closed(`The socket is closed: ${code}${reason ? ` (${reason})` : ""}.`);
-    const first = await this.#line.firstFrame(this.#url);
-    if (first !== null) {
-      await this.#ask(socket, first).catch((error) => {
-        socket.close();
-        throw error;
-      });
+    try {
+      const first = await this.#line.firstFrame(this.#url);
+      if (first !== null) await this.#ask(socket, first);
+    } catch (error) {
+      if (socket === this.#socket) this.close();
+      throw error;
     }
     return socket;
   }
@@ -72,7 +75,8 @@ export class Socket {
    * @param {WebSocket} socket
    * @param {object} frame
    */
-  #ask(socket, frame) {
+  async #ask(socket, frame) {
+    if (socket !== this.#socket) throw new Error("The socket is closed.");
     const id = ++this.#last;
     const asked = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     socket.send(JSON.stringify({ id, ...frame }));
@@ -91,8 +95,13 @@ export class Socket {
     else waiting.reject(frame.error);
   }
 
-  /** @param {string} reason */
-  #closed(reason) {
+  /**
+   * @param {WebSocket} socket
+   * @param {string} reason
+   */
+  #ended(socket, reason) {
+    if (socket !== this.#socket) return; // it has been left, and there may be another
+    this.#socket = null;
     this.#opening = null;
     for (const { reject } of this.#waiting.values()) reject(new Error(reason));
     this.#waiting.clear();

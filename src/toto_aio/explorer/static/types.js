@@ -82,7 +82,7 @@
  * @property {Record<string, string>} headers
  * @property {string} shown the body as text
  * @property {[string, string | File][]} [form] the parts of a form, of which the body was made
- * @property {unknown} [named] a session id among the parameters
+ * @property {unknown[]} [named] the session ids among the parameters
  * @property {boolean} [isRaw] whether the method answers with bytes of its own
  */
 
@@ -96,7 +96,7 @@
  * @property {Message | null} message null if it is none of the service's
  * @property {number} milliseconds
  * @property {string} signature what the signature of the response says
- * @property {string} failure why nothing came back
+ * @property {string} failure why nothing came back, or its session is not taken over; or ""
  */
 
 export {};

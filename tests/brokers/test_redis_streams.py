@@ -1,0 +1,50 @@
+"""What is written into Redis about a channel, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+import tests.support.servers.redis
+from tests.support.servers import Server
+from toto_aio.brokers import Receiver
+from toto_aio.brokers.redis import RedisBroker
+from toto_aio.channels import Channel
+
+RULES = Channel("room:{room}", history=10)
+KEY = "toto:count:{room:1}"
+
+
+async def test_a_name_without_publications(servers: Callable[[str], Server]) -> None:
+    """It leaves one key, which is small and expires."""
+    url = tests.support.servers.redis.fresh_url(servers("redis"))
+    async with Redis.from_url(url) as admin, opened(url) as broker:
+        await broker.read("room:1", RULES, None)
+        assert await admin.keys() == [KEY.encode()]
+        assert await admin.object("encoding", KEY) in {b"listpack", b"ziplist"}
+        assert await admin.pttl(KEY) > 0
+
+
+async def test_a_quiet_channel_that_is_followed(servers: Callable[[str], Server]) -> None:
+    """Its epoch doesn't end, however long nothing is published; a read that comes soon writes nothing."""
+    url = tests.support.servers.redis.fresh_url(servers("redis"))
+    async with Redis.from_url(url) as admin, opened(url) as broker:
+        begun = await broker.read("room:1", RULES, None)
+        whole = await admin.pttl(KEY)
+        for left, renewed in ((60_000, True), (whole - 600_000, False)):
+            await admin.pexpire(KEY, left)
+            assert await broker.read("room:1", RULES, begun.position) == (begun.position, [])
+            assert (await admin.pttl(KEY) > left) == renewed, left
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[RedisBroker]:
+    """A broker that is running."""
+    broker = RedisBroker(url)
+    await broker.start(Receiver(lambda payload: None))
+    try:
+        yield broker
+    finally:
+        await broker.close()
