@@ -43,7 +43,7 @@ async def send_code(
 
 
 def spend(
-    handler: Handler, purpose: str, ticket: str, code: str, token: str = "", *, held: bool = False
+    handler: Handler, purpose: str, ticket: str, code: str, token: str, *, held: bool = False
 ) -> AbstractAsyncContextManager[Spent]:
     """A block that uses a code with its ticket, or the token of a link. Raises ``InvalidCredentials``.
 
