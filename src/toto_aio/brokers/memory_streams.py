@@ -12,8 +12,8 @@ from toto_aio.brokers.streams import COUNT_TTL, NEW_TTL, REPEAT_TTL, Kept, Stret
 from toto_aio.channels import Channel, Position
 
 MAX_CHANNELS = 100_000
-"""Channels whose history and numbers are kept, and as many to which nothing was published, as clients can make
-up names. Those that were silent the longest are forgotten."""
+"""Channels whose history and numbers are kept, and as many to which nothing was published, as clients can
+make up names. Those that were silent the longest are forgotten."""
 MAX_KEYS = 10_000
 """Idempotency keys that are remembered, the latest ones."""
 
