@@ -20,8 +20,6 @@ from torture.drain import (
     verdict,
 )
 
-from tests.support.limits import WATCHDOG
-
 FROZEN = "a frozen PostgreSQL"
 
 
@@ -57,8 +55,8 @@ def test_verdict() -> None:
 def test_a_short_run() -> None:
     """Every client gets what it should, and the service ends by itself, whatever the time it takes."""
     wanted = {ALL_AT_ONCE: (1, 2), BLOCKED: (1, 2), FROZEN: (2,)}
-    # Four times that of the drill: a busy machine needs it until all clients are in their state.
-    results = [each for each in plan(WATCHDOG) if each.processes in wanted.get(each.state, ())]
+    # Twice the time of the drill: a busy machine needs it until all clients are in their state.
+    results = [each for each in plan(10.0) if each.processes in wanted.get(each.state, ())]
     measure(results, 1, at_once=True)
     for found in results:
         if found.service == OURS:
