@@ -1,6 +1,8 @@
-"""Hooks of schemathesis: bodies with integers of more than 64 bits are left out.
+"""Hooks of schemathesis: calls that cannot be sent, or that JSON Schema cannot refuse, are left out.
 
-The service refuses those wherever they are, and JSON Schema cannot say so: to it 1e300 is an integer, too.
+Bodies with integers of more than 64 bits: the service refuses those wherever they are, and JSON Schema cannot
+say so: to it 1e300 is an integer, too. Forms with an empty list: none of its items is a field, so that the
+service gets a form without it, which may be a right one.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from importlib import import_module
 from typing import Any
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
+FORM = "multipart/form-data"
 
 
-def filter_body(context: Any, body: Any) -> bool:
-    """Whether the service may be asked to accept a body."""
-    return fits(body)
+def filter_case(context: Any, case: Any) -> bool:
+    """Whether a call may be made."""
+    return fits(case.body) and (case.media_type != FORM or is_sent(case.body))
 
 
 def fits(value: Any) -> bool:
@@ -25,5 +28,10 @@ def fits(value: Any) -> bool:
     return not isinstance(value, list) or all(fits(each) for each in value)
 
 
+def is_sent(form: Any) -> bool:
+    """Whether each member of a form becomes at least one field."""
+    return not isinstance(form, dict) or [] not in form.values()
+
+
 # By its name: mypy need not read the library and all that it imports.
-import_module("schemathesis").hook(filter_body)
+import_module("schemathesis").hook(filter_case)

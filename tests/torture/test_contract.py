@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from torture.contract import CONTROL, OURS, Run, measure, read_options, table, verdict
-from torture.fits import fits
+from torture.fits import fits, is_sent
 
 
 def test_options() -> None:
@@ -31,6 +31,12 @@ def test_what_json_schema_cannot_say() -> None:
     """Integers of more than 64 bits are left out of what schemathesis sends, at any depth."""
     assert all(map(fits, (2**63 - 1, -(2**63), 1e300, None, "9" * 30, {"a": [1, {"b": True}]})))
     assert not any(map(fits, (2**63, -(2**63) - 1, [[2**63]], {"a": {"b": 2**64}})))
+
+
+def test_what_cannot_be_sent() -> None:
+    """A form with an empty list is left out: it would arrive as a form without it."""
+    assert all(map(is_sent, ({}, {"a": ""}, {"a": [""]}, {"a": {"b": []}}, "text", b"", [])))
+    assert not is_sent({"a": 1, "b": []})
 
 
 async def test_a_short_run() -> None:
