@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, authors
 from toto_aio import Handler, TotoException
 from toto_aio.client import Client
 from toto_aio.dispatch.answers import RawAnswer, Redirect
@@ -69,11 +69,10 @@ def write(path: Path, text: str) -> None:
 
 def run(folder: Path, *command: str, **environment: str) -> str:
     """The output of Python with these arguments."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
     finished = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env={**own, "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        env={**authors.environment(), **environment},
         capture_output=True,
         text=True,
         timeout=120,

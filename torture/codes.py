@@ -3,10 +3,10 @@
     python -m torture.codes [--rounds N] [--uses N] [--processes N] [--databases memory,sqlite,...]
 
 A real service of several processes sends a code to log in with. Clients, each at an address of its own, open
-their connections, and then all use the code at the same time. Exactly one may be logged in; all others are
+their connections, and then all use the code at the same time. Exactly one must be logged in; all others are
 told that the code is wrong, used or expired, or that the database is too slow for so many, and then try
-again. If it was too slow for the one whose use counted, nobody is logged in. That is done again and again,
-on each database; in memory there is one process.
+again, as the code is valid again if it was too slow for the one whose use counted. That is done again and
+again, on each database; in memory there is one process.
 
 The control is the same service with codes that are used up without a look at whether somebody else has just
 done so, and must log in more than one.
@@ -39,15 +39,18 @@ from torture.services import Service, serving, until
 DATABASES = ("memory", "sqlite", "postgresql", "mysql", "mongodb", "redis")
 SIZES = {"rounds": (5, 1), "uses": (1000, 10), "processes": (4, 2)}
 CONTROL_USES = 200
-LIMIT = 180.0
-"""Seconds within which all processes start, a mail is sent, and all uses of a code are answered."""
+LIMIT = 600.0
+"""Seconds within which all processes start, a mail is sent, and all uses of a code are answered.
+
+The MongoDB of the tests takes some milliseconds for each write, on a core that it shares with the clients.
+"""
 CONNECT_AT_ONCE = 100
 MAX_PAUSE = 2.0
 """Seconds, at most, before a use is repeated; after each attempt so many more."""
 REFUSED = 1005
 """The code of the error that all get but one."""
 AGAIN = 1011
-"""The code of the error that says that the database was too slow: nobody knows whether the code was used."""
+"""The code of the error that says that the database was too slow: the call has used nothing up."""
 ADDRESS = "ada@example.org"
 CODE = re.compile(r"\b\d{6}\b")
 
@@ -234,8 +237,7 @@ def verdict(runs: Sequence[Run]) -> tuple[bool, str]:
     for run in ours:
         if run.errors:
             return False, f"FAILED: {run.database}: clients were told {dict(run.errors)}"
-        wrong = [count for count in run.worked if count > 1 or (count < 1 and not run.repeats)]
-        if wrong or len(run.worked) < run.rounds or not any(run.worked):
+        if run.worked != [1] * run.rounds:
             return False, f"FAILED: {run.database}: of {run.uses:,} uses so many worked: {run.worked}"
     if max(control.worked, default=0) <= 1:
         return False, "FAILED: this proves nothing, codes of the control worked once: take more rounds"

@@ -11,20 +11,23 @@ import tests.support.servers.redis
 from tests.support.servers import Server
 from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis import RedisBroker
-from toto_aio.channels import Channel
+from toto_aio.channels import Channel, Position
 
 RULES = Channel("room:{room}", history=10)
 KEY = "toto:count:{room:1}"
 
 
 async def test_a_name_without_publications(servers: Callable[[str], Server]) -> None:
-    """It leaves one key, which is small and expires."""
+    """It leaves one key, which is small, and expires within ten minutes unless something is published."""
     url = tests.support.servers.redis.fresh_url(servers("redis"))
     async with Redis.from_url(url) as admin, opened(url) as broker:
         await broker.read("room:1", RULES, None)
         assert await admin.keys() == [KEY.encode()]
         assert await admin.object("encoding", KEY) in {b"listpack", b"ziplist"}
-        assert await admin.pttl(KEY) > 0
+        assert 0 < await admin.pttl(KEY) <= 600_000
+        await broker.publish_to("room:1", b"", RULES, "")
+        await broker.read("room:1", RULES, None)
+        assert await admin.pttl(KEY) > 24 * 3_600_000
 
 
 async def test_a_quiet_channel_that_is_followed(servers: Callable[[str], Server]) -> None:
@@ -32,11 +35,14 @@ async def test_a_quiet_channel_that_is_followed(servers: Callable[[str], Server]
     url = tests.support.servers.redis.fresh_url(servers("redis"))
     async with Redis.from_url(url) as admin, opened(url) as broker:
         begun = await broker.read("room:1", RULES, None)
-        whole = await admin.pttl(KEY)
-        for left, renewed in ((60_000, True), (whole - 600_000, False)):
-            await admin.pexpire(KEY, left)
-            assert await broker.read("room:1", RULES, begun.position) == (begun.position, [])
-            assert (await admin.pttl(KEY) > left) == renewed, left
+        for position in (begun.position, Position(begun.position.epoch, 1)):
+            if position.offset:
+                assert await broker.publish_to("room:1", b"", RULES, "") == position
+            whole = await admin.pttl(KEY)
+            for left, renewed in ((whole // 2, True), (whole - whole // 15, False)):
+                await admin.pexpire(KEY, left)
+                assert await broker.read("room:1", RULES, position) == (position, [])
+                assert (await admin.pttl(KEY) > left) == renewed, left
 
 
 @asynccontextmanager

@@ -160,6 +160,23 @@ async def test_time_ends_an_epoch(streams: Streams) -> None:
         assert (await streams.read("room:1", rules, first)).payloads is None
 
 
+async def test_names_that_clients_make_up(streams: Streams) -> None:
+    """They are forgotten soon; one to which something was published lasts, from before the first number."""
+    start = (await streams.read("room:1", KEPT, None)).position
+    last = await publish(streams, "room:1", b"a")
+    with limits(memory_streams, NEW_TTL=0.02), limits(redis_streams, NEW_TTL=0.02):
+        made_up = (await streams.read("room:2", KEPT, None)).position
+        async with asyncio.timeout(WATCHDOG):
+            while (found := await streams.read("room:2", KEPT, made_up)).position == made_up:
+                await asyncio.sleep(0.05)
+        assert found.payloads is None
+        first = await publish(streams, "room:3", b"b")
+        assert first.offset == 1
+        await asyncio.sleep(0.05)
+        assert await streams.read("room:3", KEPT, Position(first.epoch, 0)) == Stretch(first, [b"b"])
+    assert await streams.read("room:1", KEPT, start) == Stretch(last, [b"a"])
+
+
 async def test_a_smaller_history(streams: Streams) -> None:
     """A publisher that keeps less leaves less."""
     first = await publish(streams, "room:1", b"a", b"b", b"c")

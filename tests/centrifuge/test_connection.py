@@ -21,7 +21,7 @@ from toto_aio import Handler, TotoException
 from toto_aio.centrifuge import heartbeat, replies
 from toto_aio.centrifuge.codes import BAD_REQUEST, DisconnectError
 from toto_aio.exceptions import NotAuthorized, Unavailable
-from toto_aio.invocation import authenticated, channel, idempotent, raw_response, roles
+from toto_aio.invocation import asynchronous, authenticated, channel, idempotent, raw_response, roles
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.members import Admission
 from toto_aio.settings import SettingsError
@@ -306,6 +306,54 @@ async def test_refresh(serve: Serve) -> None:
         assert (await other.end())[0] == code, token
     with limits(replies, TTL_SHARE=0.0):
         assert (await connection.ask("refresh", {"token": new}))["ttl"] == 1
+
+
+async def test_what_runs_during_a_refresh(serve: Serve) -> None:
+    """Subscriptions, handlers and calls that began under the session before it end with the new one."""
+    may_go_on, entered = asyncio.Event(), asyncio.Event()
+
+    @channel("gate:{n}", history=3)
+    @authenticated
+    async def gate(handler: Handler, n: int) -> None:
+        entered.set()
+        await may_go_on.wait()
+
+    @asynchronous
+    @authenticated
+    async def wait(handler: Handler, parameters: Any) -> None:
+        handler.register_event_handler("news", handler.respond)
+
+    service = await serve({**METHODS, "gate": gate, "wait": wait}, session_channels=2)
+    sessions = [await service.create()]
+    sessions += [(await service.call("account.login", ADA))["result"]["session_id"] for _ in range(3)]
+    connection = await connected(service, sessions[0])
+    assert await connection.ask("rpc", {"method": "tell"}) == {"data": None}
+    assert (await connection.push())["message"] == {"data": {"hello": 1}}
+    await connection.send({"id": 50, "rpc": {"method": "wait"}})
+    await connection.send({"id": 51, "subscribe": {"channel": "gate:1"}})
+    await eventually(entered.is_set)
+    for after, before in ((1, 0), (0, 1), (2, 0), (3, 2)):
+        assert "client" in await connection.ask("refresh", {"token": sessions[after]})
+        if before != 0 or after == 2:
+            await service.call("account.logout", session=sessions[before])
+        if after == 2:  # the function decides when the session that asked has ended
+            may_go_on.set()
+            assert (await connection.receive())["subscribe"]["recoverable"] is True
+    shown = {each.session_id for each in only_socket(service).sessions()}
+    assert shown == {sessions[3]}
+    assert "error" not in await connection.ask("subscribe", {"channel": "room:1"})
+    assert (await connection.ask("subscribe", {"channel": "room:2"}))["code"] == 106  # all count for it
+    await manager_of(service).publish("gate:1", "here")
+    assert (await connection.push())["pub"] == {"data": "here", "offset": 1}
+    await manager_of(service).send("news", "late")
+    found = [await connection.receive() for _ in range(2)]
+    assert {"push": {"message": {"data": "late"}}} in found
+    assert {"id": 50, "rpc": {"data": "late"}} in found
+    await service.call("account.logout", session=sessions[3])
+    assert (await connection.end())[0] == 3503
+    channels = manager_of(service).channels
+    assert channels is not None
+    await eventually(lambda: channels.counts() == (0, 0))
 
 
 async def test_signatures(serve: Serve) -> None:

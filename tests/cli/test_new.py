@@ -21,7 +21,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.conftest import server_module
-from tests.support import ROOT, programs
+from tests.support import ROOT, authors, programs
 from tests.support.servers import Server, free_port
 from toto_aio.cli.new import FOLDER, TEMPLATES, make_project
 from toto_aio.settings import SettingsError, read_settings
@@ -85,11 +85,10 @@ def files(folder: Path) -> Iterator[Path]:
 def test_its_own_tests(project: Path) -> None:
     """`make test` runs them, without a warning; a test of one's own may use tables."""
     (project / "tests" / "test_tables.py").write_text(TABLES)
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
     done = subprocess.run(
         ["make", f"BIN={BIN}", "test"],
         cwd=project,
-        env={**own, "PYTEST_ADDOPTS": "-W error -p no:cacheprovider", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=authors.environment("-W error -p no:cacheprovider"),
         capture_output=True,
         text=True,
         timeout=120,

@@ -108,8 +108,17 @@ import { api, type Note } from "./thirty";
 import { api as odd } from "./odd";
 import { api as notes } from "./notes";
 import { api as renamed } from "./renamed";
-import type { Centrifuge } from "toto-client/channels";
+import * as json from "centrifuge";
+import { connect, type Centrifuge } from "toto-client/channels";
+import * as protobuf from "toto-client/channels/protobuf";
 import { channels } from "./rooms";
+
+export async function both(client: Client): Promise<string[][]> {
+  const connection: protobuf.Centrifuge = await connect(client, protobuf);
+  // @ts-expect-error: its data would be bytes
+  await connect(client, await import("centrifuge/build/protobuf"));
+  return [listen(connection), listen(await connect(client, json))];
+}
 
 export function listen(connection: Centrifuge): string[] {
   const found: string[] = [];
@@ -279,7 +288,17 @@ async def test_python(serve: Serve, interfaces: dict[str, Interface], tmp_path: 
         (tmp_path / f"{name}_api.py").write_text(text, encoding="utf-8")
     (tmp_path / "use.py").write_text(PYTHON_USE, encoding="utf-8")
     (tmp_path / "wrong.py").write_text(PYTHON_WRONG, encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file=", "."]
+    (tmp_path / "mypy.ini").write_text(MYPY, encoding="utf-8")
+    cache = ROOT / ".mypy_cache" / "clients"
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=mypy.ini",
+        f"--cache-dir={cache}",
+        ".",
+    ]
     environment = {**os.environ, "MYPYPATH": str(ROOT / "src")}
     done = await asyncio.to_thread(
         subprocess.run, command, cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -301,6 +320,13 @@ async def test_python(serve: Serve, interfaces: dict[str, Interface], tmp_path: 
             del sys.modules[name]
 
 
+MYPY = """
+[mypy]
+follow_imports = skip
+[mypy-toto_aio.*]
+follow_imports = silent
+"""
+"""A client knows the types of toto_aio, whose own code ``make style`` checks, and of no other package."""
 PYTHON_USE = """
 from typing import Any
 

@@ -378,11 +378,14 @@ async def eventually_published(events: EventManager) -> None:
 
 
 async def test_a_cut_connection_is_made_up(redis_url: str) -> None:
-    """Redis goes on while a process is not connected: it reads what it has missed, and tells nobody."""
+    """Redis goes on while a process is not connected: it reads what it has missed, and tells nobody.
+
+    What was published without a history is gone, which is told.
+    """
     from redis.asyncio import Redis
 
     async with managers(redis_url, 2) as [events, other], Redis.from_url(redis_url) as admin:
-        one = await reader(events)
+        one, without = await reader(events), await reader(events, "plain:1")
         await other.publish("room:1", 0)
         await one.has(0)
         number = redis_url.rpartition("/")[2]
@@ -392,6 +395,7 @@ async def test_a_cut_connection_is_made_up(redis_url: str) -> None:
                     await admin.client_kill_filter(_id=each["id"])
             await other.publish("room:1", n)
         await one.has(0, 1, 2, 3, 4, 5)
+        await without.has(None)
 
 
 async def test_a_frozen_redis(own_server: Server) -> None:

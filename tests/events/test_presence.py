@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -14,7 +15,7 @@ import pytest
 
 import tests.support.servers.redis
 import tests.support.servers.redis_cluster
-from tests.support.limits import WATCHDOG, limits
+from tests.support.limits import PATIENCE, WATCHDOG, limits
 from tests.support.servers import Server
 from tests.support.service import eventually
 from toto_aio.brokers import redis as redis_broker
@@ -97,7 +98,7 @@ async def program(url: str, *clients: str) -> AsyncIterator[Process]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(WATCHDOG):
+        async with asyncio.timeout(PATIENCE):
             assert await process.stdout.readline() == b"ready\n"
         yield process
     finally:
@@ -220,6 +221,7 @@ async def test_processes_that_die_and_freeze(own_server: Server) -> None:
         own_server.kill()
         with limits(redis_broker, PUBLISH_LIMIT=1.0), pytest.raises(Unavailable):
             await events.presence("room:1")
+        shutil.rmtree(own_server.directory / "appendonlydir")
         own_server.start()
         await present(events, "a", "b", "f1", "f2", limit=LONG)
         frozen.kill()

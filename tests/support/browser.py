@@ -14,6 +14,7 @@ import base64
 import json
 import os
 import select
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -28,8 +29,9 @@ from tests.support.servers import Server, descendants
 
 LIMIT = 30.0
 """The time limit for anything that the browser does, in seconds."""
+PROGRAM = "chromium-headless-shell"
+"""Chromium without windows: a third of the processor time, and the same pages, network and cookies."""
 FLAGS = (
-    "--headless",
     "--no-sandbox",  # the sandbox does not work as root
     "--no-proxy-server",
     "--no-first-run",
@@ -262,7 +264,9 @@ def _ending(pids: Iterable[int]) -> Iterator[None]:
 def _command(directory: Path, port: int) -> Sequence[str]:
     # It must not find the settings of the user who runs the tests, nor leave anything in their folders.
     profile = f"--user-data-dir={directory / 'profile'}"
-    return ["env", f"HOME={directory}", f"TMPDIR={directory}", "chromium", *FLAGS, profile]
+    # Debian's script of this name in /usr/bin would stand between us and the browser.
+    program = shutil.which(PROGRAM, path=os.pathsep.join(["/usr/lib/chromium", os.environ["PATH"]]))
+    return ["env", f"HOME={directory}", f"TMPDIR={directory}", program or PROGRAM, *FLAGS, profile]
 
 
 def _devtools(directory: Path) -> list[str]:

@@ -24,6 +24,7 @@ from toto_aio.invocation import (
     channel,
     jsonp,
     method,
+    rate,
     raw_response,
     requires,
     roles,
@@ -47,6 +48,12 @@ async def admin() -> None:
     """Admit administrators."""
 
 
+@channel("some:{n}", history=5)
+@rate(2, per="1d", by="address")
+async def some(n: int) -> None:
+    """Admit to two of them."""
+
+
 @channel("slow")
 async def slow() -> None:
     """Admit a little later."""
@@ -58,7 +65,7 @@ def publish_in_thread(handler: Handler, parameters: Any) -> Any:
     return handler.events.publish("room:1", "from a thread")
 
 
-METHODS = ROOMS | {each.__name__: each for each in (both, admin, slow, publish_in_thread)}
+METHODS = ROOMS | {each.__name__: each for each in (both, admin, some, slow, publish_in_thread)}
 
 
 async def frame(socket: Socket, message: dict[str, Any]) -> Any:
@@ -187,7 +194,10 @@ async def test_a_service_without_channels(serve: Serve) -> None:
 
 
 async def test_limits(serve: Serve) -> None:
-    """A socket and a session have so many subscriptions, and what has ended counts no more."""
+    """A socket and a session have so many subscriptions, and what has ended counts no more.
+
+    A function with a rate admits no more often, also to those who leave again.
+    """
     service = await serve(METHODS, socket_channels=2, session_channels=3)
     ada = await service.create()
     sockets = [await connect(service, **{"x-toto-session-id": ada}) for _ in range(2)]
@@ -206,6 +216,10 @@ async def test_limits(serve: Serve) -> None:
     await sockets[1].close()
     await eventually(lambda: len(service.client.app[SOCKETS].open) == 1)
     assert "data" in await subscribe(sockets[0], "room:5")
+    await frame(sockets[0], {"id": 1, "unsubscribe": "room:5"})
+    for n, error in enumerate((None, None, 1012)):
+        assert (await subscribe(sockets[0], f"some:{n}")).get("code") == error
+        await frame(sockets[0], {"id": 1, "unsubscribe": f"some:{n}"})
 
 
 async def test_the_end_of_a_session(serve: Serve) -> None:
@@ -227,6 +241,49 @@ async def test_the_end_of_a_session(serve: Serve) -> None:
     assert (await other.receive()).data == 1008
     await service.result("publish", {"channel": "own:eve", "data": "hello"})
     assert await answer(socket) == {"channel": "own:eve", "data": "hello", "offset": 1}
+
+
+async def test_a_session_that_ends_meanwhile(serve: Serve) -> None:
+    """Nobody is admitted under a session that has ended, or left the socket, while the function decided."""
+    deciding: list[asyncio.Event] = []
+
+    @channel("gate:{n}", history=5)
+    async def gate(handler: Handler, n: int) -> str | None:
+        user_id = None if handler.session is None else handler.session.user_id
+        deciding.append(asyncio.Event())
+        await deciding[-1].wait()
+        return user_id
+
+    service = await serve({**METHODS, "gate": gate})
+    channels = manager_of(service).channels
+    assert channels is not None
+    ada, eve = await service.create(), await service.create("eve")
+    login = {"user_id": "eve", "password": "correct horse"}
+    for session in (ada, None, eve):
+        socket = await connect(service, **({} if session is None else {"x-toto-session-id": session}))
+        await socket.send_json({"id": 1, "subscribe": "gate:1"})
+        await eventually(lambda: len(deciding) == 1)
+        if session == ada:  # another user logs in on the socket
+            await socket.send_json({"id": 2, "method": "account.login", "parameters": login})
+            told = {"code": 2000, "reason": "The session has ended"}
+            found = [await answer(socket) for _ in range(2)]
+            assert {"channel": "gate:1", "unsubscribed": told} in found
+            deciding.pop().set()
+            assert (await answer(socket))["error"]["code"] == 1004
+            await socket.send_json({"id": 3, "subscribe": "gate:1"})
+            await eventually(lambda: len(deciding) == 1)
+            deciding.pop().set()
+            assert (await answer(socket))["result"]["data"] == "eve"
+        elif session is None:  # who was nobody stays that for this subscription
+            await ask(socket, "account.login", login)
+            deciding.pop().set()
+            assert (await answer(socket))["result"]["data"] is None
+        else:
+            await service.call("account.logout", session=eve)
+            assert (await socket.receive()).data == 1008
+            deciding.pop().set()
+        await socket.close()
+        await eventually(lambda: channels.counts() == (0, 0))
 
 
 async def test_a_slow_client(serve: Serve) -> None:

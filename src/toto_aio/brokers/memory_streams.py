@@ -8,11 +8,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from itertools import islice
 
-from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Kept, Stretch, complete
+from toto_aio.brokers.streams import COUNT_TTL, NEW_TTL, REPEAT_TTL, Kept, Stretch, complete
 from toto_aio.channels import Channel, Position
 
 MAX_CHANNELS = 100_000
-"""Channels whose history and numbers are kept; those that were silent the longest are forgotten."""
+"""Channels whose history and numbers are kept, and as many to which nothing was published, as clients can
+make up names. Those that were silent the longest are forgotten."""
 MAX_KEYS = 10_000
 """Idempotency keys that are remembered, the latest ones."""
 
@@ -23,7 +24,8 @@ class MemoryStreams:
     def __init__(self, publish: Callable[[str, Position | None, bytes], None]) -> None:
         self._publish = publish
         self._followed: set[str] = set()
-        self._kept: OrderedDict[str, Numbered] = OrderedDict()
+        self._published: OrderedDict[str, Numbered] = OrderedDict()
+        self._new: OrderedDict[str, Numbered] = OrderedDict()
         self._results: OrderedDict[tuple[str, str], tuple[float, Position | None]] = OrderedDict()
         self._loop = asyncio.get_running_loop()
 
@@ -46,7 +48,11 @@ class MemoryStreams:
             self._results.popitem(last=False)
         if key and (name, key) in self._results:
             return self._results[name, key][1]
-        position = self._of(name, now).add(payload, rules, now) if rules.history else None
+        position = None
+        if rules.history:
+            kept = self._take(name, now)
+            position = kept.add(payload, rules, now)
+            self._put(name, kept, now)
         if key:
             self._results[name, key] = now + REPEAT_TTL, position
             if len(self._results) > MAX_KEYS:
@@ -69,22 +75,22 @@ class MemoryStreams:
 
     def _read(self, name: str) -> Numbered:
         now = self._loop.time()
-        kept = self._of(name, now)
-        kept.expires = max(kept.expires, now + COUNT_TTL)
+        kept = self._take(name, now)
+        kept.expires = max(kept.expires, now + (COUNT_TTL if kept.offset else NEW_TTL))
         if kept.history_expires <= now:
             kept.history.clear()
+        self._put(name, kept, now)
         return kept
 
-    def _of(self, name: str, now: float) -> Numbered:
-        kept = self._kept.pop(name, None)
-        if kept is None or kept.expires <= now:
-            kept = Numbered()
-        self._kept[name] = kept
-        while len(self._kept) > MAX_CHANNELS or next(iter(self._kept.values())).expires <= now:
-            if len(self._kept) == 1:
-                break
-            self._kept.popitem(last=False)
-        return kept
+    def _take(self, name: str, now: float) -> Numbered:
+        kept = self._published.pop(name, None) or self._new.pop(name, None)
+        return Numbered() if kept is None or kept.expires <= now else kept
+
+    def _put(self, name: str, kept: Numbered, now: float) -> None:
+        among = self._published if kept.offset else self._new
+        among[name] = kept
+        while len(among) > MAX_CHANNELS or next(iter(among.values())).expires <= now:
+            among.popitem(last=False)
 
 
 class Numbered:

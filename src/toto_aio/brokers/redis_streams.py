@@ -17,7 +17,7 @@ from typing import Any
 
 from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis_followed import FollowedChannels
-from toto_aio.brokers.streams import COUNT_TTL, REPEAT_TTL, Kept, Stretch, complete
+from toto_aio.brokers.streams import COUNT_TTL, NEW_TTL, REPEAT_TTL, Kept, Stretch, complete
 from toto_aio.channels import Channel, Position
 from toto_aio.redis_connection import RedisLink
 from toto_aio.redis_script import Script
@@ -66,16 +66,18 @@ return false
 READ = Script(
     RUN
     + """-- keys: count, history; arguments: epoch and number since when, the most that are kept,
--- milliseconds to keep the count, a new epoch, the run; or so many of the oldest or the newest
+-- milliseconds to keep the count, and if nothing was published, a new epoch, the run; or so many of the
+-- oldest or the newest
 local known = redis.call('HMGET', KEYS[1], 'epoch', 'run', 'last')
-local epoch, run, last = known[1], run_of_server(known[2], ARGV[6]), known[3]
+local epoch, run, last = known[1], run_of_server(known[2], ARGV[7]), known[3]
 if known[2] ~= run then
-  epoch, last = ARGV[5], '0'
+  epoch, last = ARGV[6], '0'
   redis.call('DEL', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'run', run, 'last', 0)
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-elseif redis.call('PTTL', KEYS[1]) < 0.9 * ARGV[4] then -- quiet, but followed: its epoch must not end
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
+local life = last == '0' and ARGV[5] or ARGV[4]
+if redis.call('PTTL', KEYS[1]) < 0.9 * life then -- new; or quiet, but followed: its epoch must not end
+  redis.call('PEXPIRE', KEYS[1], life)
 end
 if ARGV[1] == 'oldest' then
   return {epoch, last, redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[2])}
@@ -155,7 +157,8 @@ class RedisStreams:
         self, name: str, rules: Channel, *place: str | int
     ) -> tuple[Position, list[tuple[int, bytes]]]:
         keys = (2, self._key(COUNT, name), self._key(HISTORY, name))
-        command = (*keys, *place, rules.history, _ms(rules.ttl + COUNT_TTL), next(self._epochs))
+        lifetimes = (_ms(rules.ttl + COUNT_TTL), _ms(NEW_TTL))
+        command = (*keys, *place, rules.history, *lifetimes, next(self._epochs))
         try:
             reply = await READ.run(self._link.call_in_run, *command)
         except ConnectionError:  # maybe only this connection has ended

@@ -12,6 +12,9 @@ __all__ = ["Kept", "Streams", "Stretch"]
 COUNT_TTL = 86400.0
 """Seconds for which the numbers of a channel go on, after its history has expired: a client that missed
 nothing in that time has recovered."""
+NEW_TTL = 600.0
+"""Seconds for which a channel to which nothing was published is known, after somebody has read it, as clients
+can make up names. Then another epoch begins, and nobody who comes back has recovered."""
 REPEAT_TTL = 300.0
 """Seconds in which a publication with the same idempotency key is the same."""
 

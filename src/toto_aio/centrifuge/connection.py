@@ -194,8 +194,8 @@ class CentrifugeSocket(OpenSocket):
         if left is not None and left.user_id != session.user_id:
             raise DisconnectError(INVALID_TOKEN, "The token is another user's")
         self.session, self._shows_token, self.by_cookie = session, not session.is_api_key, False
-        if left is not None and left.record.key != session.record.key and self.subscriptions is not None:
-            self.subscriptions.hand_over(left.record.key, session)
+        if left is not None and left.record.key != session.record.key:
+            self.hand_over(left, session)
         told = replies.refreshed(self.client_id, self._expiring(), time.time())
         self.reply(command, told)
 

@@ -61,6 +61,12 @@ class HandlerLimits:
                 )
             self._counts[key] = count + 1
 
+    def move(self, left: UserSession, session: UserSession) -> None:
+        """Count a handler of one session as that of another, however many that has."""
+        self.remove(left)
+        with self._lock:
+            self._counts[session.record.key] = self._counts.get(session.record.key, 0) + 1
+
     def remove(self, session: UserSession | None) -> None:
         """Count a handler no longer."""
         if session is None:
@@ -117,6 +123,13 @@ class SocketEvents:
         for registration, session in tuple(self._registrations.items()):
             if session is not None and session.record.key == key:
                 self._remove(registration)
+
+    def hand_over(self, key: str, session: UserSession) -> None:
+        """Let the handlers that were registered under a session end with another one."""
+        for registration, left in tuple(self._registrations.items()):
+            if left is not None and left.record.key == key:
+                self._limits.move(left, session)
+                self._registrations[registration] = session
 
     async def close(self) -> None:
         """Remove all handlers."""

@@ -82,6 +82,8 @@ class OpenSocket(ABC):
         """The subscriptions to channels, once the client has subscribed to one."""
         self.replaced: str | None = None
         """The key of the session in whose place a password change has put the current one."""
+        self.successors: dict[str, UserSession] = {}
+        """The sessions that have taken over from others, by the keys of these: calls may still be theirs."""
         self.watching: set[SocketReply] = set()
         """The replies to notify when the client disconnects."""
         self.answered_first: set[str] = set()
@@ -205,6 +207,18 @@ class OpenSocket(ABC):
                     self._end_what_is_of(left.record.key)
         elif caller.logged_out and before is not None and before is self.session:
             self.session_ended(before)
+
+    def hand_over(self, left: UserSession, session: UserSession) -> None:
+        """Let what was begun under a session of a user end with another one of the same user."""
+        key = left.record.key
+        self.successors[key] = session
+        for before, successor in self.successors.items():
+            if successor.record.key == key:
+                self.successors[before] = session
+        self.successors.pop(session.record.key, None)  # it may have left before
+        self.events.hand_over(key, session)
+        if self.subscriptions is not None:
+            self.subscriptions.hand_over(key, session)
 
     def is_over(self) -> bool:
         """Whether the client has left, or the socket is being closed."""

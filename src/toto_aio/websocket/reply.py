@@ -27,6 +27,7 @@ class ReplySocket(Protocol):
     events: SocketEvents
     watching: set[SocketReply]
     answered_first: set[str]
+    successors: dict[str, UserSession]
 
     @property
     def traceparent(self) -> Sequence[str]:
@@ -62,7 +63,8 @@ class SocketReply:
     @property
     def session(self) -> UserSession | None:
         """The session of the call: what it registers and waits for ends with this session."""
-        return self._caller.session or self._before
+        session = self._caller.session or self._before
+        return None if session is None else self._socket.successors.get(session.record.key, session)
 
     @property
     def request(self) -> web.Request:

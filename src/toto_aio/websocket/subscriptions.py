@@ -184,6 +184,9 @@ class Subscriptions:
         for entry in self._entries.values():
             if entry.session is not None and entry.session.record.key == key:
                 entry.session = session
+            if entry.counted is not None and entry.counted.record.key == key:
+                self.context.limits.move(entry.counted, session)
+                entry.counted = session
 
     def close(self) -> None:
         """End all subscriptions: the socket is closed."""
