@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from benchmarks import paired
 from benchmarks.bench import SUITE
 from benchmarks.figures import Goal, Report, Spread, goals_table, plot, ratio, spread
 from benchmarks.harness import BODY, PARAMETERS, Failure, command_line, running, toto_aio
@@ -60,6 +61,16 @@ def test_the_suite() -> None:
     ]
     assert len(names := {method(number) for number in range(10_000)}) == 10_000
     assert {len(name) for name in names} == {7}
+
+
+def test_ratios_of_two_versions(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start has one ratio, the median of its rounds; a folder without the source is refused."""
+    spent = {"base": [1.0, 2, 4], "base, again": [1.0, 2, 4], "head": [2.0, 3, 4]}
+    assert paired.ratios_of(spent) == (2, 1, 1.5)
+    monkeypatch.setattr("sys.argv", ["paired", "--base", "/"])
+    with pytest.raises(SystemExit):
+        paired.main()
+    assert "write the folder of a checkout" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--cycles=1"], ["--seconds=0"]])
