@@ -3,10 +3,10 @@
     python -m torture.codes [--rounds N] [--uses N] [--processes N] [--databases memory,sqlite,...]
 
 A real service of several processes sends a code to log in with. Clients, each at an address of its own, open
-their connections, and then all use the code at the same time. Exactly one may be logged in; all others are
+their connections, and then all use the code at the same time. Exactly one must be logged in; all others are
 told that the code is wrong, used or expired, or that the database is too slow for so many, and then try
-again. If it was too slow for the one whose use counted, nobody is logged in. That is done again and again,
-on each database; in memory there is one process.
+again, as the code is valid again if it was too slow for the one whose use counted. That is done again and
+again, on each database; in memory there is one process.
 
 The control is the same service with codes that are used up without a look at whether somebody else has just
 done so, and must log in more than one.
@@ -47,7 +47,7 @@ MAX_PAUSE = 2.0
 REFUSED = 1005
 """The code of the error that all get but one."""
 AGAIN = 1011
-"""The code of the error that says that the database was too slow: nobody knows whether the code was used."""
+"""The code of the error that says that the database was too slow: the call has used nothing up."""
 ADDRESS = "ada@example.org"
 CODE = re.compile(r"\b\d{6}\b")
 
@@ -234,8 +234,7 @@ def verdict(runs: Sequence[Run]) -> tuple[bool, str]:
     for run in ours:
         if run.errors:
             return False, f"FAILED: {run.database}: clients were told {dict(run.errors)}"
-        wrong = [count for count in run.worked if count > 1 or (count < 1 and not run.repeats)]
-        if wrong or len(run.worked) < run.rounds or not any(run.worked):
+        if run.worked != [1] * run.rounds:
             return False, f"FAILED: {run.database}: of {run.uses:,} uses so many worked: {run.worked}"
     if max(control.worked, default=0) <= 1:
         return False, "FAILED: this proves nothing, codes of the control worked once: take more rounds"

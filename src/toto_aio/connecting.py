@@ -55,6 +55,7 @@ def connect(
     attempts: Attempts = throttle if metrics is None else metrics.count_attempts(throttle)
     box = SecretBox(settings.secret_key)
     second_factor = SecondFactor(database, accounts.records, box, settings.totp_issuer)
+    stack.push_async_callback(second_factor.close)
     sessions = Sessions(
         sessions_in,
         accounts,
@@ -69,6 +70,7 @@ def connect(
         from toto_aio.dispatch.coded_mail import open_coded_mail  # few services need it
 
         coded_mail = open_coded_mail(post, settings, database, sessions_in, accounts)
+        stack.push_async_callback(coded_mail.close)
     return Connection(
         database.db,
         accounts,

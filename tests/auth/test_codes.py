@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.disturbed import Stopped
 from tests.support.limits import WATCHDOG
 from toto_aio.auth.codes import KIND, LASTS, TRIES, WRONG_A_DAY, Codes, Draft, Spent
 from toto_aio.exceptions import InvalidCredentials
@@ -122,21 +123,6 @@ async def test_a_process_that_was_stopped(store: Store) -> None:
         after = await new_code(codes)
         assert await is_refused(stopped.spend("reset", before.ticket, digits))
         assert await codes.spend("reset", after.ticket, after.digits) == Spent("ada", DATA)
-
-
-class Stopped:
-    """A store as a process has it that was stopped after it had read a record."""
-
-    def __init__(self, store: Store, read: Any) -> None:
-        self._store = store
-        self._read = [read]
-
-    async def get_record(self, kind: str, key: str) -> Any:
-        """What was read, and from then on what there is."""
-        return self._read.pop() if self._read else await self._store.get_record(kind, key)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
 
 async def test_a_code_that_is_replaced() -> None:

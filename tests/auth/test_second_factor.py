@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from typing import Any
 
 import pytest
 
-from toto_aio.auth import totp
-from toto_aio.auth.second_factor import SecondFactor
+from tests.support.disturbed import Stopped
+from toto_aio.auth import totp, uses
+from toto_aio.auth.second_factor import ENROLMENT, KIND, SecondFactor
 from toto_aio.auth.secret_box import SecretBox
-from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
 from toto_aio.models import Account, ClientInfo
 from toto_aio.stores import Store
 
@@ -30,9 +32,9 @@ async def test_one_use_on_every_store(store: Store) -> None:
         uses = (each.check(LONG, code) for each in (second, other) * 4)
         outcomes = await asyncio.gather(*uses, return_exceptions=True)
         assert sum(isinstance(outcome, InvalidCredentials) for outcome in outcomes) == 7, outcomes
-    assert await second.check(LONG, codes[1]) == 8
+    assert (await second.check(LONG, codes[1])).left == 8
     uses = (second.check(LONG, code) for code in codes[2:6])
-    assert sorted(left or 0 for left in await asyncio.gather(*uses)) == [4, 5, 6, 7]
+    assert sorted(checked.left or 0 for checked in await asyncio.gather(*uses)) == [4, 5, 6, 7]
     with pytest.raises(SecondFactorRequired) as required:
         await second.require(LONG, None)
     ticket = await other.tickets.find(required.value.ticket)
@@ -51,3 +53,76 @@ async def test_one_use_on_every_store(store: Store) -> None:
     assert await second.disable(LONG) is False
     await second.require(LONG, None)
     assert await second.devices.list(LONG) == []
+
+
+async def test_a_process_that_was_stopped(store: Store) -> None:
+    """What it has read before the second factor was disabled, and another one enrolled, is worth nothing."""
+    await store.add_account(Account("ada", "hash"))
+    second = a_second_factor(store)
+    for number, use in enumerate(("code", "recovery", "renew", "confirm")):
+        secret, before = await enrolled(second)
+        if use == "confirm":
+            await second.disable("ada")
+            secret = base64.b32decode((await second.enrol("ada"))["secret"])
+        [read] = await store.list_records("ada", ENROLMENT if use == "confirm" else KIND)
+        stopped = a_second_factor(Stopped(store, read))
+        await second.disable("ada")
+        with pytest.raises(InvalidCredentials):
+            await second.check("ada", before[1])
+        if use == "confirm":
+            latest = base64.b32decode((await second.enrol("ada"))["secret"])
+        else:
+            latest, codes = await enrolled(second)
+        try:
+            if use == "renew":
+                codes = await stopped.renew_recovery_codes("ada")  # of the one that there is now
+            elif use == "confirm":
+                await stopped.confirm("ada", totp.hotp(secret, totp.step_at(time.time())))
+            else:
+                code = totp.hotp(secret, totp.step_at(time.time()) + 1) if use == "code" else before[0]
+                await stopped.check("ada", code)
+        except (InvalidCredentials, InvalidParameters):
+            assert use != "renew"
+        else:
+            assert use == "renew", use
+        if use == "confirm":
+            codes = await second.confirm("ada", totp.hotp(latest, totp.step_at(time.time())))
+        assert (await second.check("ada", totp.hotp(latest, totp.step_at(time.time()) + 1))).left is None
+        assert (await second.check("ada", codes[0])).left == 9, number
+        assert await second.disable("ada")
+
+
+async def test_a_code_that_led_to_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether of the app or for recovery, it counts again if the store fails after its use, and once then."""
+    monkeypatch.setattr(uses, "PAUSE", 0)
+    await store.add_account(Account("ada", "hash"))
+    second = a_second_factor(store)
+    secret, codes = await enrolled(second)
+    for code, left in ((totp.hotp(secret, totp.step_at(time.time()) + 1), None), (codes[0], 9)):
+        checked = await second.check("ada", code)
+        with pytest.raises(Unavailable):
+            async with second.given_back_unless_done(checked):
+                raise Unavailable
+        checked = await second.check("ada", code)
+        assert checked.left == left
+        async with second.given_back_unless_done(checked):
+            pass
+        with pytest.raises(InvalidCredentials):
+            await second.check("ada", code)
+    checked = await second.check("ada", codes[1])
+    with pytest.raises(Unavailable):
+        async with second.given_back_unless_done(checked):
+            await second.disable("ada")
+            raise Unavailable
+    assert (await second.describe("ada"))["enabled"] is False
+
+
+def a_second_factor(store: Any) -> SecondFactor:
+    """The second factors of a process."""
+    return SecondFactor(store, store, SecretBox(["k" * 32]), "Notes")
+
+
+async def enrolled(second: SecondFactor) -> tuple[bytes, list[str]]:
+    """A new second factor of ada: its secret, and the recovery codes."""
+    secret = base64.b32decode((await second.enrol("ada"))["secret"])
+    return secret, await second.confirm("ada", totp.hotp(secret, totp.step_at(time.time())))

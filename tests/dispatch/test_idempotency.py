@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -81,7 +81,8 @@ async def add(handler: Handler, parameters: Parameters) -> Any:
     if parameters.get("kind") == "values":
         return {"at": datetime(2027, 1, 31, tzinfo=UTC), "bytes": b"\xff", "set": {1}}
     if parameters.get("kind") == "rich":
-        return [UUID(int=1), bson.ObjectId("0" * 24), bson.Decimal128("1.50"), datetime(2027, 1, 31), b"b", 1]
+        dates = datetime(2027, 1, 31), datetime(2027, 1, 31, tzinfo=timezone(timedelta(hours=2)))
+        return [UUID(int=1), bson.ObjectId("0" * 24), bson.Decimal128("1.50"), *dates, b"b", 1]
     if parameters.get("kind") == "unsendable":
         return object()
     return {"runs": len(runs), **parameters}
@@ -308,7 +309,7 @@ async def test_outcomes(service: Service) -> None:
 
 
 async def test_values_of_each_encoding(service: Service) -> None:
-    """A repeat gets the bytes of the first response, also of values that only BSON has, and any other way."""
+    """A repeat gets the bytes of the first response, also of values and offsets that not all of them have."""
     session = await service.create()
     encoders: dict[str, Callable[[Any], bytes]] = {
         "bson": bson.encode,

@@ -141,6 +141,50 @@ async def test_a_login_by_code(start: Start) -> None:
     assert (await error(service, "account.login_code.confirm", {**tried, "code": right}))[0] == 1005
 
 
+async def test_a_store_that_fails_after_a_code_was_used(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each method says that it is unavailable, and its code, or link, works when it is sent again."""
+    service, mailbox = await start()
+    connection = service.client.app[LIFESPAN].runtime.connection
+    ada = await service.create()
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        monkeypatch.undo()
+        raise Unavailable
+
+    async def fails_once(method: str, parameters: Any, *places: tuple[Any, str]) -> Any:
+        for owner, name in places:
+            monkeypatch.setattr(owner, name, fail)
+            assert (await error(service, f"{method}.confirm", parameters))[0] == 1011, (method, name)
+        result = await service.result(f"{method}.confirm", parameters)
+        assert (await error(service, f"{method}.confirm", parameters))[0] == 1005, method
+        return result
+
+    marks = (connection.accounts, "password_mark")
+    claims = (connection.coded_mail.addresses, "claim")
+    holders = (connection.coded_mail.addresses, "holder")
+    email = {"email": "ada@example.org"}
+    sent = await service.result("account.verify_email.request", email, session=ada)
+    code = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    assert await fails_once("account.verify_email", code, marks, claims) == email
+    change = {"email": "new@example.org", "password": "correct horse"}
+    await service.result("account.change_email.request", change, session=ada)
+    link = {"token": token_of(link_of(await mailbox.next()))}
+    assert await fails_once("account.change_email", link, marks, claims) == {"email": "new@example.org"}
+    await mailbox.next()
+    email = {"email": "new@example.org"}
+    sent = await service.result("account.login_code.request", email)
+    code = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    sessions = (connection.sessions.store, "add_session")
+    login = await fails_once("account.login_code", code, marks, holders, sessions)
+    assert login["user_id"] == "ada"
+    await service.result("account.reset_password.request", email)
+    reset = {"token": token_of(link_of(await mailbox.next())), "new_password": "battery staple"}
+    accounts = (connection.accounts, "reset_password")
+    assert await fails_once("account.reset_password", reset, holders, accounts) == {"user_id": "ada"}
+
+
 async def test_nobody_learns_who_has_an_account(start: Start) -> None:
     """An address that nobody has gets the same answers, and no mail; its code is tried like any other."""
     service, mailbox = await start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,18 +12,22 @@ from msgspec.structs import replace
 
 from tests.conftest import OTHER_DRIVERS, SERVER_KINDS, url_of
 from tests.support import notes
+from tests.support.disturbed import Failing
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, Service
 from toto_aio import Handler, TotoException
-from toto_aio.dispatch.idempotency import KIND
-from toto_aio.dispatch.key_entry import State, pack, unpack
+from toto_aio.dispatch.idempotency import KIND, Claim
+from toto_aio.dispatch.key_entry import Entry, State, pack, unpack
+from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import idempotent, timeout
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.models import Record
+from toto_aio.stores import Store
 from toto_aio.stores.records import RecordStore
 
 Parameters = dict[str, Any]
 runs: list[str] = []
+failed: list[str] = []
 gates: dict[str, asyncio.Event] = {}
 
 
@@ -38,7 +43,10 @@ async def listed(handler: Handler, parameters: Parameters) -> list[str]:
 
 @idempotent
 async def count(handler: Handler, parameters: Parameters) -> int:
-    """Count the run."""
+    """Count the run, unless it fails the first time."""
+    if parameters and not failed.count(parameters["once"]):
+        failed.append(parameters["once"])
+        raise RuntimeError
     runs.append("count")
     await asyncio.sleep(0)
     return len(runs)
@@ -89,6 +97,19 @@ async def late(handler: Handler, parameters: Parameters) -> int:
     return len(runs)
 
 
+@idempotent
+@timeout(WATCHDOG)
+async def undo(handler: Handler, parameters: Parameters) -> int:
+    """Add a note in a transaction that is rolled back, and go on."""
+    with suppress(ZeroDivisionError):
+        async with handler.transaction() as connection:
+            await notes.add(connection, handler.connection.db, parameters["text"])
+            raise ZeroDivisionError
+    runs.append(parameters["text"])
+    await _do(parameters.get("after"))
+    return len(runs)
+
+
 async def _do(what: str | None) -> None:
     if what == "fail":
         raise RuntimeError("no")
@@ -107,6 +128,7 @@ METHODS = {
     "add_plainly": add_plainly,
     "late": late,
     "later": later,
+    "undo": undo,
 }
 
 
@@ -146,6 +168,7 @@ class Caller:
 async def caller_of(service: Service) -> Caller:
     """A new user."""
     runs.clear()
+    failed.clear()
     gates.clear()
     return Caller(service, await service.create())
 
@@ -162,6 +185,50 @@ async def test_one_run_for_a_key(serve: Serve, url: str) -> None:
     assert 1 in answers
     assert [await caller("count", "k") for caller in callers] == [1] * len(callers)
     assert runs == ["count"]
+
+
+async def test_a_key_whose_call_does_not_run(serve: Serve, url: str) -> None:
+    """If it may have been stored, and that failed or comes late, a repeat runs all the same, once."""
+    service = await serve(METHODS, database=url)
+    caller = await caller_of(service)
+    keys = service.client.app[LIFESPAN].runtime.keys
+    keys.records = failing = Failing(keys.records)
+    for fails in ("before", "after", "late"):
+        for is_taken in (False, True):
+            key = f"{fails} {is_taken}"
+            if is_taken:  # the key of a call that has failed
+                assert await caller("count", key, once=key) == "error 1000"
+            failing.fails = fails
+            parameters = {"once": key} if is_taken else {}
+            assert await caller("count", key, **parameters) == "error 1011"
+            await keys.close()
+            assert [await save() for save in failing.late] == [False] * len(failing.late), key
+            before = len(runs)
+            assert [await caller("count", key, **parameters) for _ in range(2)] == [before + 1] * 2, key
+            failing.late.clear()
+
+
+async def test_a_write_of_which_nobody_knows(store: Store) -> None:
+    """A call goes on with the version that its record has, whether or not the write was carried out."""
+    for fails in ("before", "after", "late"):
+        failing = Failing(store)
+        entry = Entry(State.RUNNING, time.time() + WATCHDOG, b"", nonce=fails.encode())
+        record = Record(KIND, fails, "ada", pack(entry))
+        assert await store.add_record(record)
+        claim = Claim(failing, replace(record, version=1), entry)
+        failing.fails = fails
+        with pytest.raises(Unavailable):
+            await claim.begin()
+        assert await claim.save(Entry(State.RESULT, 0, b"")), fails
+        assert [await save() for save in failing.late] == [False] * len(failing.late)
+        found = await store.get_record(KIND, fails)
+        assert found is not None
+        assert unpack(found.value).state is State.RESULT, fails
+        other = Claim(failing, replace(record, version=1), entry)
+        failing.fails = "before"
+        with pytest.raises(Unavailable):
+            await other.begin()
+        assert not await other.save(entry), "it has lost its place"
 
 
 @pytest.fixture(params=notes.KINDS)
@@ -229,6 +296,21 @@ async def test_a_call_whose_place_was_taken(caller: Caller) -> None:
         gates["gate"].set()
         assert await first == 1
         assert await notes_of(caller) == ["a"]
+
+
+async def test_after_a_transaction_that_was_rolled_back(caller: Caller) -> None:
+    """What the call does then is done once: if its process is killed, nobody knows the outcome."""
+    first = asyncio.ensure_future(caller("undo", "k", text="a", after="gate"))
+    async with asyncio.timeout(WATCHDOG):
+        while "gate" not in gates:
+            await asyncio.sleep(0.01)
+    await caller.lapse()
+    assert await caller("undo", "k", text="a", after="gate") == "error 1016"
+    gates["gate"].set()
+    assert await first == 1
+    assert [await caller("undo", "b", text="b") for _ in range(2)] == [2, 2]
+    assert runs == ["a", "b"]
+    assert await notes_of(caller) == []
 
 
 async def test_after_a_killed_process(caller: Caller) -> None:

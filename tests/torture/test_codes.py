@@ -20,12 +20,12 @@ def test_options() -> None:
 def test_verdict() -> None:
     """A code that works twice or never, and other errors, fail it, and so does a control that works once."""
     control = one([1, 7], is_control=True)
-    assert verdict([one([1, 1]), one([1, 0], repeats=3), control])[0]
+    assert verdict([one([1, 1]), one([1, 1], repeats=3), control])[0]
     for broken in (
         one([1, 2]),
         one([1, 0]),
         one([1]),
-        one([0, 0], repeats=3),
+        one([1, 0], repeats=3),
         one([1, 1], errors=Counter(["1000"])),
     ):
         assert verdict([one([1, 1]), broken, control])[1].startswith("FAILED: sqlite: ")

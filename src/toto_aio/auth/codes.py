@@ -9,16 +9,22 @@ own: against that there is ``secret_key``.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec.structs import replace
 
-from toto_aio.exceptions import InvalidCredentials
+from toto_aio.auth.uses import Uses
+from toto_aio.exceptions import InvalidCredentials, Unavailable
 from toto_aio.models import Record
 from toto_aio.stores import RecordStore, SessionStore
 
@@ -31,6 +37,8 @@ DAY = 86400.0
 WRONG_A_DAY = 25
 """Wrong digits for the codes of one purpose and address, or account, in a day. Its links are valid all the
 same, as nobody guesses them: strangers can't keep the owner out."""
+TURN_LIMIT = 5.0
+"""Seconds that a use waits for others of the same code in this process."""
 
 
 class Draft(NamedTuple):
@@ -44,11 +52,14 @@ class Draft(NamedTuple):
     expires: float
 
 
-class Spent(NamedTuple):
+@dataclass(frozen=True)
+class Spent:
     """What a code was for: the account, and what ``store`` was given."""
 
     owner: str
     data: Mapping[str, str]
+    before: Record = field(default_factory=lambda: Record(KIND, "", "", b""), compare=False, repr=False)
+    after: bytes = field(default=b"", compare=False, repr=False)
 
 
 class RefusedCodeError(InvalidCredentials):
@@ -74,8 +85,9 @@ class _Stored(msgspec.Struct):
     wrong: int = 0
 
 
-USED_UP = _Stored("", b"", b"", b"", {})
-"""What is in the place of a code that is used up: of no purpose."""
+def _used_up() -> bytes:
+    """What is in the place of a code that is used up: of no purpose, and each is another one."""
+    return msgspec.msgpack.encode(_Stored("", secrets.token_bytes(8), b"", b"", {}))
 
 
 class Codes:
@@ -87,8 +99,14 @@ class Codes:
     def __init__(self, records: RecordStore, counters: SessionStore, secret_keys: Sequence[str]) -> None:
         self._records = records
         self._counters = counters
+        self._uses = Uses(records)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         keys = secret_keys or [""]
         self._secrets = [hmac.digest(key.encode(), b"toto_aio codes", "sha256") for key in keys]
+
+    async def close(self) -> None:
+        """Wait until the last codes are given back."""
+        await self._uses.close()
 
     def draft(self, purpose: str, subject: str) -> Draft:
         """A new code for a purpose, and the address or account that asks: of each pair one code is valid."""
@@ -119,7 +137,10 @@ class Codes:
         return record is not None and record.expires > draft.expires
 
     async def spend(self, purpose: str, ticket: str, digits: str) -> Spent:
-        """Use a code. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds."""
+        """Use a code. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds.
+
+        What follows from it belongs into a block ``given_back_unless_done``.
+        """
         counter = f"codes:{_key(ticket)}"
         too_many = (await self._counters.get_counter(counter))[0] >= WRONG_A_DAY
         shown = _hashed(ticket)
@@ -144,6 +165,10 @@ class Codes:
             purpose, _key(token), lambda stored: hmac.compare_digest(stored.token, shown) or None
         )
 
+    def given_back_unless_done(self, spent: Spent) -> AbstractAsyncContextManager[None]:
+        """A block that a code was used for: it is valid again if that ends with ``Unavailable``."""
+        return self._uses.unless_unavailable(spent.before, spent.after)
+
     async def _spend(self, purpose: str, key: str, is_right: Callable[[_Stored], bool | None]) -> Spent:
         """Use the code of this key. ``is_right`` is None if nothing of it fits, so that it is not tried.
 
@@ -152,19 +177,40 @@ class Codes:
         until it expires, as the versions of a record that was removed begin again: a process that has read
         the one before would take the next code for it.
         """
-        while True:
-            record = await self._records.get_record(KIND, key)
-            stored = None if record is None else msgspec.msgpack.decode(record.value, type=_Stored)
-            right = None if stored is None or stored.purpose != purpose else is_right(stored)
-            if record is None or stored is None or right is None:
-                raise RefusedCodeError
-            stored.wrong += not right
-            is_over = right or stored.wrong >= TRIES
-            record.value = msgspec.msgpack.encode(USED_UP if is_over else stored)
-            if await self._records.save_record(record):
+        async with self._turn(key):
+            while True:
+                record = await self._records.get_record(KIND, key)
+                stored = None if record is None else msgspec.msgpack.decode(record.value, type=_Stored)
+                right = None if stored is None or stored.purpose != purpose else is_right(stored)
+                if record is None or stored is None or right is None:
+                    raise RefusedCodeError
+                stored.wrong += not right
+                is_over = right or stored.wrong >= TRIES
+                after = _used_up() if is_over else msgspec.msgpack.encode(stored)
                 if right and record.owner:
-                    return Spent(record.owner, stored.data)
-                raise RefusedCodeError(record.owner, is_try=True)
+                    if await self._uses.use(record, after):
+                        return Spent(record.owner, stored.data, record, after)
+                elif await self._records.save_record(replace(record, value=after)):
+                    raise RefusedCodeError(record.owner, is_try=True)
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """Let one use of a code at a time go on in this process, as they would only get in each other's way.
+
+        Raises ``Unavailable`` if that takes too long, and nothing was used then.
+        """
+        lock = self._turns.get(key)
+        if lock is None:
+            lock = self._turns[key] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(TURN_LIMIT):
+                await lock.acquire()
+        except TimeoutError as exc:
+            raise Unavailable from exc
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def _digest(secret: bytes, ticket: str, digits: str) -> bytes:

@@ -2,14 +2,18 @@
 
 One record has all that changes when a code is used: the last step that counted and the recovery codes that
 are left. It is written onto the version that was read, so of any number of uses of a code at the same time,
-in any process, one counts.
+in any process, one counts. When the second factor is turned off, a record that says so stays for a day, as
+the versions of one that was removed begin again: a process that was stopped after it had read the one before
+would take the next one for it, and write an old secret back.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -20,8 +24,9 @@ from toto_aio.auth.login_tickets import LoginTickets
 from toto_aio.auth.recovery_codes import hash_of_code, new_recovery_codes
 from toto_aio.auth.secret_box import SecretBox
 from toto_aio.auth.totp import as_shown, is_code, matching_step, new_secret, otpauth_uri, text_of
+from toto_aio.auth.uses import Uses
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
-from toto_aio.models import Record
+from toto_aio.models import NEVER, Record
 from toto_aio.stores import AccountStore, RecordStore
 from toto_aio.stores.records import NoRecords
 
@@ -32,6 +37,11 @@ ENROLMENT_TTL = 900.0
 TRIES = 50
 """How often a code is tried again because another one was used at the same time."""
 MAX_CODE = 64
+OFF = b""
+"""The value of a record in the place of one that counts no longer."""
+OFF_TTL = 86400.0
+"""Seconds for which it stays: longer than any process is stopped, and then goes on."""
+HAS_ONE = "The account has a second factor: disable it first."
 WRONG = "The code is wrong, or has been used."
 
 
@@ -42,6 +52,16 @@ class Factor(msgspec.Struct, frozen=True):
     step: int
     recovery: list[bytes]
     since: float
+    nonce: bytes = b""
+    """Tells what two uses have written apart."""
+
+
+class Checked(NamedTuple):
+    """A code that was right: how many recovery codes are left, if it was one; and what its use changed."""
+
+    left: int | None
+    before: Record
+    after: bytes
 
 
 class SecondFactor:
@@ -55,8 +75,13 @@ class SecondFactor:
         self._records = records
         self._box = box
         self._issuer = issuer
+        self._uses = Uses(records)
         self.tickets = LoginTickets(records)
         self.devices = Devices(records)
+
+    async def close(self) -> None:
+        """Wait until the last codes are given back."""
+        await self._uses.close()
 
     async def require(self, user_id: str, device: str | None) -> None:
         """Raise ``SecondFactorRequired`` for a login that needs a second step.
@@ -65,37 +90,44 @@ class SecondFactor:
         """
         if isinstance(self._records, NoRecords):  # a store of the author's, in which nobody can enrol
             return
-        if await self._records.get_record(KIND, _key(user_id)) is None:
+        if await self._current(user_id) is None:
             return
         mark = await self.mark(user_id)
         if device is not None and await self.devices.knows(user_id, mark, device):
             return
         raise SecondFactorRequired(ticket=await self.tickets.issue(user_id, mark))
 
-    async def check(self, user_id: str, code: str) -> int | None:
-        """Use a code or a recovery code up; how many recovery codes are left, if it was one of them.
+    async def check(self, user_id: str, code: str) -> Checked:
+        """Use a code or a recovery code up. Raises ``InvalidCredentials``.
 
-        Raises ``InvalidCredentials``; ``sessions.attempts.second_step`` stands around it.
+        ``sessions.attempts.second_step`` stands around it. What follows from it belongs into a block
+        ``given_back_unless_done``.
         """
         code = as_shown(code)
         for _ in range(TRIES):
-            record = await self._records.get_record(KIND, _key(user_id))
+            record = await self._current(user_id)
             if record is None:
                 break
             before = _read(record)
             after = self._used(user_id, before, code)
             if after is None:
                 break
-            if await self._records.save_record(replace(record, value=msgspec.msgpack.encode(after))):
-                return len(after.recovery) if len(after.recovery) < len(before.recovery) else None
+            value = _value(after)
+            if await self._uses.use(record, value):
+                left = len(after.recovery) if len(after.recovery) < len(before.recovery) else None
+                return Checked(left, record, value)
         else:
             raise Unavailable
         raise InvalidCredentials(WRONG)
 
+    def given_back_unless_done(self, checked: Checked) -> AbstractAsyncContextManager[None]:
+        """A block that a code was used for: it counts again if that ends with ``Unavailable``."""
+        return self._uses.unless_unavailable(checked.before, checked.after)
+
     async def enrol(self, user_id: str) -> dict[str, str]:
         """A new secret, which counts once it is confirmed. Raises ``InvalidParameters`` if there is one."""
-        if await self._records.get_record(KIND, _key(user_id)) is not None:
-            raise InvalidParameters("The account has a second factor: disable it first.")
+        if await self._current(user_id) is not None:
+            raise InvalidParameters(HAS_ONE)
         secret = new_secret()
         stored = self._box.encrypt(secret, _purpose(user_id))
         expires = time.time() + ENROLMENT_TTL
@@ -107,7 +139,7 @@ class SecondFactor:
 
         Raises ``InvalidParameters`` without enrolment, and ``InvalidCredentials``.
         """
-        enrolment = await self._records.get_record(ENROLMENT, _key(user_id))
+        enrolment = await self._current(user_id, ENROLMENT)
         if enrolment is None:
             raise InvalidParameters("There is no enrolment, or it has expired: enrol first.")
         secret = self._box.decrypt(enrolment.value, _purpose(user_id))
@@ -117,19 +149,18 @@ class SecondFactor:
             raise InvalidCredentials(WRONG)
         codes = new_recovery_codes()
         factor = Factor(enrolment.value, step, [hash_of_code(each) for each in codes], time.time())
-        value = msgspec.msgpack.encode(factor)
         # Of several confirmations at the same time one has the codes that count.
-        if not await self._records.remove_record(ENROLMENT, enrolment.key, enrolment.version):
+        if not await self._records.save_record(_turned_off(enrolment)):
             raise InvalidParameters("The enrolment is used up: enrol again.")
-        if not await self._records.add_record(Record(KIND, _key(user_id), user_id, value)):
-            raise InvalidParameters("The account has a second factor: disable it first.")
+        if not await self._turn_on(user_id, _value(factor)):
+            raise InvalidParameters(HAS_ONE)
         return codes
 
     async def disable(self, user_id: str) -> bool:
         """Turn it off, and forget devices and logins in progress. Returns False if there was none."""
-        existed = await self._records.remove_record(KIND, _key(user_id))
-        for kind in (ENROLMENT, TICKETS):
-            await self._records.remove_records(user_id, kind)
+        existed = await self._turn_off(user_id, KIND)
+        await self._turn_off(user_id, ENROLMENT)
+        await self._records.remove_records(user_id, TICKETS)
         await self.devices.forget_all(user_id)
         return existed
 
@@ -138,17 +169,16 @@ class SecondFactor:
         codes = new_recovery_codes()
         hashes = [hash_of_code(each) for each in codes]
         for _ in range(TRIES):
-            record = await self._records.get_record(KIND, _key(user_id))
+            record = await self._current(user_id)
             if record is None:
                 raise InvalidCredentials(WRONG)
-            value = msgspec.msgpack.encode(replace(_read(record), recovery=hashes))
-            if await self._records.save_record(replace(record, value=value)):
+            if await self._uses.use(record, _value(replace(_read(record), recovery=hashes))):
                 return codes
         raise Unavailable
 
     async def describe(self, user_id: str) -> dict[str, Any]:
         """What a user may know about it."""
-        record = await self._records.get_record(KIND, _key(user_id))
+        record = await self._current(user_id)
         if record is None:
             return {"enabled": False, "since": None, "recovery_codes": 0}
         factor = _read(record)
@@ -159,6 +189,31 @@ class SecondFactor:
         account = await self._accounts.get_account(user_id)
         password = "gone" if account is None else account.password or ""
         return hashlib.sha256(password.encode()).digest()
+
+    async def _current(self, user_id: str, kind: str = KIND) -> Record | None:
+        record = await self._records.get_record(kind, _key(user_id))
+        return None if record is None or record.value == OFF else record
+
+    async def _turn_on(self, user_id: str, value: bytes) -> bool:
+        """Store a second factor; False if there is one."""
+        record = Record(KIND, _key(user_id), user_id, value, NEVER)
+        while not await self._records.add_record(record):
+            found = await self._records.get_record(KIND, record.key)
+            if found is not None and found.value != OFF:
+                return False
+            if found is not None and await self._records.save_record(replace(record, version=found.version)):
+                break
+        return True
+
+    async def _turn_off(self, user_id: str, kind: str) -> bool:
+        """Let a record count no longer; False if none does."""
+        for _ in range(TRIES):
+            record = await self._current(user_id, kind)
+            if record is None:
+                return False
+            if await self._records.save_record(_turned_off(record)):
+                return True
+        raise Unavailable
 
     def _used(self, user_id: str, factor: Factor, code: str) -> Factor | None:
         """The factor after the use of a code; None if the code is wrong.
@@ -183,6 +238,14 @@ def _key(user_id: str) -> str:
 
 def _purpose(user_id: str) -> str:
     return f"totp of {user_id}"
+
+
+def _turned_off(record: Record) -> Record:
+    return replace(record, value=OFF, expires=time.time() + OFF_TTL)
+
+
+def _value(factor: Factor) -> bytes:
+    return msgspec.msgpack.encode(replace(factor, nonce=secrets.token_bytes(8)))
 
 
 def _read(record: Record) -> Factor:

@@ -17,7 +17,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
-from toto_aio.auth.second_factor import SecondFactor
+from toto_aio.auth.second_factor import Checked, SecondFactor
 from toto_aio.auth.session_saves import SessionSaves
 from toto_aio.auth.session_state import EMPTY
 from toto_aio.auth.throttle import Attempts, Throttle
@@ -161,31 +161,31 @@ class Sessions:
             raise NotAuthorized(OUTDATED)
         user_id = found.user_id
         with self.audit.refusals(Action.LOGIN_FAILED, user_id, client=client):
-            left = await self.check_second_factor(user_id, code, client)
-        if await second.mark(user_id) != found.mark or not await second.tickets.spend(found):
-            raise NotAuthorized(OUTDATED)
-        session = await self.create(user_id, client)
-        if await second.mark(user_id) != found.mark:  # changed meanwhile, which ended all sessions but this
-            await self.end(session)
-            raise NotAuthorized(OUTDATED)
-        how = "second_factor" if left is None else "recovery_code"
+            checked = await self.check_second_factor(user_id, code, client)
+        async with second.given_back_unless_done(checked):
+            if await second.mark(user_id) != found.mark:
+                raise NotAuthorized(OUTDATED)
+            session = await self.create(user_id, client)
+            # The mark may have changed, which ended all sessions but this. The ticket is used up last, so
+            # that whoever has got no session shows it again.
+            if await second.mark(user_id) != found.mark or not await second.tickets.spend(found):
+                await self.end(session)
+                raise NotAuthorized(OUTDATED)
+        how = "second_factor" if checked.left is None else "recovery_code"
         self.audit.record(Action.LOGIN, user_id, client, how=how)
         if remember:
             session.device_token = await second.devices.remember(user_id, found.mark, client)
         return session
 
-    async def check_second_factor(self, user_id: str, code: str, client: ClientInfo) -> int | None:
-        """Use a code of the second factor up; how many recovery codes are left, if it was one of them.
-
-        Raises ``InvalidCredentials`` and ``TooManyAttempts``.
-        """
+    async def check_second_factor(self, user_id: str, code: str, client: ClientInfo) -> Checked:
+        """Use a code of the second factor up. Raises ``InvalidCredentials`` and ``TooManyAttempts``."""
         if self.second_factor is None:
             raise InvalidCredentials
         async with self.attempts.second_step(user_id, client.address):
-            left = await self.second_factor.check(user_id, code)
-        if left is not None:
-            self.audit.record(Action.RECOVERY_CODE_USED, user_id, client, left=left)
-        return left
+            checked = await self.second_factor.check(user_id, code)
+        if checked.left is not None:
+            self.audit.record(Action.RECOVERY_CODE_USED, user_id, client, left=checked.left)
+        return checked
 
     @waits_in_threads
     async def create(self, user_id: str = "", client: ClientInfo = NOBODY) -> UserSession:

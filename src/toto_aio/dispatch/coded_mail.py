@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from email.message import EmailMessage
 from itertools import count
 from typing import TypedDict
@@ -69,6 +69,10 @@ class CodedMail:
         self._accounts = accounts
         self._root = root
 
+    async def close(self) -> None:
+        """Wait until the last codes are given back."""
+        await self._codes.close()
+
     async def request(
         self, purpose: str, subject: str, asked: Address, find: Find, client: str, method: str, language: str
     ) -> Sent:
@@ -111,17 +115,22 @@ class CodedMail:
         self.post.outbox.put(purpose, prepare, LASTS)
         return {"ticket": draft.ticket, "expires": draft.expires}
 
-    async def spend(self, purpose: str, ticket: str, digits: str, *, held: bool = False) -> Spent:
-        """Use a code. Raises ``InvalidCredentials``, also if the account has another password since.
+    def spending(
+        self, purpose: str, ticket: str, digits: str, *, held: bool = False
+    ) -> AbstractAsyncContextManager[Spent]:
+        """A block that uses a code. Raises ``InvalidCredentials``, also if the password is another one since.
 
         With ``held`` it also does if the address that the code was sent to is the account's no longer. So
-        nobody who has lost an account by a new password or address comes back with a code from before.
+        nobody who has lost an account by a new password or address comes back with a code from before. If the
+        block ends with ``Unavailable``, the code is valid again.
         """
-        return await self._used(purpose, self._codes.spend(purpose, ticket, digits), held)
+        return self._spending(purpose, self._codes.spend(purpose, ticket, digits), held)
 
-    async def spend_link(self, purpose: str, token: str, *, held: bool = False) -> Spent:
-        """Use a link, as ``spend`` does a code."""
-        return await self._used(purpose, self._codes.spend_link(purpose, token), held)
+    def spending_link(
+        self, purpose: str, token: str, *, held: bool = False
+    ) -> AbstractAsyncContextManager[Spent]:
+        """A block that uses a link, as ``spending`` does a code."""
+        return self._spending(purpose, self._codes.spend_link(purpose, token), held)
 
     def notify(self, template: str, user_id: str, address: str, about: str = "") -> None:
         """Tell the owner of an ``address`` of a change, such as that ``about`` is the address now.
@@ -136,20 +145,25 @@ class CodedMail:
         with suppress(Unavailable):  # which is logged
             self.post.outbox.put(template, prepare, LASTS)
 
-    async def _used(self, purpose: str, use: Awaitable[Spent], held: bool) -> Spent:
-        """What a code was for. One that is refused is in the audit log."""
+    @asynccontextmanager
+    async def _spending(self, purpose: str, use: Awaitable[Spent], held: bool) -> AsyncIterator[Spent]:
+        """A block with what a code was for. One that is refused is in the audit log."""
         try:
             spent = await use
-            if spent.data["mark"] != await self._accounts.password_mark(spent.owner):
-                raise RefusedCodeError(spent.owner)
-            if held:
-                holder = await self.addresses.holder(spent.data["key"])
-                if holder is None or holder.user_id != spent.owner:
-                    raise RefusedCodeError(spent.owner)
+            async with self._codes.given_back_unless_done(spent):
+                await self._require_valid(spent, held)
+                yield spent
         except RefusedCodeError as exc:
             self.audit.record(Action.CODE_REFUSED, exc.user_id, purpose=purpose)
             raise
-        return spent
+
+    async def _require_valid(self, spent: Spent, held: bool) -> None:
+        if spent.data["mark"] != await self._accounts.password_mark(spent.owner):
+            raise RefusedCodeError(spent.owner)
+        if held:
+            holder = await self.addresses.holder(spent.data["key"])
+            if holder is None or holder.user_id != spent.owner:
+                raise RefusedCodeError(spent.owner)
 
     async def _languages(self, user_id: str) -> list[str]:
         """The language of an account: its custom field ``language``."""

@@ -55,7 +55,7 @@ from toto_aio.exceptions import (
     Unavailable,
     described,
 )
-from toto_aio.models import Record
+from toto_aio.models import NEVER, Record
 from toto_aio.settings import SettingsError
 from toto_aio.stores.records import NoRecords, RecordStore, records_of
 from toto_aio.tasks import Tasks
@@ -71,7 +71,7 @@ REPLAYED = "idempotent-replayed"
 MAX_KEY = 255
 """The most bytes of a key."""
 KEPT = 24 * 3600.0
-"""Seconds for which a key is kept, from the first call on."""
+"""Seconds for which a key is kept, from the first call on, or as long as a call may take."""
 MARGIN = 1.0
 """Seconds after the limit of a call in which it ends: the poll of the limits, and the last write."""
 CLOSE_LIMIT = 5.0
@@ -112,7 +112,9 @@ class Keys:
         until = time.time() + plan.limit + MARGIN
         state = State.IN_TRANSACTION if plan.transactional else State.RUNNING
         entry = Entry(state, until, digest(key, parameters), nonce=secrets.token_bytes(8))
-        record = Record(KIND, name, user_id, pack(entry), time.time() + KEPT)
+        # A key outlasts its call, so that no repeat runs beside it.
+        expires = min(NEVER, time.time() + max(KEPT, plan.limit + MARGIN))
+        record = Record(KIND, name, user_id, pack(entry), expires)
         while True:
             if await self._place(record, self.records.add_record):
                 claim = Claim(self.records, replace(record, version=1), entry)
@@ -140,14 +142,16 @@ class Keys:
         try:
             return await write(record)
         except BaseException:  # it may have been written, and nothing will run
-            self._tasks.start(self._withdraw(record), "idempotency key")
+            self._tasks.start(self._withdraw(record, write), "idempotency key")
             raise
 
-    async def _withdraw(self, record: Record) -> None:
+    async def _withdraw(self, record: Record, write: Callable[[Record], Awaitable[bool]]) -> None:
+        """Make the key free; a write that is still on its way to the store comes too late then."""
         try:
-            found = await self.records.get_record(record.kind, record.key)
-            if found is not None and found.value == record.value:
-                await self.records.save_record(replace(found, value=pack(FREE)))
+            if not await write(replace(record, value=pack(FREE))):
+                found = await self.records.get_record(record.kind, record.key)
+                if found is not None and found.value == record.value:
+                    await self.records.save_record(replace(found, value=pack(FREE)))
         except Unavailable as exc:
             _log(exc)
 
@@ -202,34 +206,50 @@ def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str,
 class Claim:
     """What the call has of a key that it runs for: the record, of the version that it has written."""
 
-    is_unsure = False
-    """Whether a commit has begun whose outcome is not known."""
-
     def __init__(self, records: RecordStore, record: Record, entry: Entry) -> None:
         self.records = records
         self.entry = entry
         self._record = record
+        self._unsure: Entry | None = None
+        """What was to be written, and perhaps is."""
 
     async def save(self, entry: Entry) -> bool:
         """Write an entry; False if another call has taken the place of this one, or the owner is gone."""
-        if not await self.records.save_record(self._with(entry)):
+        unsure, self._unsure = self._unsure, self._unsure or entry
+        is_saved = await self.records.save_record(self._with(entry))
+        if not is_saved and unsure is not None:
+            found = await self.records.get_record(self._record.kind, self._record.key)
+            if found is not None and found.value == pack(unsure):
+                self._written(unsure)
+                is_saved = await self.records.save_record(self._with(entry))
+        self._unsure = None
+        if is_saved:
+            self._written(entry)
+        return is_saved
+
+    async def begin(self) -> bool:
+        """Say that a transaction begins; whether that had to be said, as it is the first effect of the call.
+
+        Raises ``Unavailable`` if the call has lost its place.
+        """
+        if self.entry.state is not State.RUNNING:
             return False
-        self._written(entry)
+        self._require(await self.save(replace(self.entry, state=State.IN_TRANSACTION)))
         return True
 
-    async def begin(self) -> None:
-        """Say that a transaction begins. Raises ``Unavailable`` if the call has lost its place."""
-        if self.entry.state is State.RUNNING:
-            self._require(await self.save(replace(self.entry, state=State.IN_TRANSACTION)))
+    async def rolled_back(self) -> None:
+        """Say that the transaction is over, as the call may do something else now, which happens once.
+
+        Raises ``Unavailable`` if the call has lost its place, or was committed after all.
+        """
+        self._require(await self.save(replace(self.entry, state=State.RUNNING)))
 
     async def join(self, save: Callable[[Record], Awaitable[bool]]) -> None:
         """Say in the transaction that it is committed. Raises ``Unavailable`` if the call lost its place."""
         self._require(await save(self._with(self._committed)))
-        self.is_unsure = True
 
     def committed(self) -> None:
         """Take over that it is."""
-        self.is_unsure = False
         self._written(self._committed)
 
     @property

@@ -1,7 +1,8 @@
 """Results as idempotency keys keep them: in MessagePack, unless a repeat would get something else.
 
-BSON has values that MessagePack has as text only, such as UUIDs, object ids and dates without a time zone. A
-result for which that makes a difference is kept as it was sent, so that a repeat in BSON gets the same.
+BSON has values that MessagePack has as text only, such as UUIDs, object ids and dates without a time zone,
+and JSON has the offsets of dates, which are in UTC in MessagePack. A result for which that makes a difference
+is kept as it was sent, so that a repeat in the same encoding gets the same.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from toto_aio.codecs.converter import EncodingError
 from toto_aio.dispatch.key_entry import MAX_OUTCOME
 from toto_aio.exceptions import InvalidParameters
 
+MOMENTS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+"""How dates with a time zone begin in MessagePack, in its three sizes. Other values may look so too."""
 VALUE = ""
 """The name under which a result is in a document, as BSON has no other values on their own."""
 
@@ -35,7 +38,8 @@ class KeptResults:
         """
         packed = self._usual.encode_again(result)
         codec = self._codecs.get(content_type, self._usual)
-        if len(packed) <= MAX_OUTCOME and codec.binary and codec is not self._usual:
+        may_differ = codec.binary or any(mark in packed for mark in MOMENTS)
+        if len(packed) <= MAX_OUTCOME and may_differ and codec is not self._usual:
             with suppress(EncodingError, InvalidParameters):  # beyond what it can have, or what is read of it
                 sent = codec.encode_again({VALUE: result})
                 differs = sent != codec.encode({VALUE: self.unpack(packed)})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from toto_aio.exceptions import TimedOut, Unavailable
 from toto_aio.stores import transactions
-from toto_aio.stores.transactions import Begun, OutcomeUnknownError, Transaction, current, within
+from toto_aio.stores.transactions import Begun, Transaction, current, within
 
 if TYPE_CHECKING:
     from toto_aio.dispatch.handler import Handler
@@ -26,6 +26,8 @@ class CallTransaction(Transaction):
         super().__init__(handler.connection.transactions)
         self._handler = handler
         self._claim: Claim | None = None
+        self._is_announced = False
+        """Whether the key says that the call is in a transaction, and does nothing outside of one."""
 
     async def __aenter__(self) -> Any:
         handler = self._handler
@@ -35,17 +37,31 @@ class CallTransaction(Transaction):
         try:
             if handler.claim is not None and getattr(self.transactions, "save_records", False):
                 self._claim = handler.claim
-                await self._claim.begin()
+                self._is_announced = await self._claim.begin()
             return await super().__aenter__()
-        except BaseException:
+        except BaseException as exc:
             handler.open_transaction = False
+            await self._end(exc)
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._handler.open_transaction = False
-        await super().__aexit__(kind, exc, trace)
+        try:
+            await super().__aexit__(kind, exc, trace)
+        except BaseException as failure:
+            await self._end(failure)
+            raise
+        if exc is not None:
+            await self._end(exc)
+
+    async def _end(self, exc: BaseException) -> None:
+        """Let the key say that nothing was committed. A call that was cut off does nothing else."""
+        if self._is_announced and isinstance(exc, Exception):
+            self._is_announced = False
+            assert self._claim is not None
+            await self._claim.rolled_back()
 
     async def _carry_out(self, begun: Begun) -> None:
         """Commit, with the idempotency key of the call if it has one."""
@@ -58,12 +74,7 @@ class CallTransaction(Transaction):
                 if is_outage:
                     raise Unavailable from exc
                 raise
-        try:
-            await super()._carry_out(begun)
-        except Exception as exc:
-            if self._claim is not None:
-                self._claim.is_unsure = isinstance(exc.__cause__, OutcomeUnknownError)
-            raise
+        await super()._carry_out(begun)
         if self._claim is not None:
             self._claim.committed()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 from msgspec import Meta
@@ -41,16 +42,17 @@ async def send_code(
     return await mail.request(purpose, subject, asked, find, handler.address, handler.call.method, language)
 
 
-async def spend(
-    handler: Handler, purpose: str, ticket: str, code: str, token: str = "", *, held: bool = False
-) -> Spent:
-    """Use a code with its ticket, or the token of a link. Raises ``InvalidCredentials``.
+def spend(
+    handler: Handler, purpose: str, ticket: str, code: str, token: str, *, held: bool = False
+) -> AbstractAsyncContextManager[Spent]:
+    """A block that uses a code with its ticket, or the token of a link. Raises ``InvalidCredentials``.
 
-    ``held``: the code was sent to the address of the account, and counts as long as it is that.
+    ``held``: the code was sent to the address of the account, and counts as long as it is that. If the block
+    ends with ``Unavailable``, the code is valid again.
     """
     mail = coded_mail(handler)
     if token and not (ticket or code):
-        return await mail.spend_link(purpose, token, held=held)
+        return mail.spending_link(purpose, token, held=held)
     if token or not (ticket and code):
         raise InvalidParameters("Write ticket and code, or the token of a link.")
-    return await mail.spend(purpose, ticket, code, held=held)
+    return mail.spending(purpose, ticket, code, held=held)

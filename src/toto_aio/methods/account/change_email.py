@@ -40,10 +40,11 @@ async def request(handler: Handler, email: Email, password: str, language: Langu
 @redirects_form
 async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token: Token = "") -> Verified:
     """Use the code: the new address takes the place of the old one, which gets a mail about that."""
-    spent = await spend(handler, PURPOSE, ticket, code, token)
-    mail, address = coded_mail(handler), spent.data["address"]
-    with mail.audit.recording(Action.EMAIL_CHANGED, spent.owner):
-        former = await mail.addresses.claim(spent.owner, spent.data["key"], address)
+    mail = coded_mail(handler)
+    async with spend(handler, PURPOSE, ticket, code, token) as spent:
+        address = spent.data["address"]
+        with mail.audit.recording(Action.EMAIL_CHANGED, spent.owner):
+            former = await mail.addresses.claim(spent.owner, spent.data["key"], address)
     if former is not None:
         mail.notify("email_changed", spent.owner, former, address)
     return {"email": address}

@@ -34,6 +34,6 @@ async def request(handler: Handler, email: Email, language: Language = "") -> Se
 @redirects_form
 async def confirm(handler: Handler, ticket: Ticket, code: Code) -> dict[str, Any]:
     """Log in with the code; returns a new session, as ``account.login`` does."""
-    spent = await spend(handler, PURPOSE, ticket, code, held=True)
-    session = await handler.create_session(spent.owner, verify_password=False)
+    async with spend(handler, PURPOSE, ticket, code, "", held=True) as spent:
+        session = await handler.create_session(spent.owner, verify_password=False)
     return session.describe()

@@ -47,7 +47,7 @@ async def confirm(
     no code.
     """
     handler.accounts.require_password("new_password", new_password)
-    spent = await spend(handler, PURPOSE, ticket, code, token, held=True)
-    await handler.accounts.reset_password(spent.owner, new_password)
+    async with spend(handler, PURPOSE, ticket, code, token, held=True) as spent:
+        await handler.accounts.reset_password(spent.owner, new_password)
     coded_mail(handler).notify("password_changed", spent.owner, spent.data["address"])
     return {"user_id": spent.owner}

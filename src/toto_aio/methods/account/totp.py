@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from toto_aio.auth.audit import Action
@@ -81,9 +83,9 @@ async def status(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
 @redirects_form
 async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """Turn the second factor off, with a ``code`` or a recovery code, and forget the remembered devices."""
-    user_id = await _checked(handler, parameters)
-    with handler.accounts.audit.recording(Action.TOTP_DISABLED, user_id) as happening:
-        happening.happened = await handler.connection.second_factor.disable(user_id)
+    async with _checked(handler, parameters) as user_id:
+        with handler.accounts.audit.recording(Action.TOTP_DISABLED, user_id) as happening:
+            happening.happened = await handler.connection.second_factor.disable(user_id)
     return {"disabled": happening.happened}
 
 
@@ -94,9 +96,10 @@ async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, boo
 @waits_in_threads
 async def recovery_codes(handler: Handler, parameters: dict[str, Any]) -> dict[str, list[str]]:
     """Make ten new recovery codes in place of the ones before, with a ``code``; returns them, this once."""
-    user_id = await _checked(handler, parameters)
-    with handler.accounts.audit.recording(Action.RECOVERY_CODES_RENEWED, user_id):
-        return {"recovery_codes": await handler.connection.second_factor.renew_recovery_codes(user_id)}
+    async with _checked(handler, parameters) as user_id:
+        with handler.accounts.audit.recording(Action.RECOVERY_CODES_RENEWED, user_id):
+            codes = await handler.connection.second_factor.renew_recovery_codes(user_id)
+    return {"recovery_codes": codes}
 
 
 @method
@@ -139,10 +142,12 @@ async def _confirmed(handler: Handler, parameters: dict[str, Any]) -> str:
     return handler.session.user_id
 
 
-async def _checked(handler: Handler, parameters: dict[str, Any]) -> str:
-    """The user, who has given a code of the second factor."""
+@asynccontextmanager
+async def _checked(handler: Handler, parameters: dict[str, Any]) -> AsyncIterator[str]:
+    """A block with the user, who has given a code of the second factor."""
     handler.act()
     user_id, code = _user_id(handler), _code(parameters)
     with handler.accounts.audit.refusals(Action.CODE_REFUSED, user_id, client=handler.client):
-        await handler.sessions.check_second_factor(user_id, code, handler.client)
-    return user_id
+        checked = await handler.sessions.check_second_factor(user_id, code, handler.client)
+    async with handler.connection.second_factor.given_back_unless_done(checked):
+        yield user_id

@@ -49,12 +49,13 @@ async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token:
     It needs no session, as a link may be opened in another browser. Error 1003 if the address belongs to
     another account, or if the account has another one by now.
     """
-    spent = await spend(handler, PURPOSE, ticket, code, token)
-    await _require_no_other(handler, spent.owner, spent.data["address"])  # verified since the code was sent
     mail = coded_mail(handler)
-    with mail.audit.recording(Action.EMAIL_VERIFIED, spent.owner):
-        await mail.addresses.claim(spent.owner, spent.data["key"], spent.data["address"])
-    return {"email": spent.data["address"]}
+    async with spend(handler, PURPOSE, ticket, code, token) as spent:
+        address = spent.data["address"]
+        await _require_no_other(handler, spent.owner, address)  # verified since the code was sent
+        with mail.audit.recording(Action.EMAIL_VERIFIED, spent.owner):
+            await mail.addresses.claim(spent.owner, spent.data["key"], address)
+    return {"email": address}
 
 
 async def _require_no_other(handler: Handler, user_id: str, address: str) -> None:

@@ -1,0 +1,113 @@
+"""Uses of what counts once, when the store fails in between: on every store."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.disturbed import Failing
+from toto_aio.auth import uses
+from toto_aio.auth.codes import KIND, Codes, Draft, Spent
+from toto_aio.exceptions import InvalidCredentials, Unavailable
+from toto_aio.stores import Store
+
+DATA = {"address": "ada@example.org"}
+ADA = Spent("ada", DATA)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried at once."""
+    monkeypatch.setattr(uses, "PAUSE", 0)
+
+
+async def new_code(codes: Codes) -> Draft:
+    """A code that is valid."""
+    draft = codes.draft("reset", "ada")
+    await codes.store(draft, "ada", DATA)
+    return draft
+
+
+async def test_a_use_whose_outcome_nobody_knows(store: Store) -> None:
+    """The code is valid afterwards, once: also if the use, or the answer to it, comes late or never."""
+    for fails in ("before", "after", "late"):
+        for more in (0, 3):
+            failing = Failing(store)
+            codes = Codes(failing, store, [])
+            draft = await new_code(codes)
+            failing.fails, failing.fail_next = fails, more
+            with pytest.raises(Unavailable):
+                await codes.spend("reset", draft.ticket, draft.digits)
+            assert failing.fail_next == 0, fails
+            for save in failing.late:
+                assert not await save(), "it comes too late to use the code up"
+            assert await codes.spend("reset", draft.ticket, draft.digits) == ADA, fails
+            for use in (
+                codes.spend("reset", draft.ticket, draft.digits),
+                codes.spend_link("reset", draft.token),
+            ):
+                with pytest.raises(InvalidCredentials):
+                    await use
+
+
+async def test_what_a_code_is_used_for(store: Store) -> None:
+    """If that fails by the store, or is cut off, the code is valid again; for any other error it is not."""
+    failing = Failing(store)
+    codes = Codes(failing, store, [])
+    errors: tuple[BaseException, ...] = (Unavailable(), asyncio.CancelledError(), InvalidCredentials())
+    for error in errors:
+        draft = await new_code(codes)
+        spent = await codes.spend_link("reset", draft.token)
+        with pytest.raises(type(error)):
+            async with codes.given_back_unless_done(spent):
+                failing.fail_next = 2
+                raise error
+        await codes.close()
+        failing.fail_next = 0
+        again = codes.spend("reset", draft.ticket, draft.digits)
+        if isinstance(error, InvalidCredentials):
+            with pytest.raises(InvalidCredentials):
+                await again
+        else:
+            assert await again == ADA, error
+
+
+async def test_a_code_that_another_one_has_replaced(store: Store) -> None:
+    """What is taken back touches neither a code that is stored since, nor the use of another process."""
+    codes, other = (Codes(store, store, []) for _ in range(2))
+    first = await new_code(codes)
+    spent = await codes.spend("reset", first.ticket, first.digits)
+    with pytest.raises(Unavailable):
+        async with codes.given_back_unless_done(spent):
+            second = await new_code(codes)
+            raise Unavailable
+    with pytest.raises(InvalidCredentials):
+        await codes.spend("reset", first.ticket, first.digits)
+    spent = await codes.spend("reset", second.ticket, second.digits)
+    with pytest.raises(Unavailable):
+        async with codes.given_back_unless_done(spent):
+            raise Unavailable
+    assert await other.spend("reset", second.ticket, second.digits) == ADA
+    with pytest.raises(Unavailable):  # a second time, with what the first use has written
+        async with codes.given_back_unless_done(spent):
+            raise Unavailable
+    with pytest.raises(InvalidCredentials):
+        await codes.spend("reset", second.ticket, second.digits)
+
+
+async def test_a_store_that_stays_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller is told after a while, and at last the log."""
+    monkeypatch.setattr(uses, "ANSWER_LIMIT", 0)
+    monkeypatch.setattr(uses, "LIMIT", 0)
+    failing = Failing(store)
+    codes = Codes(failing, store, [])
+    draft = await new_code(codes)
+    failing.fails, failing.fail_next = "after", 10**6
+    with pytest.raises(Unavailable):
+        await codes.spend("reset", draft.ticket, draft.digits)
+    await codes.close()
+    assert "a code stays used" in caplog.text
+    assert (await store.get_record(KIND, draft.key)) is not None
