@@ -34,17 +34,20 @@ async def count(handler: Handler, name: str) -> int:
     return counts[name]
 
 
-class Lossy(Client):
-    """A client to which the first responses are lost."""
+class Lossy:
+    """A middleware of aiohttp's client that loses the next responses."""
 
     lost = 0
     sent = 0
 
-    async def _send(self, request: Any) -> Response:
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         self.sent += 1
-        response = await super()._send(request)
+        response = await handler(request)
         if self.lost:
             self.lost -= 1
+            response.close()
             raise aiohttp.ServerDisconnectedError
         return response
 
@@ -54,20 +57,21 @@ async def test_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
     accounts = {name: each.invoke for name, each in find_methods(toto_aio.methods, 60).items()}
     async with serving({**accounts, "count": count}) as service:
-        client = Lossy(service.url, timeout=WATCHDOG)
-        async with client:
-            client.lost = 1
+        line = Lossy()
+        async with aiohttp.ClientSession(middlewares=[line], cookie_jar=aiohttp.DummyCookieJar()) as http:
+            client = Client(service.url, timeout=WATCHDOG, http=http)
+            line.lost = 1
             with pytest.raises(aiohttp.ServerDisconnectedError):  # it may have been done: so it was
                 await client.call("count", {"name": "nobody"}, idempotent=True)
             assert counts["nobody"] == 1
             with pytest.raises(NotAuthorized):
                 await client.call("count", {"name": "nobody"}, idempotent=True, idempotency_key="a")
             await client.create_account("ada", PASSWORD)
-            client.lost = 2
+            line.lost = 2
             assert await client.call("count", {"name": "ada"}, idempotent=True) == 1
             assert counts["ada"] == 1
             assert await client.call("count", {"name": "ada"}, idempotent=True) == 2
-            client.lost = 3
+            line.lost = 3
             with pytest.raises(aiohttp.ServerDisconnectedError):
                 await client.call("count", {"name": "lost"}, idempotent=True)
             assert counts["lost"] == 1
@@ -76,7 +80,7 @@ async def test_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
                 (TooManyAttempts(retry_after=60), 1),
                 (TotoException(2001, "no"), 1),
             ):
-                fails[:], client.sent = [error], 0
+                fails[:], line.sent = [error], 0
                 call = client.call("count", {"name": "later"}, idempotent=True)
                 if sent > 1:
                     assert await call == 1
@@ -84,13 +88,13 @@ async def test_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
                     with pytest.raises(TotoException) as caught:
                         await call
                     assert caught.value.code == error.code
-                assert client.sent == sent, error
+                assert line.sent == sent, error
         hasty = Client(service.url, session=client.session, timeout=0.2)
 
-        async def never(request: Any) -> Response:
+        async def never(*given: Any, **options: Any) -> Response:
             await asyncio.sleep(WATCHDOG)
             raise AssertionError
 
-        monkeypatch.setattr(hasty, "_send", never)
+        monkeypatch.setattr(hasty, "fetch", never)
         with pytest.raises(TimeoutError):
             await hasty.call("count", {"name": "slow"}, idempotent=True)

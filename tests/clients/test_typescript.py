@@ -17,6 +17,7 @@ import toto_aio.methods.account.api_keys
 from tests.support.service import Serve
 from tests.support.thirty import METHODS
 from toto_aio.invocation import authenticated, channel, idempotent, optionally_authenticated
+from toto_aio.members import Admission
 
 if TYPE_CHECKING:
     from tests.support.browser import Browser
@@ -78,6 +79,22 @@ async def news(handler: Any) -> dict[str, str]:
     return {"user": "" if handler.session is None else handler.session.user_id}
 
 
+@channel("crowd:{crowd}", history=10, presence=True, join_leave=True, publish="chatter")
+async def crowd(handler: Any, crowd: str) -> Admission:
+    """Admit everybody, and say who is there."""
+    return Admission({"topic": crowd}, info={"colour": "green"})
+
+
+async def chatter(handler: Any, crowd: str, text: str) -> None:
+    """Publish to a crowd."""
+    await handler.events.publish(f"crowd:{crowd}", {"text": text})
+
+
+async def hail(handler: Any) -> None:
+    """Send a message."""
+    handler.send_message({"hello": "there"})
+
+
 async def say(handler: Any, channel: str, text: str) -> None:
     """Publish to a channel."""
     await handler.events.publish(channel, {"text": text})
@@ -85,9 +102,12 @@ async def say(handler: Any, channel: str, text: str) -> None:
 
 OWN = {
     "account.api_keys": toto_aio.methods.account.api_keys,
+    "chatter": chatter,
     "count": count,
     "count_once": count_once,
     "counted": counted,
+    "crowd": crowd,
+    "hail": hail,
     "news": news,
     "ordered": ordered,
     "room": room,
@@ -123,20 +143,23 @@ async def test_in_node(node: Node, serve: Serve) -> None:
 async def test_in_a_page(
     node: Node, serve: Serve, browser: Browser, aiohttp_server: AiohttpServer, tmp_path: Path
 ) -> None:
-    """A page of another origin signs and uploads, and with a cookie no script has the session's id.
+    """A page of another origin signs, uploads and hears a channel, with a key or with a cookie.
 
-    The package and its tests compile.
+    No script has the id of a session in a cookie. The package and its tests compile.
     """
     arguments = ("--noEmit", "false", "--rootDir", ".", "--outDir", str(tmp_path))
     await asyncio.to_thread(node.run, "typescript", "bin/tsc", *arguments)
     app = web.Application()
     app.router.add_static("/src", tmp_path / "src")
+    app.router.add_static("/centrifuge", node.folder / "node_modules" / "centrifuge" / "build")
     app.router.add_get("/", page_of_the_app)
     server = await aiohttp_server(app)
     origin = f"http://127.0.0.1:{server.port}"
     for cookies, signing in ((False, "session"), (True, "off")):
         options = {"use_cookies": True, "secure_cookies": False} if cookies else {}
-        service = await serve(METHODS, signing=signing, allow_origin=[origin], **options)
+        service = await serve(
+            {**METHODS, **OWN}, signing=signing, allow_origin=[origin], events="memory://", **options
+        )
         page = await browser.open(f"{origin}/")
         found = await page.run(
             "use(url, options)",
@@ -151,6 +174,9 @@ async def test_in_a_page(
         assert found["after"] == 1004
         assert bool(found["session"]["session_id"]) is not cookies
         assert ("toto-session" in found["kept"]) is True
+        heard = [{"room": 7, "user": "ada"}, {"text": "hello"}]
+        assert found["heard"] == {"centrifuge": heard, "toto-client/channels/protobuf": heard}
+        assert found["ends"] == [3503, 3503], "with the session"
 
 
 async def page_of_the_app(request: web.Request) -> web.Response:
@@ -159,8 +185,18 @@ async def page_of_the_app(request: web.Request) -> web.Response:
 
 
 PAGE = """<!doctype html>
+<script type="importmap">
+{"imports": {
+  "centrifuge": "/centrifuge/index.mjs",
+  "centrifuge/build/protobuf": "/centrifuge/protobuf/index.mjs",
+  "toto-client/channels/protobuf": "/src/protobuf.js"
+}}
+</script>
 <script type="module">
+import { channel, connect } from "/src/channels.js";
 import { Client, inWebStorage } from "/src/index.js";
+
+const next = (emitter, event) => new Promise((resolve) => emitter.once(event, resolve));
 
 window.use = async (url, options) => {
   const client = new Client(url, { ...options, storage: inWebStorage(sessionStorage) });
@@ -173,9 +209,21 @@ window.use = async (url, options) => {
   const stopped = { signal: control.signal, onProgress: () => control.abort() };
   const aborted = await client.call("data.upload", { file }, stopped).catch((error) => error.name);
   const kept = Object.keys(sessionStorage);
+  const heard = {}, connections = [];
+  for (const name of ["centrifuge", "toto-client/channels/protobuf"]) {
+    const connection = await connect(client, await import(name));
+    const room = channel(connection, "room:{room}", { room: 7 });
+    const [subscribed, published] = [next(room, "subscribed"), next(room, "publication")];
+    room.subscribe();
+    const { data } = await subscribed;
+    await client.call("say", { channel: "room:7", text: "hello" });
+    heard[name] = [data, (await published).data];
+    connections.push(next(connection, "disconnected"));
+  }
   await client.logout();
+  const ends = (await Promise.all(connections)).map(({ code }) => code);
   const after = await client.call("notes.mine").catch((error) => error.code);
-  return { session, user, size, progress, aborted, kept, after };
+  return { session, user, size, progress, aborted, kept, heard, ends, after };
 };
 </script>
 """

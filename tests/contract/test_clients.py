@@ -108,8 +108,17 @@ import { api, type Note } from "./thirty";
 import { api as odd } from "./odd";
 import { api as notes } from "./notes";
 import { api as renamed } from "./renamed";
-import type { Centrifuge } from "toto-client/channels";
+import * as json from "centrifuge";
+import { connect, type Centrifuge } from "toto-client/channels";
+import * as protobuf from "toto-client/channels/protobuf";
 import { channels } from "./rooms";
+
+export async function both(client: Client): Promise<string[][]> {
+  const connection: protobuf.Centrifuge = await connect(client, protobuf);
+  // @ts-expect-error: its data would be bytes
+  await connect(client, await import("centrifuge/build/protobuf"));
+  return [listen(connection), listen(await connect(client, json))];
+}
 
 export function listen(connection: Centrifuge): string[] {
   const found: string[] = [];

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import toto_aio.methods.account.api_keys
 import toto_aio.methods.account.totp
 from tests.explorer.service import METHODS, service
-from tests.explorer.test_page import ANSWER, EDITOR, RIGHT, answer
+from tests.explorer.test_page import ANSWER, EDITOR, RIGHT, answer, raw
 from tests.support.authenticator import SECRET_KEY, App
 
 if TYPE_CHECKING:
@@ -91,20 +92,94 @@ async def test_cookies(explore: Explore) -> None:
 
 
 async def test_cookies_and_signatures(explore: Explore) -> None:
-    """The tab that has logged in has the key, and signs; another can only log in itself."""
-    explorer = await explore(service(use_cookies=True, secure_cookies=False, signing="session"))
-    await explorer.log_in()
-    await explorer.page.go(f"{explorer.origin}/service/explorer?again")
-    await explorer.see("document.getElementById('user')?.textContent === 'ada'")
-    await explorer.go("method/account.sessions")
-    assert len((await answer(explorer))["result"]["sessions"]) == 1
-    await explorer.read("signed, which this page cannot verify")
-    other = await explore(beside=explorer)
-    await other.see("button('Log in')")
-    await other.go("method/account.sessions")
-    assert (await answer(other))["error"]["code"] == 1008
-    await other.log_in(button="Log in")
-    assert (await answer(other))["result"]["sessions"]
+    """The tab that has logged in has the key, and signs; another is told why it can only log in itself.
+
+    Where the user id is the key, each tab has it.
+    """
+    for signing in ("user_id", "session"):
+        explorer = await explore(service(use_cookies=True, secure_cookies=False, signing=signing))
+        await explorer.log_in()
+        await explorer.page.go(f"{explorer.origin}/service/explorer?again")
+        await explorer.see("document.getElementById('user')?.textContent === 'ada'")
+        await explorer.go("method/account.sessions")
+        assert len((await answer(explorer))["result"]["sessions"]) == 1, signing
+        shown = await explorer.read("Status 200")
+        assert (RIGHT if signing == "user_id" else "signed, which this page cannot verify") in shown
+        await explorer.go("channels")
+        assert ("you subscribe as nobody" in await explorer.read()) == (signing != "user_id"), signing
+        await explorer.write(Channel="room:7")
+        await explorer.click("Subscribe")
+        await explorer.click("Who is there?")
+        await explorer.read('"user":"ada"' if signing == "user_id" else '"user":""')
+
+        other = await explore(beside=explorer)
+        if signing != "user_id":
+            await other.see("button('Log in') && notice().includes('this tab has no key')")
+            await other.go("method/account.sessions")
+            assert (await answer(other))["error"]["code"] == 1008
+            await other.read("1008 InvalidHMAC", "for which this tab has no key to sign with. Log in here")
+            await other.log_in(button="Log in")
+            assert await other.page.run("notice()") == ""
+        await other.see("document.getElementById('user')?.textContent === 'ada'")
+        await other.go("method/account.sessions")
+        assert (await answer(other))["result"]["sessions"], signing
+
+        await other.click("Log out")
+        await other.see("button('Log in')")
+        await other.log_in("bob")
+        await explorer.page.go(f"{explorer.origin}/service/explorer?another")
+        if signing == "user_id":
+            await explorer.see("document.getElementById('user')?.textContent === 'bob'")
+            await explorer.go("method/account.sessions")
+            assert (await answer(explorer))["result"]["sessions"]
+        else:
+            await explorer.see("button('Log in') && notice().includes('this tab has no key')")
+
+
+async def test_an_api_key(explore: Explore) -> None:
+    """It says what it is for; what it is not for is refused, and explained; and so is a wrong one."""
+    keys = {"account.api_keys.create": toto_aio.methods.account.api_keys.create}
+    for signing, cookies in (("session", False), ("user_id", True)):
+        app = service({**METHODS, **keys}, signing=signing, use_cookies=cookies, secure_cookies=False)
+        explorer = await explore(app)
+        await explorer.log_in()
+        await explorer.go("method/account.api_keys.create")
+        await explorer.read("API key\nno key may call this: it takes a login")
+        await explorer.write(**{EDITOR: '{"name": "robot", "scopes": ["notes.*", "old"]}'})
+        key = (await answer(explorer))["result"]["key"]
+        await explorer.click("Log out")
+        for wrong in ("toto_wrong", f"{key[:-7]}{'b' if key[-7] == 'a' else 'a'}{key[-6:]}"):
+            await explorer.click("Log in")
+            await explorer.write(**{"Or an API key": wrong})
+            await explorer.click("Use the key")
+            await explorer.see("button('Log in') && / this key/.test(notice())")
+        await explorer.click("Log in")
+        await explorer.write(**{"Or an API key": key})
+        await explorer.click("Use the key")
+        await explorer.see("session().includes('ada\\nwith an API key for notes.*, old')")
+        await explorer.go("method/notes.echo")
+        await explorer.write(text="by key")
+        assert (await answer(explorer))["result"][0] == "by key"
+        assert "API key" not in await explorer.read()
+        assert "authorization: Bearer toto_" in await raw(explorer, "The same as curl")
+        await explorer.click("Add to the batch")
+        await explorer.go("method/rooms.say")
+        await explorer.read("API key\nyours is not for this method, but for notes.*, old")
+        await explorer.write(room="7", text="no")
+        assert (await answer(explorer))["error"]["code"] == 1004
+        await explorer.read(
+            "The API key may not call this method.", "You call with an API key for notes.*, old", "or log in"
+        )
+        await explorer.click("Add to the batch")
+        await explorer.go("batch")
+        await explorer.click("Send the batch")
+        await explorer.read('"by key"', "1004 NotAuthorized", "You call with an API key for notes.*, old")
+        await explorer.go("channels")
+        await explorer.read("Browsers show an API key to no socket, so you subscribe as nobody")
+        await explorer.page.go(f"{explorer.origin}/service/explorer?again")
+        await explorer.click("Log out")
+        await explorer.see("button('Log in')")
+        assert await explorer.page.run("sessionStorage.length") == 0
 
 
 async def test_what_a_role_shows(explore: Explore) -> None:
@@ -129,7 +204,7 @@ async def test_what_a_role_shows(explore: Explore) -> None:
 
 
 async def test_a_second_step(explore: Explore) -> None:
-    """A login with a second factor asks for its code, and an API key needs no login."""
+    """A login with a second factor asks for its code."""
     built_in = toto_aio.methods.account.totp
     methods = {**METHODS, "account.totp.enrol": built_in.enrol, "account.totp.confirm": built_in.confirm}
     methods["account.totp.login"] = built_in.login

@@ -42,6 +42,8 @@ globalThis.write = (name, value) => {
   return true;
 };
 globalThis.panel = () => document.getElementById("panel").innerText;
+globalThis.notice = () => document.getElementById("notice").innerText;
+globalThis.session = () => document.getElementById("session").innerText;
 """
 
 Explore = Callable[..., Awaitable["Explorer"]]

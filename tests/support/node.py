@@ -67,6 +67,7 @@ class Node:
         paths = {
             "toto-client": [str(source / "index.ts")],
             "toto-client/channels": [str(source / "channels.ts")],
+            "toto-client/channels/protobuf": [str(source / "protobuf.ts")],
         }
         config = {"compilerOptions": {**STRICT, "paths": paths}, "include": list(files)}
         (folder / "tsconfig.json").write_text(json.dumps(config), encoding="utf-8")

@@ -18,7 +18,8 @@ A block in another language is an error. In output and responses, ``...`` and ``
 time in seconds for any such time, and SESSION for a session id; in requests it stands for the last such id.
 Whitespace does not count. If a page calls a service without starting one, its own files are served, or
 examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones, ``redis://localhost/0``
-with the tests' own Redis. ``npm install toto-client`` installs the one of this repository.
+with the tests' own Redis. ``npm install toto-client`` installs the one of this repository, and any other
+package is the one that this is tested with.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ ASSIGNS = re.compile(r"^\w+=|export |eval |^cd ", re.MULTILINE)
 """What later blocks of a page have to know of one."""
 NAME = re.compile(r"(?:#|//|<!--) (\w[\w./-]*\.\w+)(?: -->)?")
 PORT = re.compile(r"\b8[08]\d\d\b")
-INSTALLS = "npm install toto-client\n"
+INSTALLS = re.compile(r"npm install ([\w-]+)\n")
 REDIS = re.compile(r"redis://localhost(?:/\d)?")
 
 
@@ -159,13 +160,17 @@ class Reader:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def install_client(self) -> None:
-        """Install the package ``toto-client`` of this repository."""
+    def install(self, package: str) -> None:
+        """Install ``toto-client`` as it is in this repository, or a package that it is tested with."""
         from tests.support.node import CLIENT, Node, install  # here, as it is a plug-in of some modules
 
         install()
-        folder = self.folder / "node_modules" / "toto-client"
-        folder.mkdir(parents=True)
+        folder = self.folder / "node_modules" / package
+        folder.parent.mkdir(exist_ok=True)
+        if package != "toto-client":
+            folder.symlink_to(CLIENT / "node_modules" / package)
+            return
+        folder.mkdir()
         shutil.copy(CLIENT / "package.json", folder)
         Node().run(
             *("typescript", "bin/tsc", "--project", "tsconfig.build.json"),
@@ -267,9 +272,9 @@ def answers(port: int) -> bool:
 def run_shell(reader: Reader, code: str) -> None:
     """Run a script, or start a service."""
     last = code.strip().splitlines()[-1]
-    if INSTALLS in code:
-        reader.install_client()
-    script = reader.adapt(code.replace(INSTALLS, ""))
+    for package in INSTALLS.findall(code):
+        reader.install(package)
+    script = reader.adapt(INSTALLS.sub("", code))
     if SERVES.match(last):
         named = PORT.findall(last)
         reader.serve(script, reader.port(named[-1]) if named else None)

@@ -1,12 +1,14 @@
-/** Channels over the library `centrifuge`, in every scheme of signatures. */
+/** Channels over the library `centrifuge`, in JSON and in Protobuf, in every scheme of signatures. */
 
 import * as centrifuge from "centrifuge";
 import { expect, test } from "vitest";
 
-import { channel, connect, nameOf } from "../src/channels.js";
+import { channel, connect, nameOf, type Library } from "../src/channels.js";
 import { type Client } from "../src/index.js";
+import * as protobuf from "../src/protobuf.js";
 import { clientOf, newUser, PASSWORD, SCHEMES, userOf } from "./service.js";
 
+const WIRES: Record<string, Library> = { json: centrifuge, protobuf };
 const QUICK = { minReconnectDelay: 10, maxReconnectDelay: 100 };
 
 /** What the next event brings. */
@@ -19,15 +21,18 @@ function say(client: Client, channel: string, text: string): Promise<unknown> {
   return client.call("say", { channel, text });
 }
 
-test.each(SCHEMES)("%s: a user subscribes, and recovers what was missed", async (signing) => {
+const CASES = SCHEMES.flatMap((signing) => Object.keys(WIRES).map((wire) => [signing, wire] as const));
+
+test.each(CASES)("%s, %s: a user subscribes, and recovers what was missed", async (signing, wire) => {
   const client = await userOf(signing);
-  const connection = await connect(client, centrifuge, QUICK);
-  const room = channel<{ text: string }, { room: number }>(connection, "room:{room}", { room: `${process.pid}1` });
+  const connection = await connect(client, WIRES[wire]!, QUICK);
+  const number = `${process.pid}${wire.length}`;
+  const room = channel<{ text: string }, { room: number }>(connection, "room:{room}", { room: number });
   const got: string[] = [];
   room.on("publication", ({ data }) => got.push(data.text));
   const subscribed = next(room, "subscribed");
   room.subscribe();
-  expect((await subscribed).data).toEqual({ room: Number(`${process.pid}1`), user: client.session?.user_id });
+  expect((await subscribed).data).toEqual({ room: Number(number), user: client.session?.user_id });
   const heard = next(room, "publication");
   await say(client, room.channel, "a");
   await heard;
@@ -37,7 +42,52 @@ test.each(SCHEMES)("%s: a user subscribes, and recovers what was missed", async 
   connection.connect(); // for which the session is signed anew
   expect(await again).toMatchObject({ wasRecovering: true, recovered: true });
   await expect.poll(() => got).toEqual(["a", "b"]);
-  expect(channel(connection, "room:{room}", { room: `${process.pid}1` })).toBe(room);
+  expect(channel(connection, "room:{room}", { room: number })).toBe(room);
+  connection.disconnect();
+});
+
+test.each(Object.keys(WIRES))("%s: whatever has data has them as values", async (wire) => {
+  const client = await userOf("off");
+  const user = client.session?.user_id;
+  const connection = await connect(client, WIRES[wire]!, { ...QUICK, data: { of: "mine" } });
+  expect(connection).toBeInstanceOf(WIRES[wire]!.Centrifuge);
+  expect((await next(connection, "connected")).data).toMatchObject({ user_id: user });
+  expect((await connection.rpc("data.anything", { value: ["ä", null] })).data).toEqual({ value: ["ä", null] });
+  await expect(connection.rpc("data.anything?timeout=x", {})).rejects.toMatchObject({ code: 1003 });
+  const told = next(connection, "message");
+  await connection.send({ method: "hail" });
+  expect((await told).data).toEqual({ hello: "there" });
+
+  const options = { data: { of: "mine" }, getData: async () => ({ of: "mine" }) };
+  const crowd = channel<{ text: string }, { topic: string }>(connection, "crowd:{crowd}", { crowd: wire }, options);
+  const seen: unknown[] = [];
+  for (const event of ["join", "leave"] as const) {
+    crowd.on(event, ({ info }) => seen.push([event, info.user, info.chanInfo]));
+  }
+  const subscribed = next(crowd, "subscribed");
+  crowd.subscribe();
+  expect((await subscribed).data).toEqual({ topic: wire });
+  const heard = next(crowd, "publication");
+  await crowd.publish({ text: "a" });
+  expect(await heard).toMatchObject({ channel: `crowd:${wire}`, data: { text: "a" }, offset: 1 });
+  expect((await crowd.history({ limit: 9 })).publications).toMatchObject([
+    { channel: `crowd:${wire}`, data: { text: "a" }, offset: 1 },
+  ]);
+  const other = await connect(clientOf("off"), WIRES[wire]!, QUICK);
+  const same = channel(other, "crowd:{crowd}", { crowd: wire });
+  same.subscribe();
+  await same.ready();
+  await expect.poll(() => seen).toContainEqual(["join", "", { colour: "green" }]);
+  const { clients } = await crowd.presence();
+  expect(Object.values(clients).map((each) => each.chanInfo)).toEqual([{ colour: "green" }, { colour: "green" }]);
+  expect(Object.values(clients)[0]).not.toHaveProperty("connInfo");
+  other.disconnect();
+  await expect.poll(() => seen).toContainEqual(["leave", "", { colour: "green" }]);
+  crowd.setData({ of: "another" });
+  connection.setData({ of: "another" });
+  crowd.unsubscribe();
+  crowd.subscribe();
+  await crowd.ready();
   connection.disconnect();
 });
 

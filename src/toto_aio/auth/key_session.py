@@ -45,6 +45,11 @@ class KeySession(UserSession):
         """Never: whoever has the key need not be its user."""
         return -math.inf
 
+    @property
+    def scopes(self) -> list[str]:
+        """What the key is for."""
+        return self._key.scopes
+
     def allows(self, method: str) -> bool:
         """Whether the scopes of the key name a method."""
         return allows(self._key.scopes, method)

@@ -4,17 +4,16 @@
         await client.create_account("ada", "correct horse")
         print(await client.call("count"))
 
-``toto_aio.client.protocol`` composes the requests and reads the responses; this module sends them.
+``toto_aio.client.line`` sends the requests, with the session that they show.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import aiohttp
@@ -24,23 +23,18 @@ from yarl import URL
 
 from toto_aio.channels import Position
 from toto_aio.client.form import Files, encode_form
+from toto_aio.client.line import Line
 from toto_aio.client.protocol import (
     DEFAULT_TIMEOUT,
-    TIMEOUT_HEADER,
-    Request,
     Response,
     SessionCredentials,
     UnreadableResponseError,
     codec_named,
-    compose,
-    error_of,
     method_url,
     result_or_error,
-    told_limit,
-    verify,
 )
 from toto_aio.client.retry import retried
-from toto_aio.client.socket import ClientSocket, open_socket
+from toto_aio.client.socket import ClientSocket
 from toto_aio.client.subscription import ClientSubscription
 from toto_aio.exceptions import InvalidResponseHMAC, TotoException
 from toto_aio.members import Member
@@ -61,9 +55,6 @@ class Client:
     service, and ``TimeoutError``.
     """
 
-    session: SessionCredentials | None
-    """The session, once there is one. You can store it, and set it again later."""
-
     def __init__(
         self,
         url: str | URL,
@@ -80,21 +71,27 @@ class Client:
         if api_key and session is not None:
             raise ValueError("api_key: write an API key or a session, not both")
         self.url = URL(str(url).rstrip("/"))
-        self.session = session
-        self._signing = signing
-        self._api_key = api_key
         self._encoding = encoding
-        self._codec = codec_named(encoding)
-        self._timeout = timeout
-        told = told_limit(timeout)
-        self._told = {} if told is None else {TIMEOUT_HEADER: f"{told:.3f}"}
-        self._http = http
-        self._own_http: aiohttp.ClientSession | None = None
+        self._line = Line(
+            signing=signing,
+            codec=codec_named(encoding),
+            session=session,
+            api_key=api_key,
+            timeout=timeout,
+            http=http,
+        )
+
+    @property
+    def session(self) -> SessionCredentials | None:
+        """The session, once there is one. You can store it, and set it again later."""
+        return self._line.session
+
+    @session.setter
+    def session(self, session: SessionCredentials | None) -> None:
+        self._line.session = session
 
     async def __aenter__(self) -> Client:
-        if self._http is None:
-            # The session is sent only in its header: a cookie could belong to another user.
-            self._http = self._own_http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._line.open()
         return self
 
     async def __aexit__(
@@ -104,18 +101,16 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections, unless they belong to an aiohttp session passed as ``http``."""
-        if self._own_http is not None:
-            await self._own_http.close()
-            self._http = self._own_http = None
+        await self._line.close()
 
     def another(self) -> Client:
         """A client of the same service for another user, over the same connections; it need not be closed."""
         return Client(
             self.url,
-            signing=self._signing,
+            signing=self._line.signing,
             encoding=self._encoding,
-            timeout=self._timeout,
-            http=self._opened(),
+            timeout=self._line.timeout,
+            http=self._line.http,
         )
 
     async def call(
@@ -136,16 +131,16 @@ class Client:
         times, in ``timeout`` seconds in all, if no response comes. Callers who are not users cannot have a
         key, and their calls are sent once.
         """
-        if not idempotent or idempotency_key is not None or not self._is_of_user():
+        if not idempotent or idempotency_key is not None or not self._line.is_of_user:
             return _result(await self.fetch(method, parameters, files=files, idempotency_key=idempotency_key))
         key = secrets.token_hex(16)
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(self._line.timeout):
             response = await retried(lambda: self.fetch(method, parameters, files=files, idempotency_key=key))
         return _result(response)
 
     async def get(self, method: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Call a method marked ``@safe`` by GET. Its parameters arrive as strings, or lists of strings."""
-        return _result(await self._exchange(hdrs.METH_GET, method_url(self.url, method, parameters)))
+        return _result(await self._line.exchange(hdrs.METH_GET, method_url(self.url, method, parameters)))
 
     async def fetch(
         self,
@@ -167,7 +162,7 @@ class Client:
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
         if files:
             content_type, body = encode_form(given, files)
-            return await self._exchange(
+            return await self._line.exchange(
                 hdrs.METH_POST,
                 url,
                 body,
@@ -177,7 +172,7 @@ class Client:
                 unsigned=unsigned,
             )
         message = {"method": method, "parameters": given}
-        return await self._post(url, message, named, headers=headers, unsigned=unsigned)
+        return await self._line.post(url, message, named, headers=headers, unsigned=unsigned)
 
     async def openapi(self) -> dict[str, Any] | None:
         """The service's OpenAPI document; None if it has none, or has none for this session.
@@ -185,7 +180,7 @@ class Client:
         No service signs it: only TLS shows who has sent it.
         """
         try:
-            response = await self._exchange(
+            response = await self._line.exchange(
                 hdrs.METH_GET, URL(f"{self.url}/openapi.json", encoded=True), unsigned=True
             )
             document = msgspec.json.decode(response.body) if response.status == 200 else None
@@ -202,7 +197,7 @@ class Client:
         # An entry without parameters would itself be taken for them.
         entries = {call_id: {"parameters": {}, **call} for call_id, call in calls.items()}
         named = [(entry["parameters"] or {}).get("session_id") for entry in entries.values()]
-        results = _member(await self._post(self.url, {"batch": entries}, named), "batch")
+        results = _member(await self._line.post(self.url, {"batch": entries}, named), "batch")
         return {call_id: result_or_error(results.get(call_id)) for call_id in calls}
 
     async def create_account(self, user_id: str, password: str, **values: Any) -> None:
@@ -239,23 +234,7 @@ class Client:
     async def socket(self, path: str | None = None) -> AsyncIterator[ClientSocket]:
         """Open a WebSocket with the session; ``path`` is the service's ``socket_path``, if it is set."""
         url = self.url / "websocket" if path is None else self.url.with_path(path)
-        request = compose(
-            hdrs.METH_GET, url, signing=self._signing, session=self.session, api_key=self._api_key
-        )
-        current = self.session
-
-        def adopt(session: SessionCredentials, named: Collection[Any]) -> None:
-            nonlocal current
-            kept = self.session
-            keyed = self._signing in ("toto1", "session")
-            if keyed and kept is not None and kept.session_id != session.session_id:
-                return  # frames are not signed: none replaces a session that is
-            current = self._adopt(session, current, named)
-
-        packed = self._encoding == "msgpack"
-        async with open_socket(
-            self._opened(), request, packed=packed, timeout=self._timeout, on_session=adopt
-        ) as socket:
+        async with self._line.socket(url, packed=self._encoding == "msgpack") as socket:
             yield socket
 
     @asynccontextmanager
@@ -287,95 +266,10 @@ class Client:
 
     async def _log_in(self, method: str, parameters: Mapping[str, Any]) -> Response:
         message = {"method": method, "parameters": parameters}
-        response = await self._post(method_url(self.url, method), message, (), logs_in=True)
+        response = await self._line.post(method_url(self.url, method), message, (), logs_in=True)
         if response.session is None:
             raise UnreadableResponseError("The service responds to the login without a session")
         return response
-
-    async def _post(
-        self,
-        url: URL,
-        message: dict[str, Any],
-        named: Collection[Any],
-        *,
-        headers: Mapping[str, str] = MappingProxyType({}),
-        **accepted: bool,
-    ) -> Response:
-        body, content_type = self._codec.encode(message), self._codec.content_type
-        return await self._exchange(
-            hdrs.METH_POST, url, body, named, content_type=content_type, headers=headers, **accepted
-        )
-
-    async def _exchange(
-        self,
-        method: str,
-        url: URL,
-        body: bytes = b"",
-        named: Collection[Any] = (),
-        *,
-        content_type: str = "",
-        headers: Mapping[str, str] = MappingProxyType({}),
-        **accepted: bool,
-    ) -> Response:
-        """Send a request, verify the response, and adopt its session. Raises the error in the response.
-
-        ``accepted`` are arguments of ``verify``.
-        """
-        request = compose(
-            method,
-            url,
-            signing=self._signing,
-            session=self.session,
-            api_key=self._api_key,
-            content_type=content_type,
-            body=body,
-        )
-        request.headers.update(headers)
-        response = await self._send(request)
-        is_signed = verify(request, response, named, **accepted)
-        if is_signed and response.session is not None:
-            self._adopt(response.session, request.session, named)
-        if response.message is not None and "error" in response.message:
-            error = error_of(response.message["error"], response.headers)
-            error.unsigned = not is_signed
-            raise error
-        return response
-
-    async def _send(self, request: Request) -> Response:
-        async with self._opened().request(
-            request.method,
-            request.url,
-            headers={**request.headers, **self._told},
-            data=request.body or None,
-            allow_redirects=False,  # another server must not receive the session
-            raise_for_status=False,
-            timeout=aiohttp.ClientTimeout(total=self._timeout),
-        ) as response:
-            return Response(response.status, response.content_type, response.headers, await response.read())
-
-    def _adopt(
-        self, shown: SessionCredentials, before: SessionCredentials | None, named: Collection[Any]
-    ) -> SessionCredentials | None:
-        """Adopt the session of a response if it is new. Returns the session that the connection now has.
-
-        ``before`` is the session that it had; ``named`` are the session ids in the parameters of the call.
-        """
-        if before is not None and shown.session_id == before.session_id:
-            if self.session is not None and shown.session_id == self.session.session_id:
-                self.session = replace(self.session, expires=shown.expires)
-            return before
-        if shown.session_id in named:
-            return before
-        self.session = shown
-        return shown
-
-    def _is_of_user(self) -> bool:
-        return bool(self._api_key) if self.session is None else bool(self.session.user_id)
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._http is None:
-            raise RuntimeError("The client is not open: write 'async with Client(...) as client:'")
-        return self._http
 
 
 def _result(response: Response) -> Any:

@@ -88,6 +88,7 @@ def _method(method: Method, settings: Settings, schemas: Schemas) -> dict[str, A
         "idempotent": rules.idempotent,
         "safe": rules.safe,
         "by_get": method.reachable_by_get(settings.get_methods) and settings.method_select != "parameter",
+        "by_key": not method.post_only,
         "deprecated": _deprecated(rules.deprecation),
         "raw": rules.raw,
         "typed": method.signature is not None,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from aiohttp import hdrs, web
 
+from toto_aio.auth.key_session import KeySession
 from toto_aio.auth.user_session import UserSession
 from toto_aio.codecs.json_codec import JSON
 from toto_aio.contract.visibility import Documents
@@ -56,7 +57,8 @@ class Data:
         except TotoException as exc:
             return service.failure(exc, reply)
         user = None if session is None else session.user_id
-        body = b'{"user":%b,"service":%b}' % (JSON.encode(user), document)
+        scopes = session.scopes if isinstance(session, KeySession) else None
+        body = b'{"user":%b,"scopes":%b,"service":%b}' % (JSON.encode(user), JSON.encode(scopes), document)
         tag = tag_of(body)
         for name, value in {
             **HEADERS,

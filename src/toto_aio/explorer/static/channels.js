@@ -1,5 +1,6 @@
 /** The channels of the service: who may subscribe, and what comes. */
 
+import { limitOfSocket } from "./caller.js";
 import { fill, make, newId, section, shortened } from "./dom.js";
 import { explained } from "./errors.js";
 import { asked, listed } from "./policy.js";
@@ -32,6 +33,7 @@ export class ChannelsPanel {
     this.#socket.onframe = (frame) => this.#subscriptions.get(frame.channel)?.take(frame);
     this.#socket.onclose = (reason) => this.#subscriptions.forEach((each) => each.lost(reason));
     this.#name.value = service.channels[0]?.pattern ?? "";
+    const limit = limitOfSocket(service, service.cookies && line.sessions.current?.session_id === "");
     const form = make(
       "form",
       { onsubmit: this.#submit },
@@ -42,6 +44,7 @@ export class ChannelsPanel {
         { class: "help" },
         "Replace what stands in braces. Clients publish by calling methods, which decide who may.",
       ),
+      limit === "" ? null : make("p", { class: "help" }, limit),
       this.#problem,
     );
     this.element = make(

@@ -1,5 +1,6 @@
 /** What the codes of errors mean, by the table of the service. */
 
+import { adviceOf } from "./caller.js";
 import { make, shortened } from "./dom.js";
 
 /** @typedef {import("./types.js").CallError} CallError */
@@ -23,7 +24,7 @@ export function explained({ code, value }, service) {
       make("strong", {}, known ? `${code} ${known.name}` : `${code}, an error of the method's own`),
     ),
     make("p", {}, shortened(said, 10_000)),
-    known ? make("p", { class: "help" }, `${known.meaning} ${known.advice}`) : null,
+    known ? make("p", { class: "help" }, `${known.meaning} ${adviceOf(known, service.caller)}`) : null,
   );
 }
 

@@ -1,6 +1,7 @@
 /** Who is logged in, and the forms to log in and out. */
 
-import { byId, fill, make, newId } from "./dom.js";
+import { listedScopes } from "./caller.js";
+import { byId, fill, make, newId, shortened } from "./dom.js";
 import { explained } from "./errors.js";
 import { jsonCall } from "./outgoing.js";
 import { obstacle } from "./signing.js";
@@ -36,7 +37,12 @@ export class LoginBar {
       this.#line.sessions.forget();
     };
     const button = make("button", { type: "button", class: "quiet", onclick: () => void leave() }, "Log out");
-    return make("div", { class: "row" }, make("span", { id: "user" }, user), button);
+    const { scopes } = this.#service.caller;
+    const key =
+      scopes === null
+        ? null
+        : make("span", { class: "help" }, `with an API key for ${shortened(listedScopes(scopes), 200)}`);
+    return make("div", { class: "row" }, make("span", { id: "user" }, user), key, button);
   }
 
   #loggedOut() {

@@ -2,6 +2,7 @@
 
 import { BatchPanel } from "./batch.js";
 import { CallPanel } from "./call.js";
+import { STRAY } from "./caller.js";
 import { ChannelsPanel } from "./channels.js";
 import { byId, fill, make } from "./dom.js";
 import { errorsPanel, explained } from "./errors.js";
@@ -47,17 +48,46 @@ async function load() {
   channels?.leave();
   if (sessions.current?.key && line.signing === "off") await learnSigning();
   const turn = ++turns;
+  const { current } = sessions;
   let exchange = await line.send(ASKING);
-  if (exchange.message?.error?.code === INVALID_HMAC && sessions.current === null) {
-    exchange = await line.send(ASKING, null, "omit"); // a cookie that this tab has no key for
-  }
+  const isStray = exchange.message?.error?.code === INVALID_HMAC && current === null;
+  if (isStray) exchange = await line.send(ASKING, null, "omit");
   if (turn !== turns) return; // somebody else has logged in or out meanwhile
   const told = /** @type {any} */ (exchange.message);
-  if (told?.service === undefined) refused(exchange);
-  else if (told.user === null && (sessions.current?.user_id || sessions.current?.bearer)) {
-    hint = sessions.current.bearer ? "The service does not know this key." : "The session has ended.";
-    sessions.set(null);
-  } else start(told.service, told.user);
+  if (told?.service === undefined) {
+    const error = told?.error;
+    if (error !== undefined && current?.bearer !== undefined) leave(`The service refuses this key: ${error.value}`);
+    else if (error?.code === INVALID_HMAC && current?.session_id === "") sessions.set(null); // the cookie is another's now
+    else refused(exchange);
+    return;
+  }
+  const { user, scopes, service } = told;
+  if (user === null && current?.bearer !== undefined) leave("The service does not know this key.");
+  else if (user === null && current?.user_id) leave("The session has ended.");
+  else if (user !== null && user !== current?.user_id && hasCookieAlone(service)) {
+    sessions.set({ session_id: "", user_id: user, expires: 0, key: "" }); // of another tab; then it is loaded again
+  } else {
+    if (isStray) hint = STRAY;
+    start({ ...service, caller: { user, scopes, isStray } });
+  }
+}
+
+/**
+ * Go on without a login.
+ * @param {string} why
+ */
+function leave(why) {
+  hint = why;
+  sessions.set(null);
+}
+
+/**
+ * Whether nothing but a cookie shows who calls.
+ * @param {Service} service
+ */
+function hasCookieAlone({ cookies }) {
+  const { current } = sessions;
+  return cookies && (current === null || (current.session_id === "" && current.bearer === undefined));
 }
 
 /** How requests are signed: whoever has a key has to know before the first one. */
@@ -87,11 +117,9 @@ function refused({ message, failure, status }) {
   );
 }
 
-/**
- * @param {Service} service
- * @param {string | null} user
- */
-function start(service, user) {
+/** @param {Service} service */
+function start(service) {
+  const { user } = service.caller;
   line.signing = service.signing;
   if (shownTo !== null && shownTo !== user) panels.clear(); // what it was answered is another user's
   shownTo = user;
@@ -113,7 +141,7 @@ function start(service, user) {
   function methodPanel(name) {
     const method = service.methods.find((each) => each.name === name);
     if (method === undefined) return null;
-    const mark = JSON.stringify([method, service.signing]);
+    const mark = JSON.stringify([method, service.signing, service.caller]);
     const panel =
       panels.get(mark) ??
       new CallPanel(method, service, line, (called, parameters) => batch?.add(called, parameters));

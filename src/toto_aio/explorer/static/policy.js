@@ -1,5 +1,6 @@
 /** Who may call a method and how often, and what else is known of it, in words. */
 
+import { limitOfKey } from "./caller.js";
 import { make } from "./dom.js";
 import { words } from "./schema.js";
 
@@ -17,6 +18,7 @@ export function policyOf(method, service) {
   return listed([
     ["Deprecated", deprecated && `since ${deprecated.since}${until}`],
     ...asked(method),
+    ["API key", limitOfKey(method, service.caller)],
     [
       "Repeating",
       safe ? "safe: it changes nothing" : idempotent ? "once, with an idempotency key" : "each call counts",

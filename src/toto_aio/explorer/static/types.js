@@ -20,6 +20,7 @@
  * @property {boolean} idempotent
  * @property {boolean} safe
  * @property {boolean} by_get
+ * @property {boolean} by_key whether an API key may call it, if its scopes name it
  * @property {{since: string, sunset: string | null} | null} deprecated
  * @property {boolean} raw whether it answers with bytes of its own
  * @property {boolean} typed
@@ -57,6 +58,14 @@
  * @property {Method[]} methods
  * @property {Channel[]} channels
  * @property {Record<string, Schema>} schemas
+ * @property {Caller} caller whom the service tells this
+ */
+
+/**
+ * @typedef {object} Caller
+ * @property {string | null} user
+ * @property {string[] | null} scopes what the API key is for, if one calls
+ * @property {boolean} isStray whether there is a cookie that this tab has no key for
  */
 
 /**
