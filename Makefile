@@ -55,7 +55,7 @@ bench: $(VENV)/installed ## measure what the service costs compared with others,
 	$(BIN)/python -m benchmarks
 
 torture: $(VENV)/installed ## run the drills, minutes each, on a machine that does little else
-	set -e; for drill in login_timing code_timing codes outages restarts crashes handover channels failover idempotent pidfiles drain hostile contract soak; do $(BIN)/python -m torture.$$drill; done
+	set -e; for drill in login_timing code_timing codes outages restarts crashes handover channels presence failover idempotent pidfiles drain hostile contract soak; do $(BIN)/python -m torture.$$drill; done
 
 $(VENV)/installed: pyproject.toml src/toto_aio/__init__.py
 	$(PYTHON) -m venv $(VENV)

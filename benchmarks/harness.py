@@ -302,8 +302,11 @@ def family(pid: int) -> Iterator[int]:
 
 def cpu_ns(pid: int) -> int:
     """Nanoseconds that the threads of a process have been on a core."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    used = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
+            used += int((task / "schedstat").read_text().split()[0])
+    return used
 
 
 def progress(line: str) -> None:

@@ -19,7 +19,8 @@ async function tell(what, of = "") {
 }
 
 function connect(options = {}) {
-  const client = new Centrifuge(address, { minReconnectDelay: 10, maxReconnectDelay: 100, timeout: LIMIT, ...options });
+  const patient = { timeout: LIMIT, maxServerPingDelay: LIMIT };
+  const client = new Centrifuge(address, { minReconnectDelay: 10, maxReconnectDelay: 100, ...patient, ...options });
   client.seen = [];
   client.on("error", (context) => client.seen.push(`error ${context.error.code}`));
   client.on("connecting", (context) => client.seen.push(`connecting ${context.code}`));

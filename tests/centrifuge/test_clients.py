@@ -16,7 +16,7 @@ import tests.support.servers.redis
 from tests.centrifuge.stage import Stage, directed, on_stage
 from tests.support.limits import limits
 from tests.support.service import eventually
-from toto_aio.centrifuge import replies
+from toto_aio.centrifuge import heartbeat, replies
 
 if TYPE_CHECKING:
     from tests.support.node import Node
@@ -33,7 +33,8 @@ async def test_npm(node: Node, servers: Any) -> None:
     """Calls, channels, recovery after cuts and a restart, and the ends of sessions, with the npm package."""
     url = tests.support.servers.redis.fresh_url(servers("redis"))
     async with on_stage(url) as stage, directed(stage) as direct:
-        with limits(replies, TTL_SHARE=0.0):
+        patient = {"CONNECT_LIMIT": LIMIT, "PONG_LIMIT": LIMIT}
+        with limits(replies, TTL_SHARE=0.0), limits(heartbeat, **patient):
             for wire in ("json", "protobuf"):
                 command = node.program(str(SCENARIOS), stage.address, direct, str(node.folder), wire)
                 output = await printed(command)

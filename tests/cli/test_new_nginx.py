@@ -1,4 +1,4 @@
-"""Tests of the limits in the nginx site of a new project, with nginx itself."""
+"""Tests of the nginx site of a new project, with nginx itself: its limits, and what stays open behind it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.http.test_event_streams import Stream
+from tests.support.limits import WATCHDOG, limits
+from tests.support.rooms import ROOMS
 from tests.support.servers import free_port, make_certificate, nginx
 from tests.support.service import eventually
+from toto_aio import create_app
 from toto_aio.cli.new import make_project
+from toto_aio.http import event_writer
 
 NAME = "my-notes"
 
@@ -140,3 +145,35 @@ async def test_requests_in_progress(http: aiohttp.ClientSession, service: Servic
     assert await accepted(http, "/service/hello", "198.51.100.22", times=1) == 1
     service.release.set()
     assert await asyncio.gather(*holding) == [204] * 200
+
+
+async def test_channels(ports: tuple[int, int]) -> None:
+    """Publications arrive at once on event streams and sockets, and comments keep a silent stream open."""
+    application = create_app(method_module=ROOMS, database="memory://", root="/service")
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", ports[1]).start()
+    headers = {nginx.FROM: "198.51.100.31"}
+    site = f"https://127.0.0.1:{ports[0]}"
+    connector = aiohttp.TCPConnector(ssl=False)
+    try:
+        async with asyncio.timeout(WATCHDOG), aiohttp.ClientSession(site, connector=connector) as http:
+            with limits(event_writer, HEARTBEAT=0.05):
+                response = await http.get("/service/events?channel=room:1", headers=headers)
+                stream = Stream(response)
+                assert "retry" in await stream.block()
+                assert (await stream.event())[0] == "subscribed"
+                for _ in range(2):
+                    assert await response.content.readline() + await response.content.readline() == b":\n\n"
+                async with http.ws_connect("/service/websocket", headers=headers) as socket:
+                    await socket.send_json({"id": 1, "subscribe": "room:1"})
+                    assert (await socket.receive_json())["result"]["channel"] == "room:1"
+                    for n in range(2):
+                        said = {"method": "publish", "parameters": {"channel": "room:1", "data": n}}
+                        async with http.post("/service", json=said, headers=headers) as found:
+                            assert (await found.json())["result"]["offset"] == n + 1
+                        assert await stream.messages(1) == [n]
+                        assert (await socket.receive_json())["data"] == n
+                response.close()
+    finally:
+        await runner.cleanup()

@@ -549,7 +549,7 @@ async def test_a_service_that_signs_otherwise() -> None:
             with pytest.raises(InvalidHMAC):
                 await unsigned.call("who")
     async with serving(METHODS, signing="off") as service, Client(service.url) as client:
-        with pytest.raises(InvalidResponseHMAC, match="signing"):
+        with pytest.raises(InvalidResponseHMAC, match="write the service's signing, as signing='off'"):
             await client.create_account("ada", PASSWORD)
 
 

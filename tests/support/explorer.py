@@ -20,7 +20,7 @@ from tests.support.service import Client, FastServer
 SCRIPT = """
 globalThis.until = async (condition) => {
   let last = null;
-  for (const start = Date.now(); Date.now() - start < 20000;) {
+  for (const start = Date.now(); Date.now() - start < 100_000;) {
     await new Promise(done => setTimeout(done, 10));
     try { if (last = condition()) return last; } catch (error) { last = error; }
   }

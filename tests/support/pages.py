@@ -55,6 +55,8 @@ from toto_aio.settings import read_settings
 SERVES = re.compile(
     r"(?:\w+=\S+ )*((toto-aio|python -m toto_aio) serve|gunicorn|python service\.py)\b(?!.*(--help|\|\|))"
 )
+SHELL_LIMIT = 600.0
+"""Seconds that a script may take on a busy machine."""
 ALONE = re.compile(r"toto-aio( [\w./:=,@-]+)*\n?")
 """A script that is one command, to which bash adds nothing."""
 ASSIGNS = re.compile(r"^\w+=|export |eval |^cd ", re.MULTILINE)
@@ -155,7 +157,7 @@ class Reader:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SHELL_LIMIT,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

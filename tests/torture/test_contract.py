@@ -39,12 +39,13 @@ def test_what_cannot_be_sent() -> None:
     assert not is_sent({"a": 1, "b": []})
 
 
+@pytest.mark.timeout(900)  # it starts schemathesis twice
 async def test_a_short_run() -> None:
     """schemathesis finds nothing in a service of thirty methods, and both faults of the control.
 
-    Two calls of each operation are made up, which costs 20 ms a call. The other 500 are of the coverage
-    phase, at 4 ms a call, for a third of the methods.
+    Two calls of each operation are made up, which costs 20 ms a call. The others are of the coverage
+    phase, at 4 ms a call, for a ninth of the methods.
     """
-    runs = await measure(60, 1, covered=3)
+    runs = await measure(60, 1, covered=9)
     assert verdict(runs)[0], verdict(runs)[1] + table(runs)
-    assert runs[0].cases >= 500
+    assert runs[0].cases >= 200

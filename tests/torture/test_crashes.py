@@ -60,6 +60,7 @@ def test_verdict() -> None:
         assert (passed, "proves nothing" in said) == (False, True)
 
 
+@pytest.mark.timeout(900)  # many workers start, one after the other
 def test_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The promises hold, whatever the time it takes, and the control is detected."""
     monkeypatch.setattr(crashes, "SHUTDOWN_TIMEOUT", 2.0)

@@ -52,6 +52,7 @@ def test_verdict() -> None:
     assert (passed, "proves nothing" in said) == (False, True)
 
 
+@pytest.mark.timeout(900)  # the clients of all states come one by one
 def test_a_short_run() -> None:
     """Every client gets what it should, and the service ends by itself, whatever the time it takes."""
     wanted = {ALL_AT_ONCE: (1, 2), BLOCKED: (1, 2), FROZEN: (2,)}

@@ -71,7 +71,9 @@ async function verifyShown(
   const expected = await scheme.response(request.parts, session, reply.body);
   const given = reply.header("x-toto-hmac");
   if (expected === null || (given === null && (shown === null || accepted.named.includes(shown.session_id)))) return;
-  if (given === null) throw new InvalidSignatureError("The response is not signed: is the service's signing the same?");
+  if (given === null) {
+    throw new InvalidSignatureError("The response is not signed: write the service's signing, as { signing: 'off' }");
+  }
   if (given !== expected) throw new InvalidSignatureError("The signature of the response is wrong");
 }
 

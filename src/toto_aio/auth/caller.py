@@ -36,8 +36,6 @@ class Caller:
     """The session that has signed the request, and signs its response, whatever becomes of it meanwhile."""
     logged_out = False
     """Whether one of the calls has ended the session."""
-    by_key = False
-    """Whether it showed an API key, which is compared with each method (``key_caller.py``)."""
     consulted = False
     """Whether a call has asked for the session, so that the response depends on it."""
     on_renewal: Callable[[UserSession], None] | None = None
@@ -58,6 +56,8 @@ class Caller:
         self.by_cookie = by_cookie
         self.hides_id = hides_id
         """Whether a cookie keeps the session, so that no response contains its id: scripts could read it."""
+        self.by_key = False  # each call asks, and finds what an object has itself sooner
+        """Whether it showed an API key, which is compared with each method (``key_caller.py``)."""
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify

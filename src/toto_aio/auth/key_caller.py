@@ -21,11 +21,11 @@ class KeyCaller(Caller):
     The response isn't signed: nothing is known to both sides but the key, which TLS protects.
     """
 
-    by_key = True
     signs = False
 
     def __init__(self, sessions: Sessions, keys: ApiKeys, key_hash: str, address: str) -> None:
         super().__init__(sessions, None, None)
+        self.by_key = True
         self._keys = keys
         self._key_hash = key_hash
         self._address = address

@@ -86,7 +86,7 @@ def _verify_shown(request: Request, response: Response, named: Collection[Any]) 
     if expected is None or (given is None and (shown is None or shown.session_id in named)):
         return
     if given is None:
-        raise InvalidResponseHMAC("The response is not signed: is the service's signing the same?")
+        raise InvalidResponseHMAC("The response is not signed: write the service's signing, as signing='off'")
     if not _equal(given, expected):
         raise InvalidResponseHMAC
 

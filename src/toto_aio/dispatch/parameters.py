@@ -1,23 +1,22 @@
-"""A typed method as dispatch calls it: ``invoke(handler, parameters)``, compiled when the service starts."""
+"""The parameters of typed methods: read from a call, or refused with every problem."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from functools import partial, update_wrapper
+from functools import partial
 from typing import Any
 
 import msgspec
 from bson import Decimal128
 from msgspec import NODEFAULT
 from msgspec import inspect as types
-from msgspec.structs import astuple
 
 from toto_aio.codecs.limits import MAX_DEPTH
 from toto_aio.dispatch import text
 from toto_aio.dispatch.annotations import node_of, nodes
 from toto_aio.dispatch.call import Call
-from toto_aio.dispatch.handler import Handler
+from toto_aio.dispatch.calling import CONSTANT, REFUSED, written_invoke
 from toto_aio.dispatch.model_types import is_pydantic, known_names, read_custom, takes_others
 from toto_aio.dispatch.problems import MAX_VISITS, EnoughError, Problem, Search, known_fields, refusal
 from toto_aio.dispatch.resolving import UnreadableTypeError
@@ -34,36 +33,7 @@ def typed_invoke(name: str, function: Callable[..., Any], signature: Signature) 
 
     What it returns raises ``InvalidParameters`` with every problem.
     """
-    decoder = Decoder(name, signature)
-    decode, takes_handler = decoder.decode, signature.takes_handler
-    if signature.model is not None:
-
-        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
-            model = decode(handler.call, parameters)
-            return function(handler, model) if takes_handler else function(model)
-
-    elif any(each.by_keyword for each in signature.parameters):
-        names = [each.attribute for each in signature.parameters if each.by_keyword]
-        place = len(signature.parameters) - len(names)
-
-        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
-            values = astuple(decode(handler.call, parameters))
-            named = dict(zip(names, values[place:], strict=True))
-            if takes_handler:
-                return function(handler, *values[:place], **named)
-            return function(*values[:place], **named)
-
-    elif takes_handler:
-
-        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
-            return function(handler, *astuple(decode(handler.call, parameters)))
-
-    else:
-
-        def invoke(handler: Handler, parameters: dict[str, Any]) -> Any:
-            return function(*astuple(decode(handler.call, parameters)))
-
-    return update_wrapper(invoke, function, updated=())
+    return written_invoke(function, signature, Decoder(name, signature))
 
 
 class Decoder:
@@ -72,8 +42,8 @@ class Decoder:
     def __init__(self, name: str, signature: Signature) -> None:
         self._parameters = signature.parameters
         self._model = signature.model
-        self._target: Any = signature.model or _struct(signature.parameters)
-        self._node: Any = node_of(self._target)
+        self.target: Any = signature.model or _struct(signature.parameters)
+        self._node: Any = node_of(self.target)
         self._known = known_names(signature.model) or frozenset(each.name for each in self._parameters)
         self._checks_names = signature.model is not None and not takes_others(signature.model)
         self._fields = known_fields(self._node) if hasattr(self._node, "fields") else {}
@@ -91,6 +61,7 @@ class Decoder:
             if any(isinstance(node, _CLASSES) for node in nodes(node_of(each.type)))
         ]
         """The parameters whose classes may have checks of their own."""
+        self.is_direct = self._is_native and not self._exact and not self._checks_names
         self._text: dict[str, text.Field] = {}
         for each in signature.parameters:
             try:
@@ -113,8 +84,8 @@ class Decoder:
         is_known = not self._checks_names or self._known.issuperset(parameters)
         try:
             if not problems and is_known and not (self._exact and self._is_inexact(call, parameters)):
-                return self._converted(call, parameters, self._target)
-        except (ValueError, RecursionError):
+                return self._converted(call, parameters, self.target)
+        except REFUSED:
             pass  # its text has values, and only the first mistake
         if (whole := _whole(call, parameters)) is not parameters:
             return self.decode(call, whole)
@@ -172,7 +143,7 @@ class Decoder:
                 continue
             try:
                 self._converted(call, parameters[each.name], each.type)
-            except (ValueError, RecursionError):
+            except REFUSED:
                 found.append(Problem(path, "value"))
         return found
 
@@ -183,13 +154,16 @@ def _struct(parameters: tuple[Parameter, ...]) -> Any:
     for each in parameters:
         if each.default is NODEFAULT:
             fields.append((each.attribute, each.type))
-        elif isinstance(each.default, _CONSTANT) or each.default is msgspec.UNSET:
+        elif isinstance(each.default, CONSTANT) or each.default is msgspec.UNSET:
             fields.append((each.attribute, each.type, each.default))
         else:  # each call has its own
             default = msgspec.field(default_factory=partial(deepcopy, each.default))
             fields.append((each.attribute, each.type, default))
     renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
-    return msgspec.defstruct("Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True)
+    # No cycle can go through it, as only the function that unpacks it ever has it.
+    return msgspec.defstruct(
+        "Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True, gc=False
+    )
 
 
 def _whole(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +215,6 @@ def _with_decimals(value: Any) -> Any:
 
 
 _NO_FLOATS = frozenset({str, int, bool, bytes, type(None)})
-_CONSTANT = (str, bytes, int, float, type(None))
 _WITH_OPTIONS = (types.CustomType, types.DictType)
 """What a hook reads, and what may have keys that are not text."""
 _CLASSES = (types.StructType, types.DataclassType, types.NamedTupleType)
