@@ -46,7 +46,9 @@ The MongoDB of the tests takes some milliseconds for each write, on a core that 
 """
 CONNECT_AT_ONCE = 100
 MAX_PAUSE = 2.0
-"""Seconds, at most, before a use is repeated; after each attempt so many more."""
+"""Seconds, at most, before a use is repeated; twice as many after each further attempt, so that those in
+flight become as few as the database can serve."""
+LONGEST_PAUSE = 128.0
 REFUSED = 1005
 """The code of the error that all get but one."""
 AGAIN = 1011
@@ -219,7 +221,7 @@ async def use_once(run: Run, client: Connection, request: bytes) -> bool:
                 run.errors[str(told)] += 1
             return not told
         run.repeats += 1
-        await asyncio.sleep(random.uniform(0, MAX_PAUSE * attempt))  # noqa: S311  # no secret
+        await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, MAX_PAUSE * 2 ** (attempt - 1))))  # noqa: S311  # no secret
     raise AssertionError
 
 
