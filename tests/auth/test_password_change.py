@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, cast
 
 import argon2
@@ -104,10 +105,10 @@ async def is_right(sessions: Sessions, user_id: str, password: str) -> bool:
 async def assert_whole(sessions: Sessions, user_id: str, others: Sequence[UserSession]) -> bool:
     """Assert that one password is right, and if it is the new one, that no session of others is left."""
     changed = await is_right(sessions, user_id, NEW)
-    assert await is_right(sessions, user_id, OLD) is not changed
+    assert await is_right(sessions, user_id, OLD) is not changed, user_id
     if changed:
         for other in others:
-            assert await sessions.load(other.session_id) is None
+            assert await sessions.load(other.session_id) is None, user_id
     return changed
 
 
@@ -138,46 +139,58 @@ class Failing:
         raise Unavailable
 
 
-@pytest.mark.parametrize("once", [True, False], ids=["once", "for good"])
-@pytest.mark.parametrize("how", ["before", "after", "before, cancelled", "after, cancelled"])
-@pytest.mark.parametrize("fails", ["accounts", "sessions", "both"])
-async def test_any_operation_fails(store: Store, how: str, once: bool, fails: str) -> None:
+HOWS = ("before", "after", "before, cancelled", "after, cancelled")
+FAILS = (("both", True), ("both", False), ("accounts", False), ("sessions", False))
+"""Which operations fail, and whether only one does, which may be one of either."""
+
+
+async def test_any_operation_fails(store: Store) -> None:
     """Wherever it stops, either the old password is right, or the new one and no other session is left."""
     whole = sessions_in(store)
-    seen = set()
-    for number in itertools.count():
-        user_id = f"ada{number}"
-        await whole.accounts.create(user_id, OLD)
-        own, *others = [await whole.create(user_id, CLIENT) for _ in range(3)]
-        failing = Failing(number, how, once=once)
-        around = cast(Store, Around(store, failing.run))
-        interrupted = sessions_in(
-            store if fails == "sessions" else around, store if fails == "accounts" else around
-        )
-        task = asyncio.ensure_future(change(interrupted, own))
-        [outcome] = await asyncio.gather(task, return_exceptions=True)
-        changed = await assert_whole(whole, user_id, others)
-        seen.add(changed)
-        if isinstance(outcome, UserSession):
-            assert changed
-            assert await whole.load(outcome.session_id) is not None
-            assert await whole.load(own.session_id) is None
-        else:
-            assert isinstance(outcome, Unavailable | asyncio.CancelledError)
-        if not failing.failed:
-            break
-    assert number >= (3 if fails == "accounts" else 8)
-    assert seen == {True, False}
+    for how, (fails, once) in itertools.product(HOWS, FAILS):
+        seen = set()
+        for number in itertools.count():
+            at = f"{how}, {fails}, {'once' if once else 'for good'}, {number}"
+            user_id = f"ada {at}"
+            await whole.accounts.create(user_id, OLD)
+            own, *others = [await whole.create(user_id, CLIENT) for _ in range(3)]
+            failing = Failing(number, how, once=once)
+            around = cast(Store, Around(store, failing.run))
+            interrupted = sessions_in(
+                store if fails == "sessions" else around, store if fails == "accounts" else around
+            )
+            task = asyncio.ensure_future(change(interrupted, own))
+            [outcome] = await asyncio.gather(task, return_exceptions=True)
+            changed = await assert_whole(whole, user_id, others)
+            seen.add(changed)
+            if isinstance(outcome, UserSession):
+                assert changed, at
+                assert await whole.load(outcome.session_id) is not None, at
+                assert await whole.load(own.session_id) is None, at
+            else:
+                assert isinstance(outcome, Unavailable | asyncio.CancelledError), at
+            if not failing.failed:
+                break
+        assert number >= (3 if fails == "accounts" else 8), at
+        assert seen == {True, False}, at
 
 
-@pytest.mark.parametrize("log_in", [True, False], ids=["password", "other"])
-@pytest.mark.parametrize("lasts", [True, False], ids=["survives", "dies"])
-async def test_a_login_at_any_step(store: Store, lasts: bool, log_in: bool) -> None:
+async def test_a_login_at_any_step(store: Store) -> None:
     """A session that is created during the change, before the password is replaced, doesn't outlive it."""
+    for lasts, log_in in itertools.product((True, False), (True, False)):
+        await log_in_at_any_step(store, lasts=lasts, log_in=log_in)
+
+
+async def log_in_at_any_step(store: Store, *, lasts: bool, log_in: bool) -> None:
+    """Begin before each operation of a change, which fails from there on unless it ``lasts``.
+
+    The session is created with the password, or otherwise.
+    """
     whole = sessions_in(store, attempts=Unlimited())
+    case = f"{'lasts' if lasts else 'fails'}, {'password' if log_in else 'other'}"  # ids are in lower case
     created = 0
     for number in itertools.count():
-        user_id = f"ada{number}"
+        user_id = f"{case}, {number}"
         await whole.accounts.create(user_id, OLD)
         own = await whole.create(user_id, CLIENT)
         count, others, replaced = itertools.count(), [], False
@@ -205,19 +218,24 @@ async def test_a_login_at_any_step(store: Store, lasts: bool, log_in: bool) -> N
         await assert_whole(whole, user_id, others)
         if next(count) <= number:
             break
-    assert created
-    assert number > 7
+    assert created, user_id
+    assert number > 7, user_id
 
 
 class Stepped:
-    """A task whose store operations each wait for ``step``; after ``end`` none is carried out."""
+    """Tasks, one after another, whose store operations each wait for ``step``; after ``kill`` none is."""
 
-    def __init__(self, store: Store, start: Callable[[Sessions], Any], log: list[str], name: str) -> None:
+    def __init__(self, store: Store, log: list[str], name: str) -> None:
         self._waiting: asyncio.Future[None] | None = None
         self._log = log
         self._name = name
-        sessions = sessions_in(cast(Store, Around(store, self._run)), attempts=Unlimited())
-        self.task = asyncio.ensure_future(start(sessions))
+        self._sessions = sessions_in(cast(Store, Around(store, self._run)), attempts=Unlimited())
+        self.task: asyncio.Future[Any]
+
+    def start(self, work: Callable[[Sessions], Any]) -> None:
+        """Begin the next task."""
+        self._waiting = None
+        self.task = asyncio.ensure_future(work(self._sessions))
 
     async def _run(self, name: str, operation: Callable[[], Any]) -> Any:
         self._waiting = asyncio.get_running_loop().create_future()
@@ -263,20 +281,23 @@ def interleavings() -> Iterator[tuple[int, tuple[int, ...]]]:
 async def test_every_interleaving(log_in: bool) -> None:
     """However the operations of a login and a change alternate, and wherever the change's process dies."""
     outcomes = set()
-    for done, places in interleavings():
-        store, log = MemoryStore(), []  # type: ignore[var-annotated]
-        whole = sessions_in(store)
-        await store.add_account(Account("ada", OLD))
-        own = await whole.create("ada", CLIENT)
+    log: list[str] = []
+    store: Store = MemoryStore()
+    whole = sessions_in(store)
+    changing, login = Stepped(store, log, "change"), Stepped(store, log, "login")
+    for number, (done, places) in enumerate(interleavings()):
+        user_id = f"ada{number}"
+        log.clear()
+        await store.add_account(Account(user_id, OLD))
+        own = await whole.create(user_id, CLIENT)
 
-        async def start(sessions: Sessions, own: UserSession = own) -> UserSession:
-            return await change(sessions, own)
+        async def log_in_now(sessions: Sessions, user_id: str = user_id) -> UserSession:
+            return await (
+                sessions.log_in(user_id, OLD, CLIENT) if log_in else sessions.create(user_id, CLIENT)
+            )
 
-        async def log_in_now(sessions: Sessions) -> UserSession:
-            return await (sessions.log_in("ada", OLD, CLIENT) if log_in else sessions.create("ada", CLIENT))
-
-        changing = Stepped(store, start, log, "change")
-        login = Stepped(store, log_in_now, log, "login")
+        changing.start(partial(change, session=own))
+        login.start(log_in_now)
         for step in range(done + 1):
             for _ in range(places.count(step)):
                 await login.step()
@@ -284,7 +305,7 @@ async def test_every_interleaving(log_in: bool) -> None:
                 await changing.step()
         session = await login.finish()
         await changing.kill()
-        changed = await is_right(whole, "ada", NEW)
+        changed = await is_right(whole, user_id, NEW)
         lives = isinstance(session, UserSession) and await whole.load(session.session_id) is not None
         if changed and lives:
             # It doesn't depend on the old password, and is younger than the new one.

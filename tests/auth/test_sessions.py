@@ -192,12 +192,12 @@ async def test_unknown_ids(sessions: Sessions) -> None:
         assert await sessions.load(session_id) is None, ascii(session_id[:50])
 
 
-@pytest.mark.parametrize("session_id", ["", "x" * 257])
-async def test_ids_of_impossible_length(store: Store, sessions: Sessions, session_id: str) -> None:
+async def test_ids_of_impossible_length(store: Store, sessions: Sessions) -> None:
     """The store is not queried for an id that it cannot have."""
     reads = Counted(store, "get_session")
-    assert await sessions.load(session_id) is None
-    assert reads.calls == 0
+    for session_id in ("", "x" * 257):
+        assert await sessions.load(session_id) is None, session_id
+        assert reads.calls == 0, session_id
 
 
 async def test_ids_that_are_no_text(store: Store, sessions: Sessions) -> None:
@@ -516,27 +516,23 @@ async def test_a_deleted_key_is_removed(sessions: Sessions) -> None:
     assert await state_of(sessions, session) == {"b": 2}
 
 
-@pytest.mark.parametrize(
-    ("before", "change", "after"),
-    [
+async def test_a_nested_change_is_noticed(sessions: Sessions) -> None:
+    """Changing a value in place is enough, even to one that Python considers equal."""
+    changes: list[tuple[Any, Callable[[Any], None], Any]] = [
         ([1], lambda value: value.append(2), [1, 2]),
         ({"a": {"b": [1]}}, lambda value: value["a"]["b"].clear(), {"a": {"b": []}}),
         ({"a": 1}, lambda value: value.update(a=True), {"a": True}),
         ({"a": 1}, lambda value: value.update(a=1.0), {"a": 1.0}),
         ([0.0], lambda value: value.__setitem__(0, -0.0), [-0.0]),
-    ],
-)
-async def test_a_nested_change_is_noticed(
-    sessions: Sessions, before: Any, change: Callable[[Any], None], after: Any
-) -> None:
-    """Changing a value in place is enough, even to one that Python considers equal."""
-    session = await sessions.create("ada")
-    session["value"] = before
-    await session.save()
-    loaded = await load(sessions, session.session_id)
-    change(loaded["value"])
-    await loaded.save()
-    assert repr((await state_of(sessions, session))["value"]) == repr(after)
+    ]
+    for before, change, after in changes:
+        session = await sessions.create("ada")
+        session["value"] = before
+        await session.save()
+        loaded = await load(sessions, session.session_id)
+        change(loaded["value"])
+        await loaded.save()
+        assert repr((await state_of(sessions, session))["value"]) == repr(after)
 
 
 async def test_a_saved_value_can_be_changed_again(sessions: Sessions) -> None:
@@ -740,17 +736,22 @@ async def test_refresh_reads_the_expiry(store: Store, sessions: Sessions) -> Non
 # What cannot be saved
 
 
-@pytest.mark.parametrize("operation", ["save", "save_state", "update"])
-async def test_an_ended_session_cannot_be_saved(store: Store, sessions: Sessions, operation: str) -> None:
+async def test_an_ended_session_cannot_be_saved(store: Store, sessions: Sessions) -> None:
     """The error is 1007, and the save does not revive the session."""
-    session = await sessions.create("ada")
-    await sessions.end(await load(sessions, session.session_id))
-    session["a"] = 1
-    with pytest.raises(InvalidSessionID) as refused:
-        await (session.update(lambda state: None) if operation == "update" else getattr(session, operation)())
-    assert refused.value.as_dict() == {"code": 1007, "value": "Invalid session ID."}
-    assert await sessions.load(session.session_id) is None
-    assert await store.list_sessions("ada") == []
+    saves: dict[str, Callable[[UserSession], Any]] = {
+        "save": UserSession.save,
+        "save_state": UserSession.save_state,
+        "update": lambda session: session.update(lambda state: None),
+    }
+    for name, save in saves.items():
+        session = await sessions.create("ada")
+        await sessions.end(await load(sessions, session.session_id))
+        session["a"] = 1
+        with pytest.raises(InvalidSessionID) as refused:
+            await save(session)
+        assert refused.value.as_dict() == {"code": 1007, "value": "Invalid session ID."}, name
+        assert await sessions.load(session.session_id) is None, name
+        assert await store.list_sessions("ada") == [], name
 
 
 async def test_an_ended_session_cannot_be_refreshed(sessions: Sessions) -> None:
@@ -788,21 +789,22 @@ async def test_an_expiry_during_a_save(store: Store, sessions: Sessions) -> None
     assert await store.list_sessions("ada") == []
 
 
-@pytest.mark.parametrize("value", [object(), print, {"a": [object()]}, 1j, type], ids=shown)
-async def test_what_is_no_plain_data(store: Store, sessions: Sessions, value: Any) -> None:
+async def test_what_is_no_plain_data(store: Store, sessions: Sessions) -> None:
     """It raises ``TypeError`` and nothing is stored; without that value the next save works."""
     session = await sessions.create("ada")
-    session["a"] = 1
-    await session.save()
-    before = await stored(store)
-    session["a"], session["b"] = 2, value
-    with pytest.raises(TypeError):
+    odd: list[Any] = [object(), print, {"a": [object()]}, 1j, type]
+    for number, value in enumerate(odd):
+        session["a"] = -1
         await session.save()
-    assert await stored(store) == before
-    assert (session["a"], session["b"]) == (2, value)
-    del session["b"]
-    await session.save()
-    assert await state_of(sessions, session) == {"a": 2}
+        before = await stored(store)
+        session["a"], session["b"] = number, value
+        with pytest.raises(TypeError):
+            await session.save()
+        assert await stored(store) == before, value
+        assert (session["a"], session["b"]) == (number, value)
+        del session["b"]
+        await session.save()
+        assert await state_of(sessions, session) == {"a": number}, value
 
 
 class Role(enum.Enum):
@@ -853,46 +855,48 @@ async def test_a_time_with_its_zone(sessions: Sessions) -> None:
     assert await state_of(sessions, session) == {"at": [at]}
 
 
-@pytest.mark.parametrize("key", [1, None, b"a", ("a",)], ids=shown)
-async def test_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any) -> None:
+async def test_keys_that_are_no_text(store: Store, sessions: Sessions) -> None:
     """Keys of the state must be strings; otherwise ``TypeError`` is raised and nothing is stored."""
-    session = await sessions.create("ada")
+    created = await sessions.create("ada")
     before = await stored(store)
-    session.state[key] = 1
-    with pytest.raises(TypeError):
-        await session.save()
-    with pytest.raises(TypeError):
-        await session.update(lambda state: None)
-    assert await stored(store) == before
+    keys: list[Any] = [1, None, b"a", ("a",)]
+    for key in keys:
+        session = await load(sessions, created.session_id)
+        session.state[key] = 1
+        with pytest.raises(TypeError):
+            await session.save()
+        with pytest.raises(TypeError):
+            await session.update(lambda state: None)
+        assert await stored(store) == before, key
 
 
-@pytest.mark.parametrize("key", [1, None, (1, 2)], ids=shown)
-async def test_nested_keys_that_are_no_text(store: Store, sessions: Sessions, key: Any) -> None:
+async def test_nested_keys_that_are_no_text(store: Store, sessions: Sessions) -> None:
     """They are refused when the state is saved, and a state that has them is not decoded."""
-    session = await sessions.create("ada")
+    created = await sessions.create("ada")
     before = await stored(store)
-    session["a"] = [{key: 1}]
-    with pytest.raises(TypeError, match="Keys must be strings"):
-        await session.save()
-    assert await stored(store) == before
-    session.record.state = EXACT.encode({"a": [{key: 1}]})
-    with pytest.raises(ValueError, match="Keys must be strings"):
-        session.reset(session.record)
+    for key in (1, None, (1, 2)):
+        session = await load(sessions, created.session_id)
+        session["a"] = [{key: 1}]
+        with pytest.raises(TypeError, match="Keys must be strings"):
+            await session.save()
+        assert await stored(store) == before, key
+        session.record.state = EXACT.encode({"a": [{key: 1}]})
+        with pytest.raises(ValueError, match="Keys must be strings"):
+            session.reset(session.record)
 
 
-@pytest.mark.parametrize("value", [object(), 2**70, "lone \ud800 surrogate"], ids=shown)
-async def test_an_update_that_sets_what_cannot_be_written(
-    store: Store, sessions: Sessions, value: Any
-) -> None:
+async def test_an_update_that_sets_what_cannot_be_written(store: Store, sessions: Sessions) -> None:
     """An error is raised, nothing is stored, and the session is unchanged."""
-    session = await sessions.create("ada")
-    before = await stored(store)
-    with pytest.raises((TypeError, ValueError, OverflowError)):
-        await session.update(lambda state: state.update(a=1, b=value))
-    assert await stored(store) == before
-    assert session.state == {}
-    await session.update(lambda state: state.update(a=1))
-    assert await state_of(sessions, session) == {"a": 1}
+    for value in (object(), 2**70, "lone \ud800 surrogate"):
+        session = await sessions.create("ada")
+        before = await stored(store)
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            await session.update(lambda state: state.update(a=1, b=value))  # noqa: B023  # at once
+        assert await stored(store) == before, shown(value)
+        assert session.state == {}, shown(value)
+        await session.update(lambda state: state.update(a=1))
+        assert await state_of(sessions, session) == {"a": 1}, shown(value)
+        await sessions.end(session)
 
 
 async def test_refresh_drops_what_cannot_be_saved(sessions: Sessions) -> None:
@@ -927,16 +931,14 @@ async def test_sessions_without_an_account(store: Store, sessions: Sessions) -> 
     assert await (await sessions.create("gone")).get_account() is None
 
 
-@pytest.mark.parametrize(
-    ("user_id", "password"), [("ada", "wrong"), ("ada", ""), ("eve", PASSWORD), ("", "")]
-)
-async def test_a_failed_login(store: Store, sessions: Sessions, user_id: str, password: str) -> None:
+async def test_a_failed_login(store: Store, sessions: Sessions) -> None:
     """It creates no session."""
     await sessions.accounts.create("ada", PASSWORD)
-    with pytest.raises(InvalidCredentials):
-        await sessions.log_in(user_id, password, ClientInfo("127.0.0.1"))
-    for user in ("ada", "eve", ""):
-        assert await store.list_sessions(user) == []
+    for user_id, password in (("ada", "wrong"), ("ada", ""), ("eve", PASSWORD), ("", "")):
+        with pytest.raises(InvalidCredentials):
+            await sessions.log_in(user_id, password, ClientInfo("127.0.0.1"))
+        for user in ("ada", "eve", ""):
+            assert await store.list_sessions(user) == [], (user_id, password)
 
 
 async def test_a_login_at_once_with_a_password_change(store: Store, sessions: Sessions) -> None:
@@ -1008,15 +1010,15 @@ async def test_a_caller_loads_the_session_once(store: Store, sessions: Sessions)
     assert reads.calls == 1
 
 
-@pytest.mark.parametrize("session_id", ["unknown", "x" * 43])
-async def test_an_unknown_id_is_looked_up_once(store: Store, sessions: Sessions, session_id: str) -> None:
+async def test_an_unknown_id_is_looked_up_once(store: Store, sessions: Sessions) -> None:
     """It has no session, and the store is queried once."""
-    caller = Caller(sessions, session_id, None)
     reads = Counted(store, "get_session")
-    assert await asyncio.gather(*(caller.retrieve() for _ in range(10))) == [None] * 10
-    assert await caller.retrieve() is None
-    assert caller.session is None
-    assert reads.calls == 1
+    for number, session_id in enumerate(("unknown", "x" * 43), 1):
+        caller = Caller(sessions, session_id, None)
+        assert await asyncio.gather(*(caller.retrieve() for _ in range(10))) == [None] * 10
+        assert await caller.retrieve() is None, session_id
+        assert caller.session is None, session_id
+        assert reads.calls == number, session_id
 
 
 async def test_a_caller_without_an_id(store: Store, sessions: Sessions) -> None:
@@ -1072,28 +1074,23 @@ async def test_a_caller_makes_sessions(sessions: Sessions) -> None:
     assert await caller.retrieve() is trusted
 
 
-@pytest.mark.parametrize(
-    ("user_id", "password", "verify_password"),
-    [
+async def test_a_caller_that_fails_to_log_in(sessions: Sessions) -> None:
+    """The existing session stays the caller's."""
+    await sessions.accounts.create("ada", PASSWORD)
+    session = await sessions.create("ada")
+    for user_id, password, verify_password in (
         ("ada", "wrong", True),
         ("eve", PASSWORD, True),
         ("eve", None, False),
         ("", "", True),
         ("", None, False),
-    ],
-)
-async def test_a_caller_that_fails_to_log_in(
-    sessions: Sessions, user_id: str, password: str | None, verify_password: bool
-) -> None:
-    """The existing session stays the caller's."""
-    await sessions.accounts.create("ada", PASSWORD)
-    session = await sessions.create("ada")
-    caller = Caller(sessions, session.session_id, None)
-    await caller.retrieve()
-    with pytest.raises(InvalidCredentials):
-        await caller.create(user_id, password, ClientInfo("127.0.0.1"), verify_password=verify_password)
-    assert caller.session is not None
-    assert caller.session.session_id == session.session_id
+    ):
+        caller = Caller(sessions, session.session_id, None)
+        await caller.retrieve()
+        with pytest.raises(InvalidCredentials):
+            await caller.create(user_id, password, ClientInfo("127.0.0.1"), verify_password=verify_password)
+        assert caller.session is not None, (user_id, password)
+        assert caller.session.session_id == session.session_id, (user_id, password)
 
 
 async def test_a_login_while_the_old_session_is_loaded(store: Store, sessions: Sessions) -> None:
