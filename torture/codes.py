@@ -48,7 +48,8 @@ CONNECT_AT_ONCE = 100
 MAX_PAUSE = 2.0
 """Seconds, at most, before a use is repeated; twice as many after each further attempt, so that those in
 flight become as few as the database can serve."""
-LONGEST_PAUSE = 128.0
+LONGEST_PAUSE = 60.0
+"""Less than the time after which a service closes an idle connection."""
 REFUSED = 1005
 """The code of the error that all get but one."""
 AGAIN = 1011
