@@ -18,7 +18,9 @@ import toto_aio.methods
 from tests.support import ROOT
 from tests.support.limits import cheap_passwords, patience
 from tests.support.packages import Package
+from tests.support.reuse import empty_store, used_url
 from tests.support.servers import Server
+from tests.support.servers.templates import templates
 from tests.support.service import FastServer, PlainServer, Serve, Service
 from tests.support.warm import Mould, forking
 from toto_aio import create_app
@@ -104,6 +106,13 @@ SLOW_FILES = (
     *("test_postgres", "test_processes", "test_sender", "test_startup", "test_testing", "test_throttle"),
     *("test_time_limits", "test_websocket"),
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the data of each kind of server once, for all processes that run tests."""
+    stack = ExitStack()
+    stack.enter_context(templates())
+    config.add_cleanup(stack.close)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -246,8 +255,9 @@ OTHER_DRIVERS = {"aiomysql": "mysql", "motor": "mongodb", "redis_cluster": "redi
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a new, empty store; a test that uses it runs with every kind."""
-    return url_of(request, request.param)
+    """The URL of an empty store, a new one unless ``store`` opens it; runs with every kind."""
+    again = used_url(request.param) if "store" in request.fixturenames else None
+    return again or url_of(request, request.param)
 
 
 @pytest.fixture(params=["sqlite", *SERVER_KINDS])
@@ -267,9 +277,6 @@ def url_of(request: pytest.FixtureRequest, kind: str) -> str:
 
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Any]:
-    """A new, empty store of every kind."""
-    from toto_aio.stores import open_store  # imports only the driver of this kind
-
-    store = await open_store(store_url)
-    yield store
-    await store.close()
+    """An empty store of every kind, whose tables other tests may have used."""
+    async with empty_store(store_url.partition(":")[0], store_url) as store:
+        yield store

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from tests.conftest import OTHER_DRIVERS, SERVER_KINDS, url_of
 from tests.support.limits import WATCHDOG
-from tests.support.stores import LATER, NOW, make_session, opened_by
+from tests.support.reuse import empty_store, used_url
+from tests.support.stores import LATER, NOW, make_session
 from toto_aio.exceptions import UserIDExists
 from toto_aio.models import Account
 from toto_aio.stores import Store, portions
@@ -73,9 +74,9 @@ def kind(value: Any) -> Any:
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS, *OTHER_DRIVERS])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """A new, empty store of every kind, over every driver."""
-    url = url_of(request, OTHER_DRIVERS.get(request.param, request.param))
-    async with opened_by(request.param, url) as store:
+    """An empty store of every kind, over every driver."""
+    kind = OTHER_DRIVERS.get(request.param, request.param)
+    async with empty_store(request.param, used_url(kind) or url_of(request, kind)) as store:
         yield store
 
 

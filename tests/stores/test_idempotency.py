@@ -73,8 +73,12 @@ def add_plainly(handler: Handler, parameters: Parameters) -> int:
     return len(runs)
 
 
+LIMIT = 1.5
+"""Seconds in which even a busy machine comes as far as to wait for the limit."""
+
+
 @idempotent(transactional=True)
-@timeout(0.3)
+@timeout(LIMIT)
 async def later(handler: Handler, parameters: Parameters) -> int:
     """Take too long the first time, before the transaction."""
     runs.append(parameters["text"])
@@ -86,7 +90,7 @@ async def later(handler: Handler, parameters: Parameters) -> int:
 
 
 @idempotent
-@timeout(0.3)
+@timeout(LIMIT)
 async def late(handler: Handler, parameters: Parameters) -> int:
     """Add a note in a transaction that takes too long the first time."""
     runs.append(parameters["text"])
@@ -269,9 +273,11 @@ async def test_a_transaction_that_was_cut_off(caller: Caller) -> None:
         runs.clear()
         assert await caller(method, "k", text=method) == "error 1013"
         async with asyncio.timeout(WATCHDOG):
-            while (answer := await caller(method, "k", text=method)) == "error 1014":
+            # A busy machine may cut off the repeat as well, which undoes it in the same way.
+            while (answer := await caller(method, "k", text=method)) in ("error 1014", "error 1013"):
                 await asyncio.sleep(0.01)
-        assert (answer, await caller(method, "k", text=method)) == (2, 2)
+        assert len(runs) >= 2
+        assert (answer, await caller(method, "k", text=method)) == (len(runs), len(runs))
     assert await notes_of(caller) == ["late", "later"]
 
 

@@ -287,7 +287,7 @@ from toto_aio.invocation import rate
 async def hit(handler, parameters):
     return "passed"
 
-app = create_app(method_module={"hit": hit}, database=url)
+app = create_app(method_module={"hit": hit}, database=url, slow_call=3600)  # which would log to stderr
 async with TestClient(TestServer(app)) as client:
     async def post(path, message):
         return await (await client.post("/service" + path, json=message)).json()

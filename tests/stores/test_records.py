@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from tests.conftest import OTHER_DRIVERS, SERVER_KINDS, url_of
-from tests.support.stores import LATER, make_record, opened_by
+from tests.support.reuse import empty_store, used_url
+from tests.support.stores import LATER, make_record
 from toto_aio.models import NEVER, Record
 from toto_aio.stores import Store, portions
 from toto_aio.stores.memory import MemoryStore
@@ -19,9 +20,9 @@ from toto_aio.stores.records import METHODS, records_of
 
 @pytest.fixture(params=["memory", "sqlite", *SERVER_KINDS, *OTHER_DRIVERS])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """A new, empty store of every kind, over every driver."""
-    url = url_of(request, OTHER_DRIVERS.get(request.param, request.param))
-    async with opened_by(request.param, url) as store:
+    """An empty store of every kind, over every driver."""
+    kind = OTHER_DRIVERS.get(request.param, request.param)
+    async with empty_store(request.param, used_url(kind) or url_of(request, kind)) as store:
         yield store
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.support.servers import Server, run
+from tests.support.servers.templates import install
 
 USER = "toto"
 PASSWORD = "p@ss:w/rd %41"
 """A password that must be encoded in a URL."""
+LOG_SIZE = "--innodb-log-file-size=32M"
+"""Less than the default, as a copy of the data has it."""
 
 
 def server(*options: str) -> Server:
@@ -46,12 +49,13 @@ def _create(server: Server, names: Sequence[str]) -> None:
 
 def _command(directory: Path, port: int, options: Sequence[str] = ()) -> Sequence[str]:
     data = f"--datadir={directory}/data"
-    install = ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal"]
+    installer = ["mariadb-install-db", "--no-defaults", data, "--auth-root-authentication-method=normal"]
     # The tables of the server itself have no keys for what some options require.
     sizes = [option for option in options if option.startswith("--innodb-page-size")]
-    run([*install, "--skip-test-db", *sizes], "mysql")
+    command = [*installer, "--skip-test-db", LOG_SIZE, *sizes]
+    install(directory / "data", "".join(["mysql", *sizes]), lambda: run(command, "mysql"))
     local = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory}/socket"]
-    return ["mariadbd", "--no-defaults", data, *local, f"--pid-file={directory}/pid", *options]
+    return ["mariadbd", "--no-defaults", data, *local, f"--pid-file={directory}/pid", LOG_SIZE, *options]
 
 
 def _address(port: int) -> list[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import signal
 import subprocess
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from tests.support.servers import Server, run
+from tests.support.servers.templates import install
 
 USER = "postgres"
 PASSWORD = "p@ss:w/rd %41 ü"
@@ -61,12 +65,23 @@ def sql(server: Server, statement: str) -> str:
 
 def _command(directory: Path, port: int) -> Sequence[str]:
     password = directory / "password"
-    password.write_text(PASSWORD)
+    password.write_text(_verifier(PASSWORD))
     initdb = ["initdb", "--username", USER, "--auth=scram-sha-256", "--pwfile", str(password)]
-    run([_program(initdb[0]), *initdb[1:], "--encoding=UTF8", "--no-sync", str(directory / "data")], USER)
+    command = [_program(initdb[0]), *initdb[1:], "--encoding=UTF8", "--no-sync", str(directory / "data")]
+    install(directory / "data", "postgresql", lambda: run(command, USER))
     options = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": directory}
     settings = [item for name, value in options.items() for item in ("-c", f"{name}={value}")]
     return [_program("postgres"), "-D", str(directory / "data"), *settings]
+
+
+def _verifier(password: str) -> str:
+    """What the server keeps of a password, hashed once: each connection repeats what is 4096 times."""
+    salt = b"of the tests"
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 1)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    of_server = hmac.digest(salted, b"Server Key", "sha256")
+    salt64, stored64, server64 = (b64encode(each).decode() for each in (salt, stored, of_server))
+    return f"SCRAM-SHA-256$1:{salt64}${stored64}:{server64}"
 
 
 def _program(name: str) -> str:
