@@ -48,8 +48,7 @@ CONNECT_AT_ONCE = 100
 MAX_PAUSE = 2.0
 """Seconds, at most, before a use is repeated; twice as many after each further attempt, so that those in
 flight become as few as the database can serve."""
-LONGEST_PAUSE = 60.0
-"""Less than the time after which a service closes an idle connection."""
+LONGEST_PAUSE = 128.0
 REFUSED = 1005
 """The code of the error that all get but one."""
 AGAIN = 1011
@@ -205,19 +204,23 @@ async def use(run: Run, service: Service, code: Mapping[str, str]) -> None:
     body = json.dumps({"method": "login_code.confirm", "parameters": code}).encode()
     async with asyncio.timeout(LIMIT):
         worked = await asyncio.gather(
-            *(use_once(run, client, _request(number, body)) for number, client in clients.items())
+            *(
+                use_once(run, client, service.port, _request(number, body))
+                for number, client in clients.items()
+            )
         )
-    for client in clients.values():
-        client.close()
     run.worked.append(sum(worked))
 
 
-async def use_once(run: Run, client: Connection, request: bytes) -> bool:
+async def use_once(run: Run, client: Connection, port: int, request: bytes) -> bool:
     """Use a code until that has an answer; returns whether it has worked."""
     for attempt in itertools.count(1):
+        if client.closed:  # by the service, as it was idle for so long
+            client = await connect(port)
         response = await client.ask(request)
         told = json.loads(response.body).get("error", {}).get("code", 0)
         if told != AGAIN:
+            client.close()
             if told not in (0, REFUSED):
                 run.errors[str(told)] += 1
             return not told
