@@ -41,6 +41,7 @@ from torture.states import (
     CUT_OFF,
     METHODS,
     REFUSED,
+    STOPPING,
     TOLD_TO_CLOSE,
     Client,
     Target,
@@ -251,6 +252,7 @@ async def end(
         await asyncio.sleep(SETTLE)
         with ExitStack() as workers:
             left = [workers.enter_context(victim) for victim in running(service.workers())]
+            (folder / STOPPING).touch()
             begun = time.monotonic()
             service.send(signal.SIGTERM)
             target.stopping.set()

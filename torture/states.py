@@ -22,22 +22,32 @@ def mark():
     descriptor = os.open("marks", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(descriptor, b"!")
     os.close(descriptor)
+
+def goes_on():
+    return not os.path.exists("stopping")
 """
+STOPPING = "stopping"
+"""The file that is there when the service is about to be stopped. The seconds of a call begin then, so that
+it is not over before, however long the other clients take to be ready."""
 METHODS = {
     "__init__": "from toto_aio.methods import account",
     "_mark": MARK,
     "wait": """import asyncio
-from methods._mark import mark
+from methods._mark import goes_on, mark
 
 async def invoke(handler, parameters):
     mark()
+    while "seconds" in parameters and goes_on():
+        await asyncio.sleep(0.02)
     await asyncio.sleep(parameters.get("seconds", 0))
 """,
     "thread": """import time
-from methods._mark import mark
+from methods._mark import goes_on, mark
 
 def invoke(handler, parameters):
     mark()
+    while goes_on():
+        time.sleep(0.02)
     time.sleep(parameters["seconds"])
 """,
     "block": """import time
@@ -181,8 +191,11 @@ async def idle(target: Target) -> str:
     connection = await connect(target.port)
     await connection.ask(target.request("echo"))
     target.ready += 1
-    while not connection.closed:  # noqa: ASYNC110  # for one loop an event is not worth it
-        await asyncio.sleep(PAUSE)
+    try:
+        while not connection.closed:  # noqa: ASYNC110  # for one loop an event is not worth it
+            await asyncio.sleep(PAUSE)
+    finally:
+        connection.close()
     return CUT_OFF
 
 
@@ -238,8 +251,10 @@ async def slow_reader(target: Target) -> str:
     connection.transport.write(target.request("big"))
     target.marks += 1
     target.ready += 1
-    await target.stopped.wait()
-    connection.close()
+    try:
+        await target.stopped.wait()
+    finally:
+        connection.close()
     return CUT_OFF
 
 

@@ -285,17 +285,14 @@ async def test_every_interleaving(log_in: bool) -> None:
     store: Store = MemoryStore()
     whole = sessions_in(store)
     changing, login = Stepped(store, log, "change"), Stepped(store, log, "login")
-    for number, (done, places) in enumerate(interleavings()):
-        user_id = f"ada{number}"
+
+    async def log_in_now(sessions: Sessions) -> UserSession:
+        return await (sessions.log_in("ada", OLD, CLIENT) if log_in else sessions.create("ada", CLIENT))
+
+    for done, places in interleavings():
         log.clear()
-        await store.add_account(Account(user_id, OLD))
-        own = await whole.create(user_id, CLIENT)
-
-        async def log_in_now(sessions: Sessions, user_id: str = user_id) -> UserSession:
-            return await (
-                sessions.log_in(user_id, OLD, CLIENT) if log_in else sessions.create(user_id, CLIENT)
-            )
-
+        await store.add_account(Account("ada", OLD))
+        own = await whole.create("ada", CLIENT)
         changing.start(partial(change, session=own))
         login.start(log_in_now)
         for step in range(done + 1):
@@ -305,7 +302,7 @@ async def test_every_interleaving(log_in: bool) -> None:
                 await changing.step()
         session = await login.finish()
         await changing.kill()
-        changed = await is_right(whole, user_id, NEW)
+        changed = await is_right(whole, "ada", NEW)
         lives = isinstance(session, UserSession) and await whole.load(session.session_id) is not None
         if changed and lives:
             # It doesn't depend on the old password, and is younger than the new one.
@@ -314,6 +311,9 @@ async def test_every_interleaving(log_in: bool) -> None:
         if isinstance(session, UserSession) and not changed and not lives:
             assert "change remove_sessions" in log  # others may have been ended in vain
         outcomes.add((changed, lives))
+        await store.remove_account("ada")
+        for user_id in ("ada", new_marker("ada").user_id):
+            await store.remove_sessions(user_id)
     assert outcomes == {(False, False), (False, True), (True, False)} | (set() if log_in else {(True, True)})
 
 
