@@ -8,7 +8,6 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import partial
 from typing import Any, cast
 
 import argon2
@@ -223,19 +222,14 @@ async def log_in_at_any_step(store: Store, *, lasts: bool, log_in: bool) -> None
 
 
 class Stepped:
-    """Tasks, one after another, whose store operations each wait for ``step``; after ``kill`` none is."""
+    """A task whose store operations each wait for ``step``; after ``end`` none is carried out."""
 
-    def __init__(self, store: Store, log: list[str], name: str) -> None:
+    def __init__(self, store: Store, start: Callable[[Sessions], Any], log: list[str], name: str) -> None:
         self._waiting: asyncio.Future[None] | None = None
         self._log = log
         self._name = name
-        self._sessions = sessions_in(cast(Store, Around(store, self._run)), attempts=Unlimited())
-        self.task: asyncio.Future[Any]
-
-    def start(self, work: Callable[[Sessions], Any]) -> None:
-        """Begin the next task."""
-        self._waiting = None
-        self.task = asyncio.ensure_future(work(self._sessions))
+        sessions = sessions_in(cast(Store, Around(store, self._run)), attempts=Unlimited())
+        self.task = asyncio.ensure_future(start(sessions))
 
     async def _run(self, name: str, operation: Callable[[], Any]) -> Any:
         self._waiting = asyncio.get_running_loop().create_future()
@@ -281,20 +275,20 @@ def interleavings() -> Iterator[tuple[int, tuple[int, ...]]]:
 async def test_every_interleaving(log_in: bool) -> None:
     """However the operations of a login and a change alternate, and wherever the change's process dies."""
     outcomes = set()
-    log: list[str] = []
-    store: Store = MemoryStore()
-    whole = sessions_in(store)
-    changing, login = Stepped(store, log, "change"), Stepped(store, log, "login")
-
-    async def log_in_now(sessions: Sessions) -> UserSession:
-        return await (sessions.log_in("ada", OLD, CLIENT) if log_in else sessions.create("ada", CLIENT))
-
     for done, places in interleavings():
-        log.clear()
+        store, log = MemoryStore(), []  # type: ignore[var-annotated]
+        whole = sessions_in(store)
         await store.add_account(Account("ada", OLD))
         own = await whole.create("ada", CLIENT)
-        changing.start(partial(change, session=own))
-        login.start(log_in_now)
+
+        async def start(sessions: Sessions, own: UserSession = own) -> UserSession:
+            return await change(sessions, own)
+
+        async def log_in_now(sessions: Sessions) -> UserSession:
+            return await (sessions.log_in("ada", OLD, CLIENT) if log_in else sessions.create("ada", CLIENT))
+
+        changing = Stepped(store, start, log, "change")
+        login = Stepped(store, log_in_now, log, "login")
         for step in range(done + 1):
             for _ in range(places.count(step)):
                 await login.step()
@@ -311,9 +305,6 @@ async def test_every_interleaving(log_in: bool) -> None:
         if isinstance(session, UserSession) and not changed and not lives:
             assert "change remove_sessions" in log  # others may have been ended in vain
         outcomes.add((changed, lives))
-        await store.remove_account("ada")
-        for user_id in ("ada", new_marker("ada").user_id):
-            await store.remove_sessions(user_id)
     assert outcomes == {(False, False), (False, True), (True, False)} | (set() if log_in else {(True, True)})
 
 
