@@ -13,7 +13,8 @@ idempotency key. Others subscribe and stay, through a proxy, half of them with t
 Every subscriber must get each message that was acknowledged, once, with consecutive offsets, or be told that
 something is missing; and it must not be told unless Redis was killed. There are two controls. In one the
 service doesn't look at which run of Redis it talks to, and numbers that a killed Redis has forgotten are
-given again. In the other clients take no notice of what they have missed. Both must lose messages.
+given again. In the other clients take no notice of what they have missed. Messages must be lost or come twice
+in both.
 """
 
 from __future__ import annotations
@@ -237,11 +238,12 @@ def verdict(runs: Sequence[Run]) -> tuple[bool, str]:
         if run.told and not plan.kills:
             return False, f"FAILED: {plan.name}: {run.told} times told of a loss, and there was none"
     for run in runs:
-        if run.plan.is_control and not run.lost:
-            return False, f"FAILED: this proves nothing, {run.plan.name}, lost nothing"
+        # Positions that are given twice lose messages or repeat them, as the moment of the kill has it.
+        if run.plan.is_control and not (run.lost or run.doubled):
+            return False, f"FAILED: this proves nothing, {run.plan.name}: nothing lost, nothing twice"
     return (
         True,
-        "Passed: no message was lost or came twice, unless the client was told; the controls lost some",
+        "Passed: no message was lost or came twice, unless the client was told; the controls were found out",
     )
 
 

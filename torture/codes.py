@@ -204,19 +204,23 @@ async def use(run: Run, service: Service, code: Mapping[str, str]) -> None:
     body = json.dumps({"method": "login_code.confirm", "parameters": code}).encode()
     async with asyncio.timeout(LIMIT):
         worked = await asyncio.gather(
-            *(use_once(run, client, _request(number, body)) for number, client in clients.items())
+            *(
+                use_once(run, client, service.port, _request(number, body))
+                for number, client in clients.items()
+            )
         )
-    for client in clients.values():
-        client.close()
     run.worked.append(sum(worked))
 
 
-async def use_once(run: Run, client: Connection, request: bytes) -> bool:
+async def use_once(run: Run, client: Connection, port: int, request: bytes) -> bool:
     """Use a code until that has an answer; returns whether it has worked."""
     for attempt in itertools.count(1):
+        if client.closed:  # by the service, as it was idle for so long
+            client = await connect(port)
         response = await client.ask(request)
         told = json.loads(response.body).get("error", {}).get("code", 0)
         if told != AGAIN:
+            client.close()
             if told not in (0, REFUSED):
                 run.errors[str(told)] += 1
             return not told

@@ -65,7 +65,7 @@ def test_books() -> None:
 
 
 def test_verdict() -> None:
-    """Losses, doubles, needless news and unfinished runs fail it, as does a control that loses nothing."""
+    """Losses, doubles, needless news and unfinished runs fail it, as does a control without fault."""
     kills, cuts = Plan("kills", 9, kills=1), Plan("cuts", 9, cuts=1)
 
     def runs(**of: Any) -> list[Run]:
@@ -76,6 +76,7 @@ def test_verdict() -> None:
         ]
 
     assert verdict(runs())[0]
+    assert verdict([*runs()[:2], Run(CONTROLS[0].plan, doubled=1)])[0]
     for broken in ({"lost": 1}, {"doubled": 1}, {"told": 1}, {"cuts": 0}, {"acknowledged": 8}):
         assert verdict(runs(**broken))[1].startswith("FAILED: cuts: ")
     for control in CONTROLS:
