@@ -17,9 +17,9 @@ A page is followed from top to bottom in an empty folder. What happens to a bloc
 A block in another language is an error. In output and responses, ``...`` and ``"..."`` stand for anything, a
 time in seconds for any such time, ``in 0.000 s`` for any duration, and SESSION for a session id; in requests
 it stands for the last such id. Whitespace does not count. If a page calls a service without starting one, its
-own files are served, or examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones, ``redis://localhost/0``
-with the tests' own Redis. ``npm install toto-client`` installs the one of this repository, and any other
-package is the one that this is tested with.
+own files are served, or examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones,
+``redis://localhost/0`` with the tests' own Redis. ``npm install toto-client`` installs the one of this
+repository, and any other package is the one that this is tested with.
 """
 
 from __future__ import annotations
