@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from tests.support.disturbed import Failing
+from tests.support.service import eventually
 from toto_aio.auth import uses
-from toto_aio.auth.codes import KIND, Codes, Draft, Spent
+from toto_aio.auth.codes import KIND, TRIES, Codes, Draft, Spent
 from toto_aio.exceptions import InvalidCredentials, Unavailable
 from toto_aio.stores import Store
 
@@ -27,6 +28,11 @@ async def new_code(codes: Codes) -> Draft:
     draft = codes.draft("reset", "ada")
     await codes.store(draft, "ada", DATA)
     return draft
+
+
+def wrong(draft: Draft) -> str:
+    """Other digits than those of a code."""
+    return f"{(int(draft.digits) + 1) % 10**6:06}"
 
 
 async def test_a_use_whose_outcome_nobody_knows(store: Store) -> None:
@@ -49,6 +55,48 @@ async def test_a_use_whose_outcome_nobody_knows(store: Store) -> None:
             ):
                 with pytest.raises(InvalidCredentials):
                     await use
+
+
+async def test_an_outage_tells_nothing_of_the_digits(store: Store) -> None:
+    """Right and wrong ones do the same with a store that fails, and what was answered stays counted."""
+    for fails in ("before", "after", "late"):
+        done: dict[bool, list[str]] = {True: [], False: []}
+        for right in done:
+            failing = Failing(store)
+            codes = Codes(failing, store, [])
+            draft = await new_code(codes)
+            failing.fails, failing.fail_next, failing.done = fails, 3, done[right]
+            digits = draft.digits if right else wrong(draft)
+            with pytest.raises(Unavailable):
+                await codes.spend("reset", draft.ticket, digits)
+            for save in failing.late:
+                assert not await save()
+        assert done[True] == done[False], fails
+        assert done[True].count("save_record") > 1, fails
+        for _ in range(TRIES):
+            with pytest.raises(InvalidCredentials):
+                await codes.spend("reset", draft.ticket, wrong(draft))
+        with pytest.raises(InvalidCredentials):
+            await codes.spend("reset", draft.ticket, draft.digits)
+
+
+async def test_a_try_that_is_taken_back_beside_another(store: Store) -> None:
+    """That of the other process, which was answered, counts."""
+    failing = Failing(store)
+    codes, other = Codes(failing, store, []), Codes(store, store, [])
+    draft = await new_code(codes)
+    failing.fails, failing.fail_next = "before", 10**6
+    lost = asyncio.create_task(codes.spend("reset", draft.ticket, wrong(draft)))
+    await eventually(lambda: failing.fail_next < 10**6)
+    for number in range(TRIES):
+        with pytest.raises(InvalidCredentials):
+            await other.spend("reset", draft.ticket, wrong(draft))
+        if not number:
+            failing.fail_next = 0
+            with pytest.raises(Unavailable):
+                await lost
+    with pytest.raises(InvalidCredentials):
+        await other.spend("reset", draft.ticket, draft.digits)
 
 
 async def test_what_a_code_is_used_for(store: Store) -> None:

@@ -20,7 +20,10 @@ async function tell(what, of = "") {
 
 function connect(options = {}) {
   const patient = { timeout: LIMIT, maxServerPingDelay: LIMIT };
-  const client = new Centrifuge(address, { minReconnectDelay: 10, maxReconnectDelay: 100, ...patient, ...options });
+  // The stage tells a life of one second, and a client that cannot renew its token is disconnected after it.
+  const renewing = { getToken: async () => options.token };
+  const always = { minReconnectDelay: 10, maxReconnectDelay: 100, ...patient, ...renewing };
+  const client = new Centrifuge(address, { ...always, ...options });
   client.seen = [];
   client.on("error", (context) => client.seen.push(`error ${context.error.code}`));
   client.on("connecting", (context) => client.seen.push(`connecting ${context.code}`));
@@ -164,7 +167,7 @@ const scenarios = {
     const client = connect({ token: await tell("token", "eve"), getToken });
     const room = subscribe(client, "room:7");
     await room.ready();
-    await until(() => asked >= 2);  // the stage tells a life of one second
+    await until(() => asked >= 2);
     assert.equal(client.state, State.Connected);
     assert.deepEqual(client.seen, ["connecting 0"]);
     client.disconnect();

@@ -174,6 +174,8 @@ async def test_channels(ports: tuple[int, int]) -> None:
                             assert (await found.json())["result"]["offset"] == n + 1
                         assert await stream.messages(1) == [n]
                         assert (await socket.receive_json())["data"] == n
-                response.close()
+                # The stream ends with the service: TLS that the client ends would outlive its loop.
+                await runner.cleanup()
+                await response.read()
     finally:
         await runner.cleanup()

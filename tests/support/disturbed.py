@@ -31,7 +31,7 @@ class Failing:
     """A store whose next write fails: before it is carried out, after that, or while it is on its way.
 
     ``fails`` is "before", "after", or "late", and then the write is kept in ``late``. As many operations as
-    ``fail_next`` fail then.
+    ``fail_next`` fail then. ``done`` has the names of all operations.
     """
 
     def __init__(self, store: RecordStore) -> None:
@@ -39,6 +39,7 @@ class Failing:
         self.fails = ""
         self.fail_next = 0
         self.late: list[Callable[[], Awaitable[bool]]] = []
+        self.done: list[str] = []
 
     async def add_record(self, record: Record) -> bool:
         """Add it, or fail."""
@@ -50,14 +51,14 @@ class Failing:
 
     async def get_record(self, kind: str, key: str) -> Record | None:
         """Get it, or fail."""
-        self._count()
+        self._count("get_record")
         return await self._store.get_record(kind, key)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def _write(self, write: Write, record: Record) -> bool:
-        self._count()
+        self._count(write.__name__)
         fails, self.fails = self.fails, ""
         if fails == "after":
             await write(record)
@@ -67,7 +68,8 @@ class Failing:
             raise Unavailable
         return await write(record)
 
-    def _count(self) -> None:
+    def _count(self, operation: str) -> None:
+        self.done.append(operation)
         if not self.fails and self.fail_next:
             self.fail_next -= 1
             raise Unavailable

@@ -83,11 +83,12 @@ class _Stored(msgspec.Struct):
     token: bytes
     data: dict[str, str]
     wrong: int = 0
+    nonce: bytes = b""
+    """Tells what two uses, or tries, have written apart."""
 
 
-def _used_up() -> bytes:
-    """What is in the place of a code that is used up: of no purpose, and each is another one."""
-    return msgspec.msgpack.encode(_Stored("", secrets.token_bytes(8), b"", b"", {}))
+USED_UP = _Stored("", b"", b"", b"", {})
+"""What is in the place of a code that is used up: of no purpose."""
 
 
 class Codes:
@@ -175,7 +176,8 @@ class Codes:
         Which of both it is shows only in a write that succeeds onto the version that was read: so of a
         thousand tries at the same time five are answered, and of a thousand uses one. What is used up stays
         until it expires, as the versions of a record that was removed begin again: a process that has read
-        the one before would take the next code for it.
+        the one before would take the next code for it. A try whose write fails is taken back like a use: if
+        that took another time, an outage would tell which it was, of any number of tries.
         """
         async with self._turn(key):
             while True:
@@ -186,11 +188,11 @@ class Codes:
                     raise RefusedCodeError
                 stored.wrong += not right
                 is_over = right or stored.wrong >= TRIES
-                after = _used_up() if is_over else msgspec.msgpack.encode(stored)
-                if right and record.owner:
-                    if await self._uses.use(record, after):
+                written = replace(USED_UP if is_over else stored, nonce=secrets.token_bytes(8))
+                after = msgspec.msgpack.encode(written)
+                if await self._uses.use(record, after):
+                    if right and record.owner:
                         return Spent(record.owner, stored.data, record, after)
-                elif await self._records.save_record(replace(record, value=after)):
                     raise RefusedCodeError(record.owner, is_try=True)
 
     @asynccontextmanager
