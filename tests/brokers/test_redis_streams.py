@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -43,6 +44,30 @@ async def test_a_quiet_channel_that_is_followed(servers: Callable[[str], Server]
                 await admin.pexpire(KEY, left)
                 assert await broker.read("room:1", RULES, position) == (position, [])
                 assert (await admin.pttl(KEY) > left) == renewed, left
+
+
+async def test_a_read_that_is_sent_again(servers: Callable[[str], Server]) -> None:
+    """It doesn't begin the epoch of the first one again, whose numbers a server may have lost meanwhile."""
+    url = tests.support.servers.redis.fresh_url(servers("redis"))
+    async with Redis.from_url(url) as admin, opened(url) as broker, opened(url) as other:
+        call = broker._streams._link.call_in_run
+        given: list[Position | None] = []
+
+        async def interrupted(*command: Any) -> Any:
+            broker._streams._link.call_in_run = call  # type: ignore[method-assign]
+            await call(*command)
+            given.append(await other.publish_to("room:1", b"first", RULES, ""))
+            await admin.flushdb()  # as a server that takes over without the last writes
+            raise ConnectionResetError
+
+        await broker.read("room:0", RULES, None)  # so that the server knows the script
+        broker._streams._link.call_in_run = interrupted  # type: ignore[method-assign]
+        assert (await broker.read("room:1", RULES, None)).position.offset == 0
+        given.append(await other.publish_to("room:1", b"second", RULES, ""))
+        assert given[0] is not None
+        assert given[1] is not None
+        assert (given[0].offset, given[1].offset) == (1, 1)
+        assert given[0].epoch != given[1].epoch
 
 
 @asynccontextmanager

@@ -287,7 +287,10 @@ async def test_the_end_of_a_session(serve: Serve, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_refresh(serve: Serve) -> None:
-    """The same session or a new one of the same user goes on; too late is 3005."""
+    """The same session or a new one of the same user goes on; too late is 3005.
+
+    An API key takes over from none: what was subscribed to may be nothing that its scopes name.
+    """
     service = await serve(METHODS)
     ada = await service.create()
     connection = await connected(service, ada)
@@ -300,10 +303,18 @@ async def test_refresh(serve: Serve) -> None:
     await manager_of(service).publish("own:ada", "still here")
     assert (await connection.push())["pub"] == {"data": "still here", "offset": 1}
     assert (await connection.ask("refresh", {}))["code"] == 107
-    for token, code in (("", 3500), ("short", 3500), (await service.create("eve"), 3500), (ada, 3005)):
-        other = await connected(service, new)
+    made = {"name": "x", "scopes": ["echo"]}
+    key, second = [
+        (await service.result("account.api_keys.create", made, session=new))["key"] for _ in range(2)
+    ]
+    refused = [("", 3500), ("short", 3500), (await service.create("eve"), 3500), (ada, 3005), (key, 3500)]
+    for shown, token, code in [*((new, *each) for each in refused), (key, second, 3500)]:
+        other = await connected(service, shown)
         await other.send({"id": 9, "refresh": {"token": token}})
         assert (await other.end())[0] == code, token
+    by_key = await connected(service, key)
+    for token in (key, new):
+        assert "client" in await by_key.ask("refresh", {"token": token})
     with limits(replies, TTL_SHARE=0.0):
         assert (await connection.ask("refresh", {"token": new}))["ttl"] == 1
 

@@ -158,11 +158,12 @@ class RedisStreams:
     ) -> tuple[Position, list[tuple[int, bytes]]]:
         keys = (2, self._key(COUNT, name), self._key(HISTORY, name))
         lifetimes = (_ms(rules.ttl + COUNT_TTL), _ms(NEW_TTL))
-        command = (*keys, *place, rules.history, *lifetimes, next(self._epochs))
+        command = (*keys, *place, rules.history, *lifetimes)
         try:
-            reply = await READ.run(self._link.call_in_run, *command)
+            reply = await READ.run(self._link.call_in_run, *command, next(self._epochs))
         except ConnectionError:  # maybe only this connection has ended
-            reply = await READ.run(self._link.call_in_run, *command)
+            # The first one may have begun its epoch in a run that has ended since: another must not begin it.
+            reply = await READ.run(self._link.call_in_run, *command, next(self._epochs))
         epoch, last, found = reply
         entries = [(int(number.partition(b"-")[0]), payload) for number, (_, payload) in found]
         return Position(epoch.decode(), int(last)), entries

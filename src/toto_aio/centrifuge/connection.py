@@ -193,9 +193,12 @@ class CentrifugeSocket(OpenSocket):
             raise DisconnectError(EXPIRED)
         if left is not None and left.user_id != session.user_id:
             raise DisconnectError(INVALID_TOKEN, "The token is another user's")
+        replaced = left if left is not None and left.record.key != session.record.key else None
+        if replaced is not None and session.is_api_key:  # whose scopes may not name what is subscribed to
+            raise DisconnectError(INVALID_TOKEN, "An API key takes no connection over: connect with it")
         self.session, self._shows_token, self.by_cookie = session, not session.is_api_key, False
-        if left is not None and left.record.key != session.record.key:
-            self.hand_over(left, session)
+        if replaced is not None:
+            self.hand_over(replaced, session)
         told = replies.refreshed(self.client_id, self._expiring(), time.time())
         self.reply(command, told)
 
