@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Annotated, Any
 
 import pytest
 from msgspec import Meta
 
+from tests.support.service import eventually
 from toto_aio import testing
 from toto_aio.dispatch import calling
 from toto_aio.exceptions import InvalidParameters
@@ -109,3 +112,27 @@ async def test_an_error_of_the_method_is_its_own() -> None:
     async with testing.serving(METHODS) as client:
         with pytest.raises(Exception, match="Internal error"):
             await client.call("fails", {"key": "x"})
+
+
+async def test_an_error_that_a_method_keeps_in_a_parameter() -> None:
+    """It is collected, though it has the frame that has called the method, and so the parameter."""
+    kept: list[weakref.ref[BaseException]] = []
+
+    class Mistake(Exception):
+        """Something that can be told from other errors."""
+
+    def keeps(handler: Any, items: list[Any]) -> None:
+        try:
+            raise Mistake
+        except Mistake as exc:
+            kept.append(weakref.ref(exc))
+            items.append(exc)
+
+    async with testing.serving({"keeps": keeps}) as client:
+        await client.call("keeps", {"items": []})
+
+    def is_gone() -> bool:
+        gc.collect()  # which the thread of the method may have been too late for
+        return [each() for each in kept] == [None]
+
+    await eventually(is_gone)

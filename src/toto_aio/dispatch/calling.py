@@ -46,7 +46,8 @@ def written_invoke(function: Callable[..., Any], signature: Signature, reads: Re
     lines += [
         "    if values is None:",
         "        values = decode(call, parameters)",
-        f"    return function({_arguments(signature, 'values.')})",
+        *(f"    {line}" for line in _unpacked(signature)),
+        f"    return function({_arguments(signature)})",
     ]
     names = {f"default_{each.attribute}": each.default for each in signature.parameters}
     names |= {"function": function, "convert": convert, "target": reads.target, "decode": reads.decode}
@@ -85,7 +86,7 @@ def _plain(signature: Signature) -> list[str]:
         "    pass",
         "else:",
         f"    if {' and '.join(checks)}:",
-        f"        return function({_arguments(signature, 'p_')})",
+        f"        return function({_arguments(signature)})",
     ]
 
 
@@ -126,15 +127,22 @@ PLAIN = (
 """The types without constraints, whose values are taken as they are."""
 
 
-def _arguments(signature: Signature, of: str) -> str:
-    """The arguments of the method, each with this before its name."""
+def _unpacked(signature: Signature) -> list[str]:
+    """The lines that take the values out of their struct, which is gone when the method is called.
+
+    An error that the method keeps has this frame, and no collector sees a cycle through such a struct.
+    """
+    if signature.model is not None:
+        return []
+    names = [each.attribute for each in signature.parameters]
+    return [*(f"p_{name} = values.{name}" for name in names), "values = None"]
+
+
+def _arguments(signature: Signature) -> str:
+    """The arguments of the method."""
     handler = ["handler"] if signature.takes_handler else []
     if signature.model is not None:
         return ", ".join([*handler, "values"])
-    return ", ".join(
-        handler
-        + [
-            f"{each.attribute}={of}{each.attribute}" if each.by_keyword else f"{of}{each.attribute}"
-            for each in signature.parameters
-        ]
-    )
+    names = [(f"p_{each.attribute}", each) for each in signature.parameters]
+    values = [f"{each.attribute}={value}" if each.by_keyword else value for value, each in names]
+    return ", ".join(handler + values)

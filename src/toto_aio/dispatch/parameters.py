@@ -160,7 +160,7 @@ def _struct(parameters: tuple[Parameter, ...]) -> Any:
             default = msgspec.field(default_factory=partial(deepcopy, each.default))
             fields.append((each.attribute, each.type, default))
     renamed = {each.attribute: each.name for each in parameters if each.attribute != each.name}
-    # No cycle can go through it, as only the function that unpacks it ever has it.
+    # No cycle can go through it, as nothing has it any more when the method is called.
     return msgspec.defstruct(
         "Parameters", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True, gc=False
     )
