@@ -106,6 +106,8 @@ SLOW_FILES = (
     *("test_postgres", "test_processes", "test_sender", "test_startup", "test_testing", "test_throttle"),
     *("test_time_limits", "test_websocket"),
 )
+LONGEST = ("test_docs", "torture/", "centrifuge/test_clients", "server/test_deploy")
+"""What runs first: a test of half a minute that begins last keeps one process busy and the others idle."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -116,10 +118,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, which ``make check`` leaves out."""
+    """Mark what takes long, which ``make check`` leaves out, and let the longest begin first."""
     for item in items:
         assert isinstance(item, pytest.Function)
-        where = item.path.relative_to(ROOT / "tests").as_posix()
+        where = place(item)
         kind = getattr(item, "callspec", None)
         is_slow = (
             where.startswith(SLOW_FOLDERS)
@@ -132,6 +134,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         if is_slow:
             item.add_marker("slow")
+    items.sort(key=lambda item: not place(item).startswith(LONGEST))
+
+
+def place(item: pytest.Item) -> str:
+    """Where a test is, below the folder of all tests."""
+    return item.path.relative_to(ROOT / "tests").as_posix()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

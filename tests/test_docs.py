@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import toto_aio
-from tests.conftest import server_module
+from tests.conftest import MOULD, server_module
 from tests.support import ROOT
 from tests.support.pages import NAME, Block, Reader, blocks
 from toto_aio import exceptions
@@ -36,18 +36,25 @@ ELSEWHERE = {
 }
 """Pages whose commands another test runs, if it exists: here only their Python and options are read."""
 
+COLD = ("check.md",)
+"""Pages that start new interpreters, so that what others fork is seen to start; see tests/support/warm.py."""
+PAGES = [
+    pytest.param(page, id=page.name, marks=[pytest.mark.cold] if page.name in COLD else [])
+    for page in sorted(DOCS.glob("*.md"))
+]
+
 
 @pytest.fixture
 def reader(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reader]:
     """Someone who follows a page."""
     redis = lambda: str(server_module("redis").fresh_url(request.getfixturevalue("servers")("redis")))  # noqa: E731
-    reader = Reader(tmp_path, redis)
+    reader = Reader(tmp_path, redis, MOULD.commands if MOULD.is_enabled else None)
     yield reader
     reader.close()
 
 
 @pytest.mark.timeout(900)  # some pages start twenty programs
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page(reader: Reader, page: Path) -> None:
     """Anyone who follows a page gets the results that it shows."""
     is_elsewhere = (ROOT / ELSEWHERE.get(page.name, "none")).exists()
@@ -87,6 +94,13 @@ def test_a_wrong_page(reader: Reader, written: list[Block]) -> None:
     with pytest.raises((AssertionError, ImportError, SyntaxError, SettingsError)):
         for block in written:
             reader.follow(block)
+
+
+def test_a_duration(reader: Reader) -> None:
+    """The one that a page shows stands for those of a busy machine, and for nothing else."""
+    reader.expect("divide in 0.000 s", "divide in 12.345 s")
+    with pytest.raises(AssertionError):
+        reader.expect("divide in 0.000 s", "divide in a moment")
 
 
 @pytest.fixture(scope="module")

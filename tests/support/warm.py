@@ -11,16 +11,22 @@ or a library reads when it starts, a terminal, inherited descriptors, what is me
 marked ``cold``; and everything if the mould can't be asked, on other systems than Linux, and on a Python that
 has no such function. Only the command line of a process and its first environment, as /proc shows them, are
 those of the mould.
+
+What a shell starts is not a child of the tests. ``Mould.commands`` is a folder for the beginning of its PATH,
+whose ``toto-aio`` (tests/support/warm_command.py) asks the mould too and stands for the fork, which has
+another id, a session of its own, and a keeper as its parent.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +53,7 @@ class Mould:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
 
     def fork(self, command: Sequence[bytes], request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
@@ -80,12 +87,22 @@ class Mould:
         """The id of its process, if it has started."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def commands(self) -> str:
+        """The folder of a ``toto-aio`` for shells, which is a fork if that makes no difference."""
+        self.open()
+        assert self._folder is not None
+        return self._folder.name
+
     def close(self) -> None:
         """End it; its forks go on."""
         if self._channel is not None and self._process is not None:
             self._channel.close()
             self._process.wait(60)
             self._process = self._channel = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def open(self) -> None:
         """Start it, unless it was started."""
@@ -94,18 +111,37 @@ class Mould:
 
     def _opened(self) -> socket.socket:
         if self._channel is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="toto-aio-")  # a socket's path must be short
+            write_command(Path(self._folder.name), self._environment)
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs, open(os.devnull, "r+b") as nothing:
+            door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs, door, open(os.devnull, "r+b") as nothing:
+                door.bind(f"{self._folder.name}/mould")
+                door.listen()
+                numbers = [theirs.fileno(), door.fileno()]
                 self._process = subprocess.Popen(
-                    [sys.executable, Path(__file__).with_name("mould.py"), str(theirs.fileno())],
+                    [sys.executable, Path(__file__).with_name("mould.py"), *map(str, numbers)],
                     cwd="/",
                     stdin=nothing,
                     stdout=nothing,
                     stderr=None,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=numbers,
                     env=self._environment,
                 )
         return self._channel
+
+
+def write_command(folder: Path, environment: Mapping[str, str]) -> None:
+    """Write the program of tests/support/warm_command.py and what it reads."""
+    names = tuple(os.fsencode(each) for each in READ_AT_THE_START)
+    read = read_at_the_start(environment)
+    expected = {os.fsencode(name): os.fsencode(value) for name, value in read.items()}
+    (folder / "suits").write_bytes(marshal.dumps((names, expected)))
+    (folder / "cold").symlink_to(os.fsdecode(SCRIPT))
+    program = folder / "toto-aio"
+    source = Path(__file__).with_name("warm_command.py").read_text()
+    program.write_text(f"#!{sys.executable} -IS\n{source}")
+    program.chmod(0o700)
 
 
 def read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
