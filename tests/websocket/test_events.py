@@ -60,6 +60,36 @@ async def test_another_login_on_the_socket(serve: Serve) -> None:
     assert await message(socket) == "hello"
 
 
+async def test_a_call_that_outlasts_its_session(serve: Serve) -> None:
+    """It registers nothing once another user has logged in on the socket, also from a thread."""
+    begun, may_go_on = threading.Semaphore(0), threading.Event()
+
+    @authenticated
+    async def late(handler: Handler, parameters: Any) -> None:
+        begun.release()
+        await asyncio.to_thread(may_go_on.wait, WATCHDOG)
+        handler.register_event_handler("news", handler.send_message)
+
+    @authenticated
+    def late_in_thread(handler: Handler, parameters: Any) -> None:
+        begun.release()
+        may_go_on.wait(WATCHDOG)
+        handler.register_event_handler("news", handler.send_message)
+
+    service = await serve({**METHODS, "late": late, "late_in_thread": late_in_thread})
+    await service.create("eve")
+    socket = await connect(service, **{"x-toto-session-id": await service.create()})
+    for method in ("late", "late_in_thread"):
+        await socket.send_json({"id": 1, "method": method, "parameters": {}})
+        assert await asyncio.to_thread(begun.acquire, timeout=WATCHDOG)
+    assert "result" in await ask(socket, "account.login", EVE)
+    may_go_on.set()
+    for _ in range(2):
+        assert (await answer(socket))["error"]["code"] == 1004
+    (open_socket,) = service.client.app[SOCKETS].open
+    assert {each.user_id for each in open_socket.sessions()} == {"eve"}
+
+
 async def test_a_login_of_an_anonymous_socket(serve: Serve) -> None:
     """What was registered without a session stays."""
     service = await serve(SERVED)

@@ -14,7 +14,7 @@ from toto_aio.awaiting import dropped, log_dropped
 from toto_aio.events.manager import EventManager, require_free_name
 from toto_aio.events.registration import Registration
 from toto_aio.events.subscription import Arrival
-from toto_aio.exceptions import InvalidParameters
+from toto_aio.exceptions import InvalidParameters, NotAuthorized
 from toto_aio.tasks import Tasks
 from toto_aio.websocket.frames import Format
 from toto_aio.websocket.sender import FrameSender
@@ -89,6 +89,8 @@ class SocketEvents:
         self._sender = sender
         self._limits = limits
         self._registrations: dict[Registration, UserSession | None] = {}
+        self._ended: set[str] = set()
+        """The keys of sessions that have ended here, whose calls may still run."""
         self._tasks = Tasks()
         self._warned = self._closed = False
 
@@ -104,10 +106,12 @@ class SocketEvents:
         """Call ``function`` with each event until the socket closes or the ``session`` ends.
 
         ``pushes``: all that the function does is send the event in this format. Raises ``InvalidParameters``
-        if the socket, or its session, has too many handlers.
+        if the socket, or its session, has too many handlers, and ``NotAuthorized`` if that has ended here.
         """
         assert self._events is not None
         require_free_name(name)
+        if self._has_ended(session):
+            raise NotAuthorized("The session of this call has ended, or has left the socket.")
         self._limits.add(session, len(self._registrations))
         registration = Registration(name, function)
         self._registrations[registration] = session
@@ -119,13 +123,15 @@ class SocketEvents:
         return iter([session for session in self._registrations.values() if session is not None])
 
     def end_session(self, key: str) -> None:
-        """Remove the handlers that were registered under a session."""
+        """Remove the handlers that were registered under a session, and take no more."""
+        self._ended.add(key)
         for registration, session in tuple(self._registrations.items()):
             if session is not None and session.record.key == key:
                 self._remove(registration)
 
     def hand_over(self, key: str, session: UserSession) -> None:
         """Let the handlers that were registered under a session end with another one."""
+        self._ended.discard(session.record.key)  # it may have left before
         for registration, left in tuple(self._registrations.items()):
             if left is not None and left.record.key == key:
                 self._limits.move(left, session)
@@ -137,6 +143,9 @@ class SocketEvents:
         await self._tasks.cancel()
         for registration in tuple(self._registrations):
             self._remove(registration)
+
+    def _has_ended(self, session: UserSession | None) -> bool:
+        return session is not None and session.record.key in self._ended
 
     def _remove(self, registration: Registration) -> None:
         assert self._events is not None
@@ -150,8 +159,8 @@ class SocketEvents:
 
     def _listen(self, registration: Registration, encoding: Format, pushes: bool) -> None:
         assert self._events is not None
-        if self._closed:
-            self._forget(registration)  # a thread has registered it after the socket was closed
+        if self._closed or self._has_ended(self._registrations.get(registration)):
+            self._forget(registration)  # a thread has registered it meanwhile
         if registration not in self._registrations:
             return  # its session has ended before the loop came to it
         name = registration.name
