@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from unittest.mock import AsyncMock
 
 import toto_aio.methods.account.api_keys
 import toto_aio.methods.account.totp
 from tests.explorer.service import METHODS, service
 from tests.explorer.test_page import ANSWER, EDITOR, RIGHT, answer, raw
 from tests.support.authenticator import SECRET_KEY, App
+from tests.support.limits import limits
+from toto_aio.auth.api_keys import ApiKeys
+from toto_aio.exceptions import Unavailable
 
 if TYPE_CHECKING:
     from tests.support.explorer import Explore
@@ -177,6 +181,9 @@ async def test_an_api_key(explore: Explore) -> None:
         await explorer.read('"by key"', "1004 NotAuthorized", "You call with an API key for notes.*, old")
         await explorer.go("channels")
         await explorer.read("Browsers show an API key to no socket, so you subscribe as nobody")
+        with limits(ApiKeys, load=AsyncMock(side_effect=Unavailable)):
+            await explorer.page.go(f"{explorer.origin}/service/explorer?an-outage")
+            await explorer.see("/1011/.test(notice()) && button('Forget the session')")
         await explorer.page.go(f"{explorer.origin}/service/explorer?again")
         await explorer.click("Log out")
         await explorer.see("button('Log in')")

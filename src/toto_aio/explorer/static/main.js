@@ -22,6 +22,7 @@ const ASKING = /** @type {import("./types.js").Outgoing} */ ({
   body: new Uint8Array(),
   shown: "",
 });
+const NOT_AUTHORIZED = 1004;
 const INVALID_HMAC = 1008;
 const sessions = new SessionKeeper(new URL(ROOT).pathname);
 const line = new Line(sessions);
@@ -56,7 +57,7 @@ async function load() {
   const told = /** @type {any} */ (exchange.message);
   if (told?.service === undefined) {
     const error = told?.error;
-    if (error !== undefined && current?.bearer !== undefined) leave(`The service refuses this key: ${error.value}`);
+    if (error?.code === NOT_AUTHORIZED && current?.bearer !== undefined) leave(`The service refuses this key: ${error.value}`);
     else if (error?.code === INVALID_HMAC && current?.session_id === "") sessions.set(null); // the cookie is another's now
     else refused(exchange);
     return;
