@@ -82,6 +82,7 @@ async def test_a_url_with_options_of_other_clients() -> None:
     await client.close()
 
 
+@pytest.mark.usefixtures("forgotten_sockets")
 async def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening fails in time, with an error that names the database but not the password."""
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 0.3)
@@ -253,6 +254,7 @@ async def test_cancelled_operations(own_store: Store) -> None:
     await cancelled_anywhere(own_store, 100)
 
 
+@pytest.mark.usefixtures("forgotten_sockets")
 async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operation that waits too long for a connection fails; afterwards all are available again."""
     monkeypatch.setattr(mongodb, "POOL_SIZE", 2)
@@ -277,6 +279,7 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
         assert await asyncio.gather(*again) == [None] * 20
 
 
+@pytest.mark.usefixtures("forgotten_sockets")
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
     monkeypatch.setattr(mongodb_operations, "OPERATION_LIMIT", 1)  # also of the driver, when a store opens
@@ -296,6 +299,7 @@ async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest
         assert kept == make_session("kept", "eve")
 
 
+@pytest.mark.usefixtures("forgotten_sockets")
 async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) -> None:
     """Closing waits for an answer, but not for long."""
     store = await open_store(url)
@@ -311,6 +315,7 @@ async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) 
         await waiting
 
 
+@pytest.mark.usefixtures("forgotten_sockets")
 async def test_a_server_that_is_killed(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Operations are unavailable; after a restart the server has everything that was acknowledged."""
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 2)
@@ -325,6 +330,7 @@ async def test_a_server_that_is_killed(own_server: Server, url: str, monkeypatch
         assert found == [Account(user_id, None) for user_id in acknowledged]
 
 
+@pytest.mark.usefixtures("forgotten_sockets")
 async def test_a_restart_while_idle(own_server: Server, url: str) -> None:
     """The first operation after a restart works, even if it writes."""
     async with opened(url) as store:

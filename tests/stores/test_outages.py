@@ -50,6 +50,8 @@ async def echo(handler: Any, parameters: dict[str, Any]) -> Any:
 
 METHODS = {"who": who, "count": count, "echo": echo}
 
+pytestmark = pytest.mark.usefixtures("forgotten_sockets")
+
 
 @pytest.fixture(params=SERVER_KINDS, scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Server]]:
