@@ -116,6 +116,13 @@ async def all_are_closed(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
+async def all_claims_are_taken(url: str) -> None:
+    """Wait until no event waits for a process."""
+    async with client(url) as connected, asyncio.timeout(WATCHDOG):
+        while await connected.keys("toto:claim:*"):
+            await asyncio.sleep(0.02)
+
+
 # Several processes
 
 
@@ -158,6 +165,17 @@ async def test_a_process_that_waits_for_it_gets_it(url: str) -> None:
             await others[0].send(b"%d" % number, broadcast=False)
         assert await waiting.heard() == [b"%d" % number for number in range(20)]
         assert await others[0].heard() == []
+
+
+async def test_all_stop_while_it_is_on_its_way(url: str) -> None:
+    """An event that was sent before its sender stopped to take any is that one's, if nobody else takes it."""
+    async with started(url, 2) as processes:
+        sender, other = processes
+        sending = asyncio.create_task(sender.send(b"on its way", broadcast=False))
+        await asyncio.gather(*(process.broker.stop_taking() for process in processes))
+        await sending
+        assert (sender.inbox.payloads.get_nowait(), other.inbox.payloads.empty()) == (b"on its way", True)
+        await all_claims_are_taken(url)
 
 
 async def test_a_late_event_is_not_delivered_again(url: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from toto_aio import redis_connection
 from toto_aio.brokers import Receiver
-from toto_aio.brokers.redis_claims import FOR_ONE, HANDED_BACK, Claims, payload_of
+from toto_aio.brokers.redis_claims import FOR_ONE, HANDED_BACK, Claims, id_of, new_id, payload_of
 from toto_aio.brokers.redis_followed import FollowedChannels
 from toto_aio.brokers.redis_listener import RedisListener
 from toto_aio.brokers.redis_presence import RedisPresence
@@ -26,7 +26,7 @@ from toto_aio.brokers.redis_streams import RedisStreams, channel_prefix
 from toto_aio.brokers.streams import Kept, Stretch
 from toto_aio.channels import Channel, Position
 from toto_aio.exceptions import Unavailable
-from toto_aio.redis_connection import ERRORS, Argument
+from toto_aio.redis_connection import ERRORS
 from toto_aio.redis_eviction import SEEN, Evictions
 from toto_aio.redis_target import RedisTarget, redis_target
 from toto_aio.tasks import Tasks
@@ -45,6 +45,8 @@ CLAIM = "toto:claim:"
 """What the keys of claims begin with."""
 FOR_ALL = b"*"
 """The first byte of a message for all processes, before the event."""
+OWN_INTERVAL = 0.01
+"""Seconds between two looks whether a process has received what it has sent itself, when it stops."""
 OFFER_LIMIT = 1.0
 """Seconds in which others can take an event for one process that is sent by a process that takes none."""
 EVICTION_INTERVAL = 60.0
@@ -64,6 +66,8 @@ class RedisBroker:
         self._tasks = Tasks()
         self._taking = Tasks()
         self._is_taking = True
+        self._own: set[bytes] = set()
+        """The events for one process that this one has sent, while it took some, and has not received yet."""
 
     async def start(self, receiver: Receiver) -> None:
         self._sender = self._target.link(True)
@@ -90,7 +94,7 @@ class RedisBroker:
             await self._close_connections()
             raise
         self._receiver = receiver
-        self._tasks.start(self._listener.run(receiver.interrupted), "events")
+        self._tasks.start(self._listener.run(self._interrupted), "events")
         self._tasks.start(self._watch_evictions(), "events evictions")
 
     async def publish(self, payload: bytes, *, broadcast: bool) -> None:
@@ -100,11 +104,19 @@ class RedisBroker:
             return
         # A sender that waits for an event in reply must be able to receive it.
         ready = self._listener.listening
+        after = None if ready.is_set() else ready
         if broadcast:
-            command: tuple[Argument, ...] = "PUBLISH", self._channel, FOR_ALL + payload
-        else:
-            command = self._claims.command(payload)
-        await self._send(payload, lambda: self._sender.call(*command), None if ready.is_set() else ready)
+            message = FOR_ALL + payload
+            await self._send(payload, lambda: self._sender.call("PUBLISH", self._channel, message), after)
+            return
+        event = new_id()
+        command = self._claims.command(event, payload)
+        self._own.add(event)
+        try:
+            await self._send(payload, lambda: self._sender.call(*command), after)
+        except BaseException:
+            self._own.discard(event)
+            raise
 
     async def follow(self, name: str) -> None:
         await self._within_limit(lambda: self._streams.follow(name))
@@ -187,6 +199,11 @@ class RedisBroker:
 
     async def stop_taking(self) -> None:
         self._is_taking = False
+        # All may stop at once: then nobody else takes what was sent before, and is on its way.
+        now = asyncio.get_running_loop().time
+        end = now() + PUBLISH_LIMIT
+        while self._own and now() < end:  # noqa: ASYNC110 # no event for it
+            await asyncio.sleep(OWN_INTERVAL)
         await self._taking.finish()
 
     async def hand_back(self, payloads: Sequence[bytes], limit: float) -> Sequence[bytes]:
@@ -203,12 +220,19 @@ class RedisBroker:
         if left and receiver.wanted(payload):
             _deliver(payload, receiver)
 
+    def _interrupted(self) -> None:
+        """Note that what was on its way is not received any more."""
+        self._own.clear()
+        self._running().interrupted()
+
     def _handle(self, message: bytes, receiver: Receiver) -> None:
         if message.startswith(FOR_ALL):
             _deliver(message[1:], receiver)
         elif message.startswith((FOR_ONE, HANDED_BACK)):
-            payload = payload_of(message)
-            if not self._is_taking or not receiver.wanted(payload):
+            payload, event = payload_of(message), id_of(message)
+            takes = self._is_taking or event in self._own
+            self._own.discard(event)
+            if not takes or not receiver.wanted(payload):
                 return
             if message.startswith(FOR_ONE) or receiver.room(payload) > len(self._taking):
                 self._taking.start(self._take(message, receiver), "event claim")

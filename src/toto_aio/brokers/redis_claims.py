@@ -40,13 +40,13 @@ class Claims:
         self._prefix = prefix.encode()
         self._channel = channel
 
-    def command(self, payload: bytes) -> tuple[Argument, ...]:
-        """Return the command that sends an event."""
-        return self._command(FOR_ONE, _new_id(), payload)
+    def command(self, event: bytes, payload: bytes) -> tuple[Argument, ...]:
+        """Return the command that sends an event of a new id."""
+        return self._command(FOR_ONE, event, payload)
 
     async def take(self, message: bytes) -> bytes | None:
         """Return the event in a message if this process is the one that has it."""
-        taken = await self._link.call("DEL", self._prefix + message[1 : 1 + ID_LENGTH])
+        taken = await self._link.call("DEL", self._prefix + id_of(message))
         return payload_of(message) if taken else None
 
     async def offer(self, payloads: Sequence[bytes], limit: float) -> tuple[list[bytes], int]:
@@ -57,7 +57,7 @@ class Claims:
             await self._link.read("EXISTS", self._prefix)
         except ERRORS:
             return list(payloads), 0  # nothing was sent yet
-        offers = {_new_id(): payload for payload in payloads}
+        offers = {new_id(): payload for payload in payloads}
         unknown = 0
         for portion in _portions(list(offers)):
             commands = (self._command(HANDED_BACK, event, offers[event]) for event in portion)
@@ -102,7 +102,13 @@ def payload_of(message: bytes) -> bytes:
     return message[1 + ID_LENGTH :]
 
 
-def _new_id() -> bytes:
+def id_of(message: bytes) -> bytes:
+    """Return the id of the event in a message for one process."""
+    return message[1 : 1 + ID_LENGTH]
+
+
+def new_id() -> bytes:
+    """Return an id for an event."""
     return uuid.uuid4().hex.encode()
 
 
