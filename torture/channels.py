@@ -23,19 +23,17 @@ import argparse
 import asyncio
 import random
 import signal
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvloop
 from redis.asyncio import Redis
 from tests.support.limits import limits
 from tests.support.servers import Server, redis
 
-from torture.drill import Failure, progress, read_sizes, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill, workshop
 from torture.forward import Forward
 from torture.ledger import totals
 from torture.services import Service, serving, until
@@ -119,13 +117,10 @@ def measure(messages: int, kills: int, restarts: int, cuts: int, processes: int)
     few = max(MOVED, messages // 40)
     plans.append(Plan("control, any run of Redis", few, kills=2, aof=False, any_run=True))
     plans.append(Plan("control, clients that forget", few, restarts=1, cuts=20, forgets=True))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
-    ):
+    with workshop() as (folder, loop):
         runs = []
         for number, plan in enumerate(plans):
-            (place := Path(folder) / str(number)).mkdir()
+            (place := folder / str(number)).mkdir()
             try:
                 runs.append(loop.run(disturbed(plan, place, processes)))
             except BaseExceptionGroup as group:

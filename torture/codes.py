@@ -20,7 +20,6 @@ import itertools
 import json
 import random
 import re
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,10 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvloop
 
 from torture.clients import Connection, connect
-from torture.drill import Failure, progress, read_sizes, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill, workshop
 from torture.idempotent import opened
 from torture.services import Service, serving, until
 
@@ -124,12 +122,9 @@ def measure(rounds: int, uses: int, processes: int, databases: Sequence[str] = D
     """What becomes of the codes on each database, and of those of the control."""
     runs = [Run(name, rounds, uses, 1 if name == "memory" else processes) for name in databases]
     runs.append(Run("sqlite", rounds, min(uses, CONTROL_USES), processes, is_control=True))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
-    ):
+    with workshop() as (folder, loop):
         for number, run in enumerate(runs):
-            (place := Path(folder) / str(number)).mkdir()
+            (place := folder / str(number)).mkdir()
             if run.database == "memory":
                 loop.run(used(run, place, "memory://"))
                 continue

@@ -29,7 +29,6 @@ import re
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -38,10 +37,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import uvloop
-
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
-from torture.drill import Failure, progress, read_sizes, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill, workshop
 from torture.services import SERVE, ProcessHandle, Service, free_port, is_free, serving, until
 from toto_aio.server.generation import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER
 
@@ -116,16 +113,16 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def measure(kills: int, idle_kills: int, masters: int, pauses: int) -> tuple[Run, Run]:
     """Measure the service and the control."""
     ours, naive = Run(OURS), Run(NAIVE)
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        with started(OURS, Path(folder) / "workers") as service:
+    with workshop() as (folder, loop):
+        with started(OURS, folder / "workers") as service:
             loop.run(kill_under_load(ours, service, kills))
             loop.run(kill_idle(ours, service, idle_kills))
             loop.run(keep_killing(ours, service, pauses))
-        with started(NAIVE, Path(folder) / "naive") as service:
+        with started(NAIVE, folder / "naive") as service:
             loop.run(kill_under_load(naive, service, min(kills, CONTROL_KILLS)))
         for number in range(masters):
-            loop.run(kill_master(ours, Path(folder) / f"master{number}", busy=number % 2 == 0))
-        loop.run(kill_master(naive, Path(folder) / "naive_master", busy=False))
+            loop.run(kill_master(ours, folder / f"master{number}", busy=number % 2 == 0))
+        loop.run(kill_master(naive, folder / "naive_master", busy=False))
     return ours, naive
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
+
+import uvloop
 
 T = TypeVar("T")
 
@@ -30,7 +36,7 @@ def run_drill(
     try:
         found = measure()
     except (Failure, TimeoutError) as exc:
-        sys.exit(f"{name}: {exc}")
+        sys.exit(f"{name}: {str(exc) or 'something took too long'}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
     print(table(found))
@@ -56,6 +62,16 @@ def read_sizes(
     if databases and (unknown := set(options.databases) - set(databases)):
         parser.error(f"--databases: {', '.join(sorted(unknown))}: write some of {', '.join(databases)}")
     return options
+
+
+@contextmanager
+def workshop() -> Iterator[tuple[Path, asyncio.Runner]]:
+    """An empty folder, and a loop as the services have it, for the duration of the block."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
+    ):
+        yield Path(folder), loop
 
 
 def progress(line: str) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -27,11 +26,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvloop
 from tests.support.servers import redis
 
 from torture.clients import Broken, Connection, check_echo, connect, echo_request
-from torture.drill import progress, read_sizes, run_drill
+from torture.drill import progress, read_sizes, run_drill, workshop
 from torture.services import ProcessHandle, Service, serving, until
 
 CLIENTS = 8
@@ -113,13 +111,9 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def measure(events: int, restarts: int, processes: int) -> list[Run]:
     """What becomes of the events of the service and of the control."""
     runs = [Run(OURS, events, restarts), Run(KILLED, max(1, events // 4), min(restarts, 3))]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        redis.server() as server,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
-    ):
+    with workshop() as (folder, loop), redis.server() as server:
         for run in runs:
-            loop.run(disturbed(run, Path(folder) / run.service[:4], redis.fresh_url(server), processes))
+            loop.run(disturbed(run, folder / run.service[:4], redis.fresh_url(server), processes))
     return runs
 
 

@@ -18,7 +18,6 @@ import asyncio
 import importlib
 import random
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,9 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvloop
 
-from torture.drill import progress, read_sizes, run_drill
+from torture.drill import progress, read_sizes, run_drill, workshop
 from torture.services import ProcessHandle, Service, serving, until
 
 CLIENTS = 16
@@ -159,12 +157,9 @@ def measure(keys: int, processes: int, databases: Sequence[str] = DATABASES) -> 
     each = -(-keys // len(databases))
     runs = [Run(database, each) for database in databases]
     runs.append(Run("sqlite", max(200, each // 4), marked=False))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
-    ):
+    with workshop() as (folder, loop):
         for number, run in enumerate(runs):
-            place = Path(folder) / str(number)
+            place = folder / str(number)
             place.mkdir()
             with opened(run.database, place) as url:
                 loop.run(disturbed(run, place, url, processes))

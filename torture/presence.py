@@ -23,17 +23,15 @@ import math
 import random
 import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from tests.support.servers import Server, redis
 
-from torture.drill import Failure, progress, read_sizes, run_drill
+from torture.drill import Failure, progress, read_sizes, run_drill, workshop
 from torture.guests import METHODS, Guests
 from torture.services import ProcessHandle, Service, serving, until
 
@@ -108,13 +106,10 @@ def measure(kills: int, freezes: int, restarts: int, clients: int, processes: in
         Plan("control, nobody dies", kills=1, change=NOBODY_DIES, is_control=True),
         Plan("control, nothing is put back", freezes=1, change=NOTHING_IS_PUT_BACK, is_control=True),
     ]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
-    ):
+    with workshop() as (folder, loop):
         runs = []
         for number, plan in enumerate(plans):
-            (place := Path(folder) / str(number)).mkdir()
+            (place := folder / str(number)).mkdir()
             late = LATE_CONTROL if plan.is_control else LATE
             runs.append(loop.run(disturbed(plan, place, clients, processes, late)))
         return runs

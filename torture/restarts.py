@@ -28,7 +28,6 @@ import asyncio
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,10 +37,9 @@ from pathlib import Path
 from typing import Self
 
 import aiohttp
-import uvloop
 
 from torture.clients import ECHO, FAILURE_PAUSE, Load, check_echo, connect, echo_request
-from torture.drill import progress, read_sizes, run_drill
+from torture.drill import progress, read_sizes, run_drill, workshop
 from torture.services import SERVE, Service, serving, until
 
 SOCKETS = 10
@@ -132,10 +130,10 @@ def measure(size: Size) -> list[Run]:
         size.clients,
         size.processes,
     )
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+    with workshop() as (folder, loop):
         return [
-            loop.run(restarted(OURS, size, Path(folder) / "ours")),
-            loop.run(restarted(GUNICORN, control, Path(folder) / "gunicorn")),
+            loop.run(restarted(OURS, size, folder / "ours")),
+            loop.run(restarted(GUNICORN, control, folder / "gunicorn")),
         ]
 
 

@@ -53,7 +53,7 @@ async def test_a_code_and_a_link(store: Store) -> None:
             if by_link
             else codes.spend("reset", draft.ticket, f" {draft.digits} ")
         )
-        assert await used == Spent("ada", DATA)
+        assert (await used)[:2] == ("ada", DATA)
         assert await is_refused(codes.spend("reset", draft.ticket, draft.digits))
         assert await is_refused(codes.spend_link("reset", draft.token))
 
@@ -119,10 +119,10 @@ async def test_a_process_that_was_stopped(store: Store) -> None:
         before = await new_code(codes)
         digits = before.digits if right else other(before.digits)
         stopped = Codes(Stopped(store, await store.get_record(KIND, before.key)), store, [])
-        assert await codes.spend("reset", before.ticket, before.digits) == Spent("ada", DATA)
+        assert (await codes.spend("reset", before.ticket, before.digits))[:2] == ("ada", DATA)
         after = await new_code(codes)
         assert await is_refused(stopped.spend("reset", before.ticket, digits))
-        assert await codes.spend("reset", after.ticket, after.digits) == Spent("ada", DATA)
+        assert (await codes.spend("reset", after.ticket, after.digits))[:2] == ("ada", DATA)
 
 
 async def test_a_code_that_is_replaced() -> None:

@@ -101,17 +101,17 @@ async def test_a_code_that_led_to_nothing(store: Store, monkeypatch: pytest.Monk
     for code, left in ((totp.hotp(secret, totp.step_at(time.time()) + 1), None), (codes[0], 9)):
         checked = await second.check("ada", code)
         with pytest.raises(Unavailable):
-            async with second.given_back_unless_done(checked):
+            async with checked.use.given_back_unless_done():
                 raise Unavailable
         checked = await second.check("ada", code)
         assert checked.left == left
-        async with second.given_back_unless_done(checked):
+        async with checked.use.given_back_unless_done():
             pass
         with pytest.raises(InvalidCredentials):
             await second.check("ada", code)
     checked = await second.check("ada", codes[1])
     with pytest.raises(Unavailable):
-        async with second.given_back_unless_done(checked):
+        async with checked.use.given_back_unless_done():
             await second.disable("ada")
             raise Unavailable
     assert (await second.describe("ada"))["enabled"] is False

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 import tests.support.servers.redis
 import tests.support.servers.redis_cluster
-from toto_aio.brokers import Broker
+from toto_aio.brokers import Broker, Receiver
+
+if TYPE_CHECKING:
+    from toto_aio.brokers.redis import RedisBroker
 
 
 def memory(request: pytest.FixtureRequest) -> Broker:
@@ -48,3 +53,16 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         yield opened
     finally:
         await opened.close()
+
+
+@asynccontextmanager
+async def running(url: str) -> AsyncIterator[RedisBroker]:
+    """A broker on Redis that is running, and that nobody listens to."""
+    from toto_aio.brokers.redis import RedisBroker
+
+    broker = RedisBroker(url)
+    await broker.start(Receiver(lambda payload: None))
+    try:
+        yield broker
+    finally:
+        await broker.close()

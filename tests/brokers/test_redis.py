@@ -574,6 +574,16 @@ async def test_a_close_during_a_heartbeat(
         await asyncio.wait_for(broker.close(), WATCHDOG)
 
 
+async def test_a_connection_that_is_back_during_a_close(url: str) -> None:
+    """Nobody is told that events were missed, and nothing fails."""
+    async with started(url) as [process]:
+        process.broker._own.add(b"on its way")
+        closing, process.broker._receiver = process.broker._receiver, None
+        process.broker._interrupted()
+        assert (process.interruptions.empty(), process.broker._own) == (True, set())
+        process.broker._receiver = closing
+
+
 async def test_a_close_while_it_connects_again(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends in whichever turn of the loop it comes, although redis-py may swallow the cancellation."""
     for turns in range(8):

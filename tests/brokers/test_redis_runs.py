@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
+from tests.brokers.conftest import running
 from tests.support.limits import WATCHDOG, limits
 from tests.support.servers import redis
 from toto_aio import redis_connection
-from toto_aio.brokers import Receiver
 from toto_aio.brokers.redis import RedisBroker
 from toto_aio.channels import Channel, Position
 from toto_aio.redis_target import redis_target
@@ -27,14 +25,14 @@ async def test_a_server_that_takes_over_again() -> None:
         url = redis.fresh_url(one)
         async with Redis(port=one.port) as first, Redis(port=two.port) as second:
             await redis.follow(two, one)
-            async with broker(url) as old, broker(url) as former:
+            async with running(url) as old, running(url) as former:
                 kept = [await publish(old) for _ in range(2)]
                 assert await first.wait(1, int(WATCHDOG * 1000)) == 1
                 await second.replicaof("NO", "ONE")
                 lost = [await publish(old) for _ in range(2)]
                 await redis.follow(one, two)
                 await first.replicaof("NO", "ONE")
-                async with broker(url) as new:
+                async with running(url) as new:
                     assert (await new.read("room:1", RULES, lost[1])).payloads is None
                     # The others have the connections from before, and find what this one has begun.
                     again = [await publish(each) for each in (new, old, new, former, old)]
@@ -65,17 +63,6 @@ async def test_a_connection_that_stays_open() -> None:
         )
         await link.close()
         await target.close()
-
-
-@asynccontextmanager
-async def broker(url: str) -> AsyncIterator[RedisBroker]:
-    """A broker that is running."""
-    found = RedisBroker(url)
-    await found.start(Receiver(lambda payload: None))
-    try:
-        yield found
-    finally:
-        await found.close()
 
 
 async def publish(through: RedisBroker) -> Position:

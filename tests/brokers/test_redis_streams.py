@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
 
 import tests.support.servers.redis
+from tests.brokers.conftest import running
 from tests.support.servers import Server
-from toto_aio.brokers import Receiver
-from toto_aio.brokers.redis import RedisBroker
 from toto_aio.channels import Channel, Position
 
 RULES = Channel("room:{room}", history=10)
@@ -21,7 +19,7 @@ KEY = "toto:count:{room:1}"
 async def test_a_name_without_publications(servers: Callable[[str], Server]) -> None:
     """It leaves one key, which is small, and expires within ten minutes unless something is published."""
     url = tests.support.servers.redis.fresh_url(servers("redis"))
-    async with Redis.from_url(url) as admin, opened(url) as broker:
+    async with Redis.from_url(url) as admin, running(url) as broker:
         await broker.read("room:1", RULES, None)
         assert await admin.keys() == [KEY.encode()]
         assert await admin.object("encoding", KEY) in {b"listpack", b"ziplist"}
@@ -34,7 +32,7 @@ async def test_a_name_without_publications(servers: Callable[[str], Server]) -> 
 async def test_a_quiet_channel_that_is_followed(servers: Callable[[str], Server]) -> None:
     """Its epoch doesn't end, however long nothing is published; a read that comes soon writes nothing."""
     url = tests.support.servers.redis.fresh_url(servers("redis"))
-    async with Redis.from_url(url) as admin, opened(url) as broker:
+    async with Redis.from_url(url) as admin, running(url) as broker:
         begun = await broker.read("room:1", RULES, None)
         for position in (begun.position, Position(begun.position.epoch, 1)):
             if position.offset:
@@ -49,7 +47,7 @@ async def test_a_quiet_channel_that_is_followed(servers: Callable[[str], Server]
 async def test_a_read_that_is_sent_again(servers: Callable[[str], Server]) -> None:
     """It doesn't begin the epoch of the first one again, whose numbers a server may have lost meanwhile."""
     url = tests.support.servers.redis.fresh_url(servers("redis"))
-    async with Redis.from_url(url) as admin, opened(url) as broker, opened(url) as other:
+    async with Redis.from_url(url) as admin, running(url) as broker, running(url) as other:
         call = broker._streams._link.call_in_run
         given: list[Position | None] = []
 
@@ -68,14 +66,3 @@ async def test_a_read_that_is_sent_again(servers: Callable[[str], Server]) -> No
         assert given[1] is not None
         assert (given[0].offset, given[1].offset) == (1, 1)
         assert given[0].epoch != given[1].epoch
-
-
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[RedisBroker]:
-    """A broker that is running."""
-    broker = RedisBroker(url)
-    await broker.start(Receiver(lambda payload: None))
-    try:
-        yield broker
-    finally:
-        await broker.close()

@@ -15,16 +15,15 @@ import hmac
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from typing import NamedTuple
-from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec.structs import replace
 
-from toto_aio.auth.uses import Uses
+from toto_aio.auth.uses import Use, Uses
 from toto_aio.exceptions import InvalidCredentials, Unavailable
+from toto_aio.locks import Locks
 from toto_aio.models import Record
 from toto_aio.stores import RecordStore, SessionStore
 
@@ -52,14 +51,12 @@ class Draft(NamedTuple):
     expires: float
 
 
-@dataclass(frozen=True)
-class Spent:
-    """What a code was for: the account, and what ``store`` was given."""
+class Spent(NamedTuple):
+    """What a code was for: the account, and what ``store`` was given; and its use."""
 
     owner: str
     data: Mapping[str, str]
-    before: Record = field(default_factory=lambda: Record(KIND, "", "", b""), compare=False, repr=False)
-    after: bytes = field(default=b"", compare=False, repr=False)
+    use: Use
 
 
 class RefusedCodeError(InvalidCredentials):
@@ -101,7 +98,7 @@ class Codes:
         self._records = records
         self._counters = counters
         self._uses = Uses(records)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Locks()
         keys = secret_keys or [""]
         self._secrets = [hmac.digest(key.encode(), b"toto_aio codes", "sha256") for key in keys]
 
@@ -140,7 +137,7 @@ class Codes:
     async def spend(self, purpose: str, ticket: str, digits: str) -> Spent:
         """Use a code. Raises ``InvalidCredentials`` if it is wrong; of several uses one succeeds.
 
-        What follows from it belongs into a block ``given_back_unless_done``.
+        What follows from it belongs into a block ``use.given_back_unless_done()``.
         """
         counter = f"codes:{_key(ticket)}"
         too_many = (await self._counters.get_counter(counter))[0] >= WRONG_A_DAY
@@ -166,10 +163,6 @@ class Codes:
             purpose, _key(token), lambda stored: hmac.compare_digest(stored.token, shown) or None
         )
 
-    def given_back_unless_done(self, spent: Spent) -> AbstractAsyncContextManager[None]:
-        """A block that a code was used for: it is valid again if that ends with ``Unavailable``."""
-        return self._uses.unless_unavailable(spent.before, spent.after)
-
     async def _spend(self, purpose: str, key: str, is_right: Callable[[_Stored], bool | None]) -> Spent:
         """Use the code of this key. ``is_right`` is None if nothing of it fits, so that it is not tried.
 
@@ -190,9 +183,9 @@ class Codes:
                 is_over = right or stored.wrong >= TRIES
                 written = replace(USED_UP if is_over else stored, nonce=secrets.token_bytes(8))
                 after = msgspec.msgpack.encode(written)
-                if await self._uses.use(record, after):
+                if (use := await self._uses.use(record, after)) is not None:
                     if right and record.owner:
-                        return Spent(record.owner, stored.data, record, after)
+                        return Spent(record.owner, stored.data, use)
                     raise RefusedCodeError(record.owner, is_try=True)
 
     @asynccontextmanager
@@ -201,9 +194,7 @@ class Codes:
 
         Raises ``Unavailable`` if that takes too long, and nothing was used then.
         """
-        lock = self._turns.get(key)
-        if lock is None:
-            lock = self._turns[key] = asyncio.Lock()
+        lock = self._turns[key]
         try:
             async with asyncio.timeout(TURN_LIMIT):
                 await lock.acquire()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +23,7 @@ from toto_aio.auth.login_tickets import LoginTickets
 from toto_aio.auth.recovery_codes import hash_of_code, new_recovery_codes
 from toto_aio.auth.secret_box import SecretBox
 from toto_aio.auth.totp import as_shown, is_code, matching_step, new_secret, otpauth_uri, text_of
-from toto_aio.auth.uses import Uses
+from toto_aio.auth.uses import Use, Uses
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
 from toto_aio.models import NEVER, Record
 from toto_aio.stores import AccountStore, RecordStore
@@ -57,11 +56,10 @@ class Factor(msgspec.Struct, frozen=True):
 
 
 class Checked(NamedTuple):
-    """A code that was right: how many recovery codes are left, if it was one; and what its use changed."""
+    """A code that was right: how many recovery codes are left, if it was one; and its use."""
 
     left: int | None
-    before: Record
-    after: bytes
+    use: Use
 
 
 class SecondFactor:
@@ -101,7 +99,7 @@ class SecondFactor:
         """Use a code or a recovery code up. Raises ``InvalidCredentials``.
 
         ``sessions.attempts.second_step`` stands around it. What follows from it belongs into a block
-        ``given_back_unless_done``.
+        ``use.given_back_unless_done()``.
         """
         code = as_shown(code)
         for _ in range(TRIES):
@@ -112,17 +110,12 @@ class SecondFactor:
             after = self._used(user_id, before, code)
             if after is None:
                 break
-            value = _value(after)
-            if await self._uses.use(record, value):
+            if (use := await self._uses.use(record, _value(after))) is not None:
                 left = len(after.recovery) if len(after.recovery) < len(before.recovery) else None
-                return Checked(left, record, value)
+                return Checked(left, use)
         else:
             raise Unavailable
         raise InvalidCredentials(WRONG)
-
-    def given_back_unless_done(self, checked: Checked) -> AbstractAsyncContextManager[None]:
-        """A block that a code was used for: it counts again if that ends with ``Unavailable``."""
-        return self._uses.unless_unavailable(checked.before, checked.after)
 
     async def enrol(self, user_id: str) -> dict[str, str]:
         """A new secret, which counts once it is confirmed. Raises ``InvalidParameters`` if there is one."""

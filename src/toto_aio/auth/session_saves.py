@@ -7,12 +7,12 @@ import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
 from toto_aio.auth.session_state import apply, difference, pack, unpack
 from toto_aio.exceptions import InvalidSessionID, Unavailable
+from toto_aio.locks import Locks
 from toto_aio.models import Session
 from toto_aio.stores import SessionStore
 
@@ -30,7 +30,7 @@ class SessionSaves:
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = Locks()
 
     async def save(self, session: UserSession, change: Callable[[dict[str, Any]], T]) -> T:
         """Write a session's changed keys and what ``change`` does, as one step; returns ``change``'s result.
@@ -39,9 +39,7 @@ class SessionSaves:
         session, so that only processes compete. Raises ``InvalidSessionID`` if the session has ended.
         """
         key = session.record.key
-        lock = self._locks.get(key)
-        if lock is None:
-            self._locks[key] = lock = asyncio.Lock()
+        lock = self._locks[key]
         try:
             # The limit includes the wait for other tasks: with the database away, each would add its own
             # limit.

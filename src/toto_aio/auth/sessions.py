@@ -162,7 +162,7 @@ class Sessions:
         user_id = found.user_id
         with self.audit.refusals(Action.LOGIN_FAILED, user_id, client=client):
             checked = await self.check_second_factor(user_id, code, client)
-        async with second.given_back_unless_done(checked):
+        async with checked.use.given_back_unless_done():
             if await second.mark(user_id) != found.mark:
                 raise NotAuthorized(OUTDATED)
             session = await self.create(user_id, client)

@@ -42,26 +42,39 @@ class Uses:
         """Wait until the last uses are taken back."""
         await self._tasks.finish(CLOSE_LIMIT)
 
-    async def use(self, before: Record, after: bytes) -> bool:
+    async def use(self, before: Record, after: bytes) -> Use | None:
         """Write ``after``, which no other use writes, onto the version that was read.
 
-        Returns False if another write came first. If it fails, the record stays, or is again, as it was.
+        Returns None if another write came first. If it fails, the record stays, or is again, as it was.
         """
-        async with self.unless_unavailable(before, after):
-            return await self._records.save_record(replace(before, value=after))
+        use = Use(self._records, self._tasks, before, after)
+        async with use.given_back_unless_done():
+            counts = await self._records.save_record(replace(before, value=after))
+        return use if counts else None
+
+
+class Use:
+    """A use that counted, until what follows from it is done."""
+
+    def __init__(self, records: RecordStore, tasks: Tasks, before: Record, after: bytes) -> None:
+        self._records = records
+        self._tasks = tasks
+        self._before = before
+        self._after = after
 
     @asynccontextmanager
-    async def unless_unavailable(self, before: Record, after: bytes) -> AsyncIterator[None]:
-        """Take the use back if the block ends with ``Unavailable``, or is cancelled."""
+    async def given_back_unless_done(self) -> AsyncIterator[None]:
+        """A block for what follows: the use is taken back if that is ``Unavailable``, or is cancelled."""
         try:
             yield
         except (Unavailable, asyncio.CancelledError) as exc:
-            taking = self._tasks.start(self._take_back(before, after), "use of a code")
+            taking = self._tasks.start(self._take_back(), "use of a code")
             if isinstance(exc, Unavailable):  # a call that was cut off has no time left
                 await asyncio.wait([taking], timeout=ANSWER_LIMIT)
             raise
 
-    async def _take_back(self, before: Record, after: bytes) -> None:
+    async def _take_back(self) -> None:
+        before = self._before
         now = asyncio.get_running_loop().time
         end = now() + LIMIT
         while True:
@@ -70,7 +83,7 @@ class Uses:
                 if await self._records.save_record(before):
                     return
                 found = await self._records.get_record(before.kind, before.key)
-                if found is None or found.value != after:
+                if found is None or found.value != self._after:
                     return
                 if await self._records.save_record(replace(before, version=found.version)):
                     return

@@ -70,7 +70,11 @@ class Handover(Protocol):
     """
 
     async def stop_taking(self) -> None:
-        """Take no more events for one process; return when those being taken have been delivered."""
+        """Take no more events for one process; return when those being taken have been delivered.
+
+        They include those that this process has sent before and that are on their way: all processes may stop
+        at once.
+        """
 
     async def hand_back(self, payloads: Sequence[bytes], limit: float) -> Sequence[bytes]:
         """Offer events for one process to the other processes, in order; return those that none has taken.

@@ -223,7 +223,8 @@ class RedisBroker:
     def _interrupted(self) -> None:
         """Note that what was on its way is not received any more."""
         self._own.clear()
-        self._running().interrupted()
+        if self._receiver is not None:  # else it is being closed
+            self._receiver.interrupted()
 
     def _handle(self, message: bytes, receiver: Receiver) -> None:
         if message.startswith(FOR_ALL):

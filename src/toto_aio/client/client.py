@@ -49,10 +49,9 @@ class Client:
     ``signing`` is the service's option of that name; ``encoding`` is ``json``, ``msgpack`` or ``bson``; a
     call may take ``timeout`` seconds, which the service is told if they are fewer than 60. Until there is a
     session, calls show the ``api_key``, if there is one, and nothing is signed. ``http`` is an aiohttp
-    session to use, which stays open. A call raises
-    the ``TotoException`` that the service responds with, ``InvalidResponseHMAC`` if the signature of the
-    response is wrong or missing, aiohttp's ``ClientError`` if there is no response or it is not one of a
-    service, and ``TimeoutError``.
+    session to use, which stays open. A call raises the ``TotoException`` that the service responds with,
+    ``InvalidResponseHMAC`` if the signature of the response is wrong or missing, aiohttp's ``ClientError`` if
+    there is no response or it is not one of a service, and ``TimeoutError``.
     """
 
     def __init__(

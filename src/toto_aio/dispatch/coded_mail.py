@@ -150,7 +150,7 @@ class CodedMail:
         """A block with what a code was for. One that is refused is in the audit log."""
         try:
             spent = await use
-            async with self._codes.given_back_unless_done(spent):
+            async with spent.use.given_back_unless_done():
                 await self._require_valid(spent, held)
                 yield spent
         except RefusedCodeError as exc:

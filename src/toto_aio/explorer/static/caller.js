@@ -7,8 +7,8 @@ import { schemeOf } from "./signing.js";
 /** @typedef {import("./types.js").Method} Method */
 /** @typedef {import("./types.js").Service} Service */
 
-const NOT_AUTHORIZED = 1004;
-const INVALID_HMAC = 1008;
+export const NOT_AUTHORIZED = 1004;
+export const INVALID_HMAC = 1008;
 export const STRAY =
   "This browser has the cookie of a login, for which this tab has no key to sign with. Log in here: " +
   "until then, what is called with the cookie is refused.";

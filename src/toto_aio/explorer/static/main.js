@@ -2,7 +2,7 @@
 
 import { BatchPanel } from "./batch.js";
 import { CallPanel } from "./call.js";
-import { STRAY } from "./caller.js";
+import { INVALID_HMAC, NOT_AUTHORIZED, STRAY } from "./caller.js";
 import { ChannelsPanel } from "./channels.js";
 import { byId, fill, make } from "./dom.js";
 import { errorsPanel, explained } from "./errors.js";
@@ -22,8 +22,6 @@ const ASKING = /** @type {import("./types.js").Outgoing} */ ({
   body: new Uint8Array(),
   shown: "",
 });
-const NOT_AUTHORIZED = 1004;
-const INVALID_HMAC = 1008;
 const sessions = new SessionKeeper(new URL(ROOT).pathname);
 const line = new Line(sessions);
 /** The panels of methods, with what was typed into them; each as long as its method stays as it is. */

@@ -149,5 +149,5 @@ async def _checked(handler: Handler, parameters: dict[str, Any]) -> AsyncIterato
     user_id, code = _user_id(handler), _code(parameters)
     with handler.accounts.audit.refusals(Action.CODE_REFUSED, user_id, client=handler.client):
         checked = await handler.sessions.check_second_factor(user_id, code, handler.client)
-    async with handler.connection.second_factor.given_back_unless_done(checked):
+    async with checked.use.given_back_unless_done():
         yield user_id
