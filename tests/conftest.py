@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,23 @@ def pytest_configure(config: pytest.Config) -> None:
     stack = ExitStack()
     stack.enter_context(templates())
     config.add_cleanup(stack.close)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import a share of the modules that are collected, in each of the processes that run tests.
+
+    pytest rewrites the assertions of a module when it is first imported. In a fresh clone the processes, which
+    collect in step, would all rewrite every module; this way each module is rewritten by one of them.
+    """
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if count == 1 or not hasattr(session.config, "workerinput"):
+        return
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    places = [Path(session.config.rootpath, argument.partition("::")[0]) for argument in session.config.args]
+    files = {file for path in places for file in ([path] if path.is_file() else path.rglob("test_*.py"))}
+    for file in sorted(files)[number::count]:
+        with suppress(Exception, pytest.skip.Exception):  # which its collection reports
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -370,7 +370,7 @@ async def test_a_client_whose_server_restarts(servers: Servers) -> None:
 # Wrong objects
 
 
-def wrong_for_a_store(blocking: Any) -> dict[str, tuple[Any, str]]:
+def wrong_for_a_store(blocking: Any, file: sqlite3.Connection) -> dict[str, tuple[Any, str]]:
     """What is often given by mistake, and what the error says."""
     mongo = pymongo.AsyncMongoClient[dict[str, Any]]("mongodb://127.0.0.1:1/notes")
     motor = AsyncIOMotorClient[dict[str, Any]]("mongodb://127.0.0.1:1/notes")
@@ -383,7 +383,7 @@ def wrong_for_a_store(blocking: Any) -> dict[str, tuple[Any, str]]:
         "motor database": (motor["notes"], f"cannot use a motor.AsyncIOMotorDatabase; {client}"),
         "motor collection": (motor["notes"]["x"], f"cannot use a motor.AsyncIOMotorCollection; {client}"),
         "redis": (redis.Redis(), "cannot use a redis.Redis; write a redis.asyncio.Redis, such as"),
-        "sqlite": (sqlite3.connect(":memory:"), "cannot use a sqlite3.Connection; write the URL of the file"),
+        "sqlite": (file, "cannot use a sqlite3.Connection; write the URL of the file"),
         "path": (Path("toto.db"), "write the URL of the file: sqlite:///toto.db"),
         "mysql": (
             pymysql.connect(defer_connect=True),
@@ -408,10 +408,13 @@ def foreign(module: str, name: str) -> Any:
 @pytest.mark.parametrize("option", ["database", "session_store"])
 async def test_what_is_no_store(option: str) -> None:
     """It stops the start, however it was handed over, and the error says what to write."""
-    with closing(
-        pymongo.MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1/notes", connect=False)
-    ) as blocking:
-        for given, expected in wrong_for_a_store(blocking).values():
+    with (
+        closing(
+            pymongo.MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1/notes", connect=False)
+        ) as blocking,
+        closing(sqlite3.connect(":memory:")) as file,
+    ):
+        for given, expected in wrong_for_a_store(blocking, file).values():
             for value in (given, lambda application, given=given: given):
                 line = await refused(service_of(**{option: value}))
                 assert line.startswith(f"{option}: ")

@@ -71,10 +71,11 @@ async def test_killed_under_load(
 ) -> None:
     """Each call is answered; afterwards the service recovers, with everything that was counted."""
     module, database = server
-    monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 2)  # seconds in which its driver searches for a server
+    # Seconds in which its driver searches for a server: calls of one session wait for it one after another.
+    monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 1)
     service = await serve(METHODS, database=module.fresh_url(database))
     session = await service.create()
-    loading = asyncio.create_task(calls(service, session, 60))
+    loading = asyncio.create_task(calls(service, session, 20))
     await asyncio.sleep(0.05)
     database.kill()
     async with asyncio.timeout(WATCHDOG):
