@@ -120,8 +120,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection(session: pytest.Session) -> None:
     """Import a share of the modules that are collected, in each of the processes that run tests.
 
-    pytest rewrites the assertions of a module when it is first imported. In a fresh clone the processes, which
-    collect in step, would all rewrite every module; this way each module is rewritten by one of them.
+    pytest rewrites the assertions of a module when it is first imported. In a fresh clone the processes,
+    which collect in step, would all rewrite every module; this way each module is rewritten by one of them.
     """
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if count == 1 or not hasattr(session.config, "workerinput"):
