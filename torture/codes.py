@@ -68,6 +68,8 @@ async def invoke(handler, parameters):
 """
 """Makes an account whose address is verified."""
 CONTROL = """
+from asyncio import sleep
+from msgspec.structs import replace
 from toto_aio.auth import codes
 
 real = codes.Codes.__init__
@@ -82,8 +84,10 @@ class Unlocked:
     def __getattr__(self, name):
         return getattr(self.records, name)
 
-    async def remove_record(self, kind, key, version=None):
-        await self.records.remove_record(kind, key)
+    async def save_record(self, record):
+        await sleep(1)  # a process has one use at a time: meanwhile the others read the code
+        found = await self.records.get_record(record.kind, record.key)
+        await self.records.save_record(replace(record, version=found.version))
         return True
 
 codes.Codes.__init__ = init

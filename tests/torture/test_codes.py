@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
 import pytest
-from torture.codes import Run, measure, read_options, table, verdict
+from torture.codes import CONTROL, Run, measure, read_options, table, verdict
+
+from toto_aio.auth.codes import Codes
+from toto_aio.stores.memory import MemoryStore
 
 
 def test_options() -> None:
@@ -31,6 +35,18 @@ def test_verdict() -> None:
         assert verdict([one([1, 1]), broken, control])[1].startswith("FAILED: sqlite: ")
     passed, said = verdict([one([1, 1]), one([1, 1], is_control=True)])
     assert (passed, "proves nothing" in said) == (False, True)
+
+
+async def test_the_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes that use its codes at the same time both succeed."""
+    monkeypatch.setattr(Codes, "__init__", Codes.__init__)  # which the control replaces
+    exec(CONTROL, {})  # noqa: S102  # as the drill's service does
+    store = MemoryStore()
+    processes = [Codes(store, store, []) for _ in range(2)]
+    draft = processes[0].draft("login", "ada")
+    await processes[0].store(draft, "ada", {})
+    spent = await asyncio.gather(*(each.spend("login", draft.ticket, draft.digits) for each in processes))
+    assert [each.owner for each in spent] == ["ada", "ada"]
 
 
 def test_a_short_run() -> None:
