@@ -12,12 +12,12 @@ import msgpack
 import pytest
 from aiohttp import WSMsgType
 
-from tests.auth.test_sessions import Held
 from tests.conftest import server_module
 from tests.http.test_session_scheme import client
 from tests.server.test_logs import served
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, Service, eventually, memory
+from tests.support.sessions import Held
 from toto_aio import Handler, TotoException
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.exceptions import Unavailable
