@@ -6,6 +6,7 @@ dataclass.
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from msgspec import Struct, field
@@ -17,6 +18,8 @@ __all__ = ["NEVER", "Account", "ClientInfo", "File", "Record", "Session"]
 
 NEVER = 253402300799.0
 """The ``expires`` of what does not expire, the end of the year 9999: some databases keep no infinite time."""
+VERSION_BITS = 60
+"""Of the first version of a record: a signed integer of 64 bits has room for all that follow."""
 
 
 class Account(Struct):
@@ -56,7 +59,8 @@ class Record(Struct):
 
     ``kind`` and ``key`` name it; together they are at most 254 bytes in UTF-8, and a kind has no colon.
     ``owner`` is the user it belongs to, or "" for nobody, ``expires`` is in Unix seconds, and ``version``
-    counts the writes.
+    counts the writes, from a random number on: so a record that takes the place of one that is gone has
+    another version, whatever has become of either.
     """
 
     kind: str
@@ -64,7 +68,7 @@ class Record(Struct):
     owner: str
     value: bytes
     expires: float = NEVER
-    version: int = 1
+    version: int = field(default_factory=lambda: secrets.randbits(VERSION_BITS))
 
 
 class File(Struct, frozen=True):

@@ -59,8 +59,9 @@ async def test_a_process_that_was_stopped(store: Store) -> None:
     """What it has read before the second factor was disabled, and another one enrolled, is worth nothing."""
     await store.add_account(Account("ada", "hash"))
     second = a_second_factor(store)
-    for number, use in enumerate(("code", "recovery", "renew", "confirm")):
+    for number, use in enumerate(("code", "recovery", "renew", "disable", "confirm")):
         secret, before = await enrolled(second)
+        checked = await second.check("ada", before[2])
         if use == "confirm":
             await second.disable("ada")
             secret = base64.b32decode((await second.enrol("ada"))["secret"])
@@ -73,23 +74,42 @@ async def test_a_process_that_was_stopped(store: Store) -> None:
             latest = base64.b32decode((await second.enrol("ada"))["secret"])
         else:
             latest, codes = await enrolled(second)
-        try:
+        with pytest.raises((InvalidCredentials, InvalidParameters)):
             if use == "renew":
-                codes = await stopped.renew_recovery_codes("ada")  # of the one that there is now
+                await stopped.renew_recovery_codes("ada", checked)
+            elif use == "disable":
+                await stopped.disable("ada", checked)
             elif use == "confirm":
                 await stopped.confirm("ada", totp.hotp(secret, totp.step_at(time.time())))
             else:
                 code = totp.hotp(secret, totp.step_at(time.time()) + 1) if use == "code" else before[0]
                 await stopped.check("ada", code)
-        except (InvalidCredentials, InvalidParameters):
-            assert use != "renew"
-        else:
-            assert use == "renew", use
         if use == "confirm":
             codes = await second.confirm("ada", totp.hotp(latest, totp.step_at(time.time())))
         assert (await second.check("ada", totp.hotp(latest, totp.step_at(time.time()) + 1))).left is None
         assert (await second.check("ada", codes[0])).left == 9, number
         assert await second.disable("ada")
+
+
+async def test_a_device_of_a_second_factor_before(store: Store) -> None:
+    """A process that was stopped before it remembered one gives it nothing, nor does a ticket from then."""
+    await store.add_account(Account("ada", "hash"))
+    second = a_second_factor(store)
+    await enrolled(second)
+    with pytest.raises(SecondFactorRequired) as required:
+        await second.require("ada", None)
+    ticket = await second.tickets.find(required.value.ticket)
+    assert ticket is not None
+    await second.disable("ada")
+    await enrolled(second)
+    device = await second.devices.remember("ada", ticket.mark, ClientInfo("127.0.0.1", "x"))
+    with pytest.raises(SecondFactorRequired):
+        await second.require("ada", device)
+    assert await second.mark("ada") != ticket.mark
+    device = await second.devices.remember("ada", await second.mark("ada"), ClientInfo("127.0.0.1", "x"))
+    await second.require("ada", device)
+    await second.renew_recovery_codes("ada")  # of the same second factor
+    await second.require("ada", device)
 
 
 async def test_a_code_that_led_to_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

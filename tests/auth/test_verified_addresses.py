@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
 
+from tests.support.limits import WATCHDOG
 from toto_aio.auth.verified_addresses import KIND, Holder, VerifiedAddresses
-from toto_aio.exceptions import InvalidParameters
+from toto_aio.exceptions import InvalidCredentials, InvalidParameters, Unavailable
 from toto_aio.models import Account, Record
 from toto_aio.stores import Store
 
@@ -26,9 +30,20 @@ async def opened(store: Store, *users: str) -> VerifiedAddresses:
     return VerifiedAddresses(store, store)
 
 
-async def claim(addresses: VerifiedAddresses, user_id: str, address: str) -> str | None:
+async def nothing() -> None:
+    """What need not be true."""
+
+
+async def claim(
+    addresses: VerifiedAddresses,
+    user_id: str,
+    address: str,
+    require: Callable[[], Awaitable[None]] = nothing,
+    *,
+    replaces: bool = True,
+) -> str | None:
     """Give a user an address."""
-    return await addresses.claim(user_id, key_of(address), address)
+    return await addresses.claim(user_id, key_of(address), address, require, replaces=replaces)
 
 
 async def test_an_address(store: Store) -> None:
@@ -84,3 +99,92 @@ async def test_two_accounts_at_the_same_time(store: Store) -> None:
     assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == [
         outcome for outcome in outcomes if isinstance(outcome, InvalidParameters)
     ]
+
+
+class Pausing:
+    """A store as a process has it that is stopped before one of its operations, until the test goes on."""
+
+    def __init__(self, store: Store, operation: str) -> None:
+        self._store = store
+        self._operation = operation
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name != self._operation or self.reached.is_set():
+            return found
+
+        async def stopped(*values: Any) -> Any:
+            self.reached.set()
+            await self.go_on.wait()
+            return await found(*values)
+
+        return stopped
+
+
+@asynccontextmanager
+async def stopped(
+    store: Store, operation: str, address: str, *, replaces: bool = True
+) -> AsyncIterator[asyncio.Future[Any]]:
+    """A claim of ada's in a process that is stopped before an operation while the block runs, and goes on."""
+    pausing: Any = Pausing(store, operation)
+    addresses = VerifiedAddresses(pausing, store)
+    claiming = asyncio.ensure_future(claim(addresses, "ada", address, replaces=replaces))
+    async with asyncio.timeout(WATCHDOG):
+        await pausing.reached.wait()
+        yield claiming
+        pausing.go_on.set()
+        await asyncio.wait([claiming])
+
+
+async def test_a_process_that_was_stopped(store: Store) -> None:
+    """A former address that is another account's by now stays that one's, whenever the process goes on."""
+    addresses = await opened(store, "ada", "grace")
+    await claim(addresses, "ada", "old@x.org")
+    async with stopped(store, "remove_record", "new@x.org"):
+        await claim(addresses, "ada", "third@x.org")
+        await claim(addresses, "grace", "old@x.org")
+    assert await addresses.of("grace") == "old@x.org"
+    assert await addresses.of("ada") == "third@x.org"
+
+
+async def test_what_has_changed_meanwhile(store: Store) -> None:
+    """An address that the account has got since is not replaced, and what was required is required again."""
+    addresses = await opened(store, "ada", "grace")
+    for operation in ("add_record", "list_records"):
+        for replaces in (True, False):
+            await store.remove_records("ada")
+            async with stopped(store, operation, "new@x.org", replaces=replaces) as claiming:
+                await claim(addresses, "ada", "third@x.org")
+            if operation == "list_records":  # it has begun afterwards
+                if replaces:
+                    assert claiming.result() == "third@x.org"
+                else:
+                    assert isinstance(claiming.exception(), InvalidParameters)
+            else:
+                assert isinstance(claiming.exception(), Unavailable)
+            expected = "new@x.org" if operation == "list_records" and replaces else "third@x.org"
+            assert await addresses.of("ada") == expected
+    assert await claim(addresses, "ada", "own@x.org") is not None
+
+    async def refuse() -> None:
+        assert await addresses.of("ada") in ("new@x.org", "OWN@x.org")
+        raise InvalidCredentials
+
+    for address in ("new@x.org", "OWN@x.org"):
+        with pytest.raises(InvalidCredentials):
+            await claim(addresses, "ada", address, refuse)
+        assert await addresses.of("ada") == "own@x.org"
+    assert await claim(addresses, "grace", "new@x.org") is None
+
+
+async def test_a_clock_that_goes_back(store: Store) -> None:
+    """The address that was verified last counts at once, also if another server's clock was ahead."""
+    addresses = await opened(store, "ada")
+    ahead = msgspec.msgpack.encode(("old@x.org", 9e9))
+    await store.put_record(Record(KIND, key_of("old@x.org"), "ada", ahead))
+
+    async def counts() -> None:
+        assert await addresses.of("ada") == "new@x.org"
+
+    assert await claim(addresses, "ada", "new@x.org", counts) == "old@x.org"

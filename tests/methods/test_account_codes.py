@@ -219,6 +219,44 @@ async def test_a_password_ends_codes(start: Start) -> None:
     assert (await error(service, "account.change_email.confirm", shown))[0] == 1005
 
 
+async def test_a_process_that_was_stopped(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A code that was checked before the password was changed does nothing if the call goes on after it."""
+    service, mailbox = await start()
+    ada = await service.create()
+    await verify(service, mailbox, ada)
+    runtime = service.client.app[LIFESPAN].runtime.connection
+    to = {"email": "ada@example.org"}
+    changing = {"email": "eve@example.org", "password": "correct horse"}
+    for method, asked in (("login_code", to), ("reset_password", to), ("change_email", changing)):
+        reached, go_on = asyncio.Event(), asyncio.Event()
+        sent = await service.result(f"account.{method}.request", asked, session=ada)
+        shown = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+        if method == "reset_password":
+            shown["new_password"] = "of a thief"
+        mark = await runtime.accounts.password_mark("ada")
+
+        async def stopped(
+            user_id: str, mark: str = mark, reached: asyncio.Event = reached, go_on: asyncio.Event = go_on
+        ) -> str:
+            reached.set()
+            await go_on.wait()
+            monkeypatch.undo()
+            return mark
+
+        monkeypatch.setattr(runtime.accounts, "password_mark", stopped)
+        confirming = asyncio.ensure_future(error(service, f"account.{method}.confirm", shown))
+        async with asyncio.timeout(WATCHDOG):
+            await reached.wait()
+            await runtime.accounts.set_password("ada", "correct horse")
+            ada = (await service.result("account.login", {"user_id": "ada", "password": "correct horse"}))[
+                "session_id"
+            ]
+            go_on.set()
+            assert (await confirming)[0] == 1005, method
+        assert await runtime.accounts.email("ada") == "ada@example.org"
+        assert len(await runtime.sessions.list("ada")) == 1
+
+
 async def test_an_address_that_was_given_up(start: Start) -> None:
     """Its codes are worth nothing to whoever reads its mail: neither for a password nor for a login."""
     service, mailbox = await start()

@@ -321,9 +321,9 @@ async def test_one_record_is_added_saved_and_removed_once(crew: Crew, shared_url
 store = await open_store(url)
 wait_for_start()
 for n in range(20):
-    if await store.add_record(Record("code", f"{n}", "ada", number.encode())):
+    if await store.add_record(Record("code", f"{n}", "ada", number.encode(), version=1)):
         say("added", n)
-    if await store.save_record(Record("key", f"{n}", "ada", number.encode())):
+    if await store.save_record(Record("key", f"{n}", "ada", number.encode(), version=1)):
         say("saved", n)
     if await store.remove_record("gone", f"{n}", 1):
         say("removed", n)
@@ -332,7 +332,7 @@ await store.close()
     store = await open_store(shared_url)
     for n in range(20):
         for kind in ("key", "gone"):
-            await store.add_record(Record(kind, f"{n}", "ada", b""))
+            await store.add_record(Record(kind, f"{n}", "ada", b"", version=1))
     with crew.run(shared_url, 4, body) as started:
         start(started)
         answers = outputs(started)

@@ -75,6 +75,32 @@ async def test_a_save_onto_a_version(store: Store) -> None:
     assert await store.get_record("code", "a") is None
 
 
+async def test_what_takes_the_place_of_a_record(store: Store) -> None:
+    """It has another version: whoever has read the one before neither saves nor removes it."""
+    for end in ("removed", "expired", "all removed"):
+        for write in (store.add_record, store.put_record):
+            await store.add_record(Record("code", "a", "ada", b"one", LATER))
+            read = await store.get_record("code", "a")
+            assert read is not None
+            if end == "removed":
+                assert await store.remove_record("code", "a", read.version)
+            elif end == "expired":
+                assert await store.save_record(replace(read, expires=time.time() - 1))
+            else:
+                assert await store.remove_records("ada") == 1
+            await write(Record("code", "a", "ada", b"two", LATER))
+            assert await store.save_record(read) is False, end
+            assert await store.remove_record("code", "a", read.version) is False
+            after = await store.get_record("code", "a")
+            assert after is not None
+            assert (after.value, after.version != read.version) == (b"two", True)
+            assert await store.save_record(after)
+            saved = replace(after, version=after.version + 1)
+            assert await store.get_record("code", "a") == saved
+            await store.put_record(saved)
+            assert await store.remove_record("code", "a", saved.version + 1)
+
+
 async def test_one_of_many_removals(store: Store) -> None:
     """Of eight removals at the same time one is told that it removed the record; of a version, only that."""
     await store.add_record(make_record("a"))

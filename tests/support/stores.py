@@ -28,7 +28,9 @@ def make_session(key: str, user_id: str = "ada", **fields: Any) -> Session:
 
 def make_record(key: str, value: bytes = b"one", **fields: Any) -> Record:
     """A code of ada's that is valid for a day, unless ``fields`` say otherwise."""
-    return Record(key=key, value=value, **{"kind": "code", "owner": "ada", "expires": LATER, **fields})
+    return Record(
+        key=key, value=value, **{"kind": "code", "owner": "ada", "expires": LATER, "version": 1, **fields}
+    )
 
 
 @asynccontextmanager

@@ -131,18 +131,34 @@ class Accounts:
         """
         await self._set_password(Action.PASSWORD_SET, user_id, new_password)
 
-    async def reset_password(self, user_id: str, new_password: str) -> None:
-        """``set_password`` for a user who has shown a code."""
-        await self._set_password(Action.PASSWORD_RESET, user_id, new_password)
+    async def reset_password(self, user_id: str, new_password: str, mark: str) -> None:
+        """``set_password`` for a user who has shown a code, if the ``password_mark`` is still the same.
 
-    async def _set_password(self, action: Action, user_id: str, new_password: str) -> None:
+        Raises ``InvalidCredentials`` if it is not, and has changed nothing then.
+        """
+        await self._set_password(Action.PASSWORD_RESET, user_id, new_password, mark)
+
+    async def _set_password(
+        self, action: Action, user_id: str, new_password: str, mark: str | None = None
+    ) -> None:
         hashed = await self._hash("new_password", new_password)
         stored_as = exact_user_id(user_id)
-        existing(await self._store.get_account(stored_as))
+
+        async def current() -> Account:
+            account = existing(await self._store.get_account(stored_as))
+            if mark is not None and _mark(account) != mark:
+                raise InvalidCredentials("The account has another password since: ask for a new code.")
+            return account
+
+        async def check() -> None:
+            await current()
+
+        await check()
         with self.audit.recording(action, stored_as):
-            async with changing(self._ends, stored_as):
+            # Sessions end only for a code that is still worth something.
+            async with changing(self._ends, stored_as, check=None if mark is None else check):
                 while True:
-                    account = existing(await self._store.get_account(stored_as))
+                    account = await current()
                     if await self._store.replace_password(account.user_id, account.password, hashed):
                         break  # otherwise another change, or a login with an outdated hash, came first
                 await self._end_rest(stored_as, "The password is set.")
@@ -173,7 +189,7 @@ class Accounts:
     async def password_mark(self, user_id: str) -> str:
         """A text that is another one once the account has another password; "" without account."""
         account = await self._store.get_account(user_id)
-        return "" if account is None else hashlib.sha256((account.password or "").encode()).hexdigest()
+        return "" if account is None else _mark(account)
 
     @waits_in_threads
     async def verify(self, user_id: str, password: str | None) -> Account:
@@ -264,6 +280,10 @@ class Accounts:
     async def _hash(self, name: str, password: str) -> str:
         self.require_password(name, password)
         return await self._passwords.hash(password)
+
+
+def _mark(account: Account) -> str:
+    return hashlib.sha256((account.password or "").encode()).hexdigest()
 
 
 def existing(account: Account | None) -> Account:

@@ -112,11 +112,11 @@ class Caller:
         client: ClientInfo,
         *,
         verify_password: bool,
-        **second: Any,
+        **others: Any,
     ) -> UserSession:
         """A new session: anonymous without a user id, else after the password was checked, if it is to be.
 
-        ``second`` are arguments of ``Sessions.log_in`` about the second factor.
+        ``others`` are arguments of ``Sessions.log_in``, or of ``log_in_known``.
         """
         self.consulted = True
         async with self._turn():
@@ -125,10 +125,10 @@ class Caller:
                 self.session = await self._sessions.create(client=client)
             elif verify_password:
                 self.session = await self._sessions.log_in(
-                    user_id, password, client, shown=self._session_id, **second
+                    user_id, password, client, shown=self._session_id, **others
                 )
             else:
-                self.session = await self._sessions.log_in_known(user_id, client, **second)
+                self.session = await self._sessions.log_in_known(user_id, client, **others)
             self.session.hides_id = self.hides_id
             self._verified = True
             return self.session

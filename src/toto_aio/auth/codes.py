@@ -168,8 +168,7 @@ class Codes:
 
         Which of both it is shows only in a write that succeeds onto the version that was read: so of a
         thousand tries at the same time five are answered, and of a thousand uses one. What is used up stays
-        until it expires, as the versions of a record that was removed begin again: a process that has read
-        the one before would take the next code for it. A try whose write fails is taken back like a use: if
+        until it expires, as ``is_replaced`` asks for it. A try whose write fails is taken back like a use: if
         that took another time, an outage would tell which it was, of any number of tries.
         """
         async with self._turn(key):

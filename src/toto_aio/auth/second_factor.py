@@ -2,9 +2,9 @@
 
 One record has all that changes when a code is used: the last step that counted and the recovery codes that
 are left. It is written onto the version that was read, so of any number of uses of a code at the same time,
-in any process, one counts. When the second factor is turned off, a record that says so stays for a day, as
-the versions of one that was removed begin again: a process that was stopped after it had read the one before
-would take the next one for it, and write an old secret back.
+in any process, one counts. The version of another second factor is another one: a process that was stopped
+while it was turned off and on again writes no old secret back. Tickets and devices have a *mark*, so that
+they end with the second factor that they were for, also those that such a process stores later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from toto_aio.auth.secret_box import SecretBox
 from toto_aio.auth.totp import as_shown, is_code, matching_step, new_secret, otpauth_uri, text_of
 from toto_aio.auth.uses import Use, Uses
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
-from toto_aio.models import NEVER, Record
+from toto_aio.models import Record
 from toto_aio.stores import AccountStore, RecordStore
 from toto_aio.stores.records import NoRecords
 
@@ -36,10 +36,6 @@ ENROLMENT_TTL = 900.0
 TRIES = 50
 """How often a code is tried again because another one was used at the same time."""
 MAX_CODE = 64
-OFF = b""
-"""The value of a record in the place of one that counts no longer."""
-OFF_TTL = 86400.0
-"""Seconds for which it stays: longer than any process is stopped, and then goes on."""
 HAS_ONE = "The account has a second factor: disable it first."
 WRONG = "The code is wrong, or has been used."
 
@@ -56,10 +52,14 @@ class Factor(msgspec.Struct, frozen=True):
 
 
 class Checked(NamedTuple):
-    """A code that was right: how many recovery codes are left, if it was one; and its use."""
+    """A code that was right: how many recovery codes are left, if it was one; its use; and of which factor.
+
+    ``since`` tells the second factors of an account apart.
+    """
 
     left: int | None
     use: Use
+    since: float
 
 
 class SecondFactor:
@@ -88,9 +88,10 @@ class SecondFactor:
         """
         if isinstance(self._records, NoRecords):  # a store of the author's, in which nobody can enrol
             return
-        if await self._current(user_id) is None:
+        record = await self._current(user_id)
+        if record is None:
             return
-        mark = await self.mark(user_id)
+        mark = await self._mark(user_id, record)
         if device is not None and await self.devices.knows(user_id, mark, device):
             return
         raise SecondFactorRequired(ticket=await self.tickets.issue(user_id, mark))
@@ -112,7 +113,7 @@ class SecondFactor:
                 break
             if (use := await self._uses.use(record, _value(after))) is not None:
                 left = len(after.recovery) if len(after.recovery) < len(before.recovery) else None
-                return Checked(left, use)
+                return Checked(left, use, before.since)
         else:
             raise Unavailable
         raise InvalidCredentials(WRONG)
@@ -143,28 +144,42 @@ class SecondFactor:
         codes = new_recovery_codes()
         factor = Factor(enrolment.value, step, [hash_of_code(each) for each in codes], time.time())
         # Of several confirmations at the same time one has the codes that count.
-        if not await self._records.save_record(_turned_off(enrolment)):
+        if not await self._records.remove_record(ENROLMENT, enrolment.key, enrolment.version):
             raise InvalidParameters("The enrolment is used up: enrol again.")
-        if not await self._turn_on(user_id, _value(factor)):
+        if not await self._records.add_record(Record(KIND, _key(user_id), user_id, _value(factor))):
             raise InvalidParameters(HAS_ONE)
         return codes
 
-    async def disable(self, user_id: str) -> bool:
-        """Turn it off, and forget devices and logins in progress. Returns False if there was none."""
-        existed = await self._turn_off(user_id, KIND)
-        await self._turn_off(user_id, ENROLMENT)
+    async def disable(self, user_id: str, checked: Checked | None = None) -> bool:
+        """Turn it off, and forget devices and logins in progress. Returns False if there was none.
+
+        Raises ``InvalidCredentials`` if it is not the one whose code was ``checked``.
+        """
+        for _ in range(TRIES):
+            record = await self._current(user_id)
+            _require_same(record, checked)
+            existed = record is not None
+            if record is None or await self._records.remove_record(KIND, record.key, record.version):
+                break
+        else:
+            raise Unavailable
+        await self._records.remove_record(ENROLMENT, _key(user_id))
         await self._records.remove_records(user_id, TICKETS)
         await self.devices.forget_all(user_id)
         return existed
 
-    async def renew_recovery_codes(self, user_id: str) -> list[str]:
-        """Ten new recovery codes, in place of the ones before. Raises ``InvalidCredentials`` without one."""
+    async def renew_recovery_codes(self, user_id: str, checked: Checked | None = None) -> list[str]:
+        """Ten new recovery codes, in place of the ones before.
+
+        Raises ``InvalidCredentials`` without a second factor, or if another one's code was ``checked``.
+        """
         codes = new_recovery_codes()
         hashes = [hash_of_code(each) for each in codes]
         for _ in range(TRIES):
             record = await self._current(user_id)
             if record is None:
                 raise InvalidCredentials(WRONG)
+            _require_same(record, checked)
             if await self._uses.use(record, _value(replace(_read(record), recovery=hashes))):
                 return codes
         raise Unavailable
@@ -178,35 +193,17 @@ class SecondFactor:
         return {"enabled": True, "since": factor.since, "recovery_codes": len(factor.recovery)}
 
     async def mark(self, user_id: str) -> bytes:
-        """What changes with the password of an account, so that tickets and devices end with it."""
+        """What changes with the password and the second factor of an account: tickets and devices end."""
+        return await self._mark(user_id, await self._current(user_id))
+
+    async def _mark(self, user_id: str, record: Record | None) -> bytes:
         account = await self._accounts.get_account(user_id)
         password = "gone" if account is None else account.password or ""
-        return hashlib.sha256(password.encode()).digest()
+        since = None if record is None else _read(record).since
+        return hashlib.sha256(f"{since} {password}".encode()).digest()
 
     async def _current(self, user_id: str, kind: str = KIND) -> Record | None:
-        record = await self._records.get_record(kind, _key(user_id))
-        return None if record is None or record.value == OFF else record
-
-    async def _turn_on(self, user_id: str, value: bytes) -> bool:
-        """Store a second factor; False if there is one."""
-        record = Record(KIND, _key(user_id), user_id, value, NEVER)
-        while not await self._records.add_record(record):
-            found = await self._records.get_record(KIND, record.key)
-            if found is not None and found.value != OFF:
-                return False
-            if found is not None and await self._records.save_record(replace(record, version=found.version)):
-                break
-        return True
-
-    async def _turn_off(self, user_id: str, kind: str) -> bool:
-        """Let a record count no longer; False if none does."""
-        for _ in range(TRIES):
-            record = await self._current(user_id, kind)
-            if record is None:
-                return False
-            if await self._records.save_record(_turned_off(record)):
-                return True
-        raise Unavailable
+        return await self._records.get_record(kind, _key(user_id))
 
     def _used(self, user_id: str, factor: Factor, code: str) -> Factor | None:
         """The factor after the use of a code; None if the code is wrong.
@@ -233,8 +230,9 @@ def _purpose(user_id: str) -> str:
     return f"totp of {user_id}"
 
 
-def _turned_off(record: Record) -> Record:
-    return replace(record, value=OFF, expires=time.time() + OFF_TTL)
+def _require_same(record: Record | None, checked: Checked | None) -> None:
+    if record is not None and checked is not None and _read(record).since != checked.since:
+        raise InvalidCredentials(WRONG)
 
 
 def _value(factor: Factor) -> bytes:

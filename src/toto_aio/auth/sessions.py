@@ -10,7 +10,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from toto_aio.auth.accounts import Accounts
@@ -127,12 +127,13 @@ class Sessions:
         *,
         device: str | None = None,
         second_factor: bool = True,
+        require: Callable[[], Awaitable[None]] | None = None,
     ) -> UserSession:
         """A new session of a user whom the caller has checked. Raises ``InvalidCredentials`` without account.
 
         It looks at the account once more, as it may be deleted meanwhile, which ends all sessions but this.
-        ``device`` and ``second_factor`` are those of ``log_in``: whatever the caller has checked, it is not
-        the second factor.
+        ``require`` is asked then, and ends the session by what it raises. ``device`` and ``second_factor``
+        are those of ``log_in``: whatever the caller has checked, it is not the second factor.
         """
         account = await self.accounts.get(user_id)
         if account is None:
@@ -143,6 +144,12 @@ class Sessions:
         if await self.accounts.of_session(account.user_id) is None:
             await self.end(session)
             raise InvalidCredentials
+        if require is not None:
+            try:
+                await require()
+            except BaseException:
+                await self.end(session)
+                raise
         self.audit.record(Action.LOGIN, account.user_id, client, how="service")
         return session
 

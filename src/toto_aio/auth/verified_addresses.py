@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from toto_aio.exceptions import InvalidParameters
+from toto_aio.exceptions import InvalidParameters, Unavailable
 from toto_aio.models import Record
 from toto_aio.stores import AccountStore, RecordStore
 
 KIND = "address"
 TAKEN = "email: this address belongs to another account."
+HAS_ONE = "email: the account has a verified address: call account.change_email."
+MEANWHILE = "The address of the account was changed at the same time: try again."
 NOBODY = ""
 """A user id that no account has, to be looked up in the place of one."""
 
@@ -49,34 +54,68 @@ class VerifiedAddresses:
             return None
         return Holder(account.user_id, _read(record)[0])
 
-    async def claim(self, user_id: str, key: str, address: str) -> str | None:
+    async def claim(
+        self,
+        user_id: str,
+        key: str,
+        address: str,
+        require: Callable[[], Awaitable[None]],
+        *,
+        replaces: bool = True,
+    ) -> str | None:
         """Give an account a verified address, in the place of the one that it has; returns that one.
 
-        Raises ``InvalidParameters`` if the address belongs to another account. If it is cut off halfway, the
-        account has the new address, and the old one counts no longer.
+        Raises ``InvalidParameters`` if the address belongs to another account, and unless it ``replaces`` it,
+        if the account has one. ``require`` is asked once the address is the account's: what was true before
+        may no longer be true, however long the process was stopped. If that raises, or if the account has got
+        another address in the meantime, which is ``Unavailable``, it has the former one again. If it is cut
+        off halfway, the account has the new address, and the old one counts no longer.
         """
-        before = await self._records.list_records(user_id, KIND)
-        value = msgspec.msgpack.encode((address, time.time()))
-        while not await self._records.add_record(Record(KIND, key, user_id, value)):
+        before = await self._all(user_id)
+        former = _newest(before)
+        if former is not None and former.key != key and not replaces:
+            raise InvalidParameters(HAS_ONE)
+        # It is the newest, whatever the clock says of the one before.
+        since = (
+            time.time() if former is None else max(time.time(), math.nextafter(_read(former)[1], math.inf))
+        )
+        found, written = await self._write(user_id, key, msgspec.msgpack.encode((address, since)))
+        others = [record for record in before if record.key != key]
+        try:
+            if any(each.key != key and each not in others for each in await self._all(user_id)):
+                raise Unavailable(MEANWHILE)
+            await require()
+        except Exception:
+            if found is None:
+                await self._records.remove_record(KIND, key, written.version)
+            else:
+                await self._records.save_record(replace(found, version=written.version))
+            raise
+        for record in others:
+            await self._records.remove_record(KIND, record.key, record.version)
+        return None if former is None or former.key == key else _read(former)[0]
+
+    async def _write(self, user_id: str, key: str, value: bytes) -> tuple[Record | None, Record]:
+        """Let an address be an account's; the record that it had for it, if any, and the one that it has."""
+        written = Record(KIND, key, user_id, value)
+        while not await self._records.add_record(written):
             found = await self._records.get_record(KIND, key)
             if found is None:
                 continue
             if found.owner == user_id:
-                found.value = value
-                if await self._records.save_record(found):
-                    break
+                if await self._records.save_record(replace(found, value=value)):
+                    return found, replace(written, version=found.version + 1)
             elif await self.holder(key) is not None:
                 raise InvalidParameters(TAKEN)
             else:  # of an account that is gone, or that has another one since
                 await self._records.remove_record(KIND, key, found.version)
-        former = _newest(before)
-        for record in before:
-            if record.key != key:
-                await self._records.remove_record(KIND, record.key, record.version)
-        return None if former is None or former.key == key else _read(former)[0]
+        return None, written
+
+    async def _all(self, user_id: str) -> list[Record]:
+        return await self._records.list_records(user_id, KIND)
 
     async def _current(self, user_id: str) -> Record | None:
-        return _newest(await self._records.list_records(user_id, KIND))
+        return _newest(await self._all(user_id))
 
 
 def _newest(records: list[Record]) -> Record | None:

@@ -151,13 +151,17 @@ class CodedMail:
         try:
             spent = await use
             async with spent.use.given_back_unless_done():
-                await self._require_valid(spent, held)
+                await self.require_valid(spent, held=held)
                 yield spent
         except RefusedCodeError as exc:
             self.audit.record(Action.CODE_REFUSED, exc.user_id, purpose=purpose)
             raise
 
-    async def _require_valid(self, spent: Spent, held: bool) -> None:
+    async def require_valid(self, spent: Spent, *, held: bool = False) -> None:
+        """Raise ``InvalidCredentials`` if a code that was used is worth nothing, as ``spending`` says.
+
+        That may change until what follows from it is done, so it is asked again then.
+        """
         if spent.data["mark"] != await self._accounts.password_mark(spent.owner):
             raise RefusedCodeError(spent.owner)
         if held:

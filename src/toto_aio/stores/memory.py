@@ -138,12 +138,12 @@ class MemoryStore:
     async def add_record(self, record: Record) -> bool:
         if self._unexpired_record(record.kind, record.key) is not None:
             return False
-        self._records[record.kind, record.key] = replace(record, version=1)
+        self._records[record.kind, record.key] = replace(record)
         return True
 
     async def put_record(self, record: Record) -> None:
         stored = self._unexpired_record(record.kind, record.key)
-        version = 1 if stored is None else stored.version + 1
+        version = record.version if stored is None else stored.version + 1
         self._records[record.kind, record.key] = replace(record, version=version)
 
     async def save_record(self, record: Record) -> bool:

@@ -31,13 +31,13 @@ class MongoDBRecords:
 
     @bounded
     async def add_record(self, record: Record) -> bool:
-        name, fields = in_store(record.kind, record.key), _fields(record)
+        name, fields = in_store(record.kind, record.key), {**_fields(record), "version": record.version}
         while True:
             with suppress(DuplicateKeyError):
-                await self._records.insert_one({"_id": name, **fields, "version": 1})
+                await self._records.insert_one({"_id": name, **fields})
                 return True
             expired = {"_id": name, "expires": {"$lte": time.time()}}
-            replaced = await self._records.update_one(expired, {"$set": {**fields, "version": 1}})
+            replaced = await self._records.update_one(expired, {"$set": fields})
             if replaced.matched_count:
                 return True
             if await self._records.find_one(_unexpired(record.kind, record.key), {"_id": 1}):
@@ -46,7 +46,8 @@ class MongoDBRecords:
     @bounded
     async def put_record(self, record: Record) -> None:
         name, fields = in_store(record.kind, record.key), _fields(record)
-        following = {"$cond": [{"$gt": ["$expires", time.time()]}, {"$add": ["$version", 1]}, 1]}
+        is_there = {"$gt": ["$expires", time.time()]}
+        following = {"$cond": [is_there, {"$add": ["$version", 1]}, record.version]}
         # Without "$literal" a text that begins with a dollar would be the name of a field.
         literal = {field: {"$literal": value} for field, value in fields.items()}
         while True:
@@ -56,7 +57,7 @@ class MongoDBRecords:
             if replaced.matched_count:
                 return
             with suppress(DuplicateKeyError):  # another process has added it in the meantime
-                await self._records.insert_one({"_id": name, **fields, "version": 1})
+                await self._records.insert_one({"_id": name, **fields, "version": record.version})
                 return
 
     @bounded

@@ -20,16 +20,17 @@ class RecordStore(Protocol):
         """Return a copy of the record, or None if there is none."""
 
     async def add_record(self, record: Record) -> bool:
-        """Add a record, with version 1. Returns False if there is one of this kind and key already.
+        """Add a record, with the version that it has. Returns False if there is one of this kind and key.
 
-        Of several additions at the same time one returns True.
+        Of several additions at the same time one returns True. The version is a random one unless the caller
+        has another: a process that was stopped after it had read a record, and goes on when that is gone and
+        another one is in its place, does not take the one for the other.
         """
 
     async def put_record(self, record: Record) -> None:
         """Add a record, or replace the one of this kind and key, whose owner may be another one.
 
-        Its version is then one more than that of the record it replaces, else 1; ``record.version`` does not
-        matter.
+        Its version is then one more than that of the record it replaces, else that of ``record``.
         """
 
     async def save_record(self, record: Record) -> bool:

@@ -23,20 +23,21 @@ INDEX_MARGIN = 60
 """Seconds for which an index outlives its last record, as it is written first."""
 
 WRITE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'version', 1)
+else redis.call('HSET', KEYS[1], 'version', ARGV[6]) end
 redis.call('HSET', KEYS[1], 'owner', ARGV[2], 'value', ARGV[3], 'expires', ARGV[4])
-redis.call('HINCRBY', KEYS[1], 'version', 1)
 if ARGV[5] == '' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
 return 1
 """
 ADD = Script(
-    """-- a record: now, the owner, the value, when it expires, its TTL (ms) or ''
+    """-- a record: now, the owner, the value, when it expires, its TTL (ms) or '', its version
 local expires = redis.call('HGET', KEYS[1], 'expires')
 if expires and tonumber(expires) > tonumber(ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1])"""
     + WRITE
 )
 PUT = Script(
-    """-- a record: now, the owner, the value, when it expires, its TTL (ms) or ''
+    """-- a record: now, the owner, the value, when it expires, its TTL (ms) or '', its version
 local expires = redis.call('HGET', KEYS[1], 'expires')
 if expires and tonumber(expires) <= tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end"""
     + WRITE
@@ -90,7 +91,7 @@ class RedisRecords:
         await self._write(PUT, record)
 
     async def save_record(self, record: Record) -> bool:
-        return await self._write(SAVE, record, record.version)
+        return await self._write(SAVE, record)
 
     async def remove_record(self, kind: str, key: str, version: int | None = None) -> bool:
         only = "" if version is None else version
@@ -148,18 +149,18 @@ class RedisRecords:
         outcomes = await asyncio.gather(*removals)
         return sum(outcome is not None for outcome in outcomes)
 
-    async def _write(self, script: Script, record: Record, *version: int) -> bool:
+    async def _write(self, script: Script, record: Record) -> bool:
         """Write the record after its entry in the indexes, and the entry once more.
 
         A removal of the same key, which takes both, may just have been between the two.
         """
         now = time.time()
         ttl = "" if record.expires >= NEVER else milliseconds(record.expires - now)
-        values = now, record.owner, record.value, repr(float(record.expires)), ttl
+        values = now, record.owner, record.value, repr(float(record.expires)), ttl, record.version
         name = self._record + in_store(record.kind, record.key)
         async with limited():
             await self._add_to_indexes(record)
-            written = await run(self._connection, script, name, *values, *version)
+            written = await run(self._connection, script, name, *values)
             if written:
                 for index, *entry in self._entries(record):
                     self._connection.send_and_forget("EVALSHA", ADD_TO_INDEX.sha, 1, index, *entry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from toto_aio.auth.audit import Action
 from toto_aio.auth.verified_addresses import Holder
 from toto_aio.dispatch.coded_mail import Sent
@@ -44,7 +46,8 @@ async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token:
     async with spend(handler, PURPOSE, ticket, code, token) as spent:
         address = spent.data["address"]
         with mail.audit.recording(Action.EMAIL_CHANGED, spent.owner):
-            former = await mail.addresses.claim(spent.owner, spent.data["key"], address)
+            still = partial(mail.require_valid, spent)
+            former = await mail.addresses.claim(spent.owner, spent.data["key"], address, still)
     if former is not None:
         mail.notify("email_changed", spent.owner, former, address)
     return {"email": address}

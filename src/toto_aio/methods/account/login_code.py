@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from toto_aio.auth.verified_addresses import Holder
@@ -34,6 +35,10 @@ async def request(handler: Handler, email: Email, language: Language = "") -> Se
 @redirects_form
 async def confirm(handler: Handler, ticket: Ticket, code: Code) -> dict[str, Any]:
     """Log in with the code; returns a new session, as ``account.login`` does."""
+    handler.act()
     async with spend(handler, PURPOSE, ticket, code, "", held=True) as spent:
-        session = await handler.create_session(spent.owner, verify_password=False)
+        still = partial(coded_mail(handler).require_valid, spent, held=True)
+        session = await handler.caller.create(
+            spent.owner, None, handler.client, verify_password=False, require=still
+        )
     return session.describe()

@@ -48,6 +48,6 @@ async def confirm(
     """
     handler.accounts.require_password("new_password", new_password)
     async with spend(handler, PURPOSE, ticket, code, token, held=True) as spent:
-        await handler.accounts.reset_password(spent.owner, new_password)
+        await handler.accounts.reset_password(spent.owner, new_password, spent.data["mark"])
     coded_mail(handler).notify("password_changed", spent.owner, spent.data["address"])
     return {"user_id": spent.owner}

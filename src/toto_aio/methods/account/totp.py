@@ -8,6 +8,7 @@ from typing import Any
 
 from toto_aio.auth.audit import Action
 from toto_aio.auth.confirmation import confirm as confirm_user
+from toto_aio.auth.second_factor import Checked
 from toto_aio.auth.text import require_text
 from toto_aio.auth.totp import DIGITS
 from toto_aio.dispatch.form import redirects_form
@@ -83,9 +84,9 @@ async def status(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
 @redirects_form
 async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool]:
     """Turn the second factor off, with a ``code`` or a recovery code, and forget the remembered devices."""
-    async with _checked(handler, parameters) as user_id:
+    async with _checked(handler, parameters) as (user_id, checked):
         with handler.accounts.audit.recording(Action.TOTP_DISABLED, user_id) as happening:
-            happening.happened = await handler.connection.second_factor.disable(user_id)
+            happening.happened = await handler.connection.second_factor.disable(user_id, checked)
     return {"disabled": happening.happened}
 
 
@@ -96,9 +97,9 @@ async def disable(handler: Handler, parameters: dict[str, Any]) -> dict[str, boo
 @waits_in_threads
 async def recovery_codes(handler: Handler, parameters: dict[str, Any]) -> dict[str, list[str]]:
     """Make ten new recovery codes in place of the ones before, with a ``code``; returns them, this once."""
-    async with _checked(handler, parameters) as user_id:
+    async with _checked(handler, parameters) as (user_id, checked):
         with handler.accounts.audit.recording(Action.RECOVERY_CODES_RENEWED, user_id):
-            codes = await handler.connection.second_factor.renew_recovery_codes(user_id)
+            codes = await handler.connection.second_factor.renew_recovery_codes(user_id, checked)
     return {"recovery_codes": codes}
 
 
@@ -143,11 +144,11 @@ async def _confirmed(handler: Handler, parameters: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def _checked(handler: Handler, parameters: dict[str, Any]) -> AsyncIterator[str]:
-    """A block with the user, who has given a code of the second factor."""
+async def _checked(handler: Handler, parameters: dict[str, Any]) -> AsyncIterator[tuple[str, Checked]]:
+    """A block with the user, who has given a code of the second factor, and with that."""
     handler.act()
     user_id, code = _user_id(handler), _code(parameters)
     with handler.accounts.audit.refusals(Action.CODE_REFUSED, user_id, client=handler.client):
         checked = await handler.sessions.check_second_factor(user_id, code, handler.client)
     async with checked.use.given_back_unless_done():
-        yield user_id
+        yield user_id, checked

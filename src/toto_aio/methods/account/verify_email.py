@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypedDict
 
 from toto_aio.auth.audit import Action
-from toto_aio.auth.verified_addresses import Holder
+from toto_aio.auth.verified_addresses import HAS_ONE, Holder
 from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
@@ -32,7 +33,8 @@ async def request(handler: Handler, email: Email, language: Language = "") -> Se
     """
     assert handler.session is not None
     user_id, address = handler.session.user_id, read_address(email)
-    await _require_no_other(handler, user_id, address.text)
+    if await coded_mail(handler).addresses.of(user_id) not in (None, address.text):
+        raise InvalidParameters(HAS_ONE)
 
     async def find() -> Holder:
         return Holder(user_id, address.text)
@@ -52,12 +54,7 @@ async def confirm(handler: Handler, ticket: Ticket = "", code: Code = "", token:
     mail = coded_mail(handler)
     async with spend(handler, PURPOSE, ticket, code, token) as spent:
         address = spent.data["address"]
-        await _require_no_other(handler, spent.owner, address)  # verified since the code was sent
         with mail.audit.recording(Action.EMAIL_VERIFIED, spent.owner):
-            await mail.addresses.claim(spent.owner, spent.data["key"], address)
+            still = partial(mail.require_valid, spent)
+            await mail.addresses.claim(spent.owner, spent.data["key"], address, still, replaces=False)
     return {"email": address}
-
-
-async def _require_no_other(handler: Handler, user_id: str, address: str) -> None:
-    if await coded_mail(handler).addresses.of(user_id) not in (None, address):
-        raise InvalidParameters("email: the account has a verified address: call account.change_email.")

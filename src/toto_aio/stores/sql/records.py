@@ -17,8 +17,8 @@ _COLUMNS = "record_key, owner, value, expires, version"
 GET_RECORD = f"SELECT {_COLUMNS} FROM toto_records WHERE record_key = ? AND expires > ?"
 LIST_RECORDS = f"""SELECT {_COLUMNS} FROM toto_records
     WHERE owner = ? AND record_key > ? AND record_key < ? AND expires > ? ORDER BY record_key LIMIT ?"""
-ADD_RECORD = f"INSERT INTO toto_records ({_COLUMNS}) VALUES (?, ?, ?, ?, 1)"
-REPLACE_EXPIRED = """UPDATE toto_records SET owner = ?, value = ?, expires = ?, version = 1
+ADD_RECORD = f"INSERT INTO toto_records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+REPLACE_EXPIRED = """UPDATE toto_records SET owner = ?, value = ?, expires = ?, version = ?
     WHERE record_key = ? AND expires <= ?"""
 SAVE_RECORD = """UPDATE toto_records SET value = ?, expires = ?, version = version + 1
     WHERE record_key = ? AND version = ? AND expires > ?"""
@@ -41,7 +41,7 @@ class SQLRecords:
 
     async def add_record(self, record: Record) -> bool:
         key = in_store(record.kind, record.key)
-        changes = record.owner, record.value, record.expires
+        changes = record.owner, record.value, record.expires, record.version
         for _ in range(100):  # each time another one removes an expired record first
             try:
                 await self._driver.execute(ADD_RECORD, key, *changes)
@@ -58,8 +58,9 @@ class SQLRecords:
     async def put_record(self, record: Record) -> None:
         key, now = in_store(record.kind, record.key), time.time()
         changes = record.owner, record.value
+        following = now, record.version, record.expires
         await self._driver.execute(
-            self._put_record, key, *changes, record.expires, *changes, now, record.expires
+            self._put_record, key, *changes, record.expires, record.version, *changes, *following
         )
 
     async def save_record(self, record: Record) -> bool:
@@ -94,7 +95,7 @@ def saved(record: Record) -> Sequence[Any]:
 def _put_record(dialect: Dialect) -> str:
     # The version comes before the expiry: where assignments are done in order, it must see the old one.
     return f"""{ADD_RECORD} {dialect.on_conflict.format(key="record_key")} owner = ?, value = ?,
-        version = CASE WHEN toto_records.expires <= ? THEN 1 ELSE toto_records.version + 1 END, expires = ?"""
+        version = CASE WHEN toto_records.expires <= ? THEN ? ELSE toto_records.version + 1 END, expires = ?"""
 
 
 def _record(row: Row) -> Record:
