@@ -31,6 +31,7 @@ BOTH_PATHS = frozenset(
     for name in [
         "http.test_service",
         "dispatch.test_idempotency",
+        "dispatch.test_kept_results",
         "http.test_error_status",
         "http.test_bodies",
         "http.test_forms",

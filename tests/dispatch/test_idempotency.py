@@ -135,7 +135,14 @@ async def unmarked(handler: Handler, parameters: Parameters) -> int:
     return len(runs)
 
 
-METHODS = {"add": add, "typed": typed, "plain": plain, "secret": secret, "slow": slow, "waits": waits}
+METHODS = {
+    "add": add,
+    "typed": typed,
+    "plain": plain,
+    "secret": secret,
+    "slow": slow,
+    "waits": waits,
+}
 
 Send = Callable[[str, Any, str], Awaitable[tuple[dict[str, Any], bool]]]
 
@@ -235,6 +242,8 @@ async def test_in_process() -> None:
         for _ in range(2):
             result = await service.call("add", {"a": 1}, user_id="ada", idempotency_key="k")
             assert result == {"runs": 1, "a": 1}
+        own = [await service.call("add", {"kind": "unsendable"}, user_id="ada", idempotency_key="own")]
+        assert type(own[0]) is object
         with pytest.raises(NotAuthorized):
             await service.call("add", {"a": 1}, idempotency_key="k")
         with pytest.raises(InvalidParameters):

@@ -111,6 +111,54 @@ async def undo(handler: Handler, parameters: Parameters) -> int:
     return len(runs)
 
 
+async def _failed(handler: Handler, how: str) -> None:
+    """A transaction that is rolled back, in each way in which a method may go on after it."""
+    if how == "refused":  # as by a conflict with another one
+        with suppress(Unavailable):
+            async with handler.transaction():
+                raise Unavailable
+    elif how == "cancelled":
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0), handler.transaction():
+                await asyncio.sleep(WATCHDOG)
+    elif how == "late":
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1), handler.transaction():
+                await asyncio.sleep(WATCHDOG)
+    elif how == "beside":
+        with suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_in_transaction(handler))
+                await _do("inside")
+                raise ZeroDivisionError
+
+
+async def _in_transaction(handler: Handler) -> None:
+    async with handler.transaction():
+        gates.setdefault("inside", asyncio.Event()).set()
+        await asyncio.sleep(WATCHDOG)
+
+
+@idempotent
+@timeout(WATCHDOG)
+async def swallow(handler: Handler, parameters: Parameters) -> int:
+    """Do something outside after a transaction that has failed, whatever the error was."""
+    await _failed(handler, parameters["how"])
+    runs.append(parameters["how"])
+    await _do(parameters.get("after"))
+    return len(runs)
+
+
+@idempotent
+@timeout(WATCHDOG)
+def swallow_plainly(handler: Handler, parameters: Parameters) -> int:
+    """The same in a thread."""
+    with suppress(Unavailable), handler.transaction():
+        raise Unavailable
+    runs.append("thread")
+    return len(runs)
+
+
 async def _do(what: str | None) -> None:
     if what == "fail":
         raise RuntimeError("no")
@@ -129,6 +177,8 @@ METHODS = {
     "add_plainly": add_plainly,
     "late": late,
     "later": later,
+    "swallow": swallow,
+    "swallow_plainly": swallow_plainly,
     "undo": undo,
 }
 
@@ -147,7 +197,8 @@ class Caller:
         self._service = service
         self._session = session
         self._deadlines = service.client.app[LIFESPAN].runtime.deadlines
-        self.records: RecordStore = service.client.app[LIFESPAN].runtime.keys.records
+        self.keys = service.client.app[LIFESPAN].runtime.keys
+        self.records: RecordStore = self.keys.records
 
     async def __call__(self, method: str, key: str, **parameters: Any) -> Any:
         """The result, or the code of the error."""
@@ -223,7 +274,7 @@ async def test_a_write_of_which_nobody_knows(store: Store) -> None:
         entry = Entry(State.RUNNING, time.time() + WATCHDOG, b"", nonce=fails.encode())
         record = Record(KIND, fails, "ada", pack(entry))
         assert await store.add_record(record)
-        claim = Claim(failing, replace(record, version=1), entry)
+        claim = Claim(failing, record, entry)
         failing.fails = fails
         with pytest.raises(Unavailable):
             await claim.begin()
@@ -232,7 +283,7 @@ async def test_a_write_of_which_nobody_knows(store: Store) -> None:
         found = await store.get_record(KIND, fails)
         assert found is not None
         assert unpack(found.value).state is State.RESULT, fails
-        other = Claim(failing, replace(record, version=1), entry)
+        other = Claim(failing, record, entry)
         failing.fails = "before"
         with pytest.raises(Unavailable):
             await other.begin()
@@ -324,6 +375,47 @@ async def test_after_a_transaction_that_was_rolled_back(caller: Caller) -> None:
     assert [await caller("undo", "b", text="b") for _ in range(2)] == [2, 2]
     assert runs == ["a", "b"]
     assert await notes_of(caller) == []
+
+
+HOW = ("refused", "cancelled", "late", "beside")
+
+
+async def test_after_an_error_that_a_method_has_swallowed(caller: Caller) -> None:
+    """Of what it does then nobody knows the outcome, if its process is killed: it is not done again."""
+    for how in HOW:
+        gates.clear()
+        first = asyncio.ensure_future(caller("swallow", how, how=how, after=how))
+        async with asyncio.timeout(WATCHDOG):
+            while how not in gates:
+                await asyncio.sleep(0.01)
+        assert unpack((await caller.record()).value).state is State.RUNNING, how
+        await caller.lapse()
+        assert await caller("swallow", how, how=how, after=how) == "error 1016"
+        gates[how].set()
+        await first
+        assert runs.count(how) == 1
+        await caller.records.remove_records("ada", KIND)
+
+
+async def test_a_key_that_cannot_say_what_its_call_does(caller: Caller) -> None:
+    """The call ends, whatever errors its method swallows, before it does something outside."""
+    records = caller.keys.records
+    for method, how in (*(("swallow", how) for how in HOW), ("swallow_plainly", "")):
+        for fails in ("before", "after", "late"):
+            gates.clear()
+            before = len(runs)
+            caller.keys.records = failing = Failing(records)
+            # The key is added, and says that a transaction begins; what follows fails.
+            failing.fail_saves_after = 1
+            failing.fails_then = fails
+            assert await caller(method, f"{how} {fails}", how=how) == "error 1011", how
+            assert len(runs) == before
+            await caller.keys.close()
+            caller.keys.records = records
+            for late in failing.late:
+                await late()
+            assert await caller(method, f"{how} {fails}", how=how) == before + 1
+            await caller.records.remove_records("ada", KIND)
 
 
 async def test_after_a_killed_process(caller: Caller) -> None:

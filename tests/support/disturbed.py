@@ -31,13 +31,16 @@ class Failing:
     """A store whose next write fails: before it is carried out, after that, or while it is on its way.
 
     ``fails`` is "before", "after", or "late", and then the write is kept in ``late``. As many operations as
-    ``fail_next`` fail then. ``done`` has the names of all operations.
+    ``fail_next`` fail then. After ``fail_saves_after`` saves the next one fails as ``fails_then`` says.
+    ``done`` has the names of all operations.
     """
 
     def __init__(self, store: RecordStore) -> None:
         self._store = store
         self.fails = ""
         self.fail_next = 0
+        self.fail_saves_after = -1
+        self.fails_then = ""
         self.late: list[Callable[[], Awaitable[bool]]] = []
         self.done: list[str] = []
 
@@ -47,6 +50,9 @@ class Failing:
 
     async def save_record(self, record: Record) -> bool:
         """Save it, or fail."""
+        if self.fail_saves_after == 0:
+            self.fails = self.fails_then
+        self.fail_saves_after -= 1
         return await self._write(self._store.save_record, record)
 
     async def get_record(self, kind: str, key: str) -> Record | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import bson
 import msgspec
-from bson.codec_options import CodecOptions, TypeRegistry
+from bson.codec_options import CodecOptions, DatetimeConversion, TypeRegistry
 
 from toto_aio.codecs.bson_scan import scan_bson
 from toto_aio.codecs.builtin import Encoders, Hook
@@ -53,7 +53,12 @@ def encode_bson(value: Any) -> bytes:
 def bson_with(encoders: Encoders) -> Codec:
     """BSON with an application's encoders."""
     encoding = Encoding(_make, encoders, wrap=lambda value: {"": value})
-    return encoding.codec("application/bson", decode_bson, bson_steps)
+    return encoding.codec("application/bson", decode_bson, bson_steps, _read_written)
+
+
+def _read_written(body: bytes) -> Any:
+    """The dict of a document that ``encode_bson`` wrote, which may have any date that BSON has."""
+    return bson.decode(body, _ANY_DATE)
 
 
 def _make(hook: Hook) -> Encode:
@@ -90,4 +95,5 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     uuid_representation=bson.UuidRepresentation.STANDARD,
     type_registry=TypeRegistry(fallback_encoder=_to_bytes),
 )
+_ANY_DATE = _OPTIONS.with_options(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 BSON = bson_with({})

@@ -19,7 +19,8 @@ class Codec:
     the limits of ``toto_aio.codecs.limits``; ``steps`` does the same in steps. ``encode`` accepts what a
     method may return: plain data, dataclasses, dates, UUIDs, sets, rows of a database, generators and more.
     It raises ``EncodingError``, which names the place of what it cannot encode. ``encode_again`` reads no
-    generator, for values that are encoded more than once, and ``plain`` makes plain data of a value.
+    generator, for values that are encoded more than once, and ``plain`` makes plain data of a value. ``read``
+    decodes what ``encode`` has written, without limits.
     """
 
     content_type: str
@@ -28,6 +29,7 @@ class Codec:
     steps: Callable[[bytes], Steps]
     encode_again: Callable[[Any], bytes]
     plain: Callable[[Any], Any]
+    read: Callable[[bytes], Any]
     binary: bool = False
     """Whether it has bytes of its own; in JSON they are text, in base64."""
 

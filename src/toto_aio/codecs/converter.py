@@ -28,6 +28,10 @@ class EncodingError(TypeError, ValueError):
         self.reason = reason
 
 
+class ReadOnceError(EncodingError):
+    """An iterator, where a value is encoded more than once."""
+
+
 class Converter:
     """Makes plain data of one value.
 
@@ -106,9 +110,8 @@ class Converter:
 
     def _read(self, iterator: Iterator[Any]) -> list[Any]:
         if self._left < 0:
-            raise self._error(
-                f"cannot encode {type(iterator)!r} here, as it can be read only once: write list(...)"
-            )
+            reason = f"cannot encode {type(iterator)!r} here, as it can be read only once: write list(...)"
+            raise ReadOnceError(self._steps(), reason)
         items: list[Any] = []
         try:
             for item in iterator:
@@ -142,7 +145,10 @@ class Converter:
         return key
 
     def _error(self, reason: str) -> EncodingError:
-        return EncodingError([step for step in self._path if step is not None], reason)
+        return EncodingError(self._steps(), reason)
+
+    def _steps(self) -> list[object]:
+        return [step for step in self._path if step is not None]
 
 
 def _parts(value: Any) -> Mapping[str, Any] | None:

@@ -62,6 +62,7 @@ class Encoding:
         content_type: str,
         decode: Callable[[bytes], Any],
         steps: Callable[[bytes], Steps],
+        read: Callable[[bytes], Any],
         make: Callable[[Encode, Encode], Encode] | None = None,
     ) -> Codec:
         """The codec with this encoding; ``make`` is used instead of ``encoder``."""
@@ -73,6 +74,7 @@ class Encoding:
             steps,
             make(self.at_once, self.converted_again),
             self.plain,
+            read,
             binary=content_type != "application/json",
         )
 

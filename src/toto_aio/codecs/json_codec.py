@@ -103,7 +103,7 @@ def json_with(encoders: Encoders) -> Codec:
     encoding = Encoding(
         lambda hook: msgspec.json.Encoder(enc_hook=hook).encode, encoders, always={datetime.datetime: exact}
     )
-    return encoding.codec("application/json", decode_json, json_steps, _encoder)
+    return encoding.codec("application/json", decode_json, json_steps, read_json, _encoder)
 
 
 _T = ord("T")

@@ -53,13 +53,13 @@ def encode_msgpack(value: Any) -> bytes:
 
 def msgpack_with(encoders: Encoders) -> Codec:
     """MessagePack with an application's encoders."""
-    return Encoding(_make, encoders).codec("application/msgpack", decode_msgpack, msgpack_steps)
+    return Encoding(_make, encoders).codec("application/msgpack", decode_msgpack, msgpack_steps, _decode)
 
 
 def exact_with(encoders: Encoders) -> Codec:
     """MessagePack for what a service reads itself, such as events: keys stay what they are."""
     encoding = Encoding(lambda hook: msgspec.msgpack.Encoder(enc_hook=hook).encode, encoders)
-    return encoding.codec("application/msgpack", decode_msgpack, msgpack_steps)
+    return encoding.codec("application/msgpack", decode_msgpack, msgpack_steps, _decode)
 
 
 def _make(hook: Hook) -> Encode:

@@ -196,6 +196,8 @@ class Dispatcher:
             raise InvalidParameters(f"'{method.name}' answers with bytes of its own: call it alone.")
         if rules.raw:
             handler.response_type = "application/octet-stream"
+        if rules.idempotent:
+            handler.limit = limit
         if method.on_connection_close is not None or rules.asynchronous or rules.cancellable:
             handler.reply.watch(lambda: self._client_left(method, handler, limit))
         return callback

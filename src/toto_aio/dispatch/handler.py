@@ -31,6 +31,7 @@ from toto_aio.threads import discard, waits_in_threads
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from toto_aio.dispatch.deadlines import Deadline
     from toto_aio.dispatch.idempotency import Claim, Keys
 
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class Handler:
     open_transaction = False
     claim: Claim | None = None
     """What the call has of the idempotency key that it runs for."""
+    limit: Deadline | None = None
+    """The time limit of the call, in methods that are ``@idempotent``."""
     client_left = False
     """Whether the client disconnected before the response, in methods that watch for it."""
 
@@ -118,6 +121,11 @@ class Handler:
         """The idempotency keys of the service."""
         assert self._runtime.keys is not None
         return self._runtime.keys
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the call has ended, or is being ended, before its method: nobody waits for that."""
+        return self.finished or self.client_left or (self.limit is not None and self.limit.expired)
 
     @property
     def request(self) -> web.Request:

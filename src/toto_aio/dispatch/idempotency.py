@@ -7,10 +7,12 @@ method runs, which one process can do, and has the outcome afterwards. What the 
 How is a call that was cut off told from one in flight? No call lasts longer than its time limit, so the
 record has the time at which this one must be over. A repeat after that finds out what is known: a call that
 was in a transaction, or does nothing outside of one, was rolled back, so the repeat runs in its place; of any
-other call nobody knows what it did. Nothing goes wrong if the first call lives after all, as the clocks of
-two machines may differ: each write is onto the version of the record that its writer has, also that in the
-transaction, which then is rolled back. So no record is removed when its key is free again, as the versions of
-the next one would begin again, and a call that comes back late would take that one for its own.
+other call nobody knows what it did. A method may catch the error of a transaction that was rolled back, and
+do something else; so the key says that it is outside again before it learns of the error, and if the key
+cannot say so, the call ends there (``EndsCallError``). Nothing goes wrong if the first call lives after all,
+as the clocks of two machines may differ: each write is onto the version of the record that its writer has,
+also that in the transaction, which then is rolled back. No record is removed when its key is free again, so
+that an addition which comes late finds it there.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from toto_aio.codecs import Codec
+from toto_aio.codecs.converter import EncodingError, ReadOnceError
 from toto_aio.dispatch.answers import OWN_BYTES
 from toto_aio.dispatch.call import MEMBER
-from toto_aio.dispatch.kept_results import KeptResults
+from toto_aio.dispatch.kept_results import KeptResults, NotKeptError
 from toto_aio.dispatch.key_entry import (
     ENDS,
     FREE,
@@ -117,8 +119,7 @@ class Keys:
         record = Record(KIND, name, user_id, pack(entry), expires)
         while True:
             if await self._place(record, self.records.add_record):
-                claim = Claim(self.records, replace(record, version=1), entry)
-                return await self._run(claim, handler, plan, run)
+                return await self._run(Claim(self.records, record, entry), handler, plan, run)
             found = await self.records.get_record(KIND, name)
             if found is None:
                 continue  # it has just expired
@@ -164,34 +165,55 @@ class Keys:
             if handler.responded:
                 result = await handler.given()
         except BaseException as exc:
-            change = after(exc, claim.entry)
+            error = claim.outcome_of(exc)
+            change = after(error, claim.entry_after(exc), partial(self._pack, handler))
             writing = self._tasks.start(_write(claim, change), "idempotency key")
-            if isinstance(exc, Exception):  # a call that was cut off has no time left
+            if isinstance(error, Exception):  # a call that was cut off has no time left
                 await asyncio.wait([writing])
-            raise
+            if error is exc:
+                raise
+            raise error from error.__cause__
         finally:
             handler.claim = None
         kept = Entry(State.CARRIED_OUT, 0, claim.entry.digest)
+        unsendable: EncodingError | None = None
         if type(result) not in OWN_BYTES and not plan.secret:
-            packed, result = self._packed(result, handler.response_type)
-            if packed is not None:
-                outcome, content_type = packed
-                status = _status_of(handler)
-                kept = Entry(State.RESULT, 0, kept.digest, outcome, status=status, content_type=content_type)
+            try:
+                packed, result = self._packed(handler, result)
+                if packed is not None:
+                    outcome, name = packed
+                    status = _status_of(handler)
+                    kept = Entry(State.RESULT, 0, kept.digest, outcome, status=status, content_type=name)
+            except EncodingError as exc:  # of what the transport cannot read again
+                unsendable = exc
         writing = self._tasks.start(_write(claim, kept), "idempotency key")
         await asyncio.wait([writing])  # it goes on if the limit comes now
+        if unsendable is not None:
+            raise unsendable
         return result
 
-    def _packed(self, result: Any, content_type: str) -> tuple[tuple[bytes, str] | None, Any]:
-        """A result as it is kept, and as it is to be sent, as a generator can be read once."""
-        try:
-            return self._results.pack(result, content_type), result
-        except Exception:
+    def _packed(self, handler: Handler, result: Any) -> tuple[tuple[bytes, str] | None, Any]:
+        """A result as it is kept, and as it is to be sent, as a generator can be read once.
+
+        Raises ``EncodingError`` for one with a generator that cannot be sent, which is read by then.
+        """
+        for _ in range(2):
             try:
-                result = self._results.plain(result)
-                return self._results.pack(result, content_type), result
-            except Exception:
-                return None, result  # the transport says what is wrong with it, or has a codec for it
+                return self._pack(handler, result), result
+            except ReadOnceError:
+                result = self._results.plain(result, handler.response_type, binary=handler.call.binary)
+            except Exception:  # the transport says what is wrong with it, or it is not kept
+                break
+        return None, result
+
+    def _pack(self, handler: Handler, outcome: Any) -> tuple[bytes, str]:
+        try:
+            return self._results.pack(outcome, handler.response_type, binary=handler.call.binary)
+        except NotKeptError as exc:
+            logger.warning(
+                "the outcome of %r is not kept, and a repeat gets error 1016: %s", handler.call.method, exc
+            )
+            raise
 
 
 def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str, Codec]) -> Keys:
@@ -203,6 +225,13 @@ def open_keys(methods: Mapping[str, Method], database: Any, codecs: Mapping[str,
     return Keys(records, KeptResults(codecs))
 
 
+class EndsCallError(BaseException):
+    """Ends a call whose key cannot say what it does any longer, so that it does nothing else.
+
+    No ``except Exception`` of a method takes it. What the client gets is ``Claim.failure``.
+    """
+
+
 class Claim:
     """What the call has of a key that it runs for: the record, of the version that it has written."""
 
@@ -210,6 +239,10 @@ class Claim:
         self.records = records
         self.entry = entry
         self._record = record
+        self.failure: Unavailable | None = None
+        """Why the call ends, if that is because of its key."""
+        self._undone_by: BaseException | None = None
+        """What rolled the last transaction back: as long as it is on its way, the call does nothing else."""
         self._unsure: Entry | None = None
         """What was to be written, and perhaps is."""
 
@@ -227,22 +260,38 @@ class Claim:
             self._written(entry)
         return is_saved
 
-    async def begin(self) -> bool:
-        """Say that a transaction begins; whether that had to be said, as it is the first effect of the call.
+    @property
+    def is_outside(self) -> bool:
+        """Whether a transaction that begins has to be announced: what is done outside of one happens once."""
+        return self.entry.state is State.RUNNING
 
-        Raises ``Unavailable`` if the call has lost its place.
-        """
-        if self.entry.state is not State.RUNNING:
-            return False
+    async def begin(self) -> None:
+        """Say that a transaction begins. Raises ``Unavailable``, also if the call has lost its place."""
         self._require(await self.save(replace(self.entry, state=State.IN_TRANSACTION)))
-        return True
 
-    async def rolled_back(self) -> None:
+    async def rolled_back(self, exc: BaseException) -> None:
         """Say that the transaction is over, as the call may do something else now, which happens once.
 
-        Raises ``Unavailable`` if the call has lost its place, or was committed after all.
+        Raises ``EndsCallError`` if that cannot be said, or if the call has lost its place, or was committed
+        after all.
         """
-        self._require(await self.save(replace(self.entry, state=State.RUNNING)))
+        self._undone_by = exc
+        try:
+            self._require(await self.save(replace(self.entry, state=State.RUNNING)))
+        except Unavailable as failure:
+            self.failure = failure
+            raise EndsCallError from failure
+
+    def outcome_of(self, exc: BaseException) -> BaseException:
+        """The error of a call that an exception has ended."""
+        is_cut_off = isinstance(exc, Exception | asyncio.CancelledError)
+        return exc if self.failure is None or is_cut_off else self.failure
+
+    def entry_after(self, exc: BaseException) -> Entry:
+        """How far the call had come that an exception has ended."""
+        if exc is self._undone_by and self.entry.state is State.RUNNING:
+            return replace(self.entry, state=State.IN_TRANSACTION)
+        return self.entry
 
     async def join(self, save: Callable[[Record], Awaitable[bool]]) -> None:
         """Say in the transaction that it is committed. Raises ``Unavailable`` if the call lost its place."""
@@ -323,7 +372,7 @@ def _replayed(first: Entry, handler: Handler, results: KeptResults) -> Any:
             handler.reply.set_status(first.status)
     if first.state is State.RESULT:
         return results.unpack(first.outcome, first.content_type)
-    code, value, details, status = msgspec.msgpack.decode(first.outcome)
+    code, value, details, status = results.unpack(first.outcome, first.content_type)
     raise TotoException(code, value, details=details, status=status)
 
 

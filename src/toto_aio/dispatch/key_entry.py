@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
@@ -61,7 +63,11 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     """The codec of a result that is not in MessagePack."""
 
 
-def after(exc: BaseException, entry: Entry) -> Entry:
+Pack = Callable[[Any], tuple[bytes, str]]
+"""Packs an outcome; returns the name of its codec as well. Raises an exception if that cannot be kept."""
+
+
+def after(exc: BaseException, entry: Entry, pack_outcome: Pack) -> Entry:
     """The entry after a call that ended with an exception."""
     code = InternalError.CODE
     if isinstance(exc, TotoException):
@@ -69,10 +75,12 @@ def after(exc: BaseException, entry: Entry) -> Entry:
     elif isinstance(exc, web.HTTPException) and exc.status < 500:
         code = exc.status
     if isinstance(exc, Exception) and code not in NOT_KEPT:
-        packed = _packed_error(exc) if isinstance(exc, TotoException) else None
-        if packed is None:
-            return replace(entry, state=State.CARRIED_OUT)
-        return replace(entry, state=State.ERROR, outcome=packed)
+        if isinstance(exc, TotoException):
+            status = exc.status if has_own_status(exc) else None
+            with suppress(Exception):  # the transport says what is wrong with it
+                packed, content_type = pack_outcome((exc.code, exc.value, dict(exc.details), status))
+                return replace(entry, state=State.ERROR, outcome=packed, content_type=content_type)
+        return replace(entry, state=State.CARRIED_OUT)
     if entry.state is State.COMMITTED:
         return replace(entry, until=0)
     if _is_cut_off(exc) and entry.state is State.RUNNING:
@@ -86,15 +94,6 @@ def _is_cut_off(exc: BaseException) -> bool:
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
     return not isinstance(exc, Exception)
-
-
-def _packed_error(exc: TotoException) -> bytes | None:
-    status = exc.status if has_own_status(exc) else None
-    try:
-        packed = msgspec.msgpack.encode((exc.code, exc.value, dict(exc.details), status))
-    except Exception:
-        return None
-    return packed if len(packed) <= MAX_OUTCOME else None
 
 
 def digest(key: str, parameters: Any) -> bytes:

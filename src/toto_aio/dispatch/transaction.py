@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,9 @@ class CallTransaction(Transaction):
         try:
             if handler.claim is not None and getattr(self.transactions, "save_records", False):
                 self._claim = handler.claim
-                self._is_announced = await self._claim.begin()
+                self._is_announced = self._claim.is_outside
+                if self._is_announced:
+                    await self._claim.begin()
             return await super().__aenter__()
         except BaseException as exc:
             handler.open_transaction = False
@@ -57,11 +60,18 @@ class CallTransaction(Transaction):
             await self._end(exc)
 
     async def _end(self, exc: BaseException) -> None:
-        """Let the key say that nothing was committed. A call that was cut off does nothing else."""
-        if self._is_announced and isinstance(exc, Exception):
-            self._is_announced = False
-            assert self._claim is not None
-            await self._claim.rolled_back()
+        """Let the key say that nothing was committed, and that the method may go on, whatever it does then.
+
+        If the key cannot say so, the call ends here. One that is cut off does nothing else.
+        """
+        is_cancelled = isinstance(exc, asyncio.CancelledError)
+        if not self._is_announced or not (is_cancelled or isinstance(exc, Exception)):
+            return
+        self._is_announced = False
+        if is_cancelled and self._handler.is_cut_off:
+            return
+        assert self._claim is not None
+        await self._claim.rolled_back(exc)
 
     async def _carry_out(self, begun: Begun) -> None:
         """Commit, with the idempotency key of the call if it has one."""
