@@ -17,7 +17,7 @@ from tests.support.disturbed import Failing
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, Service
 from toto_aio import Handler, TotoException
-from toto_aio.dispatch.idempotency import KIND, Claim
+from toto_aio.dispatch.idempotency import KIND, Claim, EndsCallError
 from toto_aio.dispatch.key_entry import Entry, State, pack, unpack
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import idempotent, timeout
@@ -288,6 +288,25 @@ async def test_a_write_of_which_nobody_knows(store: Store) -> None:
         with pytest.raises(Unavailable):
             await other.begin()
         assert not await other.save(entry), "it has lost its place"
+
+
+async def test_two_writes_of_which_nobody_knows(store: Store) -> None:
+    """Whichever of them was carried out, the call goes on with the version that its record has."""
+    for first in ("before", "after", "late"):
+        for second in ("before", "after", "late"):
+            failing = Failing(store)
+            entry = Entry(State.RUNNING, time.time() + WATCHDOG, b"", nonce=f"{first} {second}".encode())
+            record = Record(KIND, f"{first} {second}", "ada", pack(entry))
+            assert await store.add_record(record)
+            claim = Claim(failing, record, entry)
+            failing.fails = first
+            with pytest.raises(Unavailable):
+                await claim.begin()
+            failing.fails = second
+            with pytest.raises(EndsCallError):
+                await claim.rolled_back(TimeoutError())
+            assert await claim.save(Entry(State.RESULT, 0, b"")), (first, second)
+            assert [await save() for save in failing.late] == [False] * len(failing.late)
 
 
 @pytest.fixture(params=notes.KINDS)

@@ -11,12 +11,14 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
+from toto_aio.auth.login_tickets import Ticket
 from toto_aio.auth.second_factor import Checked, SecondFactor
 from toto_aio.auth.session_saves import SessionSaves
 from toto_aio.auth.session_state import EMPTY
@@ -178,18 +180,20 @@ class Sessions:
             if await second.mark(user_id) != found.mark or not await second.tickets.spend(found):
                 await self.end(session)
                 raise NotAuthorized(OUTDATED)
+            if remember:
+                session.device_token = await self._remember(second, found, client)
         how = "second_factor" if checked.left is None else "recovery_code"
         self.audit.record(Action.LOGIN, user_id, client, how=how)
-        if remember:
-            session.device_token = await second.devices.remember(user_id, found.mark, client)
         return session
 
     async def check_second_factor(self, user_id: str, code: str, client: ClientInfo) -> Checked:
         """Use a code of the second factor up. Raises ``InvalidCredentials`` and ``TooManyAttempts``."""
         if self.second_factor is None:
             raise InvalidCredentials
-        async with self.attempts.second_step(user_id, client.address):
+        async with AsyncExitStack() as following, self.attempts.second_step(user_id, client.address):
             checked = await self.second_factor.check(user_id, code)
+            # The end of the attempt may fail as well, and the caller would have no use to give back.
+            await following.enter_async_context(checked.use.given_back_unless_done())
         if checked.left is not None:
             self.audit.record(Action.RECOVERY_CODE_USED, user_id, client, left=checked.left)
         return checked
@@ -302,6 +306,14 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session again; unsaved changes are dropped."""
         session.reset(await self._saves.read(session.record.key))
+
+    async def _remember(self, second: SecondFactor, ticket: Ticket, client: ClientInfo) -> str | None:
+        """The token of a device; None if it cannot be stored, as the login has succeeded all the same."""
+        try:
+            return await second.devices.remember(ticket.user_id, ticket.mark, client)
+        except Unavailable as exc:
+            logger.warning("a device cannot be remembered: %s", described(exc.__cause__ or exc))
+            return None
 
     async def _end_all(self, user_id: str, keep: str = "") -> int:
         with self.audit.recording(Action.SESSIONS_ENDED, user_id) as happening:

@@ -243,19 +243,21 @@ class Claim:
         """Why the call ends, if that is because of its key."""
         self._undone_by: BaseException | None = None
         """What rolled the last transaction back: as long as it is on its way, the call does nothing else."""
-        self._unsure: Entry | None = None
-        """What was to be written, and perhaps is."""
+        self._unsure: list[Entry] = []
+        """What was to be written, of which one perhaps is."""
 
     async def save(self, entry: Entry) -> bool:
         """Write an entry; False if another call has taken the place of this one, or the owner is gone."""
-        unsure, self._unsure = self._unsure, self._unsure or entry
+        unsure, self._unsure = self._unsure, [*self._unsure, entry]
         is_saved = await self.records.save_record(self._with(entry))
-        if not is_saved and unsure is not None:
+        if not is_saved and unsure:
             found = await self.records.get_record(self._record.kind, self._record.key)
-            if found is not None and found.value == pack(unsure):
-                self._written(unsure)
+            written = [each for each in unsure if found is not None and found.value == pack(each)]
+            if written:
+                self._written(written[0])
+                self._unsure = [entry]
                 is_saved = await self.records.save_record(self._with(entry))
-        self._unsure = None
+        self._unsure = []
         if is_saved:
             self._written(entry)
         return is_saved
