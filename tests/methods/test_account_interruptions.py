@@ -189,7 +189,7 @@ async def is_done(service: Service, call: Prepared) -> bool:
     password = call.parameters.get("new_password", PASSWORD)
     if call.method == "account.reset_password.confirm":  # after which there may be no session for a minute
         accounts = service.client.app[LIFESPAN].runtime.connection.accounts
-        return (await accounts.verify(call.user_id, password)).user_id == call.user_id
+        return bool((await accounts.verify(call.user_id, password)).user_id == call.user_id)
     answer = await service.call("account.login", {"user_id": call.user_id, "password": password})
     if call.method == "account.totp.login":
         code = {**call.parameters, "ticket": answer["error"]["ticket"]}
