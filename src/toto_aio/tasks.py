@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import Any, TypeVar
@@ -45,21 +45,23 @@ class Tasks:
 
 
 async def work_through(
-    items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once: int, name: str
+    items: Collection[T],
+    worker: Callable[[Iterator[T]], Coroutine[Any, Any, None]],
+    at_once: int,
+    name: str,
 ) -> None:
-    """Do the work for each item, in their order; ``at_once`` above 1 does so many at the same time."""
+    """Have the items worked through in their order, by as many workers as may be ``at_once``.
+
+    All take the next item from the same iterator, until there is none.
+    """
     waiting = iter(items)
-
-    async def worker() -> None:
-        for item in waiting:
-            await work(item)
-
-    if at_once == 1:
-        await worker()
+    workers = min(at_once, len(items))
+    if workers == 1:
+        await worker(waiting)
         return
     async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(worker(), name=f"toto-aio {name}")
+        for _ in range(workers):
+            group.create_task(worker(waiting), name=f"toto-aio {name}")
 
 
 def own(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:

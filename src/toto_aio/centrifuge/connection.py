@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,26 +104,25 @@ class CentrifugeSocket(OpenSocket):
         """Carry out the commands of a frame."""
         try:
             commands = self._wire.split(data, self._limits.commands)
-            if len(commands) == 1:
-                await self._answer_one(commands[0])
-            else:
-                await work_through(commands, self._answer_one, self._limits.at_once, "centrifuge")
         except DisconnectError as exc:
             self.close_soon(*exc.reason)
+        else:
+            await work_through(commands, self._answer_commands, self._limits.at_once, "centrifuge")
 
-    async def _answer_one(self, data: bytes) -> None:
-        if self.sender.closed:
-            return
-        try:
-            command = await self._read(data)
-            if command is None:
-                self._heartbeat.pong()
-            else:
-                await self._carry_out(command, data)
-        except WrongCommandError as exc:
-            self._refuse(exc.id, exc.error)
-        except DisconnectError as exc:
-            self.close_soon(*exc.reason)
+    async def _answer_commands(self, commands: Iterator[bytes]) -> None:
+        for data in commands:
+            if self.sender.closed:
+                return
+            try:
+                command = await self._read(data)
+                if command is None:
+                    self._heartbeat.pong()
+                else:
+                    await self._carry_out(command, data)
+            except WrongCommandError as exc:
+                self._refuse(exc.id, exc.error)
+            except DisconnectError as exc:
+                self.close_soon(*exc.reason)
 
     async def _read(self, data: bytes) -> Command | None:
         """The command; None for a pong. Raises ``WrongCommandError`` and ``DisconnectError``."""

@@ -108,8 +108,9 @@ class Dispatcher:
         handler = Handler(call, caller, reply, runtime)
         if runtime.events is not None and len(running) > 1:
             current_manager.set(runtime.events)
-        seconds = method.timeout if call.ends is None else shortened_limit(method.timeout, call.ends)
-        limit = Deadline(runtime.deadlines, seconds)
+        limit = Deadline(runtime.deadlines, method.timeout)
+        if call.ends is not None:
+            limit.seconds = shortened_limit(method.timeout, call.ends)
         try:
             with limit:
                 if self.before is not None:

@@ -13,7 +13,7 @@ from toto_aio.dispatch.form import take
 from toto_aio.dispatch.handler import Handler
 from toto_aio.dispatch.method import Method
 from toto_aio.exceptions import NotAuthorized
-from toto_aio.method_rules import Guard, Rules
+from toto_aio.method_rules import Guard
 from toto_aio.settings import Settings, SettingsError
 
 
@@ -29,11 +29,16 @@ class Policy:
         Raises ``NotAuthorized`` and, for a caller who is authorized, ``TooManyAttempts``.
         """
         rules = method.rules
-        session = await _session(rules.guard, handler, parameters) if rules.guard else None
+        session = None
+        if rules.guard is Guard.PARAMETER:
+            session = await _session_of_parameter(handler, parameters)
+        elif rules.guard:
+            session = await handler.caller.retrieve()
         if rules.guard >= Guard.AUTHENTICATED:
             if session is None or not session.user_id:
                 raise NotAuthorized
-            await _require_role(rules, session)
+            if rules.roles:
+                await _require_role(rules.roles, session)
             if rules.fresh is not None:
                 _require_fresh(rules.fresh, session)
         if rules.rates:
@@ -67,9 +72,7 @@ def _with_rates(method: Method, rates: tuple[Rate, ...]) -> Method:
     return replace(method, rules=replace(rules, rates=(*rules.rates, *rates), guard=guard))
 
 
-async def _session(guard: Guard, handler: Handler, parameters: dict[str, Any]) -> UserSession | None:
-    if guard is not Guard.PARAMETER:
-        return await handler.caller.retrieve()
+async def _session_of_parameter(handler: Handler, parameters: dict[str, Any]) -> UserSession | None:
     session_id = take("session_id", parameters, handler.call)
     if handler.reply.shared:  # the other calls of a batch have the session of the request
         handler.caller = handler.caller.apart()
@@ -77,12 +80,11 @@ async def _session(guard: Guard, handler: Handler, parameters: dict[str, Any]) -
     return await handler.caller.retrieve(session_id, signed=False) if session_id else None
 
 
-async def _require_role(rules: Rules, session: UserSession) -> None:
-    if rules.roles:
-        # Read now, and not kept with the session: a change counts from the next call on.
-        account = await session.get_account()
-        if account is None or set(rules.roles).isdisjoint(account.roles):
-            raise NotAuthorized
+async def _require_role(roles: tuple[str, ...], session: UserSession) -> None:
+    # Read now, and not kept with the session: a change counts from the next call on.
+    account = await session.get_account()
+    if account is None or set(roles).isdisjoint(account.roles):
+        raise NotAuthorized
 
 
 def _require_fresh(seconds: float, session: UserSession) -> None:

@@ -61,7 +61,6 @@ class Authenticator:
             shown, session_id = session_id, bearer(headers, session_id)
             if session_id is not None and session_id is not shown and is_api_key(session_id):
                 return self.caller_of_key(hash_of(session_id), self._address(request))
-        in_headers = session_id
         by_cookie = hides_id = False
         if self._cookie is not None:
             if session_id is None:
@@ -75,7 +74,7 @@ class Authenticator:
                 raise InvalidParameters(f"The header {header} is repeated.", status=400)
         if self._scheme is None:
             return Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=hides_id)
-        signed = signed_request(request, body, in_headers or "")
+        signed = signed_request(request, body, "" if by_cookie or session_id is None else session_id)
         verify = partial(self._verify, signed)
         caller = Caller(self._sessions, session_id, verify, by_cookie=by_cookie, hides_id=hides_id)
         caller.signed = signed

@@ -81,7 +81,7 @@ class Service:
         self._by_url = settings.method_select != "parameter"
         self._by_parameter = settings.method_select != "url"
         self._rpc: RPC | None = None
-        self._no_methods: dict[str | None, Post] = {}
+        self._no_methods: dict[str, Post] = {}
         if rpc is not None and rpc.has_path:
             self._rpc = RPC(rpc, dispatch, authenticator, context, large_bodies, self._json)
             self._no_methods = dict.fromkeys(PATHS, self._rpc.post)
@@ -91,7 +91,7 @@ class Service:
         self, request: HTTPRequest, codec: Codec | None, body: bytes, path: str | None
     ) -> web.StreamResponse:
         """The response to a POST with this body to ``path`` below the root; a form has no codec."""
-        if path in self._no_methods:
+        if path and path in self._no_methods:
             return await self._no_methods[path](request, codec, body)
         reply = HTTPReply(request, self.context)
         by_form, ends = False, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -64,8 +64,9 @@ class JSONRPC:
             return self.refused(error, codec, source)
         found: list[Any] = [None] * len(message)
 
-        async def answer(number: int) -> None:
-            found[number] = await self._answer(message[number], codec, run, source)
+        async def answer(numbers: Iterator[int]) -> None:
+            for number in numbers:
+                found[number] = await self._answer(message[number], codec, run, source)
 
         await work_through(range(len(message)), answer, self._concurrency, "json-rpc")
         answers = [each for each in found if not each.is_notification]
