@@ -81,6 +81,8 @@ class Acceptor:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False  # another process accepted it first, or the client has disconnected
         except OSError as exc:
+            if exc.errno == errno.EINVAL:
+                return False  # a path refuses connections now, and none waits
             if exc.errno not in EXHAUSTED:
                 raise
             logger.error("connections have to wait: %s", exc.strerror)

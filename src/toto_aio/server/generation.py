@@ -26,8 +26,8 @@ class Generation:
     """One worker for each entry of ``listeners``; a listener may occur more than once.
 
     A worker whose event loop does not turn for ``stuck_after`` seconds is killed and replaced; with 0 none
-    is. While it drains, it has ``shutdown_timeout`` seconds more. ``on_exit`` is called with the id of each
-    process that has exited.
+    is. While it drains, it has ``shutdown_timeout`` seconds more, of those settings that it was started with.
+    ``on_exit`` is called with the id of each process that has exited.
     """
 
     def __init__(
@@ -46,18 +46,15 @@ class Generation:
     async def start(self) -> None:
         """Start the workers and wait until all of them are ready.
 
-        Raises the first worker's ``StartError`` if any of them fails; then none is left running.
+        Raises the first worker's ``StartError`` if any of them fails. If the start fails or is cancelled,
+        ``stop`` ends what was started: the workers that are ready serve already.
         """
         try:
             for listener in self._listeners:
                 self.workers.append(Worker(listener.sockets, self._cwd, self._on_exit))
             await asyncio.gather(*(worker.wait_ready(self._patience) for worker in self.workers))
         except OSError as exc:
-            await self._abort()
             raise StartError(f"no process could be started: {exc}") from exc
-        except BaseException:
-            await self._abort()
-            raise
         for number in range(len(self.workers)):
             self._supervisors.start(self._supervise(number), f"worker {number}")
 
@@ -65,20 +62,16 @@ class Generation:
         """Wait until the workers, which are stopping, accept no more connections."""
         await asyncio.gather(*(worker.wait_draining() for worker in self.workers))
 
-    async def stop(self, limit: float) -> None:
-        """Ask the workers to shut down, and wait; those still running after ``limit`` seconds are killed."""
+    async def stop(self) -> None:
+        """Ask the workers to shut down, and wait; those still running after their time are killed."""
         self._stopping.set()
-        await asyncio.gather(*(worker.stop(limit) for worker in self.workers))
+        await asyncio.gather(*(worker.stop(self._shutdown_timeout) for worker in self.workers))
         await self._supervisors.finish()
 
     def kill(self) -> None:
         """Kill the workers immediately."""
         for worker in self.workers:
             worker.kill()
-
-    async def _abort(self) -> None:
-        self.kill()
-        await self.stop(0)
 
     async def _supervise(self, number: int) -> None:
         """Replace a worker whenever it exits."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +17,12 @@ from toto_aio.settings import Settings, SettingsError
 
 BACKLOG = 1024
 """Connections that the kernel holds until they are accepted."""
+HANDSHAKE = 0.02
+"""Seconds for the rest of a handshake that has begun: some round trips between a proxy and the service."""
+BIND_TO_INTERFACE = 62
+"""Linux's SO_BINDTOIFINDEX (<asm-generic/socket.h>), which Python has no name for."""
+NO_INTERFACE = 2**31 - 1
+"""The number of a network interface that no machine has."""
 CONNECT_LIMIT = 1.0
 """Seconds to wait for a connection to an existing path; after that the path counts as in use."""
 
@@ -93,6 +101,24 @@ def listen(address: BindAddress) -> Listener:
             raise SettingsError(f"Cannot listen on {address}: {reason}") from exc
         stack.pop_all()
     return listener
+
+
+async def refuse(sockets: Collection[socket.socket]) -> None:
+    """Refuse further connections, whichever process would accept them. Those that were made can be accepted.
+
+    A socket that is only closed resets what has connected since the last ``accept``, and the request that a
+    proxy has sent on it: it must not repeat a POST. If the connection is refused, another machine gets it.
+    """
+    if sys.platform != "linux":
+        return
+    for listening in sockets:
+        with suppress(OSError):  # a Linux before 5.7 does not let everybody: then few connections are reset
+            if listening.family == socket.AF_UNIX:
+                listening.shutdown(socket.SHUT_RD)
+            else:  # ``shutdown`` would reset those that wait; what listens on an interface hears no other
+                listening.setsockopt(socket.SOL_SOCKET, BIND_TO_INTERFACE, NO_INTERFACE)
+    if any(listening.family != socket.AF_UNIX for listening in sockets):
+        await asyncio.sleep(HANDSHAKE)
 
 
 def _listen_on_port(stack: ExitStack, bind: BindAddress) -> list[socket.socket]:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from toto_aio.monitoring.multiprocess import MetricsFolder
 from toto_aio.server.generation import Generation
-from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, listen
+from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, listen, refuse
 from toto_aio.server.processes import LOCAL_EVENTS, count_processes, has_local_events, require_shared_stores
 from toto_aio.server.program import working_directory
 from toto_aio.server.reload import watch
@@ -42,7 +43,9 @@ class Master:
         self._metrics = MetricsFolder()
         self._listeners: dict[BindAddress, Listener] = {}
         self._generation: Generation | None = None
-        self._old_generations: set[Generation] = set()
+        self._generations: set[Generation] = set()
+        """All that have processes: also those that have not started, and those that are stopping."""
+        self._ending: set[Generation] = set()
         self._stopping = Tasks()
         self._watching = Tasks()
         self._restart_requested = asyncio.Event()
@@ -103,12 +106,16 @@ class Master:
             await asyncio.wait((starting, changed), return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 return starting.result()
-            return None
         finally:
             await cancel(starting, changed)
+        self._stop_others()
+        return None
 
     async def _start(self, settings: Settings) -> Generation:
-        """Start a generation of workers; sockets that are already open stay open."""
+        """Start a generation of workers; sockets that are already open stay open.
+
+        What it has started and opened when it fails or is cancelled is left to ``_retire`` or ``_shut_down``.
+        """
         processes = count_processes(settings)
         application = self._sources.application  # its workers know the services in it
         if processes > 1 and application is None:
@@ -119,24 +126,17 @@ class Master:
             except OSError as exc:
                 raise SettingsError(f"metrics: a folder for them cannot be made: {exc}") from exc
         addresses = bind_addresses(settings, processes)
-        opened = {}
-        try:
-            for address in dict.fromkeys(addresses):
-                if address not in self._listeners:
-                    opened[address] = listen(address)
-            listeners = {**self._listeners, **opened}
-            generation = Generation(
-                [listeners[address] for address in addresses],
-                self._cwd,
-                settings,
-                self._metrics.mark_process_dead,
-            )
-            await generation.start()
-        except BaseException:
-            for listener in opened.values():
-                listener.close()
-            raise
-        self._listeners = listeners
+        for address in dict.fromkeys(addresses):
+            if address not in self._listeners:
+                self._listeners[address] = listen(address)
+        generation = Generation(
+            [self._listeners[address] for address in addresses],
+            self._cwd,
+            settings,
+            self._metrics.mark_process_dead,
+        )
+        self._generations.add(generation)
+        await generation.start()
         warnings = [warning for worker in generation.workers for warning in worker.warnings]
         if processes > 1 and application is None and has_local_events(settings):
             warnings.append(LOCAL_EVENTS)
@@ -147,7 +147,6 @@ class Master:
     async def _restart(self) -> None:
         """Replace the workers with new ones, or keep them if the new ones do not start."""
         logger.info("restarting")
-        old, limit = self._generation, self._settings.shutdown_timeout
         try:
             new = None
             while new is None:
@@ -158,15 +157,34 @@ class Master:
             logger.error("the restart failed, the old processes keep serving: %s", exc)
             self._failure = str(exc)
         else:
-            assert old is not None
             self._generation, self._settings, self._failure = new, settings, None
-            self._old_generations.add(old)
-            stopping = self._stopping.start(old.stop(limit), "old processes")
-            stopping.add_done_callback(lambda _: self._old_generations.discard(old))
-            await old.wait_draining()
-            unused = self._listeners.keys() - self._addresses()
-            self._close({address: self._listeners[address] for address in unused})
+        await self._retire()
         self._restarts += 1
+
+    async def _retire(self) -> None:
+        """Stop all workers but those of the current generation, and listen only where these do."""
+        used = self._addresses()
+        unused = {address: listener for address, listener in self._listeners.items() if address not in used}
+        await refuse(_sockets(unused))
+        stopping = self._stop_others()
+        await asyncio.gather(*(generation.wait_draining() for generation in stopping))
+        self._close(unused)
+
+    def _stop_others(self) -> set[Generation]:
+        """Begin to stop all workers but those of the current generation, and return what is being stopped.
+
+        Some of a generation that has not started may serve already: they complete their calls, too.
+        """
+        others = self._generations - self._ending - {self._generation}
+        for generation in others:
+            self._stopping.start(self._stop(generation), "old processes")
+        self._ending |= others
+        return others
+
+    async def _stop(self, generation: Generation) -> None:
+        await generation.stop()
+        self._generations.discard(generation)
+        self._ending.discard(generation)
 
     def _addresses(self) -> set[BindAddress]:
         return set(bind_addresses(self._settings, count_processes(self._settings)))
@@ -189,15 +207,19 @@ class Master:
         )
 
     def _kill(self) -> None:
-        for generation in (self._generation, *self._old_generations):
-            if generation is not None:
-                generation.kill()
+        for generation in self._generations:
+            generation.kill()
 
     async def _shut_down(self) -> None:
         # From now on connections are refused, so that no client waits for a service that is stopping.
+        await refuse(_sockets(self._listeners))
         self._close(dict(self._listeners))
         await self._watching.cancel()
-        if self._generation is not None:
-            await self._generation.stop(self._settings.shutdown_timeout)
+        self._generation = None
+        self._stop_others()
         await self._stopping.finish()
         self._metrics.close()
+
+
+def _sockets(listeners: Mapping[BindAddress, Listener]) -> list[socket.socket]:
+    return [listening for listener in listeners.values() for listening in listener.sockets]

@@ -18,6 +18,7 @@ from toto_aio.http.paths import bounded
 from toto_aio.server.acceptor import Acceptor
 from toto_aio.server.access_log import AccessLog
 from toto_aio.server.channel import WorkerChannel
+from toto_aio.server.listeners import refuse
 from toto_aio.server.shutdown import Shutdown
 from toto_aio.server.watchdog import Watchdog
 from toto_aio.settings import Settings
@@ -86,6 +87,8 @@ async def _serve(
         on_ready()
         await shutdown.requested.wait()
         drain.begin()
+        if channel is None or shutdown.is_orphan:
+            await refuse(sockets)  # otherwise the master does, unless other processes go on
         await acceptor.close()
         on_draining()
         await drain.wait(runner.server, 0 if shutdown.is_fast else drain_limit)

@@ -26,6 +26,8 @@ class Shutdown:
         self.requested = asyncio.Event()
         self.is_fast = False
         """Whether open connections are not drained, because INT was received."""
+        self.is_orphan = False
+        """Whether the master has ended, and all its workers end."""
         self._loop = asyncio.get_running_loop()
         self._limit = limit
         self._watchdog: threading.Timer | None = None
@@ -47,6 +49,7 @@ class Shutdown:
         poll.register(channel, select.POLLRDHUP)
         poll.poll()
         survive_master()
+        self.is_orphan = True
         self._request()
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:

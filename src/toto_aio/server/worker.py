@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 START_LIMIT = 60.0
 """Seconds within which a worker must be ready."""
+ABORT_LIMIT = 1.0
+"""Seconds that a worker which is not ready gets to exit by itself."""
 DRAIN_START_LIMIT = 1.0
 """Seconds that a worker gets to stop accepting connections before its successors are announced."""
 
@@ -99,17 +101,19 @@ class Worker:
         return await asyncio.shield(self._exited)
 
     async def stop(self, limit: float) -> None:
-        """Ask it to shut down, and kill it if it has not exited within ``limit`` seconds."""
+        """Ask it to shut down, and kill it if it has not exited within ``limit`` seconds.
+
+        If it is not ready, it has no calls to complete, and gets less time.
+        """
         self._send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(limit):
-                await self.wait()
-        except TimeoutError:
-            if limit:
-                stacks = await self.stacks()
-                logger.error("process %d does not end and is killed. Its threads:\n%s", self.pid, stacks)
-            self.kill()
-            await self.wait()
+        soon = min(limit, ABORT_LIMIT)
+        if await self._exits_within(soon) or (self.is_ready and await self._exits_within(limit - soon)):
+            return
+        if self.is_ready:
+            stacks = await self.stacks()
+            logger.error("process %d does not end and is killed. Its threads:\n%s", self.pid, stacks)
+        self.kill()
+        await self.wait()
 
     def kill(self) -> None:
         """Kill it immediately."""
@@ -141,6 +145,14 @@ class Worker:
     async def stacks(self) -> str:
         """What its threads are doing, for the log."""
         return await self._stacks.take(self._send_signal)
+
+    async def _exits_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _send_signal(self, number: int) -> None:
         if not self._exited.done():
