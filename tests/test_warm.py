@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -18,17 +19,18 @@ import pytest
 
 from tests.conftest import MOULD
 from tests.support.pages import answers
-from tests.support.programs import SERVE, serving, write
-from tests.support.servers import free_port
+from tests.support.programs import HELLO, SERVE, serving, write
+from tests.support.servers import children, free_port
+from tests.support.service import eventually
 from tests.support.warm import Mould, forking
 
 pytestmark = pytest.mark.slow
 
 TELL = """
-import asyncio, json, os, random, secrets, signal, sys, threading
+import asyncio, json, os, random, re, secrets, signal, sys, threading
 
 def ways(number):
-    return str(signal.getsignal(number)).partition(" object at ")[0]
+    return re.sub(r"( object)? at 0x.*", "", str(signal.getsignal(number)))
 
 async def invoke(handler, parameters):
     return {
@@ -38,12 +40,15 @@ async def invoke(handler, parameters):
         "flags": str(sys.flags), "options": str(sys._xoptions),
         "environment": {name: os.environ[name] for name in ("TOTO_AIO_ROOT", "OF_A_TEST")},
         "absent": "PYTEST_XDIST_WORKER_COUNT_OF_NOBODY" in os.environ,
-        "signals": {name: ways(getattr(signal, name)) for name in ("SIGINT", "SIGPIPE", "SIGHUP", "SIGCHLD")},
+        "signals": [ways(number) for number in range(1, signal.NSIG)],
         "blocked": str(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "threads": [each.name for each in threading.enumerate()],
         "encodings": [sys.stdout.encoding, sys.stderr.encoding, sys.stderr.errors],
         "buffered": [sys.stdout.line_buffering, sys.stderr.line_buffering],
         "open": sorted(kind_of(int(number)) for number in os.listdir("/proc/self/fd")),
+        "numbers": sorted(map(int, os.listdir("/proc/self/fd"))),
+        "first": first_environment(), "mask": open("/proc/self/status").read().partition("Umask:")[2][:6],
+        "pid": os.getpid(), "name": open("/proc/self/comm").read(),
         "chance": [random.random(), secrets.token_hex(), hash("text of a test")],
     }
 
@@ -52,13 +57,18 @@ def kind_of(number):
         return os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
     except OSError:
         return "-"
+
+def first_environment():
+    with open("/proc/self/environ") as file:
+        names = {entry.partition("=")[0] for entry in file.read().split("\\0") if entry}
+    return sorted(names - {"PYTEST_CURRENT_TEST"})
 """
+ENVIRONMENT = {"TOTO_AIO_ROOT": "/own", "OF_A_TEST": "grüße"}
 
 
 async def told(folder: Path, *command: str) -> tuple[dict[str, Any], int]:
     """What a service says of its process, and its status after TERM."""
-    environment = {"TOTO_AIO_ROOT": "/own", "OF_A_TEST": "grüße"}
-    async with serving(folder, *command, "--port=0", "--database=memory://", **environment) as server:
+    async with serving(folder, *command, "--port=0", "--database=memory://", **ENVIRONMENT) as server:
         said = (await server.call({"method": "tell"}))["result"]
         assert said["parent"] == os.getpid()
         return said, await server.end()
@@ -78,10 +88,102 @@ async def test_what_a_service_sees(
     warm = [(await told(tmp_path, *command))[0] for _ in range(2)]
     assert MOULD.forks == before + 2
     assert not set(warm[0]["chance"][:2]) & set(warm[1]["chance"][:2])
-    for each in (cold, *warm):
-        del each["chance"]
-    for name, expected in cold.items():
-        assert [each[name] for each in warm] == [expected, expected], name
+    assert_same(cold, *warm)
+
+
+def assert_same(cold: dict[str, Any], *warm: dict[str, Any]) -> None:
+    """What forks see is what a new interpreter sees, except for chance and ids."""
+    for name in cold.keys() - {"chance", "pid", "parent"}:
+        assert [each[name] for each in warm] == [cold[name]] * len(warm), name
+
+
+async def test_what_a_worker_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a fork of its master's spare, and sees what it sees in a new interpreter, down to its files."""
+    write(tmp_path, methods__tell=TELL)
+    shared = ("--port=0", "--processes=2", "--database=sqlite:///toto.db")
+    said = {}
+    for is_warm in (False, True):
+        monkeypatch.setattr(MOULD, "is_enabled", is_warm)
+        async with serving(tmp_path, *SERVE, *shared, **ENVIRONMENT) as server:
+            said[is_warm] = (await server.call({"method": "tell"}))["result"]
+            assert said[is_warm]["parent"] == server.process.pid
+            assert said[is_warm]["pid"] in children(server.process.pid)
+            assert is_fork(said[is_warm]["pid"]) == is_warm
+            assert await server.end() == 0
+    assert_same(said[False], said[True])
+
+
+def is_fork(pid: int) -> bool:
+    """Whether a process is a fork of a mould."""
+    return b"tests.support.mould" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_master_that_ends(number: signal.Signals, tmp_path: Path) -> None:
+    """It leaves neither workers nor a spare, killed or not."""
+    write(tmp_path, methods__hello=HELLO)
+    shared = ("--port=0", "--processes=2", "--database=sqlite:///toto.db")
+    async with serving(tmp_path, *SERVE, *shared) as server:
+        pid = server.process.pid
+        workers, everything = list(children(pid)), below(pid)
+        assert (len(workers), len(everything)) == (2, 3)
+        assert await server.end(number) == (-number if number == signal.SIGKILL else 0)
+    await eventually(lambda: not any(map(is_running, everything)))
+
+
+def below(pid: int) -> list[int]:
+    """The children of a process with one thread, and its spare."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_service_in_the_background(tmp_path: Path) -> None:
+    """It is a fork of what has started it, and its worker a fork of its own spare."""
+    write(tmp_path, methods__hello=HELLO)
+    command = [sys.executable, "-m", "toto_aio"]
+    run = partial(subprocess.run, cwd=tmp_path, check=True, stderr=subprocess.PIPE, text=True)
+    started = run([*command, "start", "--port=0", "--database=memory://"]).stderr
+    try:
+        pid = int(started.partition("Started process ")[2].partition(",")[0])
+        assert list(map(is_fork, [pid, *children(pid)])) == [True, True]
+    finally:
+        run([*command, "stop"])
+    assert not is_running(pid)
+
+
+HELD = """
+import os
+
+async def invoke(handler, parameters):
+    files = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            files[number] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            pass
+    return {number: name for number, name in files.items() if "/held/" in name}
+"""
+
+
+def test_inherited_files(own_mould: Mould, tmp_path: Path) -> None:
+    """They keep their numbers, whichever the mould uses itself."""
+    write(tmp_path, methods__held=HELD)
+    (tmp_path / "held").mkdir()
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context((tmp_path / "held" / str(each)).open("w")) for each in range(60)]
+        expected = {str(file.fileno()): file.name for file in files}
+        command = [sys.executable, "-m", "toto_aio", "call", ".", "held", "--json"]
+        kept = [file.fileno() for file in files]
+        done = subprocess.run(command, cwd=tmp_path, pass_fds=kept, stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout) == expected
+    assert own_mould.forks == 1
 
 
 @pytest.fixture
@@ -110,11 +212,12 @@ def test_when_it_forks(own_mould: Mould, tmp_path: Path) -> None:
         cases: list[tuple[str, bool, tuple[str, ...], Mapping[str, Any]]] = [
             ("as usual", True, (), {}),
             ("its own session and folder", True, (), {"start_new_session": True, "cwd": tmp_path}),
+            ("a group and a mask", True, (), {"group": os.getgid(), "umask": 0o027}),
             ("an environment", True, (), {"env": {**os.environ, "HOME": "/"}}),
             ("flags", False, ("-X", "dev"), {}),
             ("what Python reads", False, (), {"env": {**os.environ, "PYTHONPATH": str(tmp_path)}}),
             ("what is measured", False, (), {"env": {**os.environ, "COVERAGE_PROCESS_CONFIG": "{}"}}),
-            ("inherited descriptors", False, (), {"pass_fds": [inherited.fileno()]}),
+            ("inherited descriptors", True, (), {"pass_fds": [inherited.fileno()]}),
             ("a terminal", False, (), {"stderr": terminal}),
             ("a function", False, (), {"preexec_fn": lambda: None}),
             ("a module of the folder", False, (), {"cwd": tmp_path / "shadow"}),
@@ -126,11 +229,11 @@ def test_when_it_forks(own_mould: Mould, tmp_path: Path) -> None:
             assert (done.returncode, done.stdout[:2], own_mould.forks - before) == (0, "0.", forks), name
     with pytest.raises(FileNotFoundError, match="absent"):
         version(cwd=tmp_path / "absent")
-    assert own_mould.forks == 3
+    assert own_mould.forks == 5
     assert own_mould.pid is not None
     os.kill(own_mould.pid, signal.SIGKILL)
     assert [version().returncode for _ in range(2)] == [0, 0]
-    assert own_mould.forks == 3
+    assert own_mould.forks == 5
 
 
 async def test_what_a_test_sees(own_mould: Mould, tmp_path: Path) -> None:

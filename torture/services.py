@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.servers import children
+
 from torture.drill import Failure
 
 START_LIMIT = 60.0
@@ -42,7 +44,7 @@ class Service:
 
     def workers(self) -> set[int]:
         """The ids of the master's current worker processes."""
-        return children(self.pid)
+        return set(children(self.pid))
 
     def send(self, number: signal.Signals) -> None:
         """Send the master a signal."""
@@ -99,13 +101,6 @@ def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
             return int(found[1])
         time.sleep(0.02)
     raise Failure(f"the service did not start:\n{log.read_text(errors='replace')}")
-
-
-def children(pid: int) -> set[int]:
-    """The ids of the current children of a process; empty if the process does not exist."""
-    with suppress(OSError):
-        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    return set()
 
 
 async def until(condition: Callable[[], object], seconds: float, what: str) -> None:

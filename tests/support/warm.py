@@ -1,16 +1,16 @@
 """Starts of ``toto-aio`` that cost a tenth: forks of an interpreter that has imported it before.
 
 Most tests of a service in its own process look at what it does, and the imports are nine tenths of what its
-start costs. ``subprocess`` and ``asyncio`` both start processes through ``subprocess._fork_exec``. During the
-tests a function of ours is in its place, which asks a mould (tests/support/mould.py) for a fork, so that the
-tests, and the code that they test, start processes in the ordinary way and know nothing of it.
+start costs. During the tests ``subprocess`` asks a mould (tests/support/mould.py) for a fork in the place of
+a start (tests/support/starts.py), so that the tests, and the code that they test, start processes in the
+ordinary way and know nothing of it. Forks do the same: the workers of a master are forks, too.
 
 What a test sees is as with a new interpreter: pid, parent, signals, group, status, output and open files. The
 original function starts what could tell the difference: other flags or programs, an environment that Python
-or a library reads when it starts, a terminal, inherited descriptors, what is measured for coverage, and tests
-marked ``cold``; and everything if the mould can't be asked, on other systems than Linux, and on a Python that
-has no such function. Only the command line of a process and its first environment, as /proc shows them, are
-those of the mould.
+or a library reads when it starts, a terminal, what is measured for coverage, and tests marked ``cold``; and
+everything if the mould can't be asked, on other systems than Linux, and on a Python that has no such
+function. Only the command line of a process, as /proc shows it, is that of the mould; and a process that
+starts others has one more child, its spare, whose name is ``mould``.
 
 What a shell starts is not a child of the tests. ``Mould.commands`` is a folder for the beginning of its PATH,
 whose ``toto-aio`` (tests/support/warm_command.py) asks the mould too and stands for the fork, which has
@@ -20,7 +20,6 @@ another id, a session of its own, and a keeper as its parent.
 from __future__ import annotations
 
 import contextlib
-import json
 import marshal
 import os
 import socket
@@ -30,17 +29,9 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-PYTHON = os.fsencode(sys.executable)
-SCRIPT = os.path.join(os.path.dirname(PYTHON), b"toto-aio")
-READ_AT_THE_START = (
-    *("PYTHON", "COV", "LC_", "LANG", "LD_", "SSL_", "TZ", "MALLOC_"),
-    *("AIOHTTP_", "FROZENLIST_", "MULTIDICT_", "PROPCACHE_", "YARL_"),
-)
-"""The beginnings of the names of variables that must be those with which the mould was started."""
-LARGEST = 100_000
-"""Bytes of a request, which a socket takes at once."""
+from tests.support import ROOT
+from tests.support.starts import LARGEST, READ_AT_THE_START, SCRIPT, ask, read_at_the_start, replace
 
 
 class Mould:
@@ -56,31 +47,16 @@ class Mould:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
 
-    def fork(self, command: Sequence[bytes], request: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-        """The id of a new process, which is a child of this one.
-
-        ``request`` has ``cwd``, ``environment``, ``session`` and ``group``, as ``subprocess`` has them.
-        ``descriptors`` become 0, 1 and 2. Raises ``OSError`` if it cannot be forked.
-        """
-        message = json.dumps({"command": [os.fsdecode(each) for each in command], **request}).encode()
-        if len(message) > LARGEST:
-            raise OSError("the request is too large")
+    def fork(self, message: bytes, descriptors: Sequence[int]) -> int:
+        """The id of a fork, which is a child of this process. Raises ``OSError`` if there can be none."""
         with self._lock:
-            channel = self._opened()
-            socket.send_fds(channel, [message], list(descriptors))
-            answer = json.loads(channel.recv(LARGEST) or b"{}")
-        if not answer:
-            raise OSError("the mould has ended")
-        if "failed" in answer:
-            if answer["pid"]:
-                os.waitpid(answer["pid"], 0)
-            raise OSError(answer["failed"])
+            pid = ask(self._opened(), message, descriptors)
         self.forks += 1
-        return int(answer["pid"])
+        return pid
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """Whether a new interpreter with this environment would start as the mould did, and unmeasured."""
-        return read_at_the_start(environment) == read_at_the_start(self._environment)
+        return self.is_enabled and read_at_the_start(environment) == read_at_the_start(self._environment)
 
     @property
     def pid(self) -> int | None:
@@ -120,13 +96,13 @@ class Mould:
                 door.listen()
                 numbers = [theirs.fileno(), door.fileno()]
                 self._process = subprocess.Popen(
-                    [sys.executable, Path(__file__).with_name("mould.py"), *map(str, numbers)],
-                    cwd="/",
+                    [sys.executable, "-m", "tests.support.mould", *map(str, numbers)],
+                    cwd=ROOT,
                     stdin=nothing,
                     stdout=nothing,
                     stderr=None,
                     pass_fds=numbers,
-                    env=self._environment,
+                    env={**self._environment, "ROOM": "-" * LARGEST},  # for the environments of forks
                 )
         return self._channel
 
@@ -144,85 +120,12 @@ def write_command(folder: Path, environment: Mapping[str, str]) -> None:
     program.chmod(0o700)
 
 
-def read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are read while Python starts, or a library is imported."""
-    return {name: value for name, value in environment.items() if name.startswith(READ_AT_THE_START)}
-
-
 @contextlib.contextmanager
 def forking(mould: Mould) -> Iterator[None]:
     """Let ``subprocess`` take processes from a mould where that makes no difference."""
-    original = getattr(subprocess, "_fork_exec", None)
-    if original is None or not sys.platform.startswith("linux"):  # another Python: all is started as always
-        yield
-        return
-
-    def start(*arguments: Any) -> int:
-        try:
-            return _fork(mould, *arguments)
-        except OSError:  # also: not suitable
-            return int(original(*arguments))
-
-    spawns = subprocess._USE_POSIX_SPAWN
-    subprocess._fork_exec = start  # type: ignore[attr-defined]
-    subprocess._USE_POSIX_SPAWN = False  # type: ignore[misc]  # the other way to start a process, which Python 3.13 often takes
+    restore = replace(mould.fork, mould.suits)
     try:
         yield
     finally:
-        subprocess._fork_exec = original  # type: ignore[attr-defined]
-        subprocess._USE_POSIX_SPAWN = spawns  # type: ignore[misc]
+        restore()
         mould.close()
-
-
-class Unsuitable(OSError):
-    """The process must be a new interpreter."""
-
-
-def _fork(
-    mould: Mould,
-    command: Sequence[bytes | str],
-    programs: Sequence[bytes],
-    close_fds: bool,
-    kept: Sequence[int],
-    cwd: str | bytes | None,
-    environment: Sequence[bytes] | None,
-    stdin: int,
-    _stdin_end: int,
-    _stdout_end: int,
-    stdout: int,
-    _stderr_end: int,
-    stderr: int,
-    _error_end: int,
-    errors: int,
-    _restores_signals: bool,
-    session: bool,
-    group: int,
-    gid: object,
-    gids: object,
-    uid: object,
-    umask: int,
-    preexec_fn: object,
-    *_: object,
-) -> int:
-    """The arguments are those of ``_posixsubprocess.fork_exec``."""
-    arguments = [os.fsencode(each) for each in command]
-    if list(programs) == [SCRIPT]:
-        arguments, programs = [PYTHON, SCRIPT, *arguments[1:]], [PYTHON]
-    descriptors = [given if given != -1 else number for number, given in enumerate((stdin, stdout, stderr))]
-    variables = environment if environment is not None else [b"=".join(each) for each in os.environb.items()]
-    named = dict(os.fsdecode(each).split("=", 1) for each in variables)
-    suits = (
-        mould.is_enabled
-        and list(programs) == [PYTHON]
-        and (arguments[1:3] == [b"-m", b"toto_aio"] or arguments[1:2] == [SCRIPT])
-        and close_fds
-        and set(kept) == {errors}
-        and (gid, gids, uid, umask, preexec_fn) == (None, None, None, -1, None)
-        and not any(map(os.isatty, descriptors))
-        and mould.suits(named)
-    )
-    if not suits:
-        raise Unsuitable
-    folder = os.path.abspath(os.fsdecode(cwd or os.curdir))
-    request = {"cwd": folder, "environment": named, "session": bool(session), "group": group}
-    return mould.fork(arguments, request, descriptors)

@@ -145,15 +145,27 @@ class Server:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """The children of all threads of a process, and their descendants.
+    """The children of a process, and their descendants.
 
     They need not be in one process group: the processes of PostgreSQL are not.
     """
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+    for child in children(pid):
+        yield child
+        yield from descendants(child)
+
+
+def children(pid: int) -> Iterator[int]:
+    """The children of all threads of a process, without its spare (tests/support/mould.py)."""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
-            for child in children.read_text().split():
-                yield int(child)
-                yield from descendants(int(child))
+            yield from (child for child in map(int, path.read_text().split()) if not is_spare(child))
+
+
+def is_spare(pid: int) -> bool:
+    """Whether a process is the spare of its parent."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text() == "mould\n"
+    return False
 
 
 def is_stopped(pid: int) -> bool:

@@ -17,10 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.support.starts import read_at_the_start
+
 STOP_LIMIT = 20.0
 """Seconds in which a service must end."""
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-"""The environment variables of every service."""
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    **{name: value for name, value in read_at_the_start(os.environ).items() if not name.startswith("COV")},
+}
+"""The environment variables of every service; its language is that of the tests, so that forks do."""
 
 
 class Systemd:
