@@ -60,11 +60,14 @@ from hashlib import sha256
 from toto_aio.invocation import method
 from toto_aio.mail.addresses import read_address
 
+async def require():
+    pass  # the account is new
+
 @method
 async def invoke(handler, parameters):
     await handler.accounts.create("ada", "correct horse battery")
     address = read_address(parameters["email"])
-    await handler.connection.coded_mail.addresses.claim("ada", address.key, address.text)
+    await handler.connection.coded_mail.addresses.claim("ada", address.key, address.text, require)
 """
 """Makes an account whose address is verified."""
 CONTROL = """
