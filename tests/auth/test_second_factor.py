@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from tests.auth.test_password_change import CLIENT, NEW, OLD, Instant
 from tests.support.disturbed import Stopped
 from toto_aio.auth import totp, uses
+from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.second_factor import ENROLMENT, KIND, SecondFactor
 from toto_aio.auth.secret_box import SecretBox
+from toto_aio.auth.sessions import Sessions
 from toto_aio.exceptions import InvalidCredentials, InvalidParameters, SecondFactorRequired, Unavailable
 from toto_aio.models import Account, ClientInfo
+from toto_aio.settings import Settings
 from toto_aio.stores import Store
 
 LONG = "u" * 255
@@ -91,6 +96,62 @@ async def test_a_process_that_was_stopped(store: Store) -> None:
         assert await second.disable("ada")
 
 
+async def test_a_confirmation_that_was_stopped(store: Store) -> None:
+    """It turns nothing on if another was turned on and off meanwhile; one that fails can be sent again."""
+    await store.add_account(Account("ada", "hash"))
+    second = a_second_factor(store)
+
+    async def on_and_off() -> None:
+        await enrolled(second)
+        assert await second.disable("ada")
+
+    for operation in ("add_record", "remove_record"):
+        for when in ("before", "after"):
+            secret = base64.b32decode((await second.enrol("ada"))["secret"])
+            code = totp.hotp(secret, totp.step_at(time.time()))
+            if operation == "add_record" and when == "before":
+                stopped = a_second_factor(Disturbed(store, operation, when, on_and_off))
+                with pytest.raises(InvalidParameters):
+                    await stopped.confirm("ada", code)
+                assert not (await second.describe("ada"))["enabled"]
+                secret = base64.b32decode((await second.enrol("ada"))["secret"])
+                code = totp.hotp(secret, totp.step_at(time.time()))
+            failing = a_second_factor(Disturbed(store, operation, when, fail))
+            with pytest.raises(Unavailable):
+                await failing.confirm("ada", code)
+            assert not (await second.describe("ada"))["enabled"], (operation, when)
+            if (operation, when) != ("remove_record", "after"):  # otherwise it has to be enrolled again
+                assert len(await second.confirm("ada", code)) == 10
+                assert await second.disable("ada")
+
+
+async def test_a_login_that_was_stopped(store: Store) -> None:
+    """It gets no ticket for the second step if what it has shown is outdated, and leaves no session."""
+    await store.add_account(Account("ada", OLD))
+    _, codes = await enrolled(a_second_factor(store))
+
+    async def change() -> None:
+        assert await store.replace_password("ada", OLD, NEW)
+
+    async def refuse() -> None:
+        raise InvalidCredentials
+
+    stopped = sessions_over(Disturbed(store, "get_record", "before", change))
+    with pytest.raises(InvalidCredentials) as refused:
+        await stopped.log_in("ada", OLD, CLIENT)
+    assert not isinstance(refused.value, SecondFactorRequired)
+    sessions = sessions_over(store)
+    with pytest.raises(InvalidCredentials):
+        await sessions.log_in_known("ada", CLIENT, require=refuse)
+    with pytest.raises(SecondFactorRequired) as required:
+        await sessions.log_in("ada", NEW, CLIENT)
+    failing = sessions_over(Disturbed(store, "remove_record", "before", fail))
+    with pytest.raises(Unavailable):
+        await failing.finish_log_in(required.value.ticket, codes[0], CLIENT)
+    assert await store.list_sessions("ada") == []
+    assert (await sessions.finish_log_in(required.value.ticket, codes[0], CLIENT)).user_id == "ada"
+
+
 async def test_a_device_of_a_second_factor_before(store: Store) -> None:
     """A process that was stopped before it remembered one gives it nothing, nor does a ticket from then."""
     await store.add_account(Account("ada", "hash"))
@@ -135,6 +196,42 @@ async def test_a_code_that_led_to_nothing(store: Store, monkeypatch: pytest.Monk
             await second.disable("ada")
             raise Unavailable
     assert (await second.describe("ada"))["enabled"] is False
+
+
+class Disturbed:
+    """A store as a process has it that does something before or after its first operation of a name."""
+
+    def __init__(self, store: Store, operation: str, when: str, do: Callable[[], Awaitable[None]]) -> None:
+        self._store = store
+        self._operation = operation
+        self._when = when
+        self._do = do
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name != self._operation:
+            return found
+
+        async def disturbed(*values: Any) -> Any:
+            self._operation = ""
+            if self._when == "before":
+                await self._do()
+            result = await found(*values)
+            if self._when == "after":
+                await self._do()
+            return result
+
+        return disturbed
+
+
+async def fail() -> None:
+    """Fail as an operation of a store does."""
+    raise Unavailable
+
+
+def sessions_over(store: Any) -> Sessions:
+    """The sessions of a process, with second factors."""
+    return Sessions(store, Accounts(store, Instant()), Settings(), second_factor=a_second_factor(store))
 
 
 def a_second_factor(store: Any) -> SecondFactor:

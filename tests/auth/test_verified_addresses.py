@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -73,6 +74,57 @@ async def test_a_change_that_was_cut_off(store: Store) -> None:
     assert await addresses.holder(key_of("old@x.org")) is None
     assert await claim(addresses, "grace", "old@x.org") is None
     assert await addresses.of("grace") == "old@x.org"
+
+
+async def test_a_change_that_is_sent_again(store: Store) -> None:
+    """A repeat tells which address a killed one replaced; if it is cancelled, the former one counts."""
+    addresses = await opened(store, "ada")
+    await claim(addresses, "ada", "old@x.org")
+    later = msgspec.msgpack.encode(("new@x.org", time.time() + 1))
+    await store.put_record(Record(KIND, key_of("new@x.org"), "ada", later))
+    assert await claim(addresses, "ada", "new@x.org") == "old@x.org"
+    assert await claim(addresses, "ada", "new@x.org") is None
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    for address in ("new@x.org", "newest@x.org"):
+        with pytest.raises(asyncio.CancelledError):
+            await claim(addresses, "ada", address, cancelled)
+        assert await addresses.of("ada") == "new@x.org"
+
+
+async def test_two_claims_of_one_address(store: Store) -> None:
+    """An account has what the one gives it that is not refused, and what it had before if both are."""
+    addresses = await opened(store, "ada")
+
+    async def refused() -> None:
+        raise InvalidCredentials
+
+    async def both_refused() -> None:
+        with pytest.raises(InvalidCredentials):
+            await claim(addresses, "ada", "Own@x.org", refused)
+        raise InvalidCredentials
+
+    async def one_refused() -> None:
+        await claim(addresses, "ada", "own@x.org")
+        raise InvalidCredentials
+
+    spellings = ["OWN@x.org"]
+
+    async def none_refused() -> None:
+        if spellings:
+            await claim(addresses, "ada", spellings.pop())
+
+    for before in (None, "own@x.org"):
+        with pytest.raises(InvalidCredentials):
+            await claim(addresses, "ada", "OWN@x.org", both_refused)
+        assert await addresses.of("ada") == before
+        with pytest.raises(InvalidCredentials):
+            await claim(addresses, "ada", "OWN@x.org", one_refused)
+        assert await addresses.of("ada") == "own@x.org"
+    assert await claim(addresses, "ada", "Own@x.org", none_refused) is None
+    assert await addresses.of("ada") == "Own@x.org"
 
 
 async def test_an_account_that_is_gone(store: Store) -> None:

@@ -23,6 +23,8 @@ from tests.support.service import Serve
 from toto_aio import Handler, TotoException
 from toto_aio.codecs import CODECS
 from toto_aio.codecs.converter import EncodingError
+from toto_aio.dispatch.kept_results import KeptResults, NotKeptError
+from toto_aio.dispatch.key_entry import MAX_OUTCOME
 from toto_aio.invocation import idempotent
 
 Parameters = dict[str, Any]
@@ -159,3 +161,17 @@ async def test_a_repeat_of_any_value(serve: Serve, caplog: pytest.LogCaptureFixt
                 with pytest.raises((EncodingError, UnicodeDecodeError)):
                     CODECS[f"application/{name}"].encode(VALUES[value]())
         assert not_kept == NOT_KEPT[name]
+
+
+def test_a_result_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not compared; what is too large in MessagePack alone is kept as it was sent."""
+    results = KeptResults(CODECS)
+    read: list[bytes] = []
+    monkeypatch.setattr(msgspec.msgpack, "decode", read.append)
+    with pytest.raises(NotKeptError, match="more than"):
+        results.pack(["x" * MAX_OUTCOME], "application/json")
+    floats = [1.5] * (MAX_OUTCOME // 8)
+    packed, content_type = results.pack(floats, "application/json")
+    assert read == []
+    assert content_type == "application/json"
+    assert results.unpack(packed, content_type) == floats

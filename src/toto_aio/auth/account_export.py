@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
+from toto_aio.auth import verified_addresses
 from toto_aio.auth.api_keys import ApiKeys
 from toto_aio.auth.sessions import Sessions
 from toto_aio.exceptions import InvalidUserID
@@ -55,8 +54,8 @@ def _times(record: Record) -> dict[str, Any]:
 
 
 def _address(record: Record) -> dict[str, Any]:
-    address, verified = msgspec.msgpack.decode(record.value, type=tuple[str, float])
-    return {"address": address, "verified": verified}
+    claimed = verified_addresses.read(record)
+    return {"address": claimed.address, "verified": claimed.since}
 
 
 OTHERS: Mapping[str, str] = {"addresses": "address"}

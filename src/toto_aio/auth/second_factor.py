@@ -143,11 +143,17 @@ class SecondFactor:
             raise InvalidCredentials(WRONG)
         codes = new_recovery_codes()
         factor = Factor(enrolment.value, step, [hash_of_code(each) for each in codes], time.time())
-        # Of several confirmations at the same time one has the codes that count.
-        if not await self._records.remove_record(ENROLMENT, enrolment.key, enrolment.version):
-            raise InvalidParameters("The enrolment is used up: enrol again.")
-        if not await self._records.add_record(Record(KIND, _key(user_id), user_id, _value(factor))):
-            raise InvalidParameters(HAS_ONE)
+        confirmed = Record(KIND, _key(user_id), user_id, _value(factor))
+        try:
+            # Of several confirmations at the same time one has the codes that count.
+            if not await self._records.add_record(confirmed):
+                raise InvalidParameters(HAS_ONE)
+            # Afterwards: a process that was stopped turns nothing on that was used, or disabled, meanwhile.
+            if not await self._records.remove_record(ENROLMENT, enrolment.key, enrolment.version):
+                raise InvalidParameters("The enrolment is used up: enrol again.")
+        except BaseException:
+            await self._records.remove_record(KIND, confirmed.key, confirmed.version)
+            raise
         return codes
 
     async def disable(self, user_id: str, checked: Checked | None = None) -> bool:

@@ -29,6 +29,7 @@ from toto_aio.exceptions import (
     InvalidCredentials,
     InvalidParameters,
     NotAuthorized,
+    SecondFactorRequired,
     Unavailable,
     described,
 )
@@ -107,17 +108,14 @@ class Sessions:
         with self.audit.refusals(Action.LOGIN_FAILED, client=client):
             async with self.attempts.attempt(normal_user_id(user_id), client.address, session_key):
                 account = await self.accounts.verify(user_id, password)
-            if second_factor and self.second_factor is not None:
-                await self.second_factor.require(account.user_id, device)
-            session = await self.create(account.user_id, client)
-            if not await self.accounts.is_current(account):
-                # The password was changed meanwhile, which ended all sessions except this one; or it was
-                # rehashed.
-                try:
+
+            async def still() -> None:
+                if not await self.accounts.is_current(account):  # it was changed, or rehashed
                     await self.accounts.verify(user_id, password)
-                except BaseException:
-                    await self.end(session)
-                    raise
+
+            if second_factor:
+                await self._require_second_factor(account.user_id, device, still)
+            session = await self._create_if(account.user_id, client, still)
         self.audit.record(Action.LOGIN, account.user_id, client, how="password")
         return session
 
@@ -133,25 +131,23 @@ class Sessions:
     ) -> UserSession:
         """A new session of a user whom the caller has checked. Raises ``InvalidCredentials`` without account.
 
-        It looks at the account once more, as it may be deleted meanwhile, which ends all sessions but this.
-        ``require`` is asked then, and ends the session by what it raises. ``device`` and ``second_factor``
-        are those of ``log_in``: whatever the caller has checked, it is not the second factor.
+        It looks at the account once more, as it may be deleted meanwhile. ``require`` is asked then, too, and
+        what it raises ends the login. ``device`` and ``second_factor`` are those of ``log_in``: whatever the
+        caller has checked, it is not the second factor.
         """
         account = await self.accounts.get(user_id)
         if account is None:
             raise InvalidCredentials
-        if second_factor and self.second_factor is not None:
-            await self.second_factor.require(account.user_id, device)
-        session = await self.create(account.user_id, client)
-        if await self.accounts.of_session(account.user_id) is None:
-            await self.end(session)
-            raise InvalidCredentials
-        if require is not None:
-            try:
+
+        async def still() -> None:
+            if await self.accounts.of_session(account.user_id) is None:
+                raise InvalidCredentials
+            if require is not None:
                 await require()
-            except BaseException:
-                await self.end(session)
-                raise
+
+        if second_factor:
+            await self._require_second_factor(account.user_id, device, still)
+        session = await self._create_if(account.user_id, client, still)
         self.audit.record(Action.LOGIN, account.user_id, client, how="service")
         return session
 
@@ -172,14 +168,18 @@ class Sessions:
         with self.audit.refusals(Action.LOGIN_FAILED, user_id, client=client):
             checked = await self.check_second_factor(user_id, code, client)
         async with checked.use.given_back_unless_done():
-            if await second.mark(user_id) != found.mark:
-                raise NotAuthorized(OUTDATED)
-            session = await self.create(user_id, client)
-            # The mark may have changed, which ended all sessions but this. The ticket is used up last, so
-            # that whoever has got no session shows it again.
-            if await second.mark(user_id) != found.mark or not await second.tickets.spend(found):
-                await self.end(session)
-                raise NotAuthorized(OUTDATED)
+
+            async def require_mark() -> None:
+                if await second.mark(user_id) != found.mark:
+                    raise NotAuthorized(OUTDATED)
+
+            async def spend() -> None:  # last, so that whoever has got no session shows the ticket again
+                await require_mark()
+                if not await second.tickets.spend(found):
+                    raise NotAuthorized(OUTDATED)
+
+            await require_mark()
+            session = await self._create_if(user_id, client, spend)
             if remember:
                 session.device_token = await self._remember(second, found, client)
         how = "second_factor" if checked.left is None else "recovery_code"
@@ -306,6 +306,33 @@ class Sessions:
     async def refresh(self, session: UserSession) -> None:
         """Read a session again; unsaved changes are dropped."""
         session.reset(await self._saves.read(session.record.key))
+
+    async def _require_second_factor(
+        self, user_id: str, device: str | None, still: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Raise ``SecondFactorRequired`` if the login needs a second step, or else what ``still`` raises."""
+        if self.second_factor is None:
+            return
+        try:
+            await self.second_factor.require(user_id, device)
+        except SecondFactorRequired:
+            await still()  # its ticket is for the account as it is now, perhaps with another password
+            raise
+
+    async def _create_if(
+        self, user_id: str, client: ClientInfo, still: Callable[[], Awaitable[None]]
+    ) -> UserSession:
+        """A new session, which ends if ``still`` raises something.
+
+        What was checked before may have changed meanwhile, which ended all sessions but this.
+        """
+        session = await self.create(user_id, client)
+        try:
+            await still()
+        except BaseException:
+            await self.end(session)
+            raise
+        return session
 
     async def _remember(self, second: SecondFactor, ticket: Ticket, client: ClientInfo) -> str | None:
         """The token of a device; None if it cannot be stored, as the login has succeeded all the same."""

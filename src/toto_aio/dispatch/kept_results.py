@@ -66,10 +66,10 @@ class KeptResults:
         return found or self._codecs["application/bson" if binary else "application/json"]
 
     def _in_messagepack(self, result: Any, codec: Codec, sent: bytes) -> bytes | None:
-        """The result in MessagePack; None if a repeat would get something else from that."""
+        """The result in MessagePack; None if that is too large, or a repeat would get something else."""
         with suppress(Exception):  # it has no such value, or only part of it is MessagePack
             packed = self._usual.encode_again(result)
-            if codec.encode_again({VALUE: self.unpack(packed)}) == sent:
+            if len(packed) <= MAX_OUTCOME and codec.encode_again({VALUE: self.unpack(packed)}) == sent:
                 return packed
         return None
 
