@@ -75,7 +75,7 @@ async def test_killed_under_load(
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 1)
     service = await serve(METHODS, database=module.fresh_url(database))
     session = await service.create()
-    loading = asyncio.create_task(calls(service, session, 20))
+    loading = asyncio.create_task(calls(service, session, 8))
     await asyncio.sleep(0.05)
     database.kill()
     async with asyncio.timeout(WATCHDOG):
