@@ -3,8 +3,8 @@ PYTHON ?= python3
 # One virtual environment for each Python: .venv, and .venv-3.13 with PYTHON=python3.13.
 VENV := .venv$(if $(filter-out python3,$(PYTHON)),-$(patsubst python%,%,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
-# More than two cores are busy with: the tests often wait for a server or a timer.
-WORKERS ?= 4
+# Three times as many as two cores: the tests often wait for a server or a timer.
+WORKERS ?= 6
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 # The tests start hundreds of interpreters, which would each compile everything again.
 unexport PYTHONDONTWRITEBYTECODE

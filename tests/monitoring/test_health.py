@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 import tests.support.servers.mysql
 import tests.support.servers.postgresql
 import tests.support.servers.redis
-import toto_aio.auth.sessions
+import toto_aio.auth.lifetimes
 from tests.conftest import server_module
 from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.programs import CALL, HELLO, serving, write
@@ -156,7 +156,7 @@ async def test_a_database_that_is_only_read(
     monkeypatch.setattr(health, "WRITE_REMEMBERED", 0)
     module = server_module(kind)
     with module.server() as server:
-        monkeypatch.setattr(toto_aio.auth.sessions, "RENEWAL_PAUSE", 0)
+        monkeypatch.setattr(toto_aio.auth.lifetimes, "PAUSE", 0)
         # Every request has to renew its session.
         service = await serve({"who": who}, session_store=module.fresh_url(server), session_renew=1e8)
         session = await service.create("ada")
@@ -172,7 +172,7 @@ async def test_a_database_that_is_only_read(
         answer = await service.call("account.login", {"user_id": "ada", "password": "correct horse"})
         assert answer["error"]["code"] == 1011
         said = [record for record in caplog.records if reason in record.getMessage()]
-        named = {"toto_aio.monitoring.health", "toto_aio.calls", "toto_aio.auth.sessions"}
+        named = {"toto_aio.monitoring.health", "toto_aio.calls", "toto_aio.auth.lifetimes"}
         assert {record.name for record in said} == named
         assert {record.levelno for record in said} == {logging.WARNING}
         await make_read_only(server, False)

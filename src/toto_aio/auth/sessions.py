@@ -1,4 +1,4 @@
-"""The rules of sessions: ids, lifetimes and renewal, and saving without losing what others wrote.
+"""The rules of sessions: ids, logins and ends, and saving without losing what others wrote.
 
 A session id is 32 random bytes that only its client has; the store keeps its SHA-256, so that nobody who
 reads the database can take over a session.
@@ -18,6 +18,7 @@ from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.ends import Ends, OnEnd
+from toto_aio.auth.lifetimes import Lifetimes
 from toto_aio.auth.login_tickets import Ticket
 from toto_aio.auth.second_factor import Checked, SecondFactor
 from toto_aio.auth.session_saves import SessionSaves
@@ -48,8 +49,6 @@ MAX_AGENT = 200
 """Characters of a client's ``User-Agent`` that are kept."""
 NOBODY = ClientInfo()
 OUTDATED = "The login has expired: begin again with the password."
-RENEWAL_PAUSE = 10.0
-"""Seconds without a renewal after one that could not be written, so that few requests wait for that."""
 T = TypeVar("T")
 
 
@@ -80,12 +79,7 @@ class Sessions:
         self._saves = SessionSaves(store)
         self._keyed = keyed
         self._most = settings.max_sessions
-        self._max_ttl = settings.session_max_ttl
-        self._lifetimes = {
-            False: (settings.session_ttl, settings.session_renew),
-            True: (settings.anon_session_ttl, settings.anon_session_renew),
-        }
-        self._no_renewal_before = 0.0
+        self._lifetimes = Lifetimes(store, settings)
 
     @waits_in_threads
     async def log_in(
@@ -217,14 +211,12 @@ class Sessions:
         """A new session, even while the user's account is being changed."""
         session_id = secrets.token_urlsafe(32)
         now = time.time()
-        ttl, _ = self._lifetimes[not user_id]
         key = secrets.token_bytes(32) if self._keyed else b""
-        expires = now + min(ttl, self._max_ttl)
         record = Session(
             _key(session_id),
             user_id,
             now,
-            expires,
+            self._lifetimes.end_of_new(user_id, now),
             EMPTY,
             signing_key=key,
             seen=now,
@@ -242,13 +234,7 @@ class Sessions:
         if record is None:
             return None
         session = UserSession(self, session_id, record)
-        ttl, renew = self._lifetimes[not record.user_id]
-        now = time.time()
-        if record.expires - now < (renew or ttl * 0.99):
-            expires = min(now + ttl, record.created + self._max_ttl)
-            if expires > record.expires and not await self._renew(session, expires, now):
-                return None
-        return session
+        return session if await self._lifetimes.renew(session) else None
 
     @waits_in_threads
     async def end(self, session: UserSession) -> None:
@@ -366,26 +352,6 @@ class Sessions:
         except Unavailable as exc:  # the next login tries again
             reason = described(exc.__cause__ or exc)
             logger.warning("more sessions of a user than max_sessions could not be ended: %s", reason)
-
-    async def _renew(self, session: UserSession, expires: float, now: float) -> bool:
-        """Extend a session's lifetime, if that can be written; returns False if the session has ended.
-
-        A database that only answers reads, as on a full disk or a replica, doesn't log anybody out: the
-        session is used as it is, and renewed by a later request.
-        """
-        if time.monotonic() < self._no_renewal_before:
-            return True
-        try:
-            if not await self.store.touch_session(session.record.key, expires, now):
-                return False
-        except Unavailable as exc:
-            self._no_renewal_before = time.monotonic() + RENEWAL_PAUSE
-            reason = described(exc.__cause__ or exc)
-            logger.warning("sessions cannot be renewed, and are used as they are: %s", reason)
-            return True
-        session.record.expires, session.record.seen = expires, now
-        session.renewed = True
-        return True
 
 
 def _key(session_id: str) -> str:
