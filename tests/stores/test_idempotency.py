@@ -17,7 +17,8 @@ from tests.support.disturbed import Failing
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve, Service
 from toto_aio import Handler, TotoException
-from toto_aio.dispatch.idempotency import KIND, Claim, EndsCallError
+from toto_aio.dispatch.claim import Claim, EndsCallError
+from toto_aio.dispatch.idempotency import KIND
 from toto_aio.dispatch.key_entry import Entry, State, pack, unpack
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import idempotent, timeout

@@ -31,8 +31,9 @@ from toto_aio.threads import discard, waits_in_threads
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from toto_aio.dispatch.claim import Claim
     from toto_aio.dispatch.deadlines import Deadline
-    from toto_aio.dispatch.idempotency import Claim, Keys
+    from toto_aio.dispatch.idempotency import Keys
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from toto_aio.stores import transactions
 from toto_aio.stores.transactions import Begun, Transaction, current, within
 
 if TYPE_CHECKING:
+    from toto_aio.dispatch.claim import Claim
     from toto_aio.dispatch.handler import Handler
-    from toto_aio.dispatch.idempotency import Claim
 
 NESTED = (
     "This call has an open transaction: pass its connection on, or use a savepoint of the database "
