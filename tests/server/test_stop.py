@@ -14,19 +14,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.server.test_master import HELD
 from tests.support.programs import SERVE, Server, serving, short, start, write
 from tests.support.servers import descendants
 from tests.support.service import eventually
 
 TWO = (*SERVE, "--processes=2")
-HELD = """
-import asyncio, os, sys
-async def invoke(handler, parameters):
-    print("begun", file=sys.stderr, flush=True)
-    while not os.path.exists("go"):
-        await asyncio.sleep(0.02)
-    return 1
-"""
 ONE_STARTS = """
 import os, time
 def prepare(connection, application):
