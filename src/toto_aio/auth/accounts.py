@@ -132,9 +132,9 @@ class Accounts:
         await self._set_password(Action.PASSWORD_SET, user_id, new_password)
 
     async def reset_password(self, user_id: str, new_password: str, mark: str) -> None:
-        """``set_password`` for a user who has shown a code, if the ``password_mark`` is still the same.
+        """Set the password of a user who has shown a code, while ``password_mark`` is still ``mark``.
 
-        Raises ``InvalidCredentials`` if it is not, and has changed nothing then.
+        Raises ``InvalidCredentials``, and changes nothing, if the account has got another password.
         """
         await self._set_password(Action.PASSWORD_RESET, user_id, new_password, mark)
 
@@ -147,7 +147,7 @@ class Accounts:
         async def current() -> Account:
             account = existing(await self._store.get_account(stored_as))
             if mark is not None and _mark(account) != mark:
-                raise InvalidCredentials("The account has another password since: ask for a new code.")
+                raise InvalidCredentials("The password has been changed: ask for a new code.")
             return account
 
         async def check() -> None:
