@@ -230,7 +230,9 @@ async def test_cancelled_senders(url: str) -> None:
         heard = await process.heard()
         assert len(set(heard)) == len(heard)
         assert {b"%d %d" % (steps, n) for steps in range(12) for n in range(1, 10, 2)} <= set(heard)
-        assert len(await connections(url)) == 2
+        async with asyncio.timeout(WATCHDOG):
+            while len(await connections(url)) > 2:  # Redis notices the end of one a little later
+                await asyncio.sleep(0.02)
 
 
 async def test_foreign_messages(url: str, caplog: pytest.LogCaptureFixture) -> None:
