@@ -223,6 +223,22 @@ async def test_five_tries(serve: Serve) -> None:
     assert others.secret != app.secret
 
 
+async def test_somebody_with_the_password_at_many_addresses(serve: Serve) -> None:
+    """Twenty wrong codes count from everywhere, though each address has shown the password; the owner gets in."""
+    service, _, _, app, codes = await serve_ada(serve, trusted_proxies=["127.0.0.1"])
+
+    async def both_steps(code: str, address: str) -> Any:
+        first = await service.call("account.login", ADA, **{"x-forwarded-for": address})
+        step = {"ticket": first["error"]["ticket"], "code": code}
+        return await service.call("account.totp.login", step, **{"x-forwarded-for": address})
+
+    assert "result" in await both_steps(codes[0], "198.51.100.7")
+    tried = [code_of(await both_steps(app.wrong, f"192.0.2.{n}")) for n in range(22)]
+    assert tried == [1005] * 20 + [1012] * 2
+    assert code_of(await both_steps(app.code(), "192.0.2.99")) == 1012
+    assert "result" in await both_steps(app.code(), "198.51.100.7")
+
+
 async def test_logins_of_authors(serve: Serve) -> None:
     """A method that logs in without the password asks for the code too, unless it says that it need not."""
     service, _, _, app, _ = await serve_ada(serve)

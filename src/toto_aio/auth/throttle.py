@@ -24,7 +24,7 @@ SECOND_TRIES, SECOND_WIDE = 5, 4
 """How many wrong codes of a second factor count for an account from one address, and how many times as many
 from everywhere. Whoever sends them has the password; three of a million codes are right at any time."""
 KNOWN = 90 * 86400.0
-"""Seconds for which an address is known from which somebody has logged in to an account."""
+"""Seconds for which an address is known from which somebody has logged in to an account, or to its second step."""
 
 
 class Attempts(Protocol):
@@ -53,8 +53,9 @@ class Throttle:
     whose address has logged in to the account before has only the limit of both together, and one that
     shows a session of the account has a limit of its own.
 
-    Wrong codes of a second factor have a lower limit of their own, with the same exception for addresses that
-    are known: somebody who has found out the password must not lock the owner out either.
+    Wrong codes of a second factor have a lower limit of their own, with the same exception for addresses from
+    which a right one has come: somebody who has found out the password must not lock the owner out either. The
+    password alone makes no address known here, or whoever has it would be known wherever they guess from.
 
     Wrong API keys count for their address alone, apart from logins: a program whose key was revoked may try
     it for days, and must not keep anybody from logging in. Right ones are never too many.
@@ -110,16 +111,17 @@ class Throttle:
             for name, clients in networks
         ]
         anywhere = Limit(_counter("second step", user_id), SECOND_TRIES * SECOND_WIDE)
+        known = _counter("known by a second step", networks[0].name, user_id)
         try:
             await self._tally.reserve([*limits, anywhere])
             limits.append(anywhere)
         except TooManyAttempts:
-            known = _counter("known", networks[0].name, user_id)
             if not (await self._store.get_counter(known))[0]:
                 raise
             await self._tally.reserve(limits)
         async with self._tally.decided(limits, wrong=InvalidCredentials):
             yield
+        await self._store.increment(known, KNOWN)
 
     @asynccontextmanager
     async def guess(self, address: str) -> AsyncIterator[None]:
