@@ -136,7 +136,8 @@ async def show_security(request: web.Request) -> web.Response:
     session = await require(request)
     email = await request.app[CONNECTION].accounts.email(session.user_id)
     address = escape(email) + " is verified." if email else "None is verified."
-    body = SECURITY.substitute(address=address, password=OWNER_FIELD if email else "")
+    method = "account.change_email" if email else "account.verify_email"
+    body = SECURITY.substitute(address=address, method=method)
     return page("Security", body, script="security")
 
 
@@ -249,8 +250,6 @@ CODE_FORM = Template("""<form id=second method=post>
     <label><input name=remember type=checkbox> Remember this browser for 30 days</label>
     <button>Log in</button>
 </form>""")
-OWNER_FIELD = """<label>Password
-    <input name=password type=password autocomplete=current-password required></label>"""
 SECURITY = Template((PAGES / "security.html").read_text())
 
 

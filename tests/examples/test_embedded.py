@@ -223,7 +223,7 @@ async def test_the_security_page(browser: Browser, phone: Page, address: str, fo
     assert await page.run("location.pathname + location.search") == "/security?from=link"
 
     await keyboard.tab_to("#email input")
-    await keyboard.type("email", "grace@example.org")
+    await keyboard.type("email", "grace@example.org", GRACE["password"])
     code = await code_in_mail(folder, "grace@example.org")
     await keyboard.type("verify", f"{(int(code) + 1) % 10**6:06}")
     await shows(page, "The code is wrong, used or expired: ask for a new one.")

@@ -13,7 +13,7 @@ import pytest
 from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.mail import Mailbox, code_methods, code_of, link_of, text_of
 from tests.support.service import Serve, Service
-from toto_aio.auth import mail_limits
+from toto_aio.auth import confirmation, mail_limits
 from toto_aio.exceptions import Unavailable
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.mail.outbox import Outbox
@@ -255,6 +255,23 @@ async def test_a_process_that_was_stopped(start: Start, monkeypatch: pytest.Monk
             assert (await confirming)[0] == 1005, method
         assert await runtime.accounts.email("ada") == "ada@example.org"
         assert len(await runtime.sessions.list("ada")) == 1
+
+
+async def test_a_first_address_of_an_older_session(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs the password too, or a thief of the session would set a password with a code to an address of theirs."""
+    service, mailbox = await start()
+    ada = await service.create()
+    monkeypatch.setattr(confirmation, "FRESH", 0.0)
+    asked = {"email": "thief@example.org"}
+    answer = await service.call("account.verify_email.request", asked, session=ada)
+    assert {**answer["error"], "value": ""} == {"code": 1004, "value": "", "max_age": 0}
+    assert (await error(service, "account.verify_email.request", {**asked, "password": "?"}, ada))[0] == 1005
+    asked = {"email": "ada@example.org", "password": "correct horse"}
+    sent = await service.result("account.verify_email.request", asked, session=ada)
+    mail = await mailbox.next()
+    assert mail["To"] == "ada@example.org"
+    code = {"ticket": sent["ticket"], "code": code_of(mail)}
+    await service.result("account.verify_email.confirm", code)
 
 
 async def test_an_address_that_was_given_up(start: Start) -> None:

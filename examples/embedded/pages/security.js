@@ -7,8 +7,7 @@ let asked // the method that has sent a code, and its ticket
 
 const actions = {
     async email(fields) {
-        // Only the form of an account that has an address asks for the password.
-        const method = "password" in fields ? "account.change_email" : "account.verify_email"
+        const {method} = element("email").dataset
         const {ticket} = await call(`${method}.request`, fields)
         asked = {method, ticket}
         open("verify")

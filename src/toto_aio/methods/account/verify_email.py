@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypedDict
 
 from toto_aio.auth.audit import Action
+from toto_aio.auth.confirmation import confirm as confirm_user
 from toto_aio.auth.verified_addresses import HAS_ONE, Holder
 from toto_aio.dispatch.coded_mail import Sent
 from toto_aio.dispatch.form import redirects_form
@@ -26,13 +27,18 @@ class Verified(TypedDict):
 
 @method
 @authenticated
-async def request(handler: Handler, email: Email, language: Language = "") -> Sent:
+async def request(
+    handler: Handler, email: Email, language: Language = "", password: str | None = None
+) -> Sent:
     """Send a code to an address. An account that has a verified one changes it by ``account.change_email``.
 
+    Needs the ``password``, or a login of the last ten minutes: whoever has the address can set a new password.
     Whether the address belongs to another account shows only to somebody who reads its mail.
     """
-    assert handler.session is not None
-    user_id, address = handler.session.user_id, read_address(email)
+    session = handler.session
+    assert session is not None
+    user_id, address = session.user_id, read_address(email)
+    await confirm_user(handler.sessions, session, password, handler.client)
     if await coded_mail(handler).addresses.of(user_id) not in (None, address.text):
         raise InvalidParameters(HAS_ONE)
 
