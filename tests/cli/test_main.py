@@ -349,3 +349,38 @@ def test_output_that_nobody_reads_on(tmp_path: Path) -> None:
         )
         assert process.stderr == b"", arguments
     os.close(writer)
+
+
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    """A full disk is one line, and a status that says so."""
+    for arguments in (("methods", "--method-module=toto_aio.methods"), ("--version",)):
+        with open("/dev/full", "w") as full:
+            process = subprocess.run(
+                [sys.executable, "-m", "toto_aio", *arguments],
+                cwd=tmp_path,
+                env=ENVIRONMENT,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        expected = 1, "toto-aio: cannot write the output: No space left on device\n"
+        assert (process.returncode, process.stderr) == expected, arguments
+
+
+def test_standard_files_that_are_closed(tmp_path: Path) -> None:
+    """They are as if they were /dev/null, so that no other file gets their numbers."""
+    for arguments, closed, status, err in (
+        ("accounts add ada", "<&-", 2, "toto-aio: there is no password: type it, or write it into the standard"),
+        ("accounts add ada --no-password", "<&- >&- 2>&-", 0, ""),
+        ("accounts list", ">&-", 0, ""),
+        ("accounts delete ada", "<&- >&-", 2, "toto-aio: Delete the account 'ada' and end its sessions: this"),
+    ):
+        command = ["sh", "-c", f"exec {sys.executable} -m toto_aio {arguments} {closed}"]
+        process = subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (process.returncode, process.stdout) == (status, ""), arguments
+        assert process.stderr.startswith(err), arguments
+        assert process.stderr.count("\n") == bool(err), arguments

@@ -25,7 +25,7 @@ from toto_aio.cli.arguments import (
     add_shell,
     add_url,
 )
-from toto_aio.cli.entry import flush_output
+from toto_aio.cli.entry import output_written
 from toto_aio.failures import describe_failure
 from toto_aio.importer import import_from_here
 from toto_aio.server import flags
@@ -39,18 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         arguments = sys.argv[1:]
     parser = _parser(next((argument for argument in arguments if not argument.startswith("-")), None))
-    try:
-        given = _own_arguments(arguments) or parse(parser, arguments)
-        if given.get("command") is None:
-            parser.print_help()
-        else:
-            COMMANDS[given["command"]].run(given)
-    except SettingsError as exc:
-        sys.exit(f"toto-aio: {exc}")
-    except BrokenPipeError:
-        pass
-    finally:
-        flush_output()
+    with output_written():
+        try:
+            given = _own_arguments(arguments) or parse(parser, arguments)
+            if given.get("command") is None:
+                parser.print_help()
+            else:
+                COMMANDS[given["command"]].run(given)
+        except SettingsError as exc:
+            sys.exit(f"toto-aio: {exc}")
 
 
 def _serve(given: dict[str, Any]) -> None:

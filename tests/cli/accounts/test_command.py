@@ -235,7 +235,7 @@ def test_long_lists(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             hint = f"there may be more: write --after={more}\n" if more else ""
             assert more is None or done.err == hint, (page, given)
     assert run("list", "--limit=2").out.splitlines()[1:] == ["user00         no", "user01         no"]
-    for wrong in ("0", "-1", "x", "1.5", "9" * 20):
+    for wrong in ("0", "-1", "x", "1.5", "9" * 20, "9" * 5000):
         assert "--limit: write a number from 1 on" in failed(run("list", f"--limit={wrong}"), 2)
     assert "roles: write a name" in failed(run("list", "--role=a b"), 2)
 

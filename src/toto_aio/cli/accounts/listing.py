@@ -14,6 +14,7 @@ from toto_aio.cli.accounts.table import Table
 from toto_aio.cli.call.line import UsageError
 from toto_aio.cli.call.outcome import printable, to_json
 from toto_aio.cli.call.progress import progress
+from toto_aio.names import shortened
 
 if TYPE_CHECKING:
     from toto_aio.auth.user_account import UserAccount
@@ -85,8 +86,8 @@ def _limit(given: Given) -> int | None:
     text = given.get("limit")
     if text is None:
         return None
-    if not text.isdecimal() or not 0 < int(text) < 10**9:
-        raise UsageError(f"--limit: write a number from 1 on, not {text!r}")
+    if not text.isdecimal() or len(text) > 9 or not int(text):
+        raise UsageError(f"--limit: write a number from 1 on, not {shortened(text)!r}")
     return int(text)
 
 
