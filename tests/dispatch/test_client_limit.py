@@ -6,6 +6,7 @@ import asyncio
 import struct
 from typing import Any
 
+import bson
 import msgpack
 
 from tests.support.limits import WATCHDOG
@@ -138,6 +139,20 @@ async def test_what_is_no_limit(serve: Serve) -> None:
             frame = await socket.receive_json(timeout=WATCHDOG)
             assert (frame["id"], frame["error"]["code"]) == (7, 1003), wrong
             assert frame["error"]["value"] == "timeout: write a number of seconds, such as 2.5."
+
+
+async def test_integers_of_bson(serve: Serve) -> None:
+    """A limit, and the id of a request, may be of 64 bits, as which some drivers send all of their integers."""
+    service = await serve(METHODS)
+    bson_type = {"content-type": "application/bson"}
+    call = {"method": "echo", "parameters": {}, "timeout": bson.Int64(5)}
+    response = await service.post(data=bson.encode({"batch": {"a": call}}), headers=bson_type)
+    assert bson.decode(await response.read()) == {"batch": {"a": {"result": {}}}}
+    request = {"jsonrpc": "2.0", "method": "echo", "id": bson.Int64(7), "timeout": bson.Int64(5)}
+    for wrong in ({}, {"timeout": bson.Int64(-5)}):
+        response = await service.post("/rpc", data=bson.encode({**request, **wrong}), headers=bson_type)
+        answer = bson.decode(await response.read())
+        assert (answer["id"], "error" in answer) == (7, bool(wrong))
 
 
 async def test_a_parameter_of_that_name(serve: Serve) -> None:

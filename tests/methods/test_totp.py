@@ -8,6 +8,7 @@ import subprocess
 import time
 from typing import Any
 
+import bson
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -94,6 +95,10 @@ async def test_a_login_in_two_steps(serve: Serve) -> None:
     assert code_of(await finish(service, await ticket_of(service), code)) == 1005  # and so is the code
     number = {"ticket": await ticket_of(service), "code": int(app.code(1))}
     assert "result" in await service.call("account.totp.login", number)
+    long = {"ticket": await ticket_of(service), "code": bson.Int64(int(app.wrong))}
+    call = bson.encode({"method": "account.totp.login", "parameters": long})
+    response = await service.post(data=call, headers={"content-type": "application/bson"})
+    assert code_of(bson.decode(await response.read())) == 1005
     wrong = await service.call("account.login", {**ADA, "password": "wrong horse"})
     assert code_of(wrong) == 1005
     assert "ticket" not in wrong["error"]

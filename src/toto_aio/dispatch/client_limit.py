@@ -36,7 +36,8 @@ def end_of_member(value: Any) -> float:
 
 def is_limit(value: Any) -> bool:
     """Whether the member of a message is a limit."""
-    return type(value) in (int, float) and 0 < value < math.inf
+    is_number = isinstance(value, int | float) and type(value) is not bool  # BSON's Int64 is one, too
+    return is_number and 0 < value < math.inf
 
 
 def bring_forward(call: Call, end: float | None) -> None:

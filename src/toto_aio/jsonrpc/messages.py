@@ -69,7 +69,7 @@ def read_request(message: Any) -> Request:
     wrong = None
     if message.get("jsonrpc") != VERSION:
         wrong = 'The member jsonrpc must be "2.0".'
-    elif type(request_id) not in _IDS:
+    elif type(request_id) not in _IDS and not _is_int64(request_id):
         wrong, request_id = "The id must be text, a number or null.", None
     elif type(method) is not str:
         wrong = "The method must be text."
@@ -79,7 +79,7 @@ def read_request(message: Any) -> Request:
         wrong = "The member timeout must be a number of seconds, such as 2.5."
     if wrong is not None:
         error = InvalidRequestError(wrong)
-        error.id = request_id if type(request_id) in _IDS else None
+        error.id = request_id if type(request_id) in _IDS or _is_int64(request_id) else None
         raise error
     return Request(str(method), params, request_id, "id" not in message, timeout)
 
@@ -115,6 +115,11 @@ def _code(error: TotoException, is_call: bool) -> int:
         return INVALID_REQUEST
     code = CODES.get(error.code, error.code)
     return SERVER_ERROR if code is error.code and code in RESERVED else code
+
+
+def _is_int64(value: Any) -> bool:
+    """Whether it is BSON's integer of 64 bits, which drivers send for small numbers as well."""
+    return isinstance(value, int) and type(value) is not bool
 
 
 _NONE: dict[str, Any] = {}

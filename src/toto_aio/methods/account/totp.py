@@ -131,7 +131,7 @@ def _user_id(handler: Handler) -> str:
 def _code(parameters: dict[str, Any]) -> str:
     """The code; a number, as from a shell, gets its zeros back."""
     code = parameters["code"]
-    if type(code) is int and 0 <= code < 10**DIGITS:
+    if isinstance(code, int) and type(code) is not bool and 0 <= code < 10**DIGITS:
         return f"{code:0{DIGITS}}"
     return require_text("code", code)
 
