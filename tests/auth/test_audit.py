@@ -324,6 +324,38 @@ async def test_too_many_attempts(serve: Serve, log: Log) -> None:
     ]
 
 
+async def test_an_administrator_who_leaves_in_the_same_batch(serve: Serve, log: Log) -> None:
+    """What a call does is done by whom it was admitted as, though another one has logged in or out since."""
+    gone_on = asyncio.Event()
+
+    @roles("admin")
+    async def remove(handler: Handler, parameters: dict[str, Any]) -> None:
+        await gone_on.wait()
+        await handler.accounts.delete(parameters["user_id"])
+
+    async def go_on(handler: Handler, parameters: dict[str, Any]) -> None:
+        gone_on.set()
+
+    service = await serve({"remove": remove, "go_on": go_on}, batch_concurrency=2)
+    sessions = {user_id: await service.create(user_id) for user_id in ("ada", "bob", "dan", "eve")}
+    await service.client.app[LIFESPAN].runtime.connection.accounts.set_roles("ada", ["admin"])
+    others = {
+        "bob": ("account.login", {"user_id": "eve", "password": PASSWORD}),
+        "dan": ("account.logout", {}),
+    }
+    for user_id, (method, parameters) in others.items():
+        gone_on.clear()
+        log.take()
+        batch = {
+            "1": {"method": "remove", "parameters": {"user_id": user_id}},
+            "2": {"method": method, "parameters": parameters},
+            "3": {"method": "go_on", "parameters": {}},
+        }
+        await service.post(json={"batch": batch}, headers={"x-toto-session-id": sessions["ada"]})
+        [deleted] = [record for record in log.take() if record.action == "account_deleted"]
+        assert (deleted.account, deleted.actor_kind, deleted.actor) == (user_id, "user", "ada"), method
+
+
 async def test_a_database_that_fails(log: Log) -> None:
     """What may have happened is an entry that says so; what has certainly not happened is none."""
 

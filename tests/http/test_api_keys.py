@@ -274,6 +274,27 @@ async def test_what_a_key_stands_for(serve: Serve) -> None:
     assert await service.result("who", session=session) == "ada"
 
 
+async def test_a_call_that_asks_for_another_session(serve: Serve) -> None:
+    """The calls of a batch behind it have what the key stands for all the same."""
+
+    async def ask(handler: Handler, parameters: Parameters) -> str:
+        session = await handler.retrieve_session(parameters["session_id"])
+        assert session is not None
+        assert session is handler.session
+        return session.user_id
+
+    service = await serve({**METHODS, "ask": ask})
+    session, other = await service.create(), await service.create("eve")
+    key = await make_key(service, session)
+    batch = {
+        "1": {"method": "ask", "parameters": {"session_id": other}},
+        "2": {"method": "who", "parameters": {}},
+        "3": {"method": "open", "parameters": {}},
+    }
+    answer = await (await service.post(json={"batch": batch}, headers=bearer(key))).json()
+    assert [answer["batch"][n]["result"] for n in batch] == ["eve", "ada", "ada"]
+
+
 async def give(handler: Handler, parameters: Parameters) -> None:
     """Make a user an admin."""
     await handler.accounts.set_roles(parameters["user_id"], ["admin"])

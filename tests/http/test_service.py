@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from tests.support.service import ENCODINGS, Serve
 from toto_aio.exceptions import TimedOut, TotoException, Unavailable
-from toto_aio.invocation import anonymous_session, authenticated, safe
+from toto_aio.invocation import anonymous_session, authenticated, idempotent, safe
 
 JSON = "application/json"
 
@@ -449,6 +449,55 @@ async def test_batch_concurrency(serve: Serve) -> None:
     assert most == 3
     assert answer["batch"].keys() == entries.keys()
     assert len({entry["result"] for entry in answer["batch"].values()}) == 1
+
+
+async def test_calls_of_a_batch_that_log_in_and_out(serve: Serve) -> None:
+    """A call in progress keeps the session that it was admitted with, in JSON-RPC too, and so does its key."""
+    import asyncio
+
+    gone_on = asyncio.Event()
+
+    @authenticated
+    @idempotent
+    async def slow(handler: Any, parameters: dict[str, Any]) -> Any:
+        before = handler.session.user_id
+        await gone_on.wait()
+        return [before, handler.session.user_id]
+
+    async def go_on(handler: Any, parameters: dict[str, Any]) -> None:
+        gone_on.set()
+
+    service = await serve({"slow": slow, "go_on": go_on}, batch_concurrency=2)
+    ada, _ = [await service.create(user_id) for user_id in ("ada", "eve")]
+    others = {
+        "account.login": {"user_id": "eve", "password": "correct horse"},
+        "account.logout": {},
+    }
+    for key, (method, parameters) in enumerate(others.items()):
+        for path in ("", "/rpc"):
+            gone_on.clear()
+            keyed = {"idempotency_key": f"{key}{path}"}
+            calls = [("slow", {}), (method, parameters), ("go_on", {})]
+            batch = {str(n): {"method": name, "parameters": given} for n, (name, given) in enumerate(calls)}
+            rpc = [
+                {"jsonrpc": "2.0", "id": n, "method": name, "params": given}
+                for n, (name, given) in enumerate(calls)
+            ]
+            first = rpc[0] if path else batch["0"]
+            first |= keyed
+            response = await service.post(
+                path, json=rpc if path else {"batch": batch}, headers={"x-toto-session-id": ada}
+            )
+            answer = await response.json()
+            assert (answer[0] if path else answer["batch"]["0"])["result"] == ["ada", "ada"], (method, path)
+            if method == "account.logout":
+                login = {"user_id": "ada", "password": "correct horse"}
+                ada = (await service.result("account.login", login))["session_id"]
+            again = await service.post(
+                json={"batch": {"a": {"method": "slow", "parameters": {}, **keyed}}},
+                headers={"x-toto-session-id": ada},
+            )
+            assert (await again.json())["batch"]["a"]["idempotent_replayed"], (method, path)
 
 
 async def test_a_call_that_awaits_what_was_cancelled(serve: Serve, errors: Callable[[], list[str]]) -> None:

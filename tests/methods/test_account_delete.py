@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from toto_aio import Handler
 from toto_aio.auth import confirmation
 from toto_aio.exceptions import Unavailable
 from toto_aio.invocation import authenticated
-from toto_aio.models import NEVER, Record
+from toto_aio.models import NEVER, Account, Record
 from toto_aio.stores.memory import MemoryStore
 
 PASSWORD = "correct horse"
@@ -215,3 +216,34 @@ async def test_an_export(serve: Serve) -> None:
         assert secret not in text
     assert "eve" not in text
     assert code_of(await service.call("account.export")) == 1004
+
+
+async def test_a_batch_that_logs_out_meanwhile(serve: Serve) -> None:
+    """The account whose password was given is deleted, and not that of a login in the same batch."""
+    gone_on = asyncio.Event()
+
+    class Slow(MemoryStore):
+        async def get_account(self, user_id: str) -> Account | None:
+            if user_id == "ada":
+                await gone_on.wait()
+            return await super().get_account(user_id)
+
+    async def go_on(handler: Handler, parameters: Parameters) -> None:
+        gone_on.set()
+
+    methods = {"account.delete": toto_aio.methods.account.delete, "go_on": go_on}
+    others = {"account.logout": {}, "account.login": {"user_id": "eve", "password": PASSWORD}}
+    for method, parameters in others.items():
+        store = Slow()
+        gone_on.set()
+        service = await serve(methods, database=store, batch_concurrency=2)
+        ada, _ = [await service.create(user_id) for user_id in ("ada", "eve")]
+        gone_on.clear()
+        batch = {
+            "1": {"method": "account.delete", "parameters": {"password": PASSWORD}},
+            "2": {"method": method, "parameters": parameters},
+            "3": {"method": "go_on", "parameters": {}},
+        }
+        response = await service.post(json={"batch": batch}, headers={"x-toto-session-id": ada})
+        assert (await response.json())["batch"]["1"] == {"result": {"deleted": True}}, method
+        assert [account.user_id for account in await store.list_accounts("", 10)] == ["eve"], method

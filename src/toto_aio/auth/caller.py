@@ -155,21 +155,20 @@ class Caller:
                 raise
         return session
 
-    async def change_password(self, password: str, new_password: str, client: ClientInfo) -> UserSession:
-        """A new session after a change of the password, in place of all that the user had."""
+    async def change_password(
+        self, session: UserSession, password: str, new_password: str, client: ClientInfo
+    ) -> UserSession:
+        """A new session after a change of the password of a session's user, in place of all that they had."""
         async with self._turn():
-            assert self.session is not None
-            return await change_password(
-                self._sessions, self.session, password, new_password, client, self._take
-            )
+            return await change_password(self._sessions, session, password, new_password, client, self._take)
 
     def apart(self) -> Caller:
         """A caller that shows nothing, for a call whose session is its own: a parameter names it."""
         return Caller(self._sessions, None, None)
 
-    async def log_out(self) -> None:
-        """End the session, if there is one."""
-        session = await self.retrieve()
+    async def log_out(self, session: UserSession | None = None) -> None:
+        """End a session, by default the one that there is, if there is one."""
+        session = session or await self.retrieve()
         if session is not None:
             await self._sessions.end(session)
             if session.user_id:
@@ -177,13 +176,13 @@ class Caller:
         self.logged_out = True
         self.session = self.shown = self._session_id = None
 
-    async def delete_account(self, answers_first: Callable[[UserSession], None]) -> None:
-        """Delete the account of the session's user, and so end all sessions, this one too.
+    async def delete_account(
+        self, session: UserSession, answers_first: Callable[[UserSession], None]
+    ) -> None:
+        """Delete the account of a session's user, and so end all sessions, this one too.
 
         ``answers_first`` is told the session before: the response comes before its socket is closed.
         """
-        session = self.session
-        assert session is not None
         answers_first(session)
         await self._sessions.accounts.delete(session.user_id)
         self.logged_out = True

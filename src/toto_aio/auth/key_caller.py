@@ -60,7 +60,8 @@ class KeyCaller(Caller):
                 if found is None:
                     async with self._sessions.attempts.guess(self._address):
                         raise NotAuthorized("The API key is wrong, expired or revoked.")
-                self._shown_by_key = self.session = found
+                self._shown_by_key = found
+            self.session = self._shown_by_key  # an earlier call of a batch may have asked for another one
             return self._shown_by_key
 
     async def retrieve(self, session_id: str | None = None, *, signed: bool = True) -> UserSession | None:
@@ -85,6 +86,6 @@ class KeyCaller(Caller):
         """Raise ``NotAuthorized``: whoever has found a key must not take over the account."""
         raise NotAuthorized(NO_SESSION)
 
-    async def log_out(self) -> NoReturn:
+    async def log_out(self, *_: Any) -> NoReturn:
         """Raise ``NotAuthorized``: keys are revoked."""
         raise NotAuthorized(NO_SESSION)

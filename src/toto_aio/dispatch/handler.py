@@ -57,6 +57,8 @@ class Handler:
     """What the call has of the idempotency key that it runs for."""
     limit: Deadline | None = None
     """The time limit of the call, in methods that are ``@idempotent``."""
+    own_session: UserSession | None = None
+    """The user's session of this call of a batch, in which others may log in or out meanwhile."""
     client_left = False
     """Whether the client disconnected before the response, in methods that watch for it."""
 
@@ -72,6 +74,8 @@ class Handler:
 
         On a WebSocket that was opened with a session it is there without that, as it was read last.
         """
+        if self.own_session is not None:
+            return self.own_session
         caller = self.caller
         return caller.shown if caller.session is None else caller.session
 
@@ -180,7 +184,7 @@ class Handler:
         unless ``second_factor=False``, for a method that has checked one of its own.
         """
         self.act()
-        return await self.caller.create(
+        session = await self.caller.create(
             user_id,
             password,
             self.client,
@@ -188,6 +192,8 @@ class Handler:
             device=device,
             second_factor=second_factor,
         )
+        self.take_session(session)
+        return session
 
     @waits_in_threads
     async def retrieve_session(self, session_id: str | None = None) -> UserSession | None:
@@ -195,7 +201,9 @@ class Handler:
 
         Raises ``InvalidHMAC`` for a wrong signature.
         """
-        return await self.caller.retrieve(session_id)
+        session = await self.caller.retrieve(session_id)
+        self.take_session(session)
+        return session
 
     def transaction(self) -> CallTransaction:
         """``async with handler.transaction() as connection:`` a connection of this call's own.
@@ -348,6 +356,14 @@ class Handler:
         if self._acting is None:
             self._acting = CallActing(self)
         acting.set(self._acting)
+
+    def take_session(self, session: UserSession | None) -> None:
+        """Keep the user's session that the call has now, whatever another call of its batch does.
+
+        An anonymous one is everybody's, also if several calls have made one at the same time.
+        """
+        if self.reply.shared:
+            self.own_session = session if session is not None and session.user_id else None
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         """Take the response, on the event loop; the first counts."""

@@ -265,7 +265,7 @@ def _key_of(handler: Handler, parameters: dict[str, Any]) -> str | None:
 
 
 async def _user_of(handler: Handler) -> str:
-    session = handler.caller.session or await handler.caller.retrieve()
+    session = handler.own_session or handler.caller.session or await handler.retrieve_session()
     if session is None or not session.user_id:
         raise NotAuthorized("An idempotency key needs a user: log in first.")
     return session.user_id

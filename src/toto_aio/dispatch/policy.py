@@ -34,6 +34,7 @@ class Policy:
             session = await _session_of_parameter(handler, parameters)
         elif rules.guard:
             session = await handler.caller.retrieve()
+        handler.take_session(session)
         if rules.guard >= Guard.AUTHENTICATED:
             if session is None or not session.user_id:
                 raise NotAuthorized

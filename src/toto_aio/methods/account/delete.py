@@ -22,5 +22,5 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool
     session = handler.session
     assert session is not None
     await confirm(handler.sessions, session, parameters.get("password"), handler.client)
-    await handler.caller.delete_account(handler.reply.answers_first)
+    await handler.caller.delete_account(session, handler.reply.answers_first)
     return {"deleted": True}

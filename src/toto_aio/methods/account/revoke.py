@@ -20,6 +20,6 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, bool
     handle = require_text("handle", parameters["handle"])
     handler.act()
     if handle == session.handle:
-        await handler.caller.log_out()
+        await handler.caller.log_out(session)
         return {"revoked": True}
     return {"revoked": await handler.connection.sessions.end_one(session, handle)}

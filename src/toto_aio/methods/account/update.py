@@ -34,8 +34,9 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
             raise InvalidParameters("Missing parameters: password")
         client = ClientInfo(handler.address, handler.reply.agent)
         session = await handler.caller.change_password(
-            parameters["password"], parameters["new_password"], client
+            session, parameters["password"], parameters["new_password"], client
         )
+        handler.take_session(session)
         result["updated_fields"].append("password")
         result.update(session.describe())
     if values:
