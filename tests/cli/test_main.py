@@ -372,10 +372,10 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
 def test_standard_files_that_are_closed(tmp_path: Path) -> None:
     """They are as if they were /dev/null, so that no other file gets their numbers."""
     for arguments, closed, status, err in (
-        ("accounts add ada", "<&-", 2, "toto-aio: there is no password: type it, or write it into the standard"),
+        ("accounts add ada", "<&-", 2, "toto-aio: there is no password: type it, or write it"),
         ("accounts add ada --no-password", "<&- >&- 2>&-", 0, ""),
         ("accounts list", ">&-", 0, ""),
-        ("accounts delete ada", "<&- >&-", 2, "toto-aio: Delete the account 'ada' and end its sessions: this"),
+        ("accounts delete ada", "<&- >&-", 2, "toto-aio: Delete the account 'ada' and end its"),
     ):
         command = ["sh", "-c", f"exec {sys.executable} -m toto_aio {arguments} {closed}"]
         process = subprocess.run(

@@ -142,7 +142,7 @@ async def test_what_is_no_limit(serve: Serve) -> None:
 
 
 async def test_integers_of_bson(serve: Serve) -> None:
-    """A limit, and the id of a request, may be of 64 bits, as which some drivers send all of their integers."""
+    """A limit, and the id of a request, may have 64 bits, as which some drivers send all integers."""
     service = await serve(METHODS)
     bson_type = {"content-type": "application/bson"}
     call = {"method": "echo", "parameters": {}, "timeout": bson.Int64(5)}

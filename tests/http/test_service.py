@@ -452,7 +452,7 @@ async def test_batch_concurrency(serve: Serve) -> None:
 
 
 async def test_calls_of_a_batch_that_log_in_and_out(serve: Serve) -> None:
-    """A call in progress keeps the session that it was admitted with, in JSON-RPC too, and so does its key."""
+    """A call in progress keeps the session that it was admitted with, in JSON-RPC too; so does its key."""
     import asyncio
 
     gone_on = asyncio.Event()

@@ -258,7 +258,7 @@ async def test_a_process_that_was_stopped(start: Start, monkeypatch: pytest.Monk
 
 
 async def test_a_first_address_of_an_older_session(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It needs the password too, or a thief of the session would set a password with a code to an address of theirs."""
+    """It needs the password, or the thief of a session would set a new one with a code to their address."""
     service, mailbox = await start()
     ada = await service.create()
     monkeypatch.setattr(confirmation, "FRESH", 0.0)

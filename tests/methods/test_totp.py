@@ -229,7 +229,7 @@ async def test_five_tries(serve: Serve) -> None:
 
 
 async def test_somebody_with_the_password_at_many_addresses(serve: Serve) -> None:
-    """Twenty wrong codes count from everywhere, though each address has shown the password; the owner gets in."""
+    """Twenty wrong codes count from everywhere, though each address has shown it; the owner gets in."""
     service, _, _, app, codes = await serve_ada(serve, trusted_proxies=["127.0.0.1"])
 
     async def both_steps(code: str, address: str) -> Any:

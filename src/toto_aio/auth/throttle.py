@@ -24,7 +24,7 @@ SECOND_TRIES, SECOND_WIDE = 5, 4
 """How many wrong codes of a second factor count for an account from one address, and how many times as many
 from everywhere. Whoever sends them has the password; three of a million codes are right at any time."""
 KNOWN = 90 * 86400.0
-"""Seconds for which an address is known from which somebody has logged in to an account, or to its second step."""
+"""Seconds for which an address is known from which somebody has logged in to an account."""
 
 
 class Attempts(Protocol):
@@ -54,8 +54,8 @@ class Throttle:
     shows a session of the account has a limit of its own.
 
     Wrong codes of a second factor have a lower limit of their own, with the same exception for addresses from
-    which a right one has come: somebody who has found out the password must not lock the owner out either. The
-    password alone makes no address known here, or whoever has it would be known wherever they guess from.
+    which a right one has come: somebody who has found out the password must not lock the owner out either.
+    The password alone makes no address known here, or whoever has it would be known wherever they guess from.
 
     Wrong API keys count for their address alone, apart from logins: a program whose key was revoked may try
     it for days, and must not keep anybody from logging in. Right ones are never too many.

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import toto_aio
 
-
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 """Why what was printed, or a file that was asked for, can't be written."""
 
@@ -37,16 +36,16 @@ def open_standard_files() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 @contextmanager
 def output_written() -> Iterator[None]:
-    """End the program with a line if what the block prints can't be written, and with none if nobody reads on.
+    """End the program with a line if what the block prints can't be written.
 
-    The latter is as in ``toto-aio methods | head -1``.
+    If nobody reads on, as in ``toto-aio methods | head -1``, it needs none.
     """
     try:
         yield

@@ -32,7 +32,7 @@ async def request(
 ) -> Sent:
     """Send a code to an address. An account that has a verified one changes it by ``account.change_email``.
 
-    Needs the ``password``, or a login of the last ten minutes: whoever has the address can set a new password.
+    Needs the ``password``, or a login of the last ten minutes: with the address one can set a new password.
     Whether the address belongs to another account shows only to somebody who reads its mail.
     """
     session = handler.session
