@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import chain, count
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -36,7 +36,7 @@ class Interrupted(MemoryStore):
 
     way = ""
     number = -1
-    deadlines: Any = None
+    service: Any = None
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
@@ -52,8 +52,7 @@ class Interrupted(MemoryStore):
                 await found(*values, **others)
             if how == "unavailable":
                 raise Unavailable
-            for deadline in [*self.deadlines.new, *chain.from_iterable(self.deadlines._by_limit.values())]:
-                deadline.expire()
+            self.service.cut_off()
             await asyncio.sleep(0)
 
         return operation
@@ -166,7 +165,7 @@ async def test_a_call_with_a_code(
             secret_key=[SECRET_KEY],
         )
         runtime = service.client.app[LIFESPAN].runtime
-        store.deadlines = runtime.deadlines
+        store.service = service
         users = Users(service, store, mailbox)
         for number in count():
             call = await flow(users)

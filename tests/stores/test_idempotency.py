@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from itertools import chain
 from typing import Any
 
 import pytest
@@ -195,28 +194,21 @@ class Caller:
     """A user who calls with keys."""
 
     def __init__(self, service: Service, session: str) -> None:
-        self._service = service
+        self.service = service
         self._session = session
-        self._deadlines = service.client.app[LIFESPAN].runtime.deadlines
         self.keys = service.client.app[LIFESPAN].runtime.keys
         self.records: RecordStore = self.keys.records
 
     async def __call__(self, method: str, key: str, **parameters: Any) -> Any:
         """The result, or the code of the error."""
         headers = {"idempotency-key": key}
-        answer = await self._service.call(method, parameters, session=self._session, **headers)
+        answer = await self.service.call(method, parameters, session=self._session, **headers)
         return answer["result"] if "result" in answer else f"error {answer['error']['code']}"
 
     async def record(self) -> Record:
         """The record of the only key."""
         [record] = await self.records.list_records("ada", KIND)
         return record
-
-    def cut_off(self) -> None:
-        """End all calls as their limit would, at a moment that no busy machine can shift."""
-        running = self._deadlines._by_limit.values()
-        for deadline in [*self._deadlines.new, *chain.from_iterable(running)]:
-            deadline.expire()
 
     async def lapse(self) -> None:
         """Let the first call be one that must be over, as after its process was killed."""
@@ -350,7 +342,7 @@ async def test_a_transaction_that_was_cut_off(caller: Caller) -> None:
         async with asyncio.timeout(WATCHDOG):
             while method not in gates:
                 await asyncio.sleep(0.01)
-            caller.cut_off()
+            caller.service.cut_off()
             assert await first == "error 1013"
             while (answer := await caller(method, "k", text=method)) == "error 1014":
                 await asyncio.sleep(0.01)

@@ -45,7 +45,7 @@ class Writer:
     """Methods that write a note in a transaction, and stop in the middle of it."""
 
     def __init__(self) -> None:
-        self.written, self.go_on = asyncio.Event(), asyncio.Event()
+        self.written, self.go_on, self.goes_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def write(self, handler: Handler, parameters: Parameters) -> None:
         """Write a note, wait, and write another one."""
@@ -53,6 +53,7 @@ class Writer:
             await notes.add(connection, handler.connection.db, parameters["text"])
             self.written.set()
             await self.go_on.wait()
+            self.goes_on.set()
             if "again" in parameters:
                 await notes.add(connection, handler.connection.db, f"{parameters['text']} again")
 
@@ -136,18 +137,17 @@ async def test_frozen_when_the_time_limit_comes(serve: Serve, server: tuple[Any,
     """A statement that a frozen server does not answer ends with the time limit of the call."""
     module, database = server
     writer = Writer()
-
-    @timeout(0.5)
-    async def brief(handler: Handler, parameters: Parameters) -> None:
-        await writer.write(handler, parameters)
-
-    service = await writer.serve(serve, module.fresh_url(database), brief=brief)
-    writing = asyncio.create_task(service.call("brief", {"text": "lost", "again": 1}))
+    service = await writer.serve(serve, module.fresh_url(database))
+    writing = asyncio.create_task(service.call("write", {"text": "lost", "again": 1}))
     await asyncio.wait_for(writer.written.wait(), WATCHDOG)
     database.freeze()
     writer.go_on.set()
     try:
         with limits(transactions, ROLLBACK_LIMIT=0.3):
+            await asyncio.wait_for(writer.goes_on.wait(), WATCHDOG)
+            for _ in range(50):  # while it is sent, asyncio.wait_for may swallow this before Python 3.12
+                await asyncio.sleep(0)
+            service.cut_off()
             assert (await asyncio.wait_for(writing, WATCHDOG))["error"]["code"] == 1013
     finally:
         database.thaw()
@@ -160,19 +160,25 @@ async def test_frozen_when_the_time_limit_comes(serve: Serve, server: tuple[Any,
 async def test_a_statement_that_waits_is_ended(serve: Serve, server: tuple[Any, Server]) -> None:
     """A call that is cut off while it waits for another's lock holds no lock of its own afterwards."""
     module, database = server
-    writer = Writer()
+    writer, blocks = Writer(), asyncio.Event()
 
-    @timeout(0.3)
+    @timeout(WATCHDOG)
     async def blocked(handler: Handler, parameters: Parameters) -> None:
         async with handler.transaction() as connection:
             await notes.add(connection, handler.connection.db, "mine")
+            blocks.set()
             await notes.add(connection, handler.connection.db, "theirs")
 
     service = await writer.serve(serve, module.fresh_url(database), blocked=blocked)
     holding = asyncio.create_task(service.call("write", {"text": "theirs"}))
     await asyncio.wait_for(writer.written.wait(), WATCHDOG)
-    # MongoDB does not wait for the other transaction: it ends the second one.
-    assert (await service.call("blocked"))["error"]["code"] == (1011 if module is mongodb else 1013)
+    waiting = asyncio.create_task(service.call("blocked"))
+    await asyncio.wait_for(blocks.wait(), WATCHDOG)
+    if module is not mongodb:  # which does not wait for the other transaction: it ends the second one
+        await asyncio.wait([waiting], timeout=0.2)
+        service.cut_off(WATCHDOG)
+    answer = await asyncio.wait_for(waiting, WATCHDOG)
+    assert answer["error"]["code"] == (1011 if module is mongodb else 1013)
     writer.go_on.set()
     assert "error" not in await holding
     async with asyncio.timeout(WATCHDOG):
@@ -239,14 +245,14 @@ async def test_a_thread_outlives_the_service(kind: str, serve: Serve, servers: A
     """Its transaction is rolled back with the service, so that the application can close its pool."""
     url = server_module(SERVERS[kind]).fresh_url(servers(SERVERS[kind]))
     client = await ready(kind, url)
-    go_on, ended = threading.Event(), threading.Event()
+    written, go_on, ended = threading.Event(), threading.Event(), threading.Event()
     raised: list[BaseException] = []
 
-    @timeout(0.3)
     def stuck(handler: Handler, parameters: Parameters) -> None:
         try:
             with handler.transaction() as connection:
                 handler.wait(notes.add(connection, client, "late"))
+                written.set()
                 go_on.wait(WATCHDOG)
         except BaseException as exc:
             raised.append(exc)
@@ -255,7 +261,10 @@ async def test_a_thread_outlives_the_service(kind: str, serve: Serve, servers: A
 
     service = await serve({"stuck": stuck}, database=client)
     await notes.create(client)
-    assert (await service.call("stuck"))["error"]["code"] == 1013
+    calling = asyncio.create_task(service.call("stuck"))
+    assert await asyncio.to_thread(written.wait, WATCHDOG)
+    service.cut_off()
+    assert (await asyncio.wait_for(calling, WATCHDOG))["error"]["code"] == 1013
     await service.client.close()
     try:
         assert await notes.listed(client) == []

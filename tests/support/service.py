@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.limits import WATCHDOG
 from toto_aio.http.fast import protocols
+from toto_aio.lifespan import LIFESPAN
 
 ENCODINGS: list[Any] = [
     pytest.param("application/json", lambda value: json.dumps(value).encode(), json.loads, id="json"),
@@ -95,6 +97,13 @@ class Service:
         answer = await self.call(method, parameters, session=session)
         assert "error" not in answer, answer
         return answer["result"]
+
+    def cut_off(self, *limits: float) -> None:
+        """End all calls, or those with such a time limit, as it would: at a moment that no load can shift."""
+        deadlines = self.client.app[LIFESPAN].runtime.deadlines
+        for deadline in [*deadlines.new, *chain.from_iterable(deadlines._by_limit.values())]:
+            if deadline.seconds in limits or not limits:
+                deadline.expire()
 
     async def create(self, user_id: str = "ada", password: str = "correct horse") -> str:
         """Create an account; return the id of its session."""

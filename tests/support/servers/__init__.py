@@ -118,17 +118,25 @@ class Server:
         self._process = None
 
     def kill(self) -> None:
-        """Kill the server and its children, as a crash would."""
+        """Kill the server and its children, as a crash would, and wait until all have ended.
+
+        PostgreSQL does not start again on its data before they have.
+        """
         assert self._process is not None
+        self.freeze()  # so that it starts no child that nobody kills
+        pids = self.pid, *descendants(self.pid)
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._process = None
+        while not all(states(pid) <= {"Z", "X"} for pid in pids):
+            time.sleep(0.001)
 
     def freeze(self) -> None:
         """Suspend the server and its children, while their connections stay open."""
         self._signal(signal.SIGSTOP)
         while not all(is_stopped(pid) for pid in (self.pid, *descendants(self.pid))):
             time.sleep(0.001)
+            self._signal(signal.SIGSTOP)  # also to a child that was started meanwhile
 
     def thaw(self) -> None:
         """Resume the server and its children."""
@@ -156,9 +164,11 @@ def descendants(pid: int) -> Iterator[int]:
 
 def children(pid: int) -> Iterator[int]:
     """The children of all threads of a process, without its spare (tests/support/mould.py)."""
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
-            yield from (child for child in map(int, path.read_text().split()) if not is_spare(child))
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended in the meantime
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found = list(map(int, (task / "children").read_text().split()))
+                yield from (child for child in found if not is_spare(child))
 
 
 def is_spare(pid: int) -> bool:
@@ -170,8 +180,17 @@ def is_spare(pid: int) -> bool:
 
 def is_stopped(pid: int) -> bool:
     """Whether every thread of a process has stopped; a running thread continues for a moment."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
-    return {task.read_text().rpartition(")")[2].split()[0] for task in tasks} <= {"T", "Z"}
+    return states(pid) <= {"T", "Z", "X"}
+
+
+def states(pid: int) -> set[str]:
+    """The states of the threads of a process, as ps shows them; none if it has ended."""
+    found = set()
+    with suppress(FileNotFoundError, ProcessLookupError):  # while its folder was read
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return found
 
 
 def run(command: Sequence[str], user: str | None = None) -> None:
