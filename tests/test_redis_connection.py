@@ -183,7 +183,7 @@ async def test_closing_while_operations_are_in_progress(url: str) -> None:
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
     monkeypatch.setattr(redis_connection, "OPERATION_LIMIT", 2)  # for which the timer of a connection runs
-    async with opened(url) as store:
+    async with opened(await once_available(lambda: open_store(url))) as store:
         await once_available(lambda: store.add_session(make_session("kept", "eve")))
         own_server.freeze()
         try:

@@ -32,7 +32,7 @@ async def test_one_use_on_every_store(store: Store) -> None:
     second, other = (SecondFactor(store, store, SecretBox(["k" * 32]), "Notes") for _ in range(2))
     await second.require(LONG, None)
     secret = base64.b32decode((await second.enrol(LONG))["secret"])
-    codes = await second.confirm(LONG, totp.hotp(secret, totp.step_at(time.time()) - 1))
+    codes = await second.confirm(LONG, totp.hotp(secret, totp.step_at(time.time())))
     for code in (totp.hotp(secret, totp.step_at(time.time()) + 1), codes[0]):
         uses = (each.check(LONG, code) for each in (second, other) * 4)
         outcomes = await asyncio.gather(*uses, return_exceptions=True)

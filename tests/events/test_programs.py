@@ -84,6 +84,10 @@ async def test_what_a_program_leaves_to_others(redis_url: str) -> None:
         first.append(args)
         await stuck.wait()
 
+    async def go_on() -> None:
+        await eventually(lambda: len(second) == 4)
+        stuck.set()
+
     async with EventManager(redis_url) as other:
         async with EventManager(redis_url) as events:
             events.register_handler("job", slow, persist=True)
@@ -91,8 +95,8 @@ async def test_what_a_program_leaves_to_others(redis_url: str) -> None:
                 await events.send("job", n, broadcast=False)
             await eventually(lambda: events.counts().received == 5)
             other.register_handler("job", second.append, persist=True)
-            asyncio.get_running_loop().call_later(0.1, stuck.set)
-        await eventually(lambda: len(second) == 4)
+            going_on = asyncio.create_task(go_on())
+        await going_on
     assert (first, second) == ([0], [1, 2, 3, 4])
 
 

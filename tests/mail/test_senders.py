@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP as Protocol
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
 from tests.support.limits import WATCHDOG, limits
-from tests.support.servers import make_certificate
+from tests.support.servers import free_port, make_certificate
 from toto_aio.exceptions import described
 from toto_aio.mail import senders
 from toto_aio.mail.letters import Letters
@@ -154,7 +154,7 @@ async def test_what_is_not_sent(certificate: Certificate) -> None:
         )
         assert post.received == []
     with pytest.raises(OSError, match="onnect"):
-        await open_sender(off.format(port)).send(letter())
+        await open_sender(off.format(free_port())).send(letter())
 
 
 async def test_a_slow_server() -> None:

@@ -194,8 +194,8 @@ async def test_nobody_learns_who_has_an_account(start: Start) -> None:
         sent = await service.call("account.reset_password.request", {"email": email})
         shapes.add(re.sub(r"[0-9a-f]{64}\.[\w-]{43}|\d+\.\d+", "X", str(sent)))
         if email.startswith("ada"):
-            await mailbox.next()
-        wrong = {"ticket": sent["result"]["ticket"], "code": "000000", "new_password": "battery staple"}
+            digits = f"{(int(code_of(await mailbox.next())) + 1) % 10**6:06}"
+        wrong = {"ticket": sent["result"]["ticket"], "code": digits, "new_password": "battery staple"}
         for _ in range(6):
             shapes.add(str(await service.call("account.reset_password.confirm", wrong)))
     assert shapes == {

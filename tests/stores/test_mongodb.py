@@ -283,7 +283,7 @@ async def test_all_connections_in_use(own_server: Server, url: str, monkeypatch:
 async def test_a_frozen_server(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each operation fails in time, on an open or a new connection; once thawed, the server serves again."""
     monkeypatch.setattr(mongodb_operations, "OPERATION_LIMIT", 1)  # also of the driver, when a store opens
-    async with opened(url) as store:
+    async with opened(await once_available(lambda: open_store(url))) as store:
         await once_available(lambda: store.add_session(make_session("kept", "eve")))
         own_server.freeze()
         try:

@@ -11,7 +11,8 @@ from typing import Any
 
 from tests.support.limits import WATCHDOG
 
-DIGITS = re.compile(r"\b\d{6}\b")
+DIGITS = re.compile(r"(?<![\w.-])\d{6}(?![\w-])")
+"""A code; not six digits that a link has by chance."""
 LINK = re.compile(r"https?://\S+")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.support.limits import WATCHDOG
+from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.servers import Server, redis
 from tests.support.servers.redis_cluster import wait
 
@@ -39,6 +39,9 @@ class Watched:
             old: Any = server
             old.ping()
             assert old.execute_command("WAIT", 1, int(WATCHDOG * 1000)) == 1  # until it has every write
+            async with asyncio.timeout(PATIENCE):
+                while not is_ready(client):  # it learns of the replica of an earlier failover in its own time
+                    await asyncio.sleep(0.02)
             client.sentinel_failover(NAME)
             async with asyncio.timeout(WATCHDOG):
                 while self.primary() is before:
