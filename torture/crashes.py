@@ -37,9 +37,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tests.support.servers import free_port
+
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
 from torture.drill import Failure, progress, read_sizes, run_drill, workshop
-from torture.services import SERVE, ProcessHandle, Service, free_port, is_free, serving, until
+from torture.services import SERVE, ProcessHandle, Service, is_free, serving, until
 from toto_aio.server.generation import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER
 
 CLIENTS = 20

@@ -32,10 +32,10 @@ from types import ModuleType
 from typing import Any
 
 import uvloop
-from tests.support.servers import Server, postgresql, redis
+from tests.support.servers import Server, free_port, postgresql, redis
 
 from torture.drill import Failure, progress, run_drill
-from torture.services import SERVE, free_port, running, serving, until
+from torture.services import SERVE, running, serving, until
 from torture.states import (
     ANSWERED,
     CUT_OFF,

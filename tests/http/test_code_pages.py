@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.conftest import built_in
 from tests.support.limits import WATCHDOG
 from tests.support.mail import Mailbox, code_methods, link_of
+from tests.support.servers import free_port
 from tests.support.service import Serve
 from toto_aio import create_app
 
@@ -107,7 +108,7 @@ async def test_what_the_page_shows(aiohttp_client: AiohttpClient) -> None:
 async def test_in_a_browser(browser: Browser) -> None:
     """Somebody opens the link, below the prefix of an application around the service, and sets a password."""
     mailbox = Mailbox()
-    port = unused_port()
+    port = free_port()
     parent = web.Application()
     parent.add_subapp(
         "/api", create_app(**options(mailbox, f"http://localhost:{port}/api", use_cookies=True))

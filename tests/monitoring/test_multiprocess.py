@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -14,15 +13,10 @@ from tests.server.test_master import WHO, everybody
 from tests.support import ROOT
 from tests.support.pages import blocks
 from tests.support.programs import ENVIRONMENT, serving, write
+from tests.support.servers import free_port
 from toto_aio.server.signals import ENDING
 
 PAGE = ROOT / "docs" / "processes.md"
-
-
-def free_port() -> int:
-    """A free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 async def test_the_commands(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.call.conftest import Done, Run
+from tests.support.servers import free_port
 from toto_aio.cli.call import progress
 
 ADDED: dict[str, Any] = {
@@ -163,9 +164,9 @@ def test_every_problem(run: Run, url: str, folder: None) -> None:
     assert run("call", url, "fails.parameters").err == "toto-aio: 1003: \\x1b[2Jno\n"
 
 
-def test_exit_statuses(run: Run, urls: Mapping[str, str], unused_tcp_port: int) -> None:
+def test_exit_statuses(run: Run, urls: Mapping[str, str]) -> None:
     """Each kind of failure has a status of its own, whatever HTTP status the service gives it."""
-    nowhere = f"http://127.0.0.1:{unused_tcp_port}/service"
+    nowhere = f"http://127.0.0.1:{free_port()}/service"
     for method, status, said in [
         ("broken", 1, "1000: Internal error "),
         ("fails.parameters", 2, "1003: "),
