@@ -64,11 +64,14 @@ async def create_accounts(address: str) -> None:
 
 
 async def until(page: Page, expression: str, **names: Any) -> None:
-    """Wait until an expression holds in a page; while it is being replaced, it runs nothing."""
+    """Wait until an expression holds in a page that is complete, with its style and scripts.
+
+    While a page is being replaced, it runs nothing.
+    """
     deadline = asyncio.get_running_loop().time() + WATCHDOG
     while asyncio.get_running_loop().time() < deadline:
         with suppress(RuntimeError):
-            if await page.run(expression, **names):
+            if await page.run(f"document.readyState === 'complete' && ({expression})", **names):
                 return
         await asyncio.sleep(0.02)
     raise AssertionError(f"{expression} {names}: it shows {await page.run('document.body.innerText')!r}")
