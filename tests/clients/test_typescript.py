@@ -27,7 +27,8 @@ pytest_plugins = ["tests.support.node", "tests.support.browser"]
 
 SCHEMES = ("user_id", "toto1", "session", "off")
 LIMIT = 300.0
-"""Seconds that the package's tests may take on a busy machine."""
+"""Seconds that the package's tests may take on a busy machine, and each of them."""
+PATIENT = f"--testTimeout={LIMIT * 1000:.0f}"
 
 counts: Counter[str] = Counter()
 released = asyncio.Event()
@@ -123,7 +124,7 @@ async def test_in_node(node: Node, serve: Serve) -> None:
         service = await serve({**METHODS, **OWN}, signing=signing, events="memory://")
         urls[signing] = str(service.client.make_url("/service"))
     process = await asyncio.create_subprocess_exec(
-        *node.command("vitest", "vitest.mjs", "run", "--no-color", "--no-file-parallelism"),
+        *node.command("vitest", "vitest.mjs", "run", "--no-color", "--no-file-parallelism", PATIENT),
         cwd=node.folder,
         env={**os.environ, "TOTO_SERVICES": json.dumps(urls)},
         stdout=asyncio.subprocess.PIPE,
