@@ -689,9 +689,9 @@ async def test_pongs_behind_calls(serve: Serve) -> None:
         await eventually(lambda: socket._receiver.is_full)
         with limits(heartbeat, PONG_LIMIT=0.02):
             socket._heartbeat._ping()
+            first = socket._heartbeat._timer
         assert await connection.receive() == {}
         await connection.send({})
-        first = socket._heartbeat._timer
         await eventually(lambda: socket._heartbeat._timer is not first)
         may_end.set()
         assert [(await connection.receive()).get("rpc") for _ in range(2)] == 2 * [{"data": None}]
