@@ -56,6 +56,8 @@ MARGIN = 0.5
 """Seconds beyond ``STABLE_AFTER`` after which the master must regard a worker as stable."""
 REPLACE_LIMIT = 60.0
 """Seconds within which it must be replaced on any machine."""
+END_LIMIT = 60.0
+"""Seconds within which the workers of a killed master must end on any machine."""
 SAY_INTERVAL = 5.0
 REFUSED = ConnectionRefusedError.__name__
 
@@ -260,7 +262,8 @@ async def kill_master(run: Run, folder: Path, *, busy: bool) -> None:
             service.send(signal.SIGKILL)
             service.process.wait()
             try:
-                await until(is_over, 2 * SHUTDOWN_TIMEOUT, "the end of all workers")
+                limit = END_LIMIT if run.service == OURS else 2 * SHUTDOWN_TIMEOUT
+                await until(is_over, limit, "the end of all workers")
                 run.ends.append(time.monotonic() - killed)
             except Failure:
                 run.ends.append(math.inf)

@@ -112,20 +112,20 @@ def unchecked() -> Any:
         yield
 
 
-async def fail_over(run: Run, rounds: int, redis_server: str, window: float) -> None:
-    """Let a primary and its replica take turns."""
+async def fail_over(run: Run, rounds: int, redis_server: str, window: float, *, early: bool = False) -> None:
+    """Let a primary and its replica take turns. ``early`` ends a round once the process has gone over."""
     options = {**redis.REPLICATES_AT_ONCE, "program": redis_server}
     with redis.server(**options) as one, redis.server(**options) as other:
         primary, replica = one, other
         async with Forward(one.port) as name:
             for number in range(rounds):
                 await redis.follow(replica, primary)
-                run.rounds.append(await one_round(name, primary, replica, window))
+                run.rounds.append(await one_round(name, primary, replica, window, early))
                 primary, replica = replica, primary
                 progress(f"{run.name}: failover {number + 1} of {rounds}: {run.rounds[-1]}")
 
 
-async def one_round(name: Forward, primary: Server, replica: Server, window: float) -> Round:
+async def one_round(name: Forward, primary: Server, replica: Server, window: float, early: bool) -> Round:
     """Fail over under a process from before, and watch it."""
     found, url = Round(), f"redis://127.0.0.1:{name.port}/0"
     async with AsyncExitStack() as stack:
@@ -149,7 +149,9 @@ async def one_round(name: Forward, primary: Server, replica: Server, window: flo
         fresh = await opened(stack, url)
         await fresh.remove_session("ended")
         sent: dict[int, float] = {}
-        while (now := time.monotonic() - begun) < window:
+        is_over = False
+        while not is_over:
+            now = time.monotonic() - begun
             with suppress(Unavailable):
                 if await reader.get_session("ended") is not None:
                     found.stale = now
@@ -158,10 +160,11 @@ async def one_round(name: Forward, primary: Server, replica: Server, window: flo
             except Unavailable:
                 found.refused = now
             with suppress(Unavailable, TimeoutError):
-                async with asyncio.timeout(window - now):
+                async with asyncio.timeout(max(window - now, PAUSE)):
                     await events.send("tick", len(sent))
                     sent[len(sent)] = now
             await asyncio.sleep(PAUSE)
+            is_over = time.monotonic() - begun > window or (early and own.missed > 0 and len(heard) > 0)
         await asyncio.sleep(min(1.0, window / 5))  # for the last ones
         listening.cancel()
         found.sent, found.heard = len(sent), len(heard)

@@ -4,9 +4,9 @@
 
 Clients have a real service send events with ``broadcast=False`` over Redis. The handler takes some
 milliseconds for each event, so that hundreds wait in the queues of the workers, which have taken them from
-each other. Meanwhile the master is restarted (HUP) repeatedly. Every event whose call was answered must be
-handled once, by an old worker or a new one. A handler counts an event at its end, so an event is lost if its
-handler is interrupted.
+each other. Meanwhile the master is restarted (HUP) repeatedly, each time while the handlers are held for a
+moment, so that some wait for certain. Every event whose call was answered must be handled once, by an old
+worker or a new one. A handler counts an event at its end, so an event is lost if its handler is interrupted.
 
 At the end the whole service is stopped (TERM) while events wait. No process is left to hand them to, so they
 must be handled before the end.
@@ -21,8 +21,8 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,12 +61,14 @@ HANDLED = os.open("handled", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 async def handle(number):
     await asyncio.sleep({seconds})
+    while os.path.exists("hold"):
+        await asyncio.sleep({seconds})
     os.write(HANDLED, b"%d\\n" % number)
 
 async def invoke(events):
     events.register_handler("job", handle, persist=True)
 """
-"""The handler of each worker."""
+"""The handler of each worker; it does not end while there is the file ``hold``."""
 
 
 @dataclass
@@ -130,21 +132,26 @@ async def disturbed(run: Run, folder: Path, url: str, processes: int) -> None:
         for number in range(run.restarts):
             due = run.events * (number + 1) // (run.restarts + 1)
             await until(lambda due=due: clients.number >= due, LOAD_LIMIT, "the load")  # type: ignore[misc]
-            run.waiting.append(clients.waiting())
-            await disturb(run, service)
+            with handled.held():
+                await until(lambda: clients.waiting() >= CLIENTS, LOAD_LIMIT, "events that wait")
+                run.waiting.append(clients.waiting())
+                old, gone = disturb(run, service)
+            await replaced(run, service, old, gone)
             progress(f"{run.service}: {clients.number:,} of {run.events:,} events, {run.disturbed} disturbed")
         await until(lambda: clients.number >= run.events, LOAD_LIMIT, "the load")
-        clients.stopping = True
-        await asyncio.gather(*sending)
-        run.waiting.append(clients.waiting())
-        service.send(signal.SIGTERM)
+        with handled.held():
+            await until(lambda: clients.waiting() >= CLIENTS, LOAD_LIMIT, "events that wait")
+            clients.stopping = True
+            await asyncio.gather(*sending)
+            run.waiting.append(clients.waiting())
+            service.send(signal.SIGTERM)
         await until(lambda: service.process.poll() is not None, REPLACE_LIMIT, "the end of the service")
     run.handled.update(handled.numbers())
     run.seconds = time.monotonic() - begun
 
 
-async def disturb(run: Run, service: Service) -> None:
-    """Restart a service, or kill a worker, and wait until it is as before."""
+def disturb(run: Run, service: Service) -> tuple[set[int], set[int]]:
+    """Begin to restart a service, or kill a worker; its workers, and those of them that end."""
     old = service.workers()
     if run.service == OURS:
         service.send(signal.SIGHUP)
@@ -153,6 +160,11 @@ async def disturb(run: Run, service: Service) -> None:
         gone = {min(old)}
         with ProcessHandle(*gone) as victim:
             victim.send(signal.SIGKILL)
+    return old, gone
+
+
+async def replaced(run: Run, service: Service, old: set[int], gone: set[int]) -> None:
+    """Wait until a service is as before."""
     await until(
         lambda: len(service.workers()) == len(old) and not service.workers() & gone,
         REPLACE_LIMIT,
@@ -169,6 +181,16 @@ class Handled:
         (folder / "jobs.py").write_text(JOBS.format(seconds=HANDLER_SECONDS))
         self._file = folder / "handled"
         self._file.touch()
+        self._hold = folder / "hold"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no handler end for the duration of the block: events wait, however slow the clients are."""
+        self._hold.touch()
+        try:
+            yield
+        finally:
+            self._hold.unlink()
 
     def numbers(self) -> list[int]:
         """The numbers so far."""
@@ -182,11 +204,12 @@ class Handled:
         """Wait for another event; whether none is handled any more."""
         count = self.count()
         end = time.monotonic() + STALL_LIMIT
-        while self.count() == count:
+        while True:
+            await asyncio.sleep(0.01)
+            if self.count() != count or self._hold.exists():
+                return False
             if time.monotonic() > end:
                 return True
-            await asyncio.sleep(0.01)
-        return False
 
 
 class Clients:
@@ -208,7 +231,7 @@ class Clients:
         """Send events, each with a call that is not repeated, until the restarts are over."""
         connection: Connection | None = None
         while not self.stopping:
-            while self.waiting() - self._lost > BACKLOG:
+            while self.waiting() - self._lost > BACKLOG and not self.stopping:
                 if await self._handled.stalled():
                     self._lost = self.waiting()
             self.number += 1

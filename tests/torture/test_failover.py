@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torture.failover import OURS, UNCHECKED, Round, Run, fail_over, read_options, table, unchecked, verdict
 
-from tests.support.limits import limits
+from tests.support.limits import PATIENCE, limits
 from toto_aio import redis_connection
 from toto_aio.brokers import redis_listener
 
@@ -43,7 +43,7 @@ async def test_a_short_run() -> None:
     """A process goes over to the new primary, and is told; how soon is for real runs. The control stays."""
     runs = [Run(OURS), Run(UNCHECKED)]
     with limits(redis_connection, ROLE_INTERVAL=0.1), limits(redis_listener, HEARTBEAT=0.1, ECHO_LIMIT=0.5):
-        await fail_over(runs[0], 1, "redis-server", 3.0)
+        await fail_over(runs[0], 1, "redis-server", PATIENCE, early=True)
     with unchecked():
         await fail_over(runs[1], 1, "redis-server", 0.5)
     [ours], [control] = (run.rounds for run in runs)
