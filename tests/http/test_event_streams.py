@@ -205,6 +205,7 @@ async def test_who_gets_one(serve: Serve) -> None:
     wanted = {"name": "k", "scopes": ["own"], "password": "correct horse"}
     made = await service.result("account.api_keys.create", wanted, session=ada["x-toto-session-id"])
     bearer = {"Authorization": f"Bearer {made['key']}"}
+    mistyped = {"Authorization": bearer["Authorization"][:-1] + ("y" if made["key"][-1] == "x" else "x")}
     async with streaming(service, "own:ada", headers=bearer) as stream:
         await stream.event()
     too_many = [f"room:{n}" for n in range(33)]
@@ -212,7 +213,7 @@ async def test_who_gets_one(serve: Serve) -> None:
         (("own:ada",), {}, (401, 1004)),
         (("own:eve",), ada, (403, 1004)),
         (("own:ada",), {"x-toto-session-id": "nobody's"}, (401, 1004)),
-        (("own:ada",), {"Authorization": bearer["Authorization"][:-1] + "x"}, (401, 1004)),
+        (("own:ada",), mistyped, (401, 1004)),
         (("room:1", "plain"), bearer, (403, 1004)),  # beyond the scopes of the key
         (("room:1", "room:100"), ada, (403, 1004)),
         (("nowhere",), ada, (404, 1001)),

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
+from tests.support.limits import WATCHDOG
 from tests.support.service import Serve
 from toto_aio import Handler, create_app
 from toto_aio.invocation import asynchronous, timeout
@@ -41,8 +42,8 @@ async def test_a_stream_that_is_finished_later(serve: Serve) -> None:
     @asynchronous
     async def stream(handler: Handler, parameters: Parameters) -> None:
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, handler.respond_raw, b"one", "text/plain", False)
-        loop.call_later(0.05, handler.respond_raw, b"two", "text/plain")
+        first = loop.run_in_executor(None, handler.respond_raw, b"one", "text/plain", False)
+        first.add_done_callback(lambda _: loop.call_later(0.05, handler.respond_raw, b"two", "text/plain"))
 
     service = await serve({"stream": stream})
     response = await service.post("/stream", json={})
@@ -139,10 +140,11 @@ async def test_on_connection_close(serve: Serve, caplog: pytest.LogCaptureFixtur
 async def test_a_method_goes_on_when_its_client_leaves(serve: Serve) -> None:
     """A method that is not asynchronous runs to its end, and on_connection_close is called."""
     seen: asyncio.Queue[str] = asyncio.Queue()
+    may_end = asyncio.Event()
 
     async def work(handler: Handler, parameters: Parameters) -> None:
         seen.put_nowait("started")
-        await asyncio.sleep(0.6)
+        await may_end.wait()
         seen.put_nowait("ended")
 
     def on_connection_close(handler: Handler) -> None:
@@ -152,7 +154,9 @@ async def test_a_method_goes_on_when_its_client_leaves(serve: Serve) -> None:
     call = asyncio.create_task(service.call("work"))
     assert await seen.get() == "started"
     call.cancel()
-    assert [await asyncio.wait_for(seen.get(), 20) for _ in range(2)] == ["closed", "ended"]
+    assert await asyncio.wait_for(seen.get(), WATCHDOG) == "closed"
+    may_end.set()
+    assert await asyncio.wait_for(seen.get(), WATCHDOG) == "ended"
 
 
 async def test_a_client_that_leaves_within_its_body(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgpack
 from tests.jsonrpc.test_http import ADA, METHODS, request
 from tests.support.limits import WATCHDOG
 from tests.support.service import Serve
+from toto_aio import Handler
 
 Socket = aiohttp.ClientWebSocketResponse
 
@@ -81,12 +83,19 @@ async def test_errors(serve: Serve, errors: Any) -> None:
 
 async def test_calls_that_wait(serve: Serve) -> None:
     """A message that waits holds up none behind it, and notifications get no frame."""
-    service = await serve(METHODS)
+    may_end = asyncio.Event()
+
+    async def wait(handler: Handler, parameters: Any) -> None:
+        await may_end.wait()
+
+    service = await serve({**METHODS, "wait": wait})
     async with service.client.ws_connect("/service/websocket") as socket:
-        for message in (request("later"), {"jsonrpc": "2.0", "method": "later"}, request("note", ["x"], 2)):
+        for message in (request("wait", {}), {"jsonrpc": "2.0", "method": "wait"}):
             await socket.send_json(message)
-        found = [await socket.receive_json(timeout=WATCHDOG) for _ in range(2)]
-        assert [each["id"] for each in found] == [2, 1]
+        assert (await call(socket, request("note", ["x"], 2)))["id"] == 2
+        may_end.set()
+        assert (await socket.receive_json(timeout=WATCHDOG))["id"] == 1
+        assert (await call(socket, request("note", ["x"], 3)))["id"] == 3
 
 
 async def test_off(serve: Serve) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.support.sessions import Held
 from toto_aio import Handler, TotoException
 from toto_aio.brokers import redis as redis_broker
 from toto_aio.exceptions import Unavailable
+from toto_aio.http import clients
 from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
@@ -329,6 +332,7 @@ async def test_an_event_handler_can_be_removed(serve: Serve) -> None:
 async def test_a_slow_client_is_told_what_it_missed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events wait for it in a bounded queue; dropped events are counted, and others are not blocked."""
     monkeypatch.setattr(sender, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(clients, "STALL_LIMIT", math.inf)  # it may take long
     service = await serve(METHODS)
     slow, quick = await connect(service), await connect(service)
     await ask(slow, "listen", {"name": "e"})
@@ -577,20 +581,17 @@ async def test_a_logout_over_the_socket(serve: Serve) -> None:
 async def test_the_session_expires(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket is closed soon after; it stays open if another client renews the session."""
     monkeypatch.setattr(session_watch, "POLL_INTERVAL", 0.05)
-    service = await serve(METHODS, session_ttl=3)
+    service = await serve(METHODS, session_ttl=1000, session_renew=900)
     ada, eve = await service.create(), await service.create("eve")
     socket = await connect(service, **{"x-toto-session-id": ada})
     kept = await connect(service, **{"x-toto-session-id": eve})
-
-    async def renew() -> None:
-        while True:
-            await service.call("who", session=eve)
-            await asyncio.sleep(0.1)
-
-    renewing = asyncio.create_task(renew())
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 600)
+    renewed = (await service.call("who", session=eve))["session"]["expires"]
+    assert renewed > now() + 1500
+    monkeypatch.setattr(time, "time", lambda: now() + 1100)
     assert await end(socket) == 1008
     assert (await ask(kept, "who"))["result"] == "eve"
-    renewing.cancel()
 
 
 async def test_an_end_that_nobody_told_of(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

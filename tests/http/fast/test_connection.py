@@ -500,23 +500,32 @@ async def test_order(answered: list[bytes]) -> None:
 
 async def test_keep_alive() -> None:
     """An idle connection ends in time, one with a running call does not."""
+    begun, ends = 0, 0.0
+    loop = asyncio.get_running_loop()
+
+    async def late(handler: Handler, parameters: Any) -> str:
+        """Respond after the connection could have been idle for too long."""
+        nonlocal begun, ends
+        begun += 1
+        await asyncio.sleep(0.5)
+        ends = loop.time()
+        return "late"
+
     async with running(fast=True, idle=0.2, methods={"slow": late}) as (_, port):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(2):
-            writer.write(call("slow"))
-            assert b"late" in await asyncio.wait_for(reader.read(1000), 20)
-        started = asyncio.get_running_loop().time()
-        assert await asyncio.wait_for(reader.read(), 20) == b""
-        assert asyncio.get_running_loop().time() - started > 0.1
-        writer.close()
+        while begun < 2:  # on a busy machine the connection may be idle for too long before the second call
+            begun, said = 0, b""
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                with suppress(ConnectionError):
+                    writer.write(call("slow"))
+                    said += await asyncio.wait_for(reader.read(1000), WATCHDOG)
+            assert said.count(b"late") == begun
+            if begun == 2:
+                assert await asyncio.wait_for(reader.read(), WATCHDOG) == b""
+                assert loop.time() - ends > 0.19
+            writer.close()
         half = await talk(port, [call("slow")[:30]])
         assert half == b""
-
-
-async def late(handler: Handler, parameters: Any) -> str:
-    """Respond after the connection could have been idle for too long."""
-    await asyncio.sleep(0.5)
-    return "late"
 
 
 async def test_client_leaves(caplog: pytest.LogCaptureFixture) -> None:
