@@ -61,6 +61,36 @@ def test_a_host_with_several_addresses() -> None:
             socket.create_connection((address, *ports)).close()
 
 
+def test_a_free_port_that_another_address_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is chosen; a port that was asked for is not replaced."""
+
+    def two_addresses(host: str, port: int, **_: Any) -> Any:
+        return [
+            own for each in ("127.0.0.1", "127.0.0.2") for own in look_up(each, port, type=socket.SOCK_STREAM)
+        ]
+
+    class Beaten(socket.socket):
+        """A socket whose port somebody takes on the other address of the host, before that is opened."""
+
+        def bind(self, address: Any) -> None:
+            super().bind(address)
+            if not taken.getsockname()[1]:
+                taken.bind(("127.0.0.2", self.getsockname()[1]))
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", two_addresses)
+    with socket.socket() as taken:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Beaten)
+            listener = listen(BindAddress("", "host.example", 0))
+        port = taken.getsockname()[1]
+        with closing(listener):
+            hosts, ports = zip(*(each.getsockname() for each in listener.sockets), strict=True)
+            assert (hosts, len({*ports}), port in ports) == (("127.0.0.1", "127.0.0.2"), 1, False)
+        with pytest.raises(SettingsError, match="in use; stop the program"):
+            listen(BindAddress("", "host.example", port))
+
+
 def test_the_url() -> None:
     """The URL can be opened in a browser."""
     with closing(listen(BindAddress("", "127.0.0.1", 0))) as listener:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from toto_aio.settings import Settings, SettingsError
 
@@ -23,6 +23,8 @@ BIND_TO_INTERFACE = 62
 """Linux's SO_BINDTOIFINDEX (<asm-generic/socket.h>), which Python has no name for."""
 NO_INTERFACE = 2**31 - 1
 """The number of a network interface that no machine has."""
+FREE_PORTS = 20
+"""How many free ports are tried where a host has several addresses, of which each must have it free."""
 CONNECT_LIMIT = 1.0
 """Seconds to wait for a connection to an existing path; after that the path counts as in use."""
 
@@ -122,11 +124,25 @@ async def refuse(sockets: Collection[socket.socket]) -> None:
 
 
 def _listen_on_port(stack: ExitStack, bind: BindAddress) -> list[socket.socket]:
-    port = bind.port
-    sockets: list[socket.socket] = []
     found = socket.getaddrinfo(
-        bind.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        bind.host or None, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
+    left = 1 if bind.port else FREE_PORTS
+    while True:
+        left -= 1
+        with ExitStack() as opened:
+            try:
+                sockets = _listen_on_each(opened, found, bind.port)
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE or not left:
+                    raise
+            else:
+                stack.push(opened.pop_all())
+                return sockets
+
+
+def _listen_on_each(stack: ExitStack, found: Sequence[Any], port: int) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
     for family, _, _, _, address in dict.fromkeys(found):
         listening = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
