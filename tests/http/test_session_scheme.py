@@ -145,9 +145,9 @@ async def test_whatever_else_is_changed(serve: Serve) -> None:
 @pytest.mark.parametrize(("skew", "accepted"), [(-290, True), (290, True), (-310, False), (310, False)])
 async def test_clock_skew(serve: Serve, monkeypatch: pytest.MonkeyPatch, skew: int, accepted: bool) -> None:
     """Five minutes of difference are tolerated, in both directions."""
-    service = await serve({"who": who}, signing="session")
-    session, key = await log_in(service)
     now = time.time()
+    service = await serve({"who": who}, signing=SessionScheme(Clock(lambda: now)))
+    session, key = await log_in(service)
     with monkeypatch.context() as patch:
         patch.setattr(time, "time", lambda: now + skew)
         headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)

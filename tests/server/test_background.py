@@ -197,6 +197,7 @@ async def test_a_service_that_was_killed(shell: Shell) -> None:
     started = await shell.toto_aio("start", *OPTIONS)
     workers = await everybody(started.address)
     os.kill(started.pid, signal.SIGKILL)
+    await until_gone(started.pid)
     assert (await shell.toto_aio("status")).status == 3
     await until_gone(*workers)
     again = await shell.toto_aio("start", *OPTIONS)

@@ -122,6 +122,7 @@ async def test_streams(deployment: Deployment) -> None:
     """The first part of a response arrives before the last exists."""
     async with visiting(deployment) as http, http.get("/service/stream") as response:
         assert await response.content.readany() == b"one"
+        await client(http, deployment).call("say", {**WORD, "room": "stream"})
         assert await response.read() == b"two"
 
 

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.support.programs import SERVE, Server, failing, serving, short, start, write
+from tests.support.servers import free_port
 from tests.support.service import eventually
 
 TWO = (*SERVE, "--port=0", "--processes=2")
@@ -98,8 +99,10 @@ async def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
     write(tmp_path, methods__who=WHO)
     async with serving(tmp_path, *TWO) as server:
         victim, other = await everybody(server.address)
+        server.process.send_signal(signal.SIGSTOP)  # so that there is no replacement yet
         os.kill(victim, signal.SIGKILL)
         assert await who(server.address) == other
+        server.process.send_signal(signal.SIGCONT)
         assert f"process {victim} ended by SIGKILL" in await server.wait_for("starting its replacement")
         await server.wait_for("replaces one that ended")
         now = await everybody(server.address)
@@ -360,12 +363,12 @@ async def test_ctrl_c(tmp_path: Path) -> None:
 async def test_workers_end_with_their_master(tmp_path: Path) -> None:
     """A master that is killed leaves no process behind, and its port is free."""
     write(tmp_path, methods__who=WHO)
-    async with serving(tmp_path, *TWO) as server:
+    two = (*SERVE, "--processes=2", f"--port={free_port()}")
+    async with serving(tmp_path, *two) as server:
         workers = await everybody(server.address)
-        port = server.address.split(":")[2].split("/")[0]
         assert await server.end(signal.SIGKILL) == -signal.SIGKILL
         await until_gone(*workers)
-    async with serving(tmp_path, *SERVE, "--processes=2", f"--port={port}") as server:
+    async with serving(tmp_path, *two) as server:
         assert await who(server.address) > 0
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.server.test_listeners import can_connect
 from tests.server.test_master import HELD
 from tests.support.programs import SERVE, Server, serving, short, start, write
 from tests.support.servers import descendants
@@ -77,7 +78,7 @@ async def test_a_stop_during_the_start(tmp_path: Path) -> None:
     write(tmp_path, methods__held=HELD, setup=ONE_STARTS)
     patient = ("--shutdown-timeout=300", "--startup-function=setup.prepare", "--unix-socket=s")
     async with started(tmp_path, *TWO, *patient) as server:
-        await eventually((tmp_path / "s").exists)
+        await eventually(lambda: can_connect(tmp_path / "s"))
         call = asyncio.create_task(held(tmp_path / "s"))
         await server.wait_for("begun")
         end = asyncio.create_task(server.end())
@@ -98,7 +99,7 @@ async def test_a_restart_that_fails_halfway(tmp_path: Path) -> None:
         with settings.open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in options.items())
         server.process.send_signal(signal.SIGHUP)
-        await eventually((tmp_path / "t").exists)
+        await eventually(lambda: can_connect(tmp_path / "t"))
         call = asyncio.create_task(held(tmp_path / "t"))
         await server.wait_for("begun")
         (tmp_path / "fatal").touch()

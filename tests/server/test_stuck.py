@@ -13,6 +13,7 @@ import pytest
 
 from tests.server.test_master import TWO, WHO, everybody, until_gone, who
 from tests.support.programs import SERVE, Server, serving, write
+from tests.support.servers import free_port
 
 BEGIN = """
 import os, re, sys, time
@@ -101,9 +102,9 @@ async def test_a_stuck_worker_ends_with_its_master(tmp_path: Path, how: str) -> 
     """A master that is killed leaves no process behind, and the service can be started again."""
     write(tmp_path, methods__who=WHO, methods__stuck=BEGIN + STUCK[how], sitecustomize=SOON)
     environment = {"PYTHONPATH": str(tmp_path)} if how == "keeps the GIL" else {}
-    async with serving(tmp_path, *TWO, "--shutdown-timeout=2", **environment) as server:
+    two = (*SERVE, "--processes=2", f"--port={free_port()}")
+    async with serving(tmp_path, *two, "--shutdown-timeout=2", **environment) as server:
         workers = await everybody(server.address)
-        port = server.address.split(":")[2].split("/")[0]
         stuck, call = await stick(server)
         assert stuck in workers
         assert await server.end(signal.SIGKILL) == -signal.SIGKILL
@@ -111,7 +112,7 @@ async def test_a_stuck_worker_ends_with_its_master(tmp_path: Path, how: str) -> 
         with pytest.raises(aiohttp.ClientError):
             await call
         assert how == "keeps the GIL" or any("methods/stuck.py" in line for line in server.lines)
-    async with serving(tmp_path, *SERVE, "--processes=2", f"--port={port}") as server:
+    async with serving(tmp_path, *two) as server:
         assert await who(server.address) > 0
 
 

@@ -63,10 +63,12 @@ from toto_aio.invocation import raw_response, safe
 @safe
 @raw_response
 async def invoke(handler, parameters):
+    said = asyncio.Event()
+    handler.register_event_handler("room stream", lambda word: said.set())
     handler.set_header("X-Accel-Buffering", "no")
     handler.respond_raw(b"one", "text/plain", finish=False)
     await handler.drain()
-    await asyncio.sleep(0.5)
+    await said.wait()
     handler.respond_raw(b"two", "text/plain")
 """,
 }
@@ -269,9 +271,11 @@ async def calling(http: aiohttp.ClientSession) -> AsyncIterator[Counter[Any]]:
     async with asyncio.TaskGroup() as tasks:
         for number in range(6):
             tasks.create_task(call(number))
-        await asyncio.sleep(0.2)
         try:
+            await eventually(lambda: got.total() > 10)
             yield got
+            before = got.total()
+            await eventually(lambda: got.total() > before + 40)
         finally:
             done.set()
 

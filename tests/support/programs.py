@@ -131,13 +131,18 @@ async def failing_each(folder: Path, *starts: str) -> list[str]:
 
 
 def write(folder: Path, **files: str) -> None:
-    """Write Python files below a folder, ``a__b`` for ``a/b.py``; packages get an empty ``__init__.py``."""
+    """Write Python files below a folder, ``a__b`` for ``a/b.py``; packages get an empty ``__init__.py``.
+
+    Each is there in one step, and nothing else changes: ``autoreload`` may look at any moment.
+    """
     for name, text in files.items():
         path = folder / (name.replace("__", "/") + ".py")
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.parent != folder:
-            (path.parent / "__init__.py").touch()
-        path.write_text(text, encoding="utf-8")
+        if path.parent != folder and not (package := path.parent / "__init__.py").exists():
+            package.touch()
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
 
 
 def short(path: Path) -> str:
