@@ -20,7 +20,7 @@ from toto_aio.dispatch.head import checked_header, checked_status, checked_text
 from toto_aio.dispatch.hooks import set_hook
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
-from toto_aio.dispatch.tornado import TORNADO
+from toto_aio.dispatch.tornado import with_hints
 from toto_aio.dispatch.transaction import CallTransaction
 from toto_aio.events.manager import EventManager
 from toto_aio.events.registration import Registration
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@with_hints
 class Handler:
     """One call's view of the service. What touches a database is a coroutine; the rest is plain.
 
@@ -343,13 +344,6 @@ class Handler:
     def set_after_handler(function: Callable[..., Any] | None) -> None:
         """Call ``function(handler, transaction_id)``, or with ``method`` as well, after each call."""
         set_hook("after", function)
-
-    if not TYPE_CHECKING:  # or every name would pass for an attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what to write instead of an attribute of Tornado's ``RequestHandler``."""
-            hint = f": {TORNADO[name]}" if name in TORNADO else ""
-            raise AttributeError(f"Handler has no attribute {name!r}{hint}", name=name, obj=self)
 
     def act(self) -> None:
         """Let the audit log know that what happens to accounts now is done by this call."""
