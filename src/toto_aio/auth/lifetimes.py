@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from toto_aio.exceptions import Unavailable, described
+from toto_aio.models import Session
 from toto_aio.settings import Settings
 from toto_aio.stores import SessionStore
 
@@ -25,8 +26,8 @@ class Lifetimes:
     def __init__(self, store: SessionStore, settings: Settings) -> None:
         self._store = store
         self._longest = settings.session_max_ttl
-        self._of_users = (settings.session_ttl, settings.session_renew)
-        self._of_anonymous = (settings.anon_session_ttl, settings.anon_session_renew)
+        self._of_users = _lifetime(settings.session_ttl, settings.session_renew)
+        self._of_anonymous = _lifetime(settings.anon_session_ttl, settings.anon_session_renew)
         self._no_renewal_before = 0.0
 
     def end_of_new(self, user_id: str, now: float) -> float:
@@ -34,16 +35,19 @@ class Lifetimes:
         ttl, _ = self._of(user_id)
         return now + min(ttl, self._longest)
 
+    def is_due(self, record: Session) -> bool:
+        """Whether a session is to be renewed."""
+        _, renew = self._of(record.user_id)
+        return record.expires - time.time() < renew
+
     async def renew(self, session: UserSession) -> bool:
-        """Extend a session's lifetime if that is due; returns False if the session has ended meanwhile.
+        """Extend the lifetime of a session that is due; returns False if it has ended meanwhile.
 
         A database that only answers reads, as on a full disk or a replica, doesn't log anybody out: the
         session is used as it is, and renewed by a later request.
         """
         record, now = session.record, time.time()
-        ttl, renew = self._of(record.user_id)
-        if record.expires - now >= (renew or ttl * 0.99):
-            return True
+        ttl, _ = self._of(record.user_id)
         expires = min(now + ttl, record.created + self._longest)
         if expires <= record.expires or time.monotonic() < self._no_renewal_before:
             return True
@@ -60,5 +64,9 @@ class Lifetimes:
         return True
 
     def _of(self, user_id: str) -> tuple[float, float]:
-        """The seconds that a session lives, and those before its end from which on it is renewed, or 0."""
+        """The seconds that a session lives, and those before its end from which on it is renewed."""
         return self._of_users if user_id else self._of_anonymous
+
+
+def _lifetime(ttl: float, renew: float) -> tuple[float, float]:
+    return ttl, renew or ttl * 0.99  # as the option says of 0

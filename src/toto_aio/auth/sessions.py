@@ -234,7 +234,9 @@ class Sessions:
         if record is None:
             return None
         session = UserSession(self, session_id, record)
-        return session if await self._lifetimes.renew(session) else None
+        if self._lifetimes.is_due(record) and not await self._lifetimes.renew(session):
+            return None
+        return session
 
     @waits_in_threads
     async def end(self, session: UserSession) -> None:

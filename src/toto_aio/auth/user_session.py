@@ -103,10 +103,11 @@ class UserSession:
 
         The id is left out if a cookie keeps it: no script of a page may read it.
         """
-        described = {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
+        record = self.record  # each property of it would cost a call
+        described = {"session_id": self.session_id, "expires": record.expires, "user_id": record.user_id}
         if self.hides_id:
             del described["session_id"]
-        if self.is_new and self.record.signing_key:
+        if self.is_new and record.signing_key:
             described["key"] = self.signer.key_text
         return described
 
@@ -118,7 +119,8 @@ class UserSession:
     @property
     def signer(self) -> Signer:
         """What a signature scheme may use of it."""
-        return Signer(self.session_id, self.user_id, self.record.signing_key)
+        record = self.record
+        return Signer(self.session_id, record.user_id, record.signing_key)
 
     def settle(self, record: Session, before: dict[str, Any]) -> None:
         """Take over the stored record; what has changed since ``before`` remains an unsaved change."""

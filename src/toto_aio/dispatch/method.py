@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,19 @@ class Method:
     check_result: CheckResult | None = None
     """Raises for a result that is not what the return annotation says."""
 
-    has_policy: bool = False
+    has_policy: bool = field(init=False)
     """Whether something is to be asked before it is called: a session, a role, a rate."""
+    needs_user: bool = field(init=False)
+    """Whether only users may call it."""
+    by_parameter: bool = field(init=False)
+    """Whether the parameter ``session_id`` has the session."""
 
     def __post_init__(self) -> None:
-        """Find out whether it has a policy."""
-        object.__setattr__(self, "has_policy", bool(self.rules.guard or self.rules.rates))
+        """Find out what each call asks: the members of an enum are slow to read before Python 3.12."""
+        guard = self.rules.guard
+        object.__setattr__(self, "has_policy", bool(guard or self.rules.rates))
+        object.__setattr__(self, "by_parameter", guard is Guard.PARAMETER)
+        object.__setattr__(self, "needs_user", guard >= Guard.AUTHENTICATED)
 
     def reachable_by_get(self, get_methods: str) -> bool:
         """Whether GET may call the method under this setting of ``get_methods``."""

@@ -30,12 +30,12 @@ class Policy:
         """
         rules = method.rules
         session = None
-        if rules.guard is Guard.PARAMETER:
+        if method.by_parameter:
             session = await _session_of_parameter(handler, parameters)
         elif rules.guard:
             session = await handler.caller.retrieve()
         handler.take_session(session)
-        if rules.guard >= Guard.AUTHENTICATED:
+        if method.needs_user:
             if session is None or not session.user_id:
                 raise NotAuthorized
             if rules.roles:
