@@ -23,21 +23,14 @@ class Caller:
     The calls of a batch share one caller, so that a login serves the calls after it.
     """
 
-    session: UserSession | None = None
     shown: UserSession | None = None
     """The session that a WebSocket was opened with, which its calls have without asking for it."""
     signs = True
     """Whether the session signs the response."""
     signed: SignedRequest | None = None
     """What a signature scheme may inspect of the request, if it was collected before the call."""
-    must_verify = False
-    """Whether ``verify`` has to be awaited before the calls, as they may not ask for the session."""
-    signer: UserSession | None = None
-    """The session that has signed the request, and signs its response, whatever becomes of it meanwhile."""
     logged_out = False
     """Whether one of the calls has ended the session."""
-    consulted = False
-    """Whether a call has asked for the session, so that the response depends on it."""
     on_renewal: Callable[[UserSession], None] | None = None
     """Called with the new session after a password change, before the end of the old one is announced."""
     _verified = True
@@ -56,8 +49,16 @@ class Caller:
         self.by_cookie = by_cookie
         self.hides_id = hides_id
         """Whether a cookie keeps the session, so that no response contains its id: scripts could read it."""
-        self.by_key = False  # each call asks, and finds what an object has itself sooner
+        # What each request asks for: what an object has itself is found sooner than what its class has.
+        self.by_key = False
         """Whether it showed an API key, which is compared with each method (``key_caller.py``)."""
+        self.session: UserSession | None = None
+        self.signer: UserSession | None = None
+        """The session that has signed the request, and signs its response, whatever becomes of it."""
+        self.must_verify = False
+        """Whether ``verify`` has to be awaited before the calls, as they may not ask for the session."""
+        self.consulted = False
+        """Whether a call has asked for the session, so that the response depends on it."""
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify

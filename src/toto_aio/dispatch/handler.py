@@ -48,11 +48,8 @@ class Handler:
 
     _given: tuple[Any, BaseException | None] | None = None
     _waiter: asyncio.Future[None] | None = None
-    _registrations: list[Registration] | None = None
     _acting: CallActing | None = None
     finished = False
-    responded = False
-    """Whether the method has responded already."""
     open_transaction = False
     claim: Claim | None = None
     """What the call has of the idempotency key that it runs for."""
@@ -67,6 +64,9 @@ class Handler:
         self.call = call
         self.caller = caller
         self.reply = reply
+        self.responded = False  # each call asks, and finds what an object has itself sooner
+        """Whether the method has responded already."""
+        self._registrations: list[Registration] | None = None
         self._runtime = runtime
 
     @property

@@ -71,24 +71,25 @@ class HTTPReply:
 
     alone = True
     shared = False
-    streaming = False
     body = b""
     caller: Caller | None = None
     content_type = JSON.content_type
-    status: int | None = None
-    """The status that the method has set, if it has."""
-    _headers: dict[str, str] | None = None
-    _cookies: list[Cookie] | None = None
     _stream: Stream | None = None
     _watched = False
-    _closes = False
     _is_silent = False
-    lasts = False
-    """Whether ``close`` has something to do when the request is over."""
 
     def __init__(self, http_request: HTTPRequest, context: ReplyContext) -> None:
         self.http_request = http_request
         self._context = context
+        # What each response asks for: what an object has itself is found sooner than what its class has.
+        self.status: int | None = None
+        """The status that the method has set, if it has."""
+        self.streaming = False
+        self.lasts = False
+        """Whether ``close`` has something to do when the request is over."""
+        self._headers: dict[str, str] | None = None
+        self._cookies: list[Cookie] | None = None
+        self._closes = False
 
     @property
     def request(self) -> web.Request:

@@ -31,7 +31,7 @@ def require_sound(message: Any) -> None:
         raise UnknownVersionError("HTTP/1.1 and HTTP/1.0 are spoken here")
     if hdrs.TRANSFER_ENCODING in headers and headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
         raise UnknownCodingError("The only transfer coding that is known here is chunked")
-    if hdrs.HOST in headers and not _is_host(headers[hdrs.HOST]):
+    if not _is_host(headers.get(hdrs.HOST, "")):
         raise BadHttpMessage("The header Host is not a host")
 
 
