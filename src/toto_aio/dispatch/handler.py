@@ -13,11 +13,11 @@ from toto_aio.auth.audit import acting
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.sessions import Sessions
 from toto_aio.auth.user_session import UserSession
+from toto_aio.dispatch import hooks
 from toto_aio.dispatch.acting import CallActing
 from toto_aio.dispatch.answers import RawAnswer, Redirect, Streamed
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.head import checked_header, checked_status, checked_text
-from toto_aio.dispatch.hooks import set_hook
 from toto_aio.dispatch.reply import Reply
 from toto_aio.dispatch.runtime import Connection, Runtime
 from toto_aio.dispatch.tornado import with_hints
@@ -332,18 +332,8 @@ class Handler:
         """Whether this thread is the event loop's, which must not block."""
         return threading.get_ident() == self._runtime.loop_thread
 
-    @staticmethod
-    def set_before_handler(function: Callable[..., Any] | None) -> None:
-        """Call ``function(handler, transaction_id, method)`` before each call of this process.
-
-        It is for all services of the process that have no option ``before_handler``. None removes it.
-        """
-        set_hook("before", function)
-
-    @staticmethod
-    def set_after_handler(function: Callable[..., Any] | None) -> None:
-        """Call ``function(handler, transaction_id)``, or with ``method`` as well, after each call."""
-        set_hook("after", function)
+    set_before_handler = staticmethod(hooks.set_before_handler)
+    set_after_handler = staticmethod(hooks.set_after_handler)
 
     def act(self) -> None:
         """Let the audit log know that what happens to accounts now is done by this call."""

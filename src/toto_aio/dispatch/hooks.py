@@ -19,8 +19,20 @@ class HasHooks(Protocol):
     after: Hook | None
 
 
-def set_hook(when: When, function: Callable[..., Any] | None) -> None:
-    """Set a hook of the process, for all services without an option for it; None removes it."""
+def set_before_handler(function: Callable[..., Any] | None) -> None:
+    """Call ``function(handler, transaction_id, method)`` before each call of this process.
+
+    It is for all services of the process that have no option ``before_handler``. None removes it.
+    """
+    _set("before", function)
+
+
+def set_after_handler(function: Callable[..., Any] | None) -> None:
+    """Call ``function(handler, transaction_id)``, or with ``method`` as well, after each call."""
+    _set("after", function)
+
+
+def _set(when: When, function: Callable[..., Any] | None) -> None:
     _of_process[when] = hook = fitted(function)
     for taker in _takers[when]:
         setattr(taker, when, hook)
