@@ -10,7 +10,7 @@ from tests.support.disturbed import Failing
 from tests.support.service import eventually
 from toto_aio.auth import uses
 from toto_aio.auth.codes import KIND, TRIES, Codes, Draft
-from toto_aio.exceptions import InvalidCredentials, Unavailable
+from toto_aio.exceptions import InvalidCredentials, TooManyAttempts, Unavailable
 from toto_aio.stores import Store
 
 DATA = {"address": "ada@example.org"}
@@ -55,6 +55,17 @@ async def test_a_use_whose_outcome_nobody_knows(store: Store) -> None:
             ):
                 with pytest.raises(InvalidCredentials):
                     await use
+
+
+async def test_a_use_that_too_many_others_are_in_the_way_of(store: Store) -> None:
+    """The code is valid afterwards, as nothing has followed from it: a password has no turn to be hashed, say."""
+    codes = Codes(store, store, [])
+    draft = await new_code(codes)
+    spent = await codes.spend("reset", draft.ticket, draft.digits)
+    with pytest.raises(TooManyAttempts):
+        async with spent.use.given_back_unless_done():
+            raise TooManyAttempts
+    assert (await codes.spend("reset", draft.ticket, draft.digits))[:2] == ADA
 
 
 async def test_an_outage_tells_nothing_of_the_digits(store: Store) -> None:

@@ -14,7 +14,8 @@ from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.mail import Mailbox, code_methods, code_of, link_of, text_of
 from tests.support.service import Serve, Service
 from toto_aio.auth import confirmation, mail_limits
-from toto_aio.exceptions import Unavailable
+from toto_aio.auth.turns import Turns
+from toto_aio.exceptions import TooManyAttempts, Unavailable
 from toto_aio.lifespan import LIFESPAN
 from toto_aio.mail.outbox import Outbox
 
@@ -272,6 +273,25 @@ async def test_a_first_address_of_an_older_session(start: Start, monkeypatch: py
     assert mail["To"] == "ada@example.org"
     code = {"ticket": sent["ticket"], "code": code_of(mail)}
     await service.result("account.verify_email.confirm", code)
+
+
+async def test_a_new_password_during_a_flood_of_logins(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused if too many wait for their turn to be hashed, and its code is valid afterwards."""
+    service, mailbox = await start()
+    await verify(service, mailbox, await service.create())
+    sent = await service.result("account.reset_password.request", {"email": "ada@example.org"})
+    code = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
+    reset = {**code, "new_password": "battery staple"}
+
+    async def wait(self: Turns, client: str) -> None:
+        raise TooManyAttempts(retry_after=1)
+
+    with monkeypatch.context() as flooded:
+        flooded.setattr(Turns, "_wait", wait)
+        assert (await error(service, "account.reset_password.confirm", reset))[0] == 1012
+    assert await service.result("account.reset_password.confirm", reset) == {"user_id": "ada"}
 
 
 async def test_an_address_that_was_given_up(start: Start) -> None:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
-from toto_aio.exceptions import Unavailable, described
+from toto_aio.exceptions import TooManyAttempts, TotoException, Unavailable, described
 from toto_aio.models import Record
 from toto_aio.stores import RecordStore
 from toto_aio.tasks import Tasks
@@ -64,12 +64,15 @@ class Use:
 
     @asynccontextmanager
     async def given_back_unless_done(self) -> AsyncIterator[None]:
-        """A block for what follows: the use is taken back if that is ``Unavailable``, or is cancelled."""
+        """A block for what follows: the use is taken back if that is ``Unavailable``, or is cancelled.
+
+        So it is if too many others are in the way, such as of the turn to hash a password.
+        """
         try:
             yield
-        except (Unavailable, asyncio.CancelledError) as exc:
+        except (Unavailable, TooManyAttempts, asyncio.CancelledError) as exc:
             taking = self._tasks.start(self._take_back(), "use of a code")
-            if isinstance(exc, Unavailable):  # a call that was cut off has no time left
+            if isinstance(exc, TotoException):  # a call that was cut off has no time left
                 await asyncio.wait([taking], timeout=ANSWER_LIMIT)
             raise
 
