@@ -423,7 +423,7 @@ async def test_a_password_is_changed(store: Store, passwords: Passwords) -> None
     await accounts.change_password("ada", PASSWORD, "battery staple")
     with pytest.raises(InvalidCredentials):
         await accounts.verify("ada", PASSWORD)
-    assert (await accounts.verify("ada", "battery staple")).values == {"name": "Ada"}
+    assert (await accounts.verify("ada", "battery staple")).values["name"] == "Ada"
 
 
 async def test_a_change_needs_the_current_password(store: Store, passwords: Passwords) -> None:
@@ -705,7 +705,7 @@ async def test_fields_that_would_not_come_back(passwords: Passwords) -> None:
     assert await store.get_account("eve") is None
     stored = await store.get_account("ada")
     assert stored is not None
-    assert (stored.values, stored.version) == ({"kept": {"a": [1, 1.5, None, True, "ü", {}]}}, 1)
+    assert (stored.values["kept"], stored.version) == ({"a": [1, 1.5, None, True, "ü", {}]}, 1)
     account["field"] = "right"
     await account.save()
     # What a client sends is kept as JSON has it.

@@ -58,7 +58,7 @@ async def test_a_use_whose_outcome_nobody_knows(store: Store) -> None:
 
 
 async def test_a_use_that_too_many_others_are_in_the_way_of(store: Store) -> None:
-    """The code is valid afterwards, as nothing has followed from it: a password has no turn to be hashed, say."""
+    """The code is valid afterwards, as nothing has followed from it: a password was not hashed, say."""
     codes = Codes(store, store, [])
     draft = await new_code(codes)
     spent = await codes.spend("reset", draft.ticket, draft.digits)

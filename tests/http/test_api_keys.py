@@ -35,6 +35,7 @@ from toto_aio.invocation import (
     safe,
 )
 from toto_aio.middleware import get_session, log_in, log_out, require
+from toto_aio.models import Record
 from toto_aio.stores.memory import MemoryStore
 
 Parameters = dict[str, Any]
@@ -473,6 +474,23 @@ async def test_an_older_session_gives_the_password(serve: Serve, monkeypatch: py
     assert await service.result("account.api_keys.list", session=session) == {"api_keys": []}
     key = await make_key(service, session, password="correct horse")
     assert await outcome(service, key, "who") == "ada"
+
+
+async def test_a_session_that_ends_meanwhile(serve: Serve) -> None:
+    """It makes no key: its user has ended it, or the account is somebody else's by now."""
+
+    class Ending(MemoryStore):
+        async def add_record(self, record: Record) -> bool:
+            if record.kind == "api_key":
+                await self.remove_sessions(record.owner)
+            return await super().add_record(record)
+
+    store = Ending()
+    service = await serve(METHODS, database=store)
+    parameters = {"name": "a", "scopes": ["*"]}
+    answer = await service.call("account.api_keys.create", parameters, session=await service.create())
+    assert answer["error"]["code"] == FORBIDDEN
+    assert await store.list_records("ada", "api_key") == []
 
 
 async def test_wrong_parameters(serve: Serve) -> None:

@@ -155,7 +155,7 @@ async def test_no_client_gives_itself_a_role(serve: Serve) -> None:
     """Neither with a new account nor with a change of one's own."""
     service = await serve(METHODS, account_fields=["name"])
     ada = await service.create()
-    for name in ("roles", "toto_aio.roles"):
+    for name in ("roles", "toto_aio.roles", "toto_aio.birth"):
         new = {"user_id": "eve", "password": "correct horse", name: ["admin"]}
         for method, parameters in (("create", new), ("update", {"name": "x", name: ["admin"]})):
             answer = await service.call(f"account.{method}", parameters, session=ada)

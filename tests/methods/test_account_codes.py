@@ -275,9 +275,7 @@ async def test_a_first_address_of_an_older_session(start: Start, monkeypatch: py
     await service.result("account.verify_email.confirm", code)
 
 
-async def test_a_new_password_during_a_flood_of_logins(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_new_password_during_a_flood_of_logins(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused if too many wait for their turn to be hashed, and its code is valid afterwards."""
     service, mailbox = await start()
     await verify(service, mailbox, await service.create())

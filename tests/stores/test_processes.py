@@ -272,7 +272,7 @@ await store.close()
         assert sum(f"exists {n}" in lines for lines in answers) == count - 1
         account = await store.get_account(f"user {n}")
         assert account is not None
-        assert account.values == {"number": makers[0]}
+        assert account.values["number"] == makers[0]
     await store.close()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toto_aio.auth.roles import STORED
+from toto_aio.auth.birth import STORED as BIRTH
+from toto_aio.auth.roles import STORED as ROLES
 from toto_aio.auth.session_state import MAX_SIZE, other_type
 from toto_aio.codecs import encode_json
 from toto_aio.codecs.json_codec import read_json
@@ -18,7 +19,7 @@ JSON_TYPES: frozenset[type] = frozenset({str, bool, int, float, type(None)})
 PARAMETERS = frozenset({"user_id", "password", "new_password", "session_id"})
 """What else than custom fields the account methods take."""
 READ_ONLY = frozenset({"user_id", "roles"})
-RESERVED = frozenset({*PARAMETERS, *READ_ONLY, STORED})
+RESERVED = frozenset({*PARAMETERS, *READ_ONLY, ROLES, BIRTH})
 """Names that a custom field can't have."""
 MAX_NAMED = 10
 """Unknown fields that an error names."""

@@ -11,6 +11,8 @@ from toto_aio.auth.account_change import changing
 from toto_aio.auth.account_fields import RESERVED, require_custom, require_storable
 from toto_aio.auth.api_key import KIND as API_KEYS
 from toto_aio.auth.audit import Action, Audit, RefusedAccount
+from toto_aio.auth.birth import STORED as BIRTH
+from toto_aio.auth.birth import credentials_of, new_birth
 from toto_aio.auth.ends import Ends
 from toto_aio.auth.passwords import MAX_BYTES, Match, Passwords, opaque
 from toto_aio.auth.roles import STORED, role_names
@@ -81,7 +83,7 @@ class Accounts:
         hashed = None if password is None else await self._hash("password", password)
         if former_user_id(user_id) != new_id and await self._find(user_id) is not None:
             raise UserIDExists
-        account = Account(new_id, hashed, values)
+        account = Account(new_id, hashed, {**values, BIRTH: new_birth()})
         with self.audit.recording(Action.ACCOUNT_CREATED, new_id):
             if await self._store.get_account(new_id) is None:
                 await self.records.remove_records(new_id)  # if a deletion was cut off before it did so
@@ -187,7 +189,7 @@ class Accounts:
         return None if account is None else await self._addresses.of(account.user_id)
 
     async def password_mark(self, user_id: str) -> str:
-        """A text that is another one once the account has another password; "" without account."""
+        """A text that is another one once the account has another password, or is another one; "" without."""
         account = await self._store.get_account(user_id)
         return "" if account is None else _mark(account)
 
@@ -283,7 +285,7 @@ class Accounts:
 
 
 def _mark(account: Account) -> str:
-    return hashlib.sha256((account.password or "").encode()).hexdigest()
+    return hashlib.sha256(credentials_of(account).encode()).hexdigest()
 
 
 def existing(account: Account | None) -> Account:

@@ -16,6 +16,7 @@ from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.key_session import KeySession
 from toto_aio.auth.sessions import Sessions
+from toto_aio.auth.user_account import UserAccount
 from toto_aio.auth.user_session import handle_of
 from toto_aio.exceptions import InvalidParameters, InvalidUserID, NotAuthorized, Unavailable, described
 from toto_aio.models import NEVER, Record
@@ -70,7 +71,7 @@ class ApiKeys:
         record = Record(KIND, hash_of(secret), owner, msgspec.msgpack.encode(kept), until)
         await self._store.add_record(record)
         try:
-            await self._require_kept(owner)
+            await self._require_kept(account)
             await self._require_room(owner, MAX_KEYS)
         except BaseException:
             await self._store.remove_record(KIND, record.key)  # if that fails, nobody knows the key
@@ -139,11 +140,12 @@ class ApiKeys:
             await self._sessions.ends.tell({"key": record.key})
         return happening.happened
 
-    async def _require_kept(self, owner: str) -> None:
+    async def _require_kept(self, account: UserAccount) -> None:
         """Refuse a key whose account has been deleted since, which has removed all keys except this one."""
-        if await is_account_changing(self._sessions.store, owner):
+        if await is_account_changing(self._sessions.store, account.user_id):
             raise Unavailable("The user's account is being changed: try again in a minute.")
-        if await self._sessions.accounts.of_session(owner) is None:
+        now = await self._sessions.accounts.of_session(account.user_id)
+        if now is None or now.birth != account.birth:
             raise NotAuthorized
 
     async def _require_room(self, owner: str, most: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from toto_aio.auth.birth import credentials_of
 from toto_aio.auth.devices import Devices
 from toto_aio.auth.login_tickets import KIND as TICKETS
 from toto_aio.auth.login_tickets import LoginTickets
@@ -205,9 +206,9 @@ class SecondFactor:
 
     async def _mark(self, user_id: str, record: Record | None) -> bytes:
         account = await self._accounts.get_account(user_id)
-        password = "gone" if account is None else account.password or ""
+        credentials = "gone" if account is None else credentials_of(account)
         since = None if record is None else _read(record).since
-        return hashlib.sha256(f"{since} {password}".encode()).digest()
+        return hashlib.sha256(f"{since} {credentials}".encode()).digest()
 
     async def _current(self, user_id: str, kind: str = KIND) -> Record | None:
         return await self._records.get_record(kind, _key(user_id))

@@ -125,16 +125,17 @@ class Sessions:
     ) -> UserSession:
         """A new session of a user whom the caller has checked. Raises ``InvalidCredentials`` without account.
 
-        It looks at the account once more, as it may be deleted meanwhile. ``require`` is asked then, too, and
-        what it raises ends the login. ``device`` and ``second_factor`` are those of ``log_in``: whatever the
-        caller has checked, it is not the second factor.
+        It looks at the account once more, as it may be deleted meanwhile, and another one be in its place.
+        ``require`` is asked then, too, and what it raises ends the login. ``device`` and ``second_factor``
+        are those of ``log_in``: whatever the caller has checked, it is not the second factor.
         """
         account = await self.accounts.get(user_id)
         if account is None:
             raise InvalidCredentials
 
         async def still() -> None:
-            if await self.accounts.of_session(account.user_id) is None:
+            now = await self.accounts.of_session(account.user_id)
+            if now is None or now.birth != account.birth:
                 raise InvalidCredentials
             if require is not None:
                 await require()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from toto_aio.auth.account_fields import READ_ONLY, require_custom, require_storable
+from toto_aio.auth.birth import take_birth
 from toto_aio.auth.roles import take_roles
 from toto_aio.exceptions import InvalidUserID
 from toto_aio.models import Account
@@ -23,6 +24,8 @@ class UserAccount(MutableMapping[str, Any]):
     def __init__(self, store: AccountStore, account: Account) -> None:
         self._user_id = account.user_id
         self._store = store
+        self.birth = take_birth(account.values)
+        """Tells it from a later account with the same user id."""
         self._roles = take_roles(account.values)
         self._values = account.values
         self._has_password = account.password is not None
@@ -48,6 +51,7 @@ class UserAccount(MutableMapping[str, Any]):
         """Read these fields again, or all of them, and the roles; unsaved changes to them are dropped."""
         account = await self._store.get_account(self.user_id)
         values = {} if account is None else account.values
+        take_birth(values)
         self._roles = take_roles(values)
         for name in names or {**self._values, **self._changes, **values}:
             self._changes.pop(name, None)

@@ -8,7 +8,7 @@ from toto_aio.auth.confirmation import confirm
 from toto_aio.auth.text import require_text
 from toto_aio.dispatch.form import redirects_form
 from toto_aio.dispatch.handler import Handler
-from toto_aio.exceptions import InvalidParameters
+from toto_aio.exceptions import InvalidParameters, NotAuthorized
 from toto_aio.invocation import authenticated, method, rate, requires
 from toto_aio.threads import waits_in_threads
 
@@ -32,10 +32,12 @@ async def create(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     session = handler.session
     assert session is not None
     await confirm(handler.sessions, session, parameters.get("password"), handler.client)
-    scopes = parameters["scopes"]
-    return await handler.connection.api_keys.create(
-        session.user_id, parameters["name"], scopes, expires=parameters.get("expires")
-    )
+    keys, user_id, scopes = handler.connection.api_keys, session.user_id, parameters["scopes"]
+    made = await keys.create(user_id, parameters["name"], scopes, expires=parameters.get("expires"))
+    if await session.expiry() is None:  # it has ended meanwhile, perhaps with the account that it was of
+        await keys.revoke(user_id, made["handle"])
+        raise NotAuthorized
+    return made
 
 
 @method
