@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.conftest import server_module
 from tests.support import ROOT, programs
-from tests.support.servers import accepts, free_port
-from tests.support.service import eventually
+from tests.support.servers import START_LIMIT, accepts, free_port
 
 if TYPE_CHECKING:
     from tests.support.browser import Browser, Page
@@ -34,8 +33,11 @@ async def chats(count: int, *events: str) -> AsyncIterator[list[str]]:
                 *command, cwd=FOLDER, stdout=asyncio.subprocess.DEVNULL
             )
             started.append((port, process))
-        for port, _ in started:
-            await eventually(lambda port=port: accepts(port))  # type: ignore[misc]
+        async with asyncio.timeout(START_LIMIT):
+            for port, process in started:
+                while not accepts(port):
+                    assert process.returncode is None
+                    await asyncio.sleep(0.02)
         yield [f"http://127.0.0.1:{port}" for port, _ in started]
     finally:
         for _, process in started:
