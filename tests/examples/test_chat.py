@@ -115,6 +115,38 @@ async def test_in_two_processes(browser: Browser, servers: Any) -> None:
         await until(wrong, "document.getElementById('state').textContent === 'there is no such room'")
 
 
+HOLD = """
+const real = fetch;
+let first = true, released, asked = 0, given = 0;
+const release = new Promise((done) => released = done);
+globalThis.fetch = async (...request) => {
+  const is_first = first && request[1].body.includes('"here"');
+  first &&= !is_first;
+  asked++;
+  const response = await real(...request);
+  await response.clone().text();
+  if (is_first) await release;
+  given++;
+  return response;
+};
+"""
+"""Keeps back the first answer to who is there."""
+
+
+async def test_an_answer_that_comes_late(browser: Browser) -> None:
+    """How many are there is what was asked last, in whichever order the answers come."""
+    async with chats(1) as [address]:
+        page = await browser.open("about:blank")
+        await page.command("Page.addScriptToEvaluateOnNewDocument", source=HOLD)
+        await page.go(f"{address}/#r")
+        await until(page, "asked > 0")
+        await here(await browser.open(f"{address}/#r"), 2)
+        await asyncio.sleep(0.2)  # the page has heard of the other by now
+        await page.run("void released()")
+        await until(page, "given > 1 && given === asked")
+        await here(page, 2)
+
+
 async def test_through_a_rolling_restart(browser: Browser, servers: Any) -> None:
     """On a phone, by keyboard: what is said before, during and after it is shown once and in order."""
     events = server_module("redis").fresh_url(servers("redis"))
