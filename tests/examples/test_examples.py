@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,10 +25,11 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def bash(script: str, folder: Path) -> str:
-    """The output of a script."""
+    """The output of a script, in the virtual environment of the tests."""
     finished = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -77,6 +79,25 @@ def test_the_tour_of_the_readme(tmp_path: Path) -> None:
     assert json.loads(body)["result"] == 2
     answers = json.loads(batch)["batch"]
     assert (answers["2"]["result"], answers["3"]["error"]["code"]) == (1, 1001)
+
+
+def test_the_new_project_of_the_readme(tmp_path: Path) -> None:
+    """The call that the README shows is one of the project that it has just made."""
+    section = README[README.index("## A new project") : README.index("## A tour")]
+    [new] = re.findall(r"`(toto-aio new \w+)`", section)
+    [call] = re.findall(r"`(toto-aio call [^`]+)`", section)
+    assert "Ada" in bash(f"{new} >&2 && cd {new.split()[-1]} && {call}", tmp_path)
+
+
+def test_the_options_of_the_readme(tmp_path: Path) -> None:
+    """They are of the first service, in the folder that the README leads back to."""
+    make = blocks("sh")[0].partition("python -m toto_aio serve")[0]
+    [options] = blocks("sh", README[README.index("## Options") : README.index("## Processes")])
+    (tmp_path / "first").mkdir()
+    (tmp_path / "checkout").mkdir()
+    bash(make, tmp_path / "first")
+    listed = bash(options.replace("toto_aio serve", "toto_aio methods"), tmp_path / "checkout")
+    assert "\nhello " in listed
 
 
 async def test_the_code_of_the_readme(tmp_path: Path) -> None:

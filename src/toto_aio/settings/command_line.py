@@ -15,6 +15,11 @@ from toto_aio.settings.options import describe_options, unknown_option
 APPLICATION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 """What names an application, as ``package.module:attribute``; a file of that name is ``./a:b``."""
 
+OPTIONS_OF_A_SERVICE = (
+    "write the options of its service, such as --method-module=notes.methods, or a file that has them"
+)
+"""What to write where an application's options cannot be read, as they are in its code."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that omits options not given, and raises ``SettingsError`` with one line."""
@@ -42,16 +47,19 @@ def add_sources(parser: argparse.ArgumentParser, *, application: bool) -> None:
 def take_sources(given: dict[str, Any]) -> tuple[str | None, str | None]:
     """Remove the application and the file from parsed arguments and return them. Raises ``SettingsError``."""
     application, file = given.pop("application", None), given.pop("file", None)
-    if application is None and file is not None and APPLICATION.fullmatch(file) and not Path(file).exists():
-        raise SettingsError(
-            f"{file}: this command takes no application; write the options of its service, such as "
-            "--method-module=notes.methods, or a file that has them"
-        )
+    if application is None and file is not None:
+        require_no_application(file)
     if application is None or APPLICATION.fullmatch(application):
         return application, file
     if file is not None:
         raise SettingsError(f"{application}: write package.module:application before the file {file}")
     return None, application
+
+
+def require_no_application(file: str, instead: str = OPTIONS_OF_A_SERVICE) -> None:
+    """Raise ``SettingsError`` if what should be a file is an application; ``instead`` says what to write."""
+    if APPLICATION.fullmatch(file) and not Path(file).exists():
+        raise SettingsError(f"{file}: this command takes no application; {instead}")
 
 
 def add_options(parser: argparse.ArgumentParser, shown_names: Collection[str] | None = None) -> None:

@@ -260,6 +260,7 @@ def test_where_the_service_is(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     message = failed(run("list", "--database=postgresql://nobody@127.0.0.1:1/none"), 5)
     assert message.startswith("Cannot open the database postgresql://127.0.0.1:1/none: ")
     assert "Unavailable" not in message
+    assert "app:make: this command takes no application" in failed(run("list", "--file=app:make"), 2)
     assert "--databse: no such option; did you mean database?" in failed(run("list", "--databse=x"), 2)
 
 

@@ -108,6 +108,16 @@ def test_wrong_command_lines(run: Run, url: str, folder: None, monkeypatch: pyte
         ("call", url, "notes.add", "x"): "'x': write --NAME=x",
         ("call", "localhost/service", "x"): "localhost/service: ",
         ("call", "ftp://h/s", "x"): "write http://HOST/service",
+        ("call", "localhost:8888/service", "x"): "write http://localhost:8888/service",
+        ("call", "example.org/service", "x"): "write http://example.org/service",
+        ("call", "[::1]:80/service", "x"): "write http://[::1]:80/service",
+        ("call", "missing.toml", "x"): "missing.toml: No such file or directory\n",
+        ("call", "service:make", "x"): "application; write a file that has the options of its service",
+        ("client", "python", "service:make"): "takes no application",
+        ("client", "python", "localhost:8888/service"): "write http://localhost:8888/service",
+        ("login", "localhost:8888/service", "ada"): "write http://localhost:8888/service",
+        ("call", ".", "--method-module=m", "greet"): "into the environment, as TOTO_AIO_METHOD_MODULE",
+        ("call", ".", "notes.add", "--method-module=m"): "--method-module was taken for a parameter; write",
         ("call", "http://ada:secret@h/s", "x"): "toto-aio login http://h/s USER",
         ("call", f"{url}?a=1", "x"): "without what follows ? or #",
         ("call", url, "wait", "--timeout=soon"): "--timeout: write seconds",
@@ -172,6 +182,7 @@ def test_exit_statuses(run: Run, urls: Mapping[str, str]) -> None:
         ("fails.parameters", 2, "1003: "),
         ("notes.mine", 3, "log in: toto-aio login "),
         ("note.add", 4, "did you mean notes.add?"),
+        ("nothing.similar", 4, "toto-aio: list the methods: toto-aio call http://"),
         ("fails.unavailable", 5, "1011: "),
         ("fails.busy", 5, "1012: "),
         ("fails.late", 5, "1013: "),
@@ -225,6 +236,7 @@ def test_help(run: Run, urls: Mapping[str, str], folder: None) -> None:
         [line] = [line for line in listed if line.startswith("notes.add ")]
         assert 'title, tags=[], limit=10, done=false, color="red"' in line
         assert line.endswith("Add a note")
+        assert any(line.endswith("Keep a picture") for line in listed)
         shown.append(run("call", target, "notes.add", "--help"))
     text = " ".join(shown[0].out.split())
     assert shown[0].out.replace(urls["off"], ".") == shown[1].out
@@ -242,6 +254,9 @@ def test_help(run: Run, urls: Mapping[str, str], folder: None) -> None:
     assert [each["name"] for each in described["parameters"]] == ["name", "greeting", "times"]
     assert "It is for users who have logged in" in run("call", ".", "notes.mine", "-h").out
     assert run("call", ".", "notes.ad", "--help").err.splitlines()[1] == "toto-aio: did you mean notes.add?"
+    done = run("call", ".", "library.add", "--method-module=library.methods")
+    assert (done.status, "list the methods: toto-aio call .\n" in done.err) == (4, True)
+    assert "--method-module was taken for a parameter" in done.err
 
 
 def test_without_a_document(run: Run, urls: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ from toto_aio.cli.accounts.late import say_if_late
 from toto_aio.cli.call.failures import FAILED, STATUSES, FailedError, failures_shown
 from toto_aio.exceptions import TotoException, Unavailable, described
 from toto_aio.settings import Settings, read_settings
-from toto_aio.settings.command_line import Parser, add_options, parse
+from toto_aio.settings.command_line import Parser, add_options, parse, require_no_application
 
 ACTIONS: Mapping[str, Action] = {
     "list": listing.ACTION,
@@ -59,7 +59,10 @@ def accounts(arguments: Sequence[str]) -> None:
         action = ACTIONS[name]
         names = {each.dest for each in _own(action)._actions}
         own = {name: given.pop(name) for name in names & given.keys()}
-        settings = read_settings({}, given.pop("file", None), os.environ, given)
+        file = given.pop("file", None)
+        if file is not None:
+            require_no_application(file)
+        settings = read_settings({}, file, os.environ, given)
         own |= action.prepare(own)
         asyncio.run(_run(action, settings, own))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Protocol
 
@@ -12,12 +12,22 @@ from toto_aio.cli.call.document import Described, Document
 from toto_aio.cli.call.failures import NOT_FOUND, FailedError, failures_shown, refused
 from toto_aio.cli.call.help import command_help, method_help, method_list
 from toto_aio.cli.call.idempotency import require_idempotent
-from toto_aio.cli.call.line import Given, Line, Options, UsageError, read_head, read_rest
+from toto_aio.cli.call.line import (
+    Given,
+    Line,
+    Options,
+    UsageError,
+    of_the_service,
+    option_of,
+    read_head,
+    read_rest,
+)
 from toto_aio.cli.call.outcome import Outcome, show
 from toto_aio.cli.call.parameters import Parameters, read_parameters
 from toto_aio.cli.call.progress import progress
 from toto_aio.cli.call.values import is_boolean
-from toto_aio.exceptions import MethodNotFound
+from toto_aio.exceptions import InvalidParameters, MethodNotFound
+from toto_aio.settings.options import OPTIONS
 
 NO_DOCUMENT = "the service has no openapi.json for you, which would say what its methods take"
 NOTHING = Document(None)
@@ -68,7 +78,9 @@ async def _run(line: Line, name: str) -> None:
         try:
             outcome = await target.call(line.method, parameters, document)
         except MethodNotFound as exc:
-            raise refused(exc, _near(line.method, document)) from exc
+            raise refused(exc, _near(name, line.method, document), *_misplaced(name, given, method)) from exc
+        except InvalidParameters as exc:
+            raise refused(exc, *_misplaced(name, given, method)) from exc
     show(outcome, as_json=given.options.has("json"))
 
 
@@ -96,13 +108,22 @@ def _show_help(
     if document is None:
         raise UsageError(NO_DOCUMENT)
     if method is None:
-        lines = [f"there is no method {name!r}", *filter(None, [_near(name, document)])]
+        lines = [f"there is no method {name!r}", *filter(None, [_near(target, name, document)])]
         raise FailedError(NOT_FOUND, lines, {"code": MethodNotFound.CODE, "value": lines[0]})
     text = method_help(target, method, document, as_json=options.has("json"))
     print(text.rstrip("\n"))
 
 
-def _near(name: str, document: Document | None) -> str:
-    """The method that was probably meant."""
-    near = get_close_matches(name, () if document is None else sorted(document.methods), 1)
-    return f"did you mean {near[0]}?" if near else ""
+def _near(target: str, name: str, document: Document | None) -> str:
+    """The method that was probably meant, or how to see all."""
+    if document is None:
+        return ""
+    near = get_close_matches(name, sorted(document.methods), 1)
+    return f"did you mean {near[0]}?" if near else f"list the methods: toto-aio call {target}"
+
+
+def _misplaced(target: str, given: Given, method: Described | None) -> Iterator[str]:
+    """What to write instead of options of a service in this process, which were taken for parameters."""
+    for name in given.parameters if "://" not in target else ():
+        if name in OPTIONS and (method is None or method.parameter(name) is None):
+            yield f"{option_of(name)} was taken for a parameter; {of_the_service(name)}"

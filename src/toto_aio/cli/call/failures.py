@@ -75,9 +75,9 @@ def described(exc: Exception) -> FailedError | None:
     return None
 
 
-def refused(exc: TotoException, hint: str = "") -> FailedError:
-    """The error of a call; ``hint`` says what to do about it."""
-    return _of_error(exc, [hint] if hint else [])
+def refused(exc: TotoException, *hints: str) -> FailedError:
+    """The error of a call; ``hints`` say what to do about it, unless they are empty."""
+    return _of_error(exc, [hint for hint in hints if hint])
 
 
 def _of_error(exc: TotoException, hints: list[str]) -> FailedError:

@@ -40,7 +40,10 @@ def method_list(document: Document, *, as_json: bool) -> str:
     methods = [document.methods[name] for name in sorted(document.methods)]
     if as_json:
         return to_json([_described(each, document) for each in methods])
-    rows = [(each.name, ", ".join(map(_short, each.parameters)), printable(each.summary)) for each in methods]
+    rows = [
+        (each.name, ", ".join(map(_short, each.parameters)), printable(_plain(each.summary)))
+        for each in methods
+    ]
     return aligned([HEADING, *rows])
 
 
@@ -51,7 +54,7 @@ def method_help(target: str, method: Described, document: Document, *, as_json: 
     needed = [_usage(each, document) for each in method.parameters if each.required]
     more = ["[--NAME=VALUE ...]"] if method.is_open or len(needed) < len(method.parameters) else []
     usage = " ".join([f"usage: toto-aio call {target} {method.name}", *needed, *more])
-    parts = [usage, method.summary, method.description]
+    parts = [usage, _plain(method.summary), _plain(method.description)]
     rows = [(_usage(each, document), _explained(each)) for each in method.parameters]
     if rows:
         parts.append("parameters:\n" + _columns(rows))
@@ -62,6 +65,11 @@ def method_help(target: str, method: Described, document: Document, *, as_json: 
     if method.needs_user:
         parts.append("It is for users who have logged in: toto-aio login, or --user in process.")
     return "\n\n".join(printable(each, lines=True) for each in parts if each) + "\n"
+
+
+def _plain(documentation: str) -> str:
+    """A docstring without the marks of code, as ``toto-aio methods`` shows it."""
+    return documentation.replace("``", "")
 
 
 def _usage(parameter: Parameter, document: Document) -> str:
@@ -79,7 +87,7 @@ def _short(parameter: Parameter) -> str:
 
 
 def _explained(parameter: Parameter) -> str:
-    notes = [parameter.description]
+    notes = [_plain(parameter.description)]
     rules = [
         text.format(parameter.schema[name])
         for name, text in _RULES.items()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toto_aio.settings.durations import FORM, in_seconds
+from toto_aio.settings.options import OPTIONS
+from toto_aio.settings.sources import ENVIRONMENT_PREFIX
 
 
 class UsageError(Exception):
@@ -33,6 +36,8 @@ OWN: Mapping[str, tuple[str, str]] = {
 MAY_BE_BARE = frozenset({"idempotency-key"})
 """Those whose value may be left out; if they have one it stands behind an equals sign."""
 DEFAULT_TIMEOUT = 60.0
+ADDRESS = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+|\[[\da-f:]+\])(:\d|/)", re.IGNORECASE)
+"""How a URL begins whose http:// was forgotten."""
 
 
 @dataclass
@@ -89,7 +94,10 @@ def read_head(arguments: Sequence[str]) -> Line:
         if _is_option(argument):
             name = _take_own(argument, waiting, line.options)
             if name is not None:
-                raise UsageError(f"--{name}: no such option of this command; parameters follow the method")
+                instead = "parameters follow the method"
+                if name.replace("-", "_") in OPTIONS:
+                    instead = of_the_service(name)
+                raise UsageError(f"--{name}: no such option of this command; {instead}")
         elif line.target is None:
             line.target = argument
         else:
@@ -137,6 +145,12 @@ def parameter_name(written: str, names: Collection[str]) -> str:
 def option_of(name: str) -> str:
     """The option of a parameter: ``--due-date`` for ``due_date``."""
     return f"--{name.replace('_', '-')}"
+
+
+def of_the_service(name: str) -> str:
+    """Where to write an option of the service."""
+    variable = f"{ENVIRONMENT_PREFIX}{name.replace('-', '_').upper()}"
+    return f"write options of the service into its file, or into the environment, as {variable}"
 
 
 def _is_option(argument: str) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from toto_aio.cli.call.document import Described, Document
 from toto_aio.cli.call.failures import FAILED, FailedError, refused
 from toto_aio.cli.call.idempotency import key_of
-from toto_aio.cli.call.line import Options, UsageError
+from toto_aio.cli.call.line import ADDRESS, Options, UsageError
 from toto_aio.cli.call.outcome import Bytes, Outcome, Redirected, Result
 from toto_aio.cli.call.parameters import Parameters
 from toto_aio.cli.call.values import kinds_of
@@ -29,6 +29,7 @@ from toto_aio.importer import import_from_here, load_encoders
 from toto_aio.models import File
 from toto_aio.registry import functions_of
 from toto_aio.settings import SettingsError, read_settings
+from toto_aio.settings.command_line import require_no_application
 from toto_aio.settings.urls import root_path
 
 DEFAULT_FILE = "toto.toml"
@@ -40,8 +41,7 @@ class Local:
     def __init__(self, target: str, options: Options) -> None:
         if options.has("signing"):
             raise UsageError("--signing: a call in process is not signed")
-        file = target if target != "." else DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None
-        self._settings = read_settings({}, file, os.environ)
+        self._settings = read_settings({}, _file_of(target), os.environ)
         self._user = options.values.get("user")
         self._options = options
         self._timeout = options.timeout
@@ -85,6 +85,16 @@ class Local:
                     if isinstance(result, Redirect):
                         return Redirected(result.url, result.status)
                     return Result(msgspec.json.decode(codec.encode(result)))
+
+
+def _file_of(target: str) -> str | None:
+    """The file with the options of a service. Raises ``SettingsError`` and ``UsageError``."""
+    if target == ".":
+        return DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None
+    require_no_application(target, "write a file that has the options of its service")
+    if ADDRESS.match(target) and not Path(target).exists():
+        raise UsageError(f"{target}: no such file; if this is the URL of a service, write http://{target}")
+    return target
 
 
 @contextmanager

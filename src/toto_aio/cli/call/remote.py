@@ -14,7 +14,7 @@ from toto_aio.cli.call import kept
 from toto_aio.cli.call.document import Document
 from toto_aio.cli.call.failures import refused
 from toto_aio.cli.call.idempotency import key_of
-from toto_aio.cli.call.line import Options, UsageError, option_of
+from toto_aio.cli.call.line import ADDRESS, Options, UsageError, option_of
 from toto_aio.cli.call.outcome import Bytes, Outcome, Redirected, Result
 from toto_aio.cli.call.parameters import Parameters
 from toto_aio.client import Client, UnreadableResponseError
@@ -96,7 +96,8 @@ def service_url(target: str) -> str:
     except ValueError as exc:
         raise UsageError(f"{target}: not a URL: {exc}") from exc
     if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError(f"{target}: write http://HOST/service, . or a file with options")
+        meant = f"http://{target}" if ADDRESS.match(target) else "http://HOST/service"
+        raise UsageError(f"{target}: not the URL of a service; write {meant}")
     if url.user is not None or url.password is not None:
         raise UsageError(
             f"write the URL without a user and a password: toto-aio login {url.with_user(None)} USER"

@@ -20,7 +20,7 @@ class Place(msgspec.Struct):
 
 @method
 async def add(
-    title: Annotated[str, msgspec.Meta(description="What it is called", min_length=1, max_length=20)],
+    title: Annotated[str, msgspec.Meta(description="What ``it`` is called", min_length=1, max_length=20)],
     tags: list[str] = [],  # noqa: B006 # each call has its own
     limit: int = 10,
     done: bool = False,
@@ -33,7 +33,7 @@ async def add(
 ) -> dict[str, Any]:
     """Add a note.
 
-    Its title is short.
+    Its ``title`` is short.
     """
     given = {"title": title, "tags": tags, "limit": limit, "done": done, "color": color, "timeout": timeout}
     return {**given, "due_date": due_date, "share": share, "place": place, "path": path}
@@ -48,7 +48,7 @@ async def photo(
     width: int = 0,
     place: Place | None = None,
 ) -> list[Any]:
-    """Keep a picture."""
+    """Keep a ``picture``."""
     kept = [picture.name, picture.content_type, picture.data.decode("latin-1")]
     return [*kept, raw.decode(), [each.data.decode() for each in pages], tags, width]
 
