@@ -24,7 +24,7 @@ from toto_aio.brokers.memory import MemoryBroker
 from toto_aio.channels import Channel, Member, PresenceStats
 from toto_aio.events import EventManager
 from toto_aio.events.deliveries import Change, Join
-from toto_aio.events.followed import ChannelSubscription, Given
+from toto_aio.events.followed import ChannelSubscription, Given, Publication
 from toto_aio.exceptions import InvalidParameters, Unavailable
 from toto_aio.settings import SettingsError
 
@@ -62,12 +62,14 @@ class Reader:
         self.channels = events.channels
         self.member = Member(client, f"user {client[0]}", {"n": 1})
         self.told: list[str] = []
+        self.published = 0
         self.subscription = ChannelSubscription(
             name, self.take, lambda: self.told.append("lost"), self.member
         )
 
     def take(self, given: Given) -> None:
-        """Keep who has come and gone."""
+        """Keep who has come and gone, and count what is published."""
+        self.published += isinstance(given, Publication)
         if isinstance(given, Change):
             self.told.append(f"{'+' if isinstance(given, Join) else '-'}{given.member.client}")
 
@@ -237,7 +239,7 @@ async def test_a_frozen_redis(own_server: Server) -> None:
             readers = [await Reader(events, "a").subscribe(), await Reader(other, "b").subscribe()]
             leaving = await Reader(events, "c").subscribe()
             position = (await events.publish("room:1", 1)) if events.channels else None
-            await asyncio.sleep(0.1)
+            await eventually(lambda: readers[0].published == 1)
             own_server.freeze()
             try:
                 leaving.leave()
@@ -258,7 +260,8 @@ async def test_what_redis_has_lost_is_written_again(redis_url: str) -> None:
     """In time: what was evicted, or forgotten since the process lives longer."""
     from redis.asyncio import Redis
 
-    with limits(redis_processes, BEAT=0.1), limits(redis_presence, BEAT=0.1, RENEWED=0.3):
+    often = {"BEAT": 0.1, "RENEWED": 0.3}
+    with limits(redis_processes, BEAT=0.1), limits(redis_presence, **often, CLOSE_LIMIT=PATIENCE):
         async with Redis.from_url(redis_url) as admin:
             async with managers(redis_url) as [events]:
                 await Reader(events, "a").subscribe()
