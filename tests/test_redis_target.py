@@ -17,12 +17,13 @@ from tests.support.servers import Server, free_port, redis, redis_cluster, redis
 from tests.support.servers.redis_cluster import Cluster
 from tests.support.servers.redis_sentinel import NAME, Watched
 from tests.support.service import eventually
-from tests.support.stores import make_session, opened, operations
+from tests.support.stores import make_session, once_available, opened, operations
 from toto_aio import redis_connection, redis_target
 from toto_aio.brokers import Broker, Receiver, open_broker, redis_listener
 from toto_aio.cli.redis_facts import ask
 from toto_aio.exceptions import Unavailable, UserIDExists
 from toto_aio.models import Account
+from toto_aio.stores import open_store
 
 
 @asynccontextmanager
@@ -191,7 +192,8 @@ async def test_a_sentinel_that_is_frozen_or_knows_nothing(servers: Callable[[str
     url = redis_sentinel.fresh_url(watched)
     with redis.server() as frozen, limits(redis_target, SENTINEL_LIMIT=0.3):
         frozen.freeze()
-        async with opened(url.replace("://", f"://127.0.0.1:{frozen.port},")) as store:
+        several = url.replace("://", f"://127.0.0.1:{frozen.port},")
+        async with opened(await once_available(lambda: open_store(several))) as store:
             assert await store.increment("a", 60) == 1
         frozen.thaw()
     with pytest.raises(Unavailable, match=r"no Sentinel that answers names a primary$"):

@@ -319,7 +319,7 @@ async def test_closing_while_the_server_is_frozen(own_server: Server, url: str) 
 async def test_a_server_that_is_killed(own_server: Server, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Operations are unavailable; after a restart the server has everything that was acknowledged."""
     monkeypatch.setattr(mongodb, "CONNECT_LIMIT", 2)
-    async with opened(url) as store:
+    async with opened(await once_available(lambda: open_store(url))) as store:
         acknowledged = await write_until_killed(store, own_server.kill)
         try:
             await assert_all_unavailable(store)
