@@ -124,9 +124,7 @@ class HTTPReply:
         if name.lower() in FRAMING:
             self._closes = self._closes or (name.lower() == "connection" and "close" in value.lower())
             return
-        if self._headers is None:
-            self._headers = {}
-        self._headers[name] = value
+        self._add(name, value)
 
     def set_cookie(self, name: str, value: str, **attributes: Any) -> None:
         self._require_head()
@@ -263,15 +261,21 @@ class HTTPReply:
     def _sign(self, scheme: Scheme, caller: Caller, body: bytes) -> None:
         signature = sign_response(scheme, self.http_request, caller, body)
         if signature is not None:
-            self.set_header(HMAC_HEADER, signature)
+            self._add(HMAC_HEADER, signature)
 
     def _keep_from_caches(self, caller: Caller) -> None:
         """Let no cache give the response to others (RFC 9111), unless the method has set headers for that."""
         given = {name.lower() for name in self._headers or ()}
         if "vary" not in given:
-            self.set_header(hdrs.VARY, VARY)
+            self._add(hdrs.VARY, VARY)
         if "cache-control" not in given and (caller.session or caller.signer or caller.logged_out):
-            self.set_header(hdrs.CACHE_CONTROL, "no-store")
+            self._add(hdrs.CACHE_CONTROL, "no-store")
+
+    def _add(self, name: str, value: str) -> None:
+        """Set a header that is not one of the framing, before the head is sent."""
+        if self._headers is None:
+            self._headers = {}
+        self._headers[name] = value
 
     def _set_session_cookie(self, cookie: SessionCookie, *, enveloped: bool) -> None:
         if self.caller is None:
