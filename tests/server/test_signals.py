@@ -20,6 +20,41 @@ async def invoke(handler, parameters):
     return os.getpid()
 """
 WHO = "import os\nasync def invoke(handler, parameters): return os.getpid()"
+IMPATIENT = """
+import asyncio, os, signal
+from pathlib import Path
+import toto_aio.server.listeners as listeners
+
+refuse = listeners.refuse
+
+async def then_again(sockets):
+    found = {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    for pid in found if os.environ["TO"] == "workers" else ():
+        os.kill(pid, signal.SIGTERM)
+    if os.environ["TO"] == "master":
+        os.kill(os.getpid(), signal.SIGINT)
+    while any(os.path.exists(f"/proc/{pid}") for pid in found):
+        await asyncio.sleep(0.01)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await refuse(sockets)
+
+if "_TOTO_AIO_WORKER" not in os.environ:
+    listeners.refuse = then_again
+"""
+"""Further signals as soon as the master begins to stop."""
+LATE = """
+import os, signal
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), numbers=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
+        for number in numbers:
+            kill(pid, number)
+
+if "_TOTO_AIO_WORKER" not in os.environ:
+    signal.late = Late()
+"""
+"""More when nothing is left but an interpreter that forgets its modules."""
 PATIENT = ("--port=0", "--shutdown-timeout=300")
 
 
@@ -77,6 +112,47 @@ async def test_several_processes(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         assert await call not in (gone, server.process.pid)
         assert await ending == 0
+
+
+@pytest.mark.parametrize("to", ["master", "workers"])
+@pytest.mark.parametrize("arguments", ["--autoreload", "--processes=2"])
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+async def test_impatience(tmp_path: Path, first: signal.Signals, arguments: str, to: str) -> None:
+    """Whatever signals follow that which ends a service, it ends with status 0 and replaces no process."""
+    write(tmp_path, methods__who=WHO, sitecustomize=IMPATIENT + LATE)
+    database = f"--database=sqlite:///{tmp_path}/toto.db"
+    async with serving(
+        tmp_path, *SERVE, *PATIENT, arguments, database, PYTHONPATH=str(tmp_path), TO=to
+    ) as server:
+        assert await server.end(first) == 0
+        assert "Serving on " in server.lines[-1]
+
+
+async def test_impatience_during_a_restart(tmp_path: Path) -> None:
+    """New processes that have not started end as quietly."""
+    waiting = """
+import asyncio, os, sys
+async def prepare(connection, application):
+    if os.path.exists("wait"):
+        print("waiting", file=sys.stderr, flush=True)
+        await asyncio.sleep(300)
+"""
+    write(tmp_path, methods__who=WHO, sitecustomize=IMPATIENT + LATE, setup=waiting)
+    options = ("--autoreload", "--startup-function=setup.prepare")
+    async with serving(tmp_path, *SERVE, *PATIENT, *options, PYTHONPATH=str(tmp_path), TO="master") as server:
+        (tmp_path / "wait").touch()
+        server.process.send_signal(signal.SIGHUP)
+        await server.wait_for("waiting")
+        assert await server.end(signal.SIGINT) == 0
+        assert "waiting" in server.lines[-1]
+
+
+async def test_one_process_that_has_ended(tmp_path: Path) -> None:
+    """A signal that comes when only the interpreter is left makes no failure of it."""
+    write(tmp_path, methods__who=WHO, sitecustomize=LATE)
+    async with serving(tmp_path, PYTHONPATH=str(tmp_path)) as server:
+        assert await server.end(signal.SIGTERM) == 0
+        assert "Serving on " in server.lines[-1]
 
 
 async def test_handlers_of_an_author(tmp_path: Path) -> None:

@@ -62,14 +62,19 @@ class Generation:
         """Wait until the workers, which are stopping, accept no more connections."""
         await asyncio.gather(*(worker.wait_draining() for worker in self.workers))
 
+    def expect_exits(self) -> None:
+        """Replace no worker that exits from now on."""
+        self._stopping.set()
+
     async def stop(self) -> None:
         """Ask the workers to shut down, and wait; those still running after their time are killed."""
-        self._stopping.set()
+        self.expect_exits()
         await asyncio.gather(*(worker.stop(self._shutdown_timeout) for worker in self.workers))
         await self._supervisors.finish()
 
     def kill(self) -> None:
-        """Kill the workers immediately."""
+        """Kill the workers immediately, and replace none."""
+        self.expect_exits()
         for worker in self.workers:
             worker.kill()
 

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from toto_aio.server.listeners import BindAddress, Listener, bind_addresses, lis
 from toto_aio.server.processes import LOCAL_EVENTS, count_processes, has_local_events, require_shared_stores
 from toto_aio.server.program import working_directory
 from toto_aio.server.reload import watch
-from toto_aio.server.signals import ENDING
+from toto_aio.server.signals import ENDING, handle_in_loop
 from toto_aio.server.worker import StartError
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import Sources
@@ -57,16 +59,17 @@ class Master:
 
         Raises ``SettingsError`` or ``StartError`` if the first start fails.
         """
-        loop = asyncio.get_running_loop()
         serving = asyncio.create_task(self._serve(), name="toto-aio master")
-        for number in ENDING:
-            loop.add_signal_handler(number, serving.cancel)
-        loop.add_signal_handler(signal.SIGHUP, self._restart_requested.set)
+        handlers: dict[signal.Signals, Callable[[], object]] = {
+            **dict.fromkeys(ENDING, serving.cancel),
+            signal.SIGINT: partial(self._interrupt, serving),
+            signal.SIGHUP: self._restart_requested.set,
+        }
+        handle_in_loop(handlers)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         try:
-            await serving
-        except asyncio.CancelledError:
-            loop.add_signal_handler(signal.SIGINT, self._kill)  # a second Ctrl-C stops waiting
+            with suppress(asyncio.CancelledError):
+                await serving
         finally:
             await self._shut_down()
 
@@ -206,11 +209,16 @@ class Master:
             }
         )
 
-    def _kill(self) -> None:
-        for generation in self._generations:
-            generation.kill()
+    def _interrupt(self, serving: asyncio.Task[None]) -> None:
+        """End ``serving``; if that has begun, do not wait for the workers: a second Ctrl-C."""
+        if serving.done() or serving.cancelling():
+            for generation in self._generations:
+                generation.kill()
+        serving.cancel()
 
     async def _shut_down(self) -> None:
+        for generation in self._generations:
+            generation.expect_exits()  # a signal to all processes may end workers before they are told to
         # From now on connections are refused, so that no client waits for a service that is stopping.
         await refuse(_sockets(self._listeners))
         self._close(dict(self._listeners))

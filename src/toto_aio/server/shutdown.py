@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 
 from toto_aio.server.orphans import survive_master
-from toto_aio.server.signals import ENDING
+from toto_aio.server.signals import ENDING, ignore_at_exit
 from toto_aio.server.stacks import own_stacks
 
 logger = logging.getLogger(__name__)
@@ -32,10 +32,12 @@ class Shutdown:
         self._limit = limit
         self._watchdog: threading.Timer | None = None
         # The event loop's own signal handlers would not run while a method blocks the loop.
-        for number in ENDING:
-            signal.signal(number, self._handle_signal)
+        handled = [*ENDING]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
-            signal.signal(signal.SIGHUP, self._handle_signal)
+            handled.append(signal.SIGHUP)
+        for number in handled:
+            signal.signal(number, self._handle_signal)
+        ignore_at_exit(handled)
 
     def follow(self, channel: socket.socket) -> None:
         """Shut down when the master at the other end of ``channel`` ends, even if the loop is stuck."""
