@@ -15,9 +15,9 @@ MARKED = "__toto_aio_methods__"
 
 def mark(function: Callable[..., Any]) -> None:
     """Keep in its module that a function is a method."""
-    module = sys.modules.get(function.__module__)
-    if module is not None:
-        vars(module).setdefault(MARKED, set()).add(wire_name(function.__name__))
+    module, name = sys.modules.get(function.__module__), getattr(function, "__name__", None)
+    if module is not None and name is not None:  # an object may have none
+        vars(module).setdefault(MARKED, set()).add(wire_name(name))
 
 
 def marked_functions(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:

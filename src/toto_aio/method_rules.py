@@ -67,8 +67,12 @@ class Rules:
 
 
 def rules_of(function: Callable[..., Any]) -> Rules:
-    """The record of a function; a wrapper made with ``functools.wraps`` has the record of what it wraps."""
-    return getattr(function, RULES, None) or Rules()
+    """The record of a function; a wrapper has that of what it wraps, and an object its ``__call__``'s."""
+    for each in (function, type(function).__call__):
+        if (rules := getattr(each, RULES, None)) is not None:
+            return rules  # type: ignore[no-any-return]
+    wrapped = getattr(function, "__wrapped__", None)
+    return Rules() if wrapped is None else rules_of(wrapped)
 
 
 def own_rules(function: Callable[..., Any]) -> Rules:

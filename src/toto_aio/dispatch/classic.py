@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -29,15 +29,40 @@ def is_classic(function: Callable[..., Any]) -> bool:
     places = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     if any(each.kind is each.KEYWORD_ONLY and each.default is each.empty for each in parameters):
         return False
-    if any(each.kind is each.VAR_POSITIONAL for each in parameters) and (
-        not places or (len(places) == 1 and _is_bare(places[0]))
-    ):
+    if _are_anything(parameters):
         return True  # a wrapper without ``functools.wraps``
     if len(places) < 2 or not _is_anything(places[1], function):
         return False
     more = places[2:]
     return not more or (
         places[1].name == "parameters" and all(each.default is not each.empty for each in more)
+    )
+
+
+def takes_anything(function: Callable[..., Any]) -> bool:
+    """Whether a function is one of ``*args``, with at most the handler in front, as wrappers are."""
+    return _are_anything(_parameters(function))
+
+
+def is_forwarding(function: Callable[..., Any]) -> bool:
+    """Whether a function has the parameters of one that passes calls on: anything, or a handler first."""
+    parameters = _parameters(function)
+    if _are_anything(parameters):
+        return True
+    return bool(parameters) and (is_handler(parameters[0]) or is_classic(function))
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # a function of C has no signature
+        return []
+
+
+def _are_anything(parameters: Sequence[inspect.Parameter]) -> bool:
+    places = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return any(each.kind is each.VAR_POSITIONAL for each in parameters) and (
+        not places or (len(places) == 1 and _is_bare(places[0]))
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from toto_aio.dispatch.classic import is_classic
 from toto_aio.dispatch.signature import Signature
+from toto_aio.dispatch.wrapping import require_visible
 from toto_aio.method_rules import Guard, Rules, rules_of
 from toto_aio.settings import SettingsError
 from toto_aio.threads import is_coroutine_function
@@ -78,6 +79,7 @@ def compile_method(name: str, source: Any, method_timeout: float, module: Module
     invoke = getattr(source, "invoke", source)
     if not callable(invoke) or inspect.isasyncgenfunction(invoke) or inspect.isgeneratorfunction(invoke):
         raise SettingsError(f"{name}: write 'async def invoke(handler, title: str)', without yield")
+    require_visible(name, invoke)
     rules = rules_of(invoke)
     signature, called, check_result = None, invoke, None
     if is_classic(invoke):
