@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from toto_aio.client import Client
-    from toto_aio.testing import InProcess, Serve
+    from toto_aio.testing import InProcess, Serve, ServedClient
 
 try:
     from pytest_asyncio import fixture as async_fixture
@@ -60,7 +59,7 @@ async def _toto_serve(toto_options: dict[str, Any]) -> AsyncIterator[Serve]:
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
 
-        async def serve(methods: Any = None, **options: Any) -> Client:
+        async def serve(methods: Any = None, **options: Any) -> ServedClient:
             require_loop(loop)
             return await stack.enter_async_context(serving(methods, **{**toto_options, **options}))
 

@@ -22,8 +22,11 @@ from toto_aio.invocation import (
     anonymous_session,
     asynchronous,
     authenticated,
+    channel,
     default_parameters,
+    idempotent,
     raw_response,
+    roles,
     timeout,
 )
 from toto_aio.methods.account import create, login, logout
@@ -176,7 +179,7 @@ def test_the_documentation(tmp_path: Path, page: str) -> None:
     for block in blocks:
         if named := re.match(r"# (\S+\.\w+)\n", block):
             write(tmp_path / named[1], block)
-    assert "11 passed" in run(tmp_path, "-m", "pytest", "-Werror", "-pno:cacheprovider")
+    assert "14 passed" in run(tmp_path, "-m", "pytest", "-Werror", "-pno:cacheprovider")
 
 
 @authenticated
@@ -283,8 +286,52 @@ async def test_what_goes_wrong_in_process(toto_call: InProcess) -> None:
         await toto_call(slow)
     with pytest.raises(RuntimeError, match="toto_serve"):
         await toto_call(looks)
+    with pytest.raises(TypeError, match="give the function"):
+        await toto_call("hello")  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="socket"):
         await toto_call(sends)
+
+
+@channel("room:{room}", history=10, presence=True)
+async def declared(room: str) -> None:
+    """Admit anyone."""
+
+
+async def test_channels_in_process(toto_call: InProcess) -> None:
+    """A method publishes to the channels of its module, with ``method_module`` to those of a package too."""
+
+    async def say(handler: Handler, name: str, text: str) -> int | None:
+        position = await handler.events.publish(name, text)
+        assert await handler.events.presence(name) == []
+        return None if position is None else position.offset
+
+    said = {"name": "room:1", "text": "hello"}
+    assert [await toto_call(say, said), await toto_call(say, said)] == [1, 2]
+    other = {"name": "hall:1", "text": "hello"}
+    with pytest.raises(TotoException, match="There is no channel 'hall:1'"):
+        await toto_call(say, other)
+
+    @channel("hall:{hall}", presence=True)
+    async def hall(hall: str) -> None: ...
+
+    async with calling(method_module={"hall": hall}) as call:
+        assert await call(say, other) is None
+        assert await call(say, said) == 1
+
+
+async def test_an_idempotency_key_in_process(toto_call: InProcess) -> None:
+    """A call with the key of an earlier one gets its result."""
+
+    @idempotent
+    @authenticated
+    async def once(handler: Handler) -> int:
+        assert handler.session is not None
+        handler.session["n"] = (handler.session["n"] or 0) + 1
+        await handler.session.save()
+        return int(handler.session["n"])
+
+    for key, result in [("a", 1), ("a", 1), (None, 2), ("b", 3), ("a", 1)]:
+        assert await toto_call(once, user_id="ada", idempotency_key=key) == result
 
 
 async def test_options_in_process(tmp_path: Path) -> None:
@@ -319,6 +366,22 @@ async def test_a_file_of_options(tmp_path: Path) -> None:
     async with calling(file=file) as call:
         assert (await call(create, account))["user_id"] == "ada"
     assert os.listdir(tmp_path) == ["toto.toml"]
+
+
+async def test_accounts_of_what_is_served(toto_serve: Serve) -> None:
+    """A test gives roles to a user who logs in as any client does."""
+
+    @roles("admin")
+    async def close(handler: Handler) -> str:
+        assert handler.session is not None
+        return handler.session.user_id
+
+    client = await toto_serve({"close": close, "account.create": create}, signing="session")
+    await client.create_account("ada", "correct horse")
+    with pytest.raises(TotoException, match="1004"):
+        await client.call("close")
+    await client.accounts.set_roles("ada", ["admin"])
+    assert await client.call("close") == "ada"
 
 
 async def test_options_that_are_wrong(toto_serve: Serve) -> None:

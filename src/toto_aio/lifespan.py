@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from aiohttp import web
 from toto_aio.auth.audit import Audit
 from toto_aio.awaiting import NotAwaitedError, dropped, require_awaited
 from toto_aio.brokers import open_broker
+from toto_aio.channels import Channel
 from toto_aio.clock import Clock
 from toto_aio.codecs import codecs_with
 from toto_aio.codecs.json_codec import JSON
@@ -116,7 +118,8 @@ class Lifespan:
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())
             stack.callback(deadlines.close)
-            keys = self._open_keys(stack, database)
+            self._database = database
+            keys = self._open_keys(stack, database, self._methods)
             self.runtime = Runtime(connection, events, threads, deadlines, keys)
             if events is not None:
                 events.threads = threads
@@ -193,6 +196,14 @@ class Lifespan:
             after=self._after,
         )
 
+    def dispatcher_of_guests(self, methods: Mapping[str, Method], channels: Iterable[Channel]) -> Dispatcher:
+        """Runs methods that the service does not have, and what they publish to, as if it had them."""
+        if self.runtime.events is not None:
+            self.runtime.events.declare(channels)
+        if self.runtime.keys is None:
+            self.runtime = replace(self.runtime, keys=self._open_keys(self._opened, self._database, methods))
+        return self.dispatcher(methods)
+
     def _open_channels(self, stack: AsyncExitStack) -> ChannelAccess | None:
         """What admits to channels; None if there are none."""
         if not self._channels.by_name:
@@ -240,13 +251,15 @@ class Lifespan:
             self._metrics.watch_events(events)
         return events
 
-    def _open_keys(self, stack: AsyncExitStack, database: Store) -> Keys | None:
+    def _open_keys(
+        self, stack: AsyncExitStack, database: Store, methods: Mapping[str, Method]
+    ) -> Keys | None:
         """The idempotency keys, if a method is marked so. Raises ``SettingsError`` if no store keeps them."""
-        if not any(method.rules.idempotent for method in self._methods.values()):
+        if not any(method.rules.idempotent for method in methods.values()):
             return None
         from toto_aio.dispatch.idempotency import open_keys  # few services need it
 
-        keys = open_keys(self._methods, database, self._codecs)
+        keys = open_keys(methods, database, self._codecs)
         stack.push_async_callback(keys.close)
         return keys
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import ModuleType
@@ -27,25 +28,28 @@ from toto_aio.app import create_app
 from toto_aio.auth.accounts import Accounts
 from toto_aio.auth.caller import Caller
 from toto_aio.auth.user_session import UserSession
+from toto_aio.channels import Channel
 from toto_aio.client import Client
 from toto_aio.dispatch.answers import RawAnswer, Redirect
-from toto_aio.dispatch.call import Call
+from toto_aio.dispatch.call import MEMBER, Call
 from toto_aio.dispatch.method import compile_method
 from toto_aio.exceptions import UserIDExists
 from toto_aio.in_process import InProcessReply, UserSessions, call_in_process, running
 from toto_aio.lifespan import LIFESPAN, Lifespan
+from toto_aio.marked import RULES
+from toto_aio.method_rules import Rules
 from toto_aio.registry import DEFAULT_PACKAGE
 from toto_aio.settings import Settings, SettingsError, read_settings
 from toto_aio.settings.sources import override
 from toto_aio.settings.urls import root_path
 
-__all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "calling", "serving"]
+__all__ = ["InProcess", "RawAnswer", "Redirect", "Serve", "ServedClient", "calling", "serving"]
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds that calls in progress have to finish when a test is over."""
 
 Methods = str | ModuleType | Mapping[str, Any]
-Serve = Callable[..., Awaitable[Client]]
+Serve = Callable[..., Awaitable["ServedClient"]]
 """The type of the fixture ``toto_serve``."""
 
 
@@ -56,26 +60,40 @@ async def serving(
     file: str | os.PathLike[str] | None = None,
     encoding: str = "json",
     **options: Any,
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[ServedClient]:
     """Serve a package, a module or a mapping of methods until the end of the block; a client of it.
 
     ``client.another()`` is a client for another user. ``options`` are those of ``create_app`` and override
     those of the ``file``; ``encoding`` is the client's. Raises ``SettingsError``.
     """
-    settings = _settings(methods, file, options)
+    settings = _settings(methods, None if file is None else read_settings({}, file), options)
     async with running(create_app(settings), SHUTDOWN_TIMEOUT) as runner:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{root_path(settings)}"
         signing = settings.signing if isinstance(settings.signing, str) else "off"
-        async with Client(url, signing=signing, encoding=encoding) as client:
+        async with ServedClient(url, signing=signing, encoding=encoding) as client:
+            client.accounts = runner.app[LIFESPAN].runtime.connection.accounts
             yield client
+
+
+class ServedClient(Client):
+    """A client of a service in the same process."""
+
+    accounts: Accounts
+    """The service's, as ``handler.accounts``: ``await client.accounts.set_roles("ada", ["admin"])``."""
 
 
 @asynccontextmanager
 async def calling(*, file: str | os.PathLike[str] | None = None, **options: Any) -> AsyncIterator[InProcess]:
-    """Call methods without HTTP until the end of the block; the arguments are those of ``serving``."""
-    options["method_module"] = toto_aio.methods  # those that are called are handed in
-    settings = _settings(None, file, options)
+    """Call methods without HTTP until the end of the block; the arguments are those of ``serving``.
+
+    The methods are handed in with each call. With ``method_module`` they publish to all channels of a
+    package, and not only to those that their own module declares or imports.
+    """
+    given = None if file is None else read_settings({}, file)
+    if given is None or given.method_module == DEFAULT_PACKAGE:
+        options.setdefault("method_module", toto_aio.methods)
+    settings = _settings(None, given, options)
     async with running(create_app(settings), SHUTDOWN_TIMEOUT) as runner:
         yield InProcess(runner.app[LIFESPAN], settings.method_timeout)
 
@@ -97,20 +115,30 @@ class InProcess:
         parameters: Any = None,
         *,
         user_id: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Any:
         """The result of an ``invoke``, or of the one in a module; with ``user_id``, in that user's session.
+
+        It is what the method returns, as a Python object; a client gets what the encoding makes of it.
 
         Raises the ``TotoException`` that a client would receive, and other exceptions of the method as they
         are. A method with bytes of its own gives a ``RawAnswer`` (``body``, ``content_type``), a redirection
         a ``Redirect`` (``url``, ``status``).
         """
         require_loop(self._lifespan.runtime.loop)
+        if isinstance(method, str):
+            raise TypeError(
+                f"toto_call({method!r}): give the function, or its module; open_service calls methods by name"
+            )
         name = getattr(method, "__name__" if isinstance(method, ModuleType) else "__module__", "method")
-        dispatch = self._lifespan.dispatcher({name: compile_method(name, method, self._method_timeout)})
+        module = method if isinstance(method, ModuleType) else sys.modules.get(name)
+        methods = {name: compile_method(name, method, self._method_timeout)}
+        dispatch = self._lifespan.dispatcher_of_guests(methods, _channels(module))
+        message = None if idempotency_key is None else {MEMBER: idempotency_key}
         session_id = None if user_id is None else (await self.session(user_id)).session_id
         caller = Caller(self._lifespan.runtime.connection.sessions, session_id, None)
         try:
-            return await call_in_process(dispatch, caller, Call(name, parameters), _Reply())
+            return await call_in_process(dispatch, caller, Call(name, parameters, message=message), _Reply())
         finally:
             await dispatch.close()
 
@@ -143,17 +171,20 @@ def require_loop(loop: asyncio.AbstractEventLoop) -> None:
         )
 
 
+def _channels(module: ModuleType | None) -> list[Channel]:
+    """The channels of the functions in a module, also of those that it imports."""
+    rules = (getattr(value, RULES, None) for value in ({} if module is None else vars(module)).values())
+    return [each.channel for each in rules if isinstance(each, Rules) and each.channel is not None]
+
+
 class _Reply(InProcessReply):
     agent = "toto_aio.testing"
     over_http = "through toto_serve"
     over_a_socket = "through client.socket()"
 
 
-def _settings(
-    methods: Methods | None, file: str | os.PathLike[str] | None, options: Mapping[str, Any]
-) -> Settings:
-    """The options of a test, which touches nothing that the service of the file uses."""
-    given = None if file is None else read_settings({}, file)
+def _settings(methods: Methods | None, given: Settings | None, options: Mapping[str, Any]) -> Settings:
+    """The options of a test, which touches nothing that the service whose options are ``given`` uses."""
     alone = {"database": "memory://", "session_store": None, "events": "memory://", "check_results": True}
     named = {} if methods is None else {"method_module": methods}
     settings = override(given, {**alone, **options, **named})

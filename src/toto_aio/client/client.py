@@ -14,7 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -89,7 +89,7 @@ class Client:
     def session(self, session: SessionCredentials | None) -> None:
         self._line.session = session
 
-    async def __aenter__(self) -> Client:
+    async def __aenter__(self) -> Self:
         self._line.open()
         return self
 

@@ -46,17 +46,14 @@ class Channels:
     """The channels of these patterns. Raises ``SettingsError`` if the broker carries none."""
 
     def __init__(self, channels: Iterable[Channel], broker: Broker, encode: Callable[[Any], bytes]) -> None:
-        given = tuple(channels)
-        try:
-            self.table = ChannelTable(given)
-        except ValueError as exc:
-            raise SettingsError(str(exc)) from exc
+        self._given = tuple(channels)
+        self.table = _table(self._given)
         if not isinstance(broker, Streams):
             raise SettingsError(
                 f"events: a {type(broker).__name__} carries no channels: it needs the methods of Streams"
             )
         self._streams = broker
-        self._present = Present(given, broker, encode)
+        self._present = Present(self._given, broker, encode)
         self._followed: dict[str, Followed] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._encode = encode
@@ -64,6 +61,13 @@ class Channels:
         self._tasks = Tasks()
         self._reading = asyncio.Semaphore(READERS)
         self._look = asyncio.Event()
+
+    def declare(self, channels: Iterable[Channel]) -> None:
+        """Add those of the patterns that are not there yet. Raises ``SettingsError``."""
+        if new := [each for each in channels if each not in self._given]:
+            self._present.require(new)
+            given = (*self._given, *new)
+            self.table, self._given = _table(given), given
 
     def start(self) -> None:
         """Begin to look for channels that are silent."""
@@ -313,3 +317,11 @@ def _publications(name: str, epoch: str, entries: Iterable[tuple[int, bytes]]) -
 
 def _is_key(key: Any) -> bool:
     return type(key) is str and key.isprintable() and 0 < len(key.encode()) <= MAX_KEY
+
+
+def _table(channels: Iterable[Channel]) -> ChannelTable:
+    """Raises ``SettingsError`` for channels that share names."""
+    try:
+        return ChannelTable(channels)
+    except ValueError as exc:
+        raise SettingsError(str(exc)) from exc

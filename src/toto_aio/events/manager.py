@@ -143,6 +143,16 @@ class EventManager(ChannelCalls):
             self._start(consume(subscription, registration.function), registration.name)
         self._early.clear()
 
+    def declare(self, channels: Iterable[Channel]) -> None:
+        """Publish to these channels too. Raises ``SettingsError``.
+
+        If the manager was made without channels, it does not hear what is published to them.
+        """
+        if self.channels is None:
+            self.channels = _channels(channels, self._broker, self._encode)
+        else:
+            self.channels.declare(channels)
+
     async def drain(self, limit: float) -> None:
         """Leave events for one process to others: all further ones, and those that nobody has seen here.
 

@@ -19,18 +19,22 @@ class Present:
     """The subscribers of channels with ``presence``. Raises ``SettingsError`` if the broker knows of none."""
 
     def __init__(self, channels: Iterable[Channel], broker: Broker, encode: Callable[[Any], bytes]) -> None:
-        if any(each.presence for each in channels) and not isinstance(broker, Presence):
-            raise SettingsError(
-                f"events: a {type(broker).__name__} doesn't know who is present: it needs the methods of "
-                "Presence, or leave out presence=True"
-            )
+        self._broker: Any = broker
+        self.require(channels)
         self.count = 0
         """How many subscribers of this process are present now."""
-        self._broker: Any = broker
         self._encode = encode
         self._asked: dict[str, asyncio.Task[Sequence[bytes]]] = {}
         self._asking: dict[str, asyncio.Task[Sequence[bytes]]] = {}
         self._tasks = Tasks()
+
+    def require(self, channels: Iterable[Channel]) -> None:
+        """Raise ``SettingsError`` if one of the channels needs a broker that knows who is present."""
+        if any(each.presence for each in channels) and not isinstance(self._broker, Presence):
+            raise SettingsError(
+                f"events: a {type(self._broker).__name__} doesn't know who is present: it needs the methods "
+                "of Presence, or leave out presence=True"
+            )
 
     async def enter(self, subscription: ChannelSubscription, rules: Channel) -> None:
         """Count a subscriber as present, if its channel has ``presence``. Raises ``TypeError``."""
