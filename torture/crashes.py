@@ -41,17 +41,22 @@ from tests.support.servers import free_port
 
 from torture.clients import ECHO, Broken, Drop, Load, check_echo, connect, echo_request
 from torture.drill import Failure, progress, read_sizes, run_drill, workshop
-from torture.services import SERVE, ProcessHandle, Service, is_free, serving, until
+from torture.services import (
+    IMPORTS,
+    MOST_IMPORTS,
+    SERVE,
+    ProcessHandle,
+    Service,
+    is_free,
+    serving,
+    until,
+)
 from toto_aio.server.generation import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER
 
 CLIENTS = 20
 CALL_SECONDS = 0.005
 """Seconds that an echo takes, so that some are in flight whenever a worker is killed."""
 SHUTDOWN_TIMEOUT = 3.0
-IMPORTS = [sys.executable, "-c", "import aiohttp.web, msgspec, uvloop"]
-"""A program that does what every worker has to do first, which is most of what a start costs."""
-MOST_IMPORTS = 1.5
-"""Times that, within which a worker is replaced on an idle machine."""
 MARGIN = 0.5
 """Seconds beyond ``STABLE_AFTER`` after which the master must regard a worker as stable."""
 REPLACE_LIMIT = 60.0

@@ -27,6 +27,10 @@ END_LIMIT = 30.0
 LISTENING = re.compile(r"(?:Serving on|Listening at:|Running on) http://127\.0\.0\.1:(\d+)")
 """How a service announces where it listens: toto_aio, gunicorn, and aiohttp."""
 SERVE = (sys.executable, "-m", "toto_aio", "serve", "--port=0")
+IMPORTS = (sys.executable, "-c", "import aiohttp.web, msgspec, uvloop")
+"""What every process of a service has to do first, which is most of what a start costs."""
+MOST_IMPORTS = 1.5
+"""Times that, within which a service starts on an idle machine."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,15 @@ def serving(
 
 
 def environment() -> dict[str, str]:
-    """The environment without the caller's options, which would change the service."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("TOTO_AIO_")}
+    """The environment without the caller's options, which would change the service.
+
+    Its modules are compiled once, not at each start, as where it is installed.
+    """
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("TOTO_AIO_") and key != "PYTHONDONTWRITEBYTECODE"
+    }
 
 
 def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:

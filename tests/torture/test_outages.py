@@ -25,13 +25,13 @@ def test_options() -> None:
 
 def test_verdict() -> None:
     """Late failures, other calls that wait, a late recovery, a wrong response and a slow start fail it."""
-    assert verdict(Found([run(), CONTROL_RUN], [0.4]))[0]
+    assert verdict(Found([run(), CONTROL_RUN], [0.4], [0.3]))[0]
     wrong = run()
     wrong.wrong.append("1000")
     for broken in (run(failing=5.3), run(as_ever=0.3), run(again=1.1), wrong):
-        assert not verdict(Found([broken, CONTROL_RUN], [0.4]))[0]
-    assert not verdict(Found([run(), CONTROL_RUN], [0.6]))[0]
-    passed, said = verdict(Found([run(), run(CONTROL)], [0.4]))
+        assert not verdict(Found([broken, CONTROL_RUN], [0.4], [0.3]))[0]
+    assert not verdict(Found([run(), CONTROL_RUN], [0.6], [0.3]))[0]
+    passed, said = verdict(Found([run(), run(CONTROL)], [0.4], [0.3]))
     assert (passed, "proves nothing" in said) == (False, True)
 
 
@@ -41,4 +41,4 @@ async def test_a_short_run(tmp_path: Path) -> None:
     assert measured.wrong == []
     assert len(measured.failing) == 40
     assert len(measured.again) == 2
-    assert len({line.count("|") for line in table(Found([measured], [0.4])).splitlines()[:3]}) == 1
+    assert len({line.count("|") for line in table(Found([measured], [0.4], [0.3])).splitlines()[:3]}) == 1
