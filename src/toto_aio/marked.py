@@ -16,7 +16,7 @@ MARKED = "__toto_aio_methods__"
 def mark(function: Callable[..., Any]) -> None:
     """Keep in its module that a function is a method."""
     module, name = sys.modules.get(function.__module__), getattr(function, "__name__", None)
-    if module is not None and name is not None:  # an object may have none
+    if module is not None and name is not None and name == function.__qualname__:
         vars(module).setdefault(MARKED, set()).add(wire_name(name))
 
 

@@ -68,11 +68,19 @@ class Rules:
 
 def rules_of(function: Callable[..., Any]) -> Rules:
     """The record of a function; a wrapper has that of what it wraps, and an object its ``__call__``'s."""
-    for each in (function, type(function).__call__):
-        if (rules := getattr(each, RULES, None)) is not None:
-            return rules  # type: ignore[no-any-return]
-    wrapped = getattr(function, "__wrapped__", None)
-    return Rules() if wrapped is None else rules_of(wrapped)
+    for each in wrapped_by(function):
+        for place in (each, type(each).__call__):
+            if isinstance(rules := getattr(place, RULES, None), Rules):
+                return rules
+    return Rules()
+
+
+def wrapped_by(function: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """A function, what it wraps according to ``__wrapped__``, and so on."""
+    chain = [function]
+    while (inner := getattr(chain[-1], "__dict__", {}).get("__wrapped__")) is not None and inner not in chain:
+        chain.append(inner)
+    return chain
 
 
 def own_rules(function: Callable[..., Any]) -> Rules:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from traceback import walk_tb
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import toto_aio.methods
 from toto_aio.dispatch.method import Method, compile_method
 from toto_aio.dispatch.policy import limited
+from toto_aio.lost_methods import imports_behind, require_marks, require_one_file, warn_of_forgotten_marks
 from toto_aio.marked import marked_functions, marked_names
 from toto_aio.settings import Settings, SettingsError
 
@@ -56,7 +57,7 @@ def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout
     else:
         raise SettingsError(f"method_module: expected a package, not {package!r}")
     if not found:
-        raise SettingsError("method_module: no module there defines invoke, or a function marked @method")
+        raise SettingsError(f"method_module: {_nothing_in(None if isinstance(package, Mapping) else root)}")
     return {
         name: compile_method(name, source, method_timeout, module) for name, (source, module) in found.items()
     }
@@ -92,6 +93,16 @@ def _import_root(name: str) -> ModuleType:
         raise SettingsError(f"method_module: there is no module {name!r} on the import path") from exc
 
 
+def _nothing_in(root: ModuleType | None) -> str:
+    """What is wrong with a package, or a mapping, that has no methods."""
+    if root is None:
+        return "no module there defines invoke, or a function marked @method"
+    if hasattr(root, "invoke"):
+        return f"the invoke of {root.__name__} itself has no name: move it to {root.__name__}/hello.py"
+    place = getattr(root, "__file__", None) or ", ".join(getattr(root, "__path__", ()))
+    return f"no module of {root.__name__} ({place}) defines invoke, or a function marked @method"
+
+
 Source = tuple[Any, ModuleType | None]
 """Where a method comes from: a module with ``invoke``, or a function and the module that it is in, if any."""
 
@@ -99,13 +110,21 @@ Source = tuple[Any, ModuleType | None]
 def _given(methods: Mapping[str, Any]) -> dict[str, Source]:
     """The methods in a mapping of names to functions or modules."""
     found: dict[str, Source] = {}
+    modules = {name: value for name, value in methods.items() if isinstance(value, ModuleType)}
     for name, value in methods.items():
-        marked = marked_functions(value) if isinstance(value, ModuleType) else []
-        if not marked or hasattr(value, "invoke"):
+        if name not in modules or hasattr(value, "invoke") or not marked_functions(value):
             found[name] = value, None
-        for function_name, function in marked:
-            _add(found, _join(name, function_name), function, value)
+    for name, module in modules.items():
+        for function_name, function in marked_functions(module):
+            whole = _join(name, function_name)
+            if whole not in methods:  # what has the name there is meant
+                _add(found, whole, function, module)
+    warn_of_forgotten_marks(modules.values(), [_function(*each) for each in found.values()])
     return found
+
+
+def _function(source: Any, module: ModuleType | None) -> Any:
+    return source if module is not None else getattr(source, "invoke", source)
 
 
 def _add(found: dict[str, Source], name: str, function: Any, module: ModuleType) -> None:
@@ -121,35 +140,59 @@ def _found(root: ModuleType) -> dict[str, Source]:
     """The methods below a package by their names; what was imported is logged, and what is misspelt."""
     found: dict[str, Source] = {}
     imported: set[str] = set()
-    marked: list[tuple[str, Any, ModuleType]] = []
-    for name, module, functions, origin in _walk(root, "", root, ()):
+    hidden: set[str] = set()
+    walked = list(_walk(root, "", root, ()))
+    # What is imported comes last: a module of the package's own wins.
+    walked.sort(key=lambda each: bool(each.origin))
+    for name, module, functions, origin in walked:
         is_method = bool(name) and hasattr(module, "invoke")
         if not is_method and not functions and name:
             _warn_of_a_near_miss(module)
-        if is_method and name not in found:
-            found[name] = module, None
-        marked += [(_join(name, each), function, module) for each, function in functions]
+        if is_method and found.setdefault(name, (module, None))[0] is not module:
+            hidden.add(name)
         if origin and (is_method or functions):
             imported.add(origin)
-    for name, function, module in marked:
-        if found.get(name) != (function, module):
-            _add(found, name, function, module)
+    for name, module, functions, origin in walked:
+        for each, function in functions:
+            whole = _join(name, each)
+            if origin and found.get(whole, (function, module)) != (function, module):
+                hidden.add(whole)
+            elif found.get(whole) != (function, module):
+                _add(found, whole, function, module)
     if imported:
         logger.info("methods that are imported: %s", ", ".join(sorted(imported)))
+    if hidden:
+        logger.info("methods of the package's own in place of imported ones: %s", ", ".join(sorted(hidden)))
+    if found and hasattr(root, "invoke"):
+        logger.warning(_nothing_in(root))
+    warn_of_forgotten_marks(
+        dict.fromkeys(each.module for each in walked if not _is_below(each.module, toto_aio.methods)),
+        [_function(*each) for each in found.values()],
+    )
     return found
+
+
+class Walked(NamedTuple):
+    """A module, its name in the service, its functions for ``@method``, and the import by which it came."""
+
+    name: str
+    module: ModuleType
+    functions: list[tuple[str, Any]]
+    origin: str
 
 
 def _walk(
     module: ModuleType, prefix: str, root: ModuleType, above: tuple[ModuleType, ...], origin: str = ""
-) -> Iterator[tuple[str, ModuleType, list[tuple[str, Any]], str]]:
-    """A module and all modules below it, with their names in the service and their functions for ``@method``.
+) -> Iterator[Walked]:
+    """A module and all modules below it.
 
     ``above`` are the packages on the way to it, which it may import too; ``origin`` is the import by which it
     came, if it did.
     """
     # Before the modules below are imported, each of which takes its name in the package.
-    functions = marked_functions(module)
-    yield prefix, module, functions, origin
+    require_one_file(module)
+    require_marks(module)
+    yield Walked(prefix, module, marked_functions(module), origin)
     if not hasattr(module, "__path__"):
         return
     modules = {info.name for info in pkgutil.iter_modules(module.__path__)} | _plain_folders(module)
@@ -157,16 +200,20 @@ def _walk(
     offered = _offered(module)
     if offered is not None:
         children &= offered
-    if both := children & marked_names(module):
-        name = _join(module.__name__, min(both))
+    if clashing := children & marked_names(module):
+        name = _join(module.__name__, min(clashing))
         raise SettingsError(f"{name} is a module, and a function marked @method: rename one of them")
     for child in sorted(children):
         below = _import(f"{module.__name__}.{child}")
         yield from _walk(below, _join(prefix, child), root, (*above, module), origin)
     named = _named_by_all(module)
-    for name, value in sorted(vars(module).items()):
-        hidden = name.startswith("_") or name in children or (offered is not None and name not in offered)
+    # Where a module below has the name of one that is imported, both are served.
+    both = imports_behind(module, children)
+    for name, value in sorted({**vars(module), **both}.items()):
+        hidden = name.startswith("_") or (name in children and name not in both)
         if not isinstance(value, ModuleType) or hidden or value is module or value in above:
+            continue
+        if offered is not None and name not in offered:
             continue
         if name in named or _is_below(value, toto_aio.methods) or _is_below(value, root):
             whole = _join(prefix, name)

@@ -7,7 +7,6 @@ of ``*args, **kwargs`` without the parameters of what it wraps.
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import fields
@@ -15,7 +14,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from toto_aio.dispatch.classic import is_classic, is_forwarding, takes_anything
-from toto_aio.method_rules import Rules, rules_of
+from toto_aio.method_rules import Rules, rules_of, wrapped_by
 from toto_aio.settings import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ def require_visible(name: str, invoke: Function) -> None:
 
     One of ``*args, **kwargs`` that seems to wrap nothing is a classic method, with a warning.
     """
-    wrapper = inspect.unwrap(invoke)
+    wrapper = wrapped_by(invoke)[-1]
     held = list(_held(wrapper, set()))
     rules, anything = rules_of(invoke), takes_anything(wrapper)
     for holder, function in held:
@@ -58,7 +57,7 @@ def _held(holder: Function, seen: set[int]) -> Iterator[tuple[Function, Function
         if not callable(value) or isinstance(value, type) or id(value) in seen:
             continue
         yield holder, value
-        inner = inspect.unwrap(value)
+        inner = wrapped_by(value)[-1]
         if rules_of(value) == NO_RULES and is_forwarding(inner):
             yield from _held(inner, seen)
 
