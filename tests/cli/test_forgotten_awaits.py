@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from pathlib import Path
@@ -10,8 +11,14 @@ from typing import Any
 import pytest
 
 from tests.cli.test_check import found
+from toto_aio import Handler, UserAccount, UserSession
+from toto_aio.auth.accounts import Accounts
+from toto_aio.auth.api_keys import ApiKeys
+from toto_aio.auth.sessions import Sessions
 from toto_aio.cli.check import check
+from toto_aio.cli.forgotten_awaits import AWAITED
 from toto_aio.cli.main import main
+from toto_aio.events import EventManager
 from toto_aio.settings import SettingsError, read_settings
 
 WRONG = [
@@ -19,7 +26,19 @@ WRONG = [
     "handler.session.save_state()",
     "handler.session.update(change)",
     "handler.events.send('x')",
+    "handler.events.publish('room:1', {})",
+    "first = handler.events.presence('room:1')[0]",
+    "handler.accounts.set_roles('ada', ['admin'])",
     "handler.create_session()",
+    "async with handler.transaction() as db: db.execute('delete from notes')",
+    "async with handler.transaction() as db, other: rows = db.execute('select 1').fetchall()",
+    "async with handler.transaction() as db:\n        async with db.cursor() as own: own.execute('x')",
+    "async with handler.connection.db.acquire() as own: own.execute('delete from notes')",
+    "db = handler.connection.db; db.execute('delete from notes')",
+    "rows = handler.connection.db.fetch('select 1')[0]",
+    "handler.connection.db.notes.insert_one({})",
+    "db = handler.connection.db; db['notes'].delete_many({})",
+    "handler.connection.db.incr('n')",
     "handler.connection.accounts.create('ada', None)",
     "handler.accounts.delete('ada')",
     "handler.sessions.end_all('ada')",
@@ -51,6 +70,12 @@ RIGHT = [
     "handler.register_event_handler('x', lambda args: handler.session.save())",
     "async with handler.events.subscribe('x') as events: await events.get()",
     "handler.session.get('x')",
+    "async with handler.transaction() as db: await db.execute('delete from notes')",
+    "async with handler.transaction() as db:\n        async with db.execute('x') as own: await own.fetchall()",
+    "async with handler.connection.db.pipeline() as pipe: pipe.incr('n'); await pipe.execute()",
+    "async with other.transaction() as db: db.execute('delete from notes')",
+    "notes = handler.connection.db.notes.find({}); notes.sort('title')",
+    "handler.connection.db.notes.title.update({})",
 ]
 
 
@@ -84,6 +109,25 @@ async def test_a_forgotten_await(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 async def test_what_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """What is awaited, runs in a thread, or is not of the service, is not reported."""
     assert await found(method_module=package(tmp_path, monkeypatch, note=method(body))) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner"),
+    [
+        ("handler", Handler),
+        ("session", UserSession),
+        ("account", UserAccount),
+        ("accounts", Accounts),
+        ("sessions", Sessions),
+        ("events", EventManager),
+        ("api_keys", ApiKeys),
+    ],
+)
+def test_all_that_is_awaited(kind: str, owner: type) -> None:
+    """What a running service notices is known."""
+    noticed = {name for name, each in inspect.getmembers(owner) if hasattr(each, "__wrapped__")}
+    assert noticed
+    assert {name for name in noticed if not name.startswith("_")} <= AWAITED[kind]
 
 
 async def test_plain_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

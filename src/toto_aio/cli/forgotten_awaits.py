@@ -18,13 +18,46 @@ MAX_LINES = 10
 """The most lines that are named."""
 AWAITED: Mapping[str, frozenset[str]] = {
     "handler": frozenset({"create_session", "retrieve_session", "drain"}),
-    "session": frozenset({"save", "save_state", "update", "refresh", "get_account"}),
+    "session": frozenset({"save", "save_state", "update", "refresh", "get_account", "expiry"}),
     "account": frozenset({"save", "load"}),
-    "accounts": frozenset({"create", "get", "verify", "change_password", "set_password", "delete", "list"}),
-    "sessions": frozenset(
-        {"create", "log_in", "end", "end_one", "end_others", "end_all", "describe_all", "list"}
+    "accounts": frozenset(
+        {"create", "get", "verify", "change_password", "set_password", "set_roles", "email", "delete", "list"}
     ),
-    "events": frozenset({"send"}),
+    "sessions": frozenset(
+        {
+            "create",
+            "log_in",
+            "log_in_known",
+            "finish_log_in",
+            "end",
+            "end_one",
+            "end_others",
+            "end_all",
+            "describe_all",
+            "list",
+        }
+    ),
+    "events": frozenset({"send", "publish", "presence", "presence_stats"}),
+    "connection": frozenset({"once"}),
+    "api_keys": frozenset({"create", "list", "revoke", "revoke_all"}),
+    # Of every driver that has it, and of a cursor.
+    "database": frozenset(
+        {
+            "execute",
+            "executemany",
+            "executescript",
+            "execute_fetchall",
+            "execute_insert",
+            "commit",
+            "rollback",
+        }
+        | {"fetch", "fetchrow", "fetchval", "fetchone", "fetchall", "fetchmany"}
+        | {"set", "setex", "delete", "incr", "expire", "hset", "sadd", "lpush", "rpush", "zadd", "xadd"}
+    ),
+    "collection": frozenset(
+        {"insert_one", "insert_many", "update_one", "update_many", "replace_one", "delete_one", "delete_many"}
+        | {"find_one", "find_one_and_update", "find_one_and_delete", "count_documents", "create_index"}
+    ),
 }
 """What has to be awaited, by the kind of object that it is called on."""
 PARTS: Mapping[tuple[str, str], str] = {
@@ -36,6 +69,8 @@ PARTS: Mapping[tuple[str, str], str] = {
     ("handler", "sessions"): "sessions",
     ("connection", "accounts"): "accounts",
     ("connection", "sessions"): "sessions",
+    ("connection", "api_keys"): "api_keys",
+    ("connection", "db"): "database",
 }
 """The kinds of attributes."""
 RESULTS: Mapping[tuple[str, str], str] = {
@@ -47,6 +82,14 @@ RESULTS: Mapping[tuple[str, str], str] = {
     ("accounts", "get"): "account",
 }
 """The kinds of what is awaited."""
+CONTEXTS: Mapping[tuple[str, str], str] = {
+    ("handler", "transaction"): "database",
+    ("connection", "transaction"): "database",
+    ("database", "acquire"): "database",
+    ("database", "cursor"): "database",
+    ("database", "execute"): "database",
+}
+"""The kinds of what ``async with`` gives."""
 PARAMETERS = {"handler": "handler", "connection": "connection", "db_connection": "connection"}
 TYPES = {
     "Handler": "handler",
@@ -108,6 +151,10 @@ class _Function:
     def _visit(self, node: ast.AST) -> Iterator[ast.Call]:
         if isinstance(node, ast.FunctionDef | ast.Lambda):
             return  # which may run in a thread
+        if isinstance(node, ast.AsyncWith):
+            for item in node.items:
+                if isinstance(item.optional_vars, ast.Name):
+                    self._kinds[item.optional_vars.id] = self._kind_in_block(item.context_expr)
         used: ast.expr | None = None
         if isinstance(node, ast.Expr):
             used = node.value
@@ -137,8 +184,11 @@ class _Function:
         """The kind of object that an expression gives; "" if it is none of ours."""
         if isinstance(node, ast.Name):
             return self._kinds.get(node.id, "")
-        if isinstance(node, ast.Attribute):
-            return PARTS.get((self._kind(node.value), node.attr), "")
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            whole = self._kind(node.value)
+            if whole == "database":
+                return "collection"  # of MongoDB; other databases have no such parts
+            return PARTS.get((whole, node.attr), "") if isinstance(node, ast.Attribute) else ""
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("EventManager.instance"):
             return "events"
         if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
@@ -146,6 +196,15 @@ class _Function:
             if isinstance(called, ast.Attribute):
                 return RESULTS.get((self._kind(called.value), called.attr), "")
         return ""
+
+    def _kind_in_block(self, node: ast.expr) -> str:
+        """The kind of object that ``async with`` makes of an expression."""
+        called = node.func if isinstance(node, ast.Call) else None
+        return (
+            CONTEXTS.get((self._kind(called.value), called.attr), "")
+            if isinstance(called, ast.Attribute)
+            else ""
+        )
 
 
 def parsed(path: Path) -> ast.Module:
