@@ -12,13 +12,13 @@ from tests.support import ROOT
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
     "optional-dependencies"
 ]
-NAMED = re.compile(r"toto-aio\[([\w,]+)\]")
+NAMED = re.compile(r"(?:toto-aio|'[./]+)\[([\w,]+)\]")
 
 
 def files() -> Iterator[Path]:
     """What tells users, or the projects of users, what to install."""
     yield ROOT / "README.md"
-    for folder, kind in (("docs", "*.md"), ("src", "*.py"), ("src", "*.toml"), ("examples", "*.toml")):
+    for folder, kind in (("docs", "*.md"), ("examples", "*.md"), ("src", "*.py"), ("src", "*.toml"), ("examples", "*.toml")):
         yield from (ROOT / folder).rglob(kind)
 
 

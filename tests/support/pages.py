@@ -63,7 +63,9 @@ ASSIGNS = re.compile(r"^\w+=|export |eval |^cd ", re.MULTILINE)
 """What later blocks of a page have to know of one."""
 NAME = re.compile(r"(?:#|//|<!--) (\w[\w./-]*\.\w+)(?: -->)?")
 PORT = re.compile(r"\b8[08]\d\d\b")
-INSTALLS = re.compile(r"npm install ([\w-]+)\n")
+INSTALLS = re.compile(r"npm install (?:\S+/)?([\w-]+?)(?:-\*\.tgz)?\n")
+PACKS = "(cd ../toto_aio/clients/typescript && npm ci && npm pack)\n"
+"""How a page packs the client, as ``make dist`` does."""
 REDIS = re.compile(r"redis://localhost(?:/\d)?")
 
 
@@ -279,7 +281,7 @@ def run_shell(reader: Reader, code: str) -> None:
     last = code.strip().splitlines()[-1]
     for package in INSTALLS.findall(code):
         reader.install(package)
-    script = reader.adapt(INSTALLS.sub("", code))
+    script = reader.adapt(INSTALLS.sub("", code.replace(PACKS, "")))
     if SERVES.match(last):
         named = PORT.findall(last)
         reader.serve(script, reader.port(named[-1]) if named else None)
