@@ -18,7 +18,13 @@ NAMED = re.compile(r"(?:toto-aio|'[./]+)\[([\w,]+)\]")
 def files() -> Iterator[Path]:
     """What tells users, or the projects of users, what to install."""
     yield ROOT / "README.md"
-    for folder, kind in (("docs", "*.md"), ("examples", "*.md"), ("src", "*.py"), ("src", "*.toml"), ("examples", "*.toml")):
+    for folder, kind in (
+        ("docs", "*.md"),
+        ("examples", "*.md"),
+        ("src", "*.py"),
+        ("src", "*.toml"),
+        ("examples", "*.toml"),
+    ):
         yield from (ROOT / folder).rglob(kind)
 
 

@@ -34,12 +34,12 @@ async def test_a_typed_method() -> None:
         with pytest.raises(InvalidParameters) as error:
             await client.call("add", {"titel": "x", "inner": [{"a": 1}, {"a": "x"}], "limit": 0})
     assert error.value.value == (
-        "title is missing; limit: expected int >= 1; inner[1].a: expected int, got str; "
+        "title is missing; limit: expected a whole number of at least 1; inner[1].a: expected int, got str; "
         "titel is unknown, did you mean title?"
     )
     assert error.value.problems == [
         {"path": "title", "kind": "missing", "expected": "str"},
-        {"path": "limit", "kind": "value", "expected": "int >= 1"},
+        {"path": "limit", "kind": "value", "expected": "a whole number of at least 1"},
         {"path": "inner[1].a", "kind": "type", "expected": "int", "got": "str"},
         {"path": "titel", "kind": "unknown", "nearest": "title"},
     ]

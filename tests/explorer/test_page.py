@@ -83,7 +83,7 @@ async def test_a_call(explore: Explore) -> None:
     await explorer.read("3 things are wrong", "1003 InvalidParameters", "Correct what the error names")
     wrong = await explorer.page.run(PROBLEMS)
     assert wrong.keys() == {"title", "priority", "place"}
-    assert "at least 1" in wrong["title"]
+    assert "text of 1 to 80 characters" in wrong["title"]
     assert "expected int; got str" in wrong["priority"]
     assert wrong["place"].startswith("place.name: it has another type")
     assert await explorer.page.run("document.activeElement === field('title')")

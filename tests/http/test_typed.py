@@ -118,12 +118,12 @@ METHODS: dict[str, Any] = {
 }
 WRONG = {"titel": SECRET, "limit": 0, "parts": [{"a": 1}, {"a": SECRET}]}
 VALUE = (
-    "title is missing; limit: expected int >= 1; parts[1].a: expected int, got str; "
+    "title is missing; limit: expected a whole number of at least 1; parts[1].a: expected int, got str; "
     "titel is unknown, did you mean title?"
 )
 PROBLEMS = [
     {"path": "title", "kind": "missing", "expected": "str"},
-    {"path": "limit", "kind": "value", "expected": "int >= 1"},
+    {"path": "limit", "kind": "value", "expected": "a whole number of at least 1"},
     {"path": "parts[1].a", "kind": "type", "expected": "int", "got": "str"},
     {"path": "titel", "kind": "unknown", "nearest": "title"},
 ]

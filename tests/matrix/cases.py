@@ -118,8 +118,8 @@ NAMES, TYPES, WIRE, VERB, PAGES = (frozenset({name}) for name in ("names", "type
 ANYTHING = {"text": "é€", "n": 2**63 - 1, "f": 0.1, "none": None, "list": [1, [2]], "object": {"": {}}}
 MISSING = {"path": "title", "kind": "missing", "expected": "str"}
 UNKNOWN = {"path": "titel", "kind": "unknown", "nearest": "title"}
-TOO_LONG = {"path": "title", "kind": "value", "expected": "str of at most 5"}
-TOO_SMALL = {"path": "limit", "kind": "value", "expected": "int >= 1"}
+TOO_LONG = {"path": "title", "kind": "value", "expected": "text of at most 5 characters"}
+TOO_SMALL = {"path": "limit", "kind": "value", "expected": "a whole number of at least 1"}
 NO_X = {"path": "x", "kind": "type", "expected": "int", "got": "str"}
 NO_INTEGER = {"path": "limit", "kind": "type", "expected": "int", "got": "str"}
 BELOW = {"path": "parts[1].a", "kind": "type", "expected": "int", "got": "str"}
@@ -185,7 +185,8 @@ CASES: list[Case] = [
         "note",
         {"titel": "s3cret", "limit": 0},
         refused(
-            "title is missing; limit: expected int >= 1; titel is unknown, did you mean title?",
+            "title is missing; limit: expected a whole number of at least 1; "
+            "titel is unknown, did you mean title?",
             MISSING,
             TOO_SMALL,
             UNKNOWN,
@@ -194,7 +195,9 @@ CASES: list[Case] = [
     Case(
         "note",
         {"title": "s3cret", "limit": "s3cret"},
-        refused("title: expected str of at most 5; limit: expected int, got str", TOO_LONG, NO_INTEGER),
+        refused(
+            "title: expected text of at most 5 characters; limit: expected int, got str", TOO_LONG, NO_INTEGER
+        ),
     ),
     Case(
         "note",
@@ -205,7 +208,9 @@ CASES: list[Case] = [
     Case(
         "note_in_a_thread",
         {"title": "s3cret", "limit": "s3cret"},
-        refused("title: expected str of at most 5; limit: expected int, got str", TOO_LONG, NO_INTEGER),
+        refused(
+            "title: expected text of at most 5 characters; limit: expected int, got str", TOO_LONG, NO_INTEGER
+        ),
     ),
     Case("needs", {}, refused("Missing parameters: a, b")),
     Case("needs", {"b": "1"}, refused("Missing parameters: a"), needs=NAMES),

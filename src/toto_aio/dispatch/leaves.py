@@ -15,13 +15,17 @@ from bson import Decimal128
 from msgspec import inspect as types
 
 from toto_aio.dispatch.annotations import plain_node
+from toto_aio.dispatch.bounds import amount, between
 from toto_aio.models import File
-from toto_aio.names import shortened
+from toto_aio.names import MAX_SHOWN, shortened
 
 MAX_DECIMAL = 64
 """The most characters of a Decimal: its digits cost the square of their number."""
 MAX_EXPONENT = 6144
 """The largest exponent of a Decimal, as in IEEE 754: an integer of a larger one fills the memory."""
+
+MAX_BOUNDS = 256
+"""The most characters of what an error says of alternatives and their bounds."""
 
 Leaf = Callable[[Any, Any, bool], str]
 """The kind of problem that a value has as a type, or "": ``leaf(value, node, binary)``."""
@@ -34,20 +38,30 @@ def expected_of(node: types.Type, *, bounds: bool = False) -> str:
     node = plain_node(node)
     if isinstance(node, types.UnionType):
         shown = " or ".join(dict.fromkeys(expected_of(each, bounds=bounds) for each in node.types))
-        return shortened(shown)
+        return shortened(shown, MAX_BOUNDS if bounds else MAX_SHOWN)
     if isinstance(node, types.LiteralType):
         return shortened("one of " + ", ".join(map(repr, node.values)))
     if isinstance(node, types.EnumType):
         return shortened("one of " + ", ".join(repr(each.value) for each in node.cls))
     name = "file" if getattr(node, "cls", None) is File else _NAMES.get(type(node), "object")
-    if not bounds:
-        return name
-    rules = [text.format(found) for key, text in _BOUNDS if (found := getattr(node, key, None)) is not None]
+    rules = _rules(node) if bounds else []
+    return " ".join([_IN_WORDS.get(name, name), *rules]) if rules else name
+
+
+def _rules(node: Any) -> list[str]:
+    """What a value of the right type has to be besides."""
     if isinstance(node, types.TupleType):
-        rules = [f"of {len(node.item_types)} items"]
-    elif getattr(node, "tz", None) is not None:
-        rules = ["with a time zone" if node.tz else "without a time zone"]  # type: ignore[attr-defined]
-    return " ".join([name, *rules])
+        return [f"of {amount(len(node.item_types), len(node.item_types), 'item') or '0 items'}"]
+    if getattr(node, "tz", None) is not None:
+        return ["with a time zone" if node.tz else "without a time zone"]
+    if isinstance(node, types.IntType | types.FloatType):
+        where = between(node.ge, node.le, node.gt, node.lt)
+        multiple = "" if node.multiple_of is None else f"that is a multiple of {node.multiple_of}"
+        return [*filter(None, [f"of {where}" if where.startswith("at ") else where, multiple])]
+    unit = _UNITS.get(type(node))
+    size = amount(node.min_length, node.max_length, unit) if unit else ""
+    form = "in the required form" if getattr(node, "pattern", None) is not None else ""
+    return [*filter(None, [size and f"of {size}", form])]
 
 
 def got_of(value: Any) -> str:
@@ -242,13 +256,25 @@ _KINDS: dict[type, str] = {
     uuid.UUID: "uuid",
     File: "file",
 }
-_BOUNDS = (
-    ("ge", ">= {}"),
-    ("gt", "> {}"),
-    ("le", "<= {}"),
-    ("lt", "< {}"),
-    ("multiple_of", "in steps of {}"),
-    ("min_length", "of at least {}"),
-    ("max_length", "of at most {}"),
-    ("pattern", "of another form"),
-)
+_IN_WORDS: Mapping[str, str] = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bytes": "data",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "a date and time",
+    "time": "a time",
+}
+"""Types that have rules, in front of these."""
+_UNITS: Mapping[type, str] = {
+    types.StrType: "character",
+    types.BytesType: "byte",
+    types.ByteArrayType: "byte",
+    types.MemoryViewType: "byte",
+    types.ListType: "item",
+    types.SetType: "item",
+    types.FrozenSetType: "item",
+    types.VarTupleType: "item",
+    types.DictType: "name",
+}

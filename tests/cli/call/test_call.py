@@ -243,7 +243,7 @@ def test_help(run: Run, urls: Mapping[str, str], folder: None) -> None:
     for part in (
         r"--title=TEXT [--NAME=VALUE ...]",
         "Its title is short.",
-        "What it is called (at least 1 characters, at most 20 characters)",
+        "What it is called (1 to 20 characters)",
         "--tags=TEXT,...",
         "--color=blue|red",
         "--due-date=DATE",

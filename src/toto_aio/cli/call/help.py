@@ -6,10 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from toto_aio.cli.call.document import Described, Document, Parameter
+from toto_aio.cli.call.document import Described, Document, Parameter, Schema
 from toto_aio.cli.call.line import MAY_BE_BARE, OWN, option_of
 from toto_aio.cli.call.outcome import aligned, printable, to_json
 from toto_aio.cli.call.values import placeholder
+from toto_aio.dispatch.bounds import amount, between
 
 USAGE = """\
 usage: toto-aio call SERVICE [METHOD] [--NAME=VALUE ...] [options]
@@ -88,11 +89,7 @@ def _short(parameter: Parameter) -> str:
 
 def _explained(parameter: Parameter) -> str:
     notes = [_plain(parameter.description)]
-    rules = [
-        text.format(parameter.schema[name])
-        for name, text in _RULES.items()
-        if name in parameter.schema and parameter.schema[name] not in _EVERY_INTEGER
-    ]
+    rules = _rules(parameter.schema)
     if "default" in parameter.schema:
         rules.append(f"default {to_json(parameter.schema['default'])}")
     elif not parameter.required:
@@ -100,6 +97,18 @@ def _explained(parameter: Parameter) -> str:
     if rules:
         notes.append(f"({', '.join(rules)})")
     return " ".join(filter(None, notes))
+
+
+def _rules(schema: Schema) -> list[str]:
+    """The bounds of a value, and its pattern."""
+    found = {name: value for name, value in schema.items() if value not in _EVERY_INTEGER}
+    rules = [
+        between(*(found.get(name) for name in _LIMITS)),
+        amount(found.get("minLength"), found.get("maxLength"), "character"),
+        amount(found.get("minItems"), found.get("maxItems"), "value"),
+    ]
+    rules += [text.format(found[name]) for name, text in _OTHERS.items() if name in found]
+    return [rule for rule in rules if rule]
 
 
 def _own_options() -> list[tuple[str, str]]:
@@ -146,15 +155,5 @@ def _described(method: Described, document: Document) -> dict[str, Any]:
 
 
 _EVERY_INTEGER = (-(2**63), 2**63 - 1)
-_RULES = {
-    "minimum": ">= {}",
-    "exclusiveMinimum": "> {}",
-    "maximum": "<= {}",
-    "exclusiveMaximum": "< {}",
-    "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} values",
-    "maxItems": "at most {} values",
-    "pattern": "like {}",
-}
+_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_OTHERS = {"multipleOf": "a multiple of {}", "pattern": "like {}"}
