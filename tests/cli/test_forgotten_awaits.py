@@ -71,7 +71,7 @@ RIGHT = [
     "async with handler.events.subscribe('x') as events: await events.get()",
     "handler.session.get('x')",
     "async with handler.transaction() as db: await db.execute('delete from notes')",
-    "async with handler.transaction() as db:\n        async with db.execute('x') as own: await own.fetchall()",
+    "async with handler.transaction() as db:\n        async with db.execute('x') as own: await own.fetch()",
     "async with handler.connection.db.pipeline() as pipe: pipe.incr('n'); await pipe.execute()",
     "async with other.transaction() as db: db.execute('delete from notes')",
     "notes = handler.connection.db.notes.find({}); notes.sort('title')",
