@@ -42,6 +42,7 @@ format: $(VENV)/installed ## format all code, and fix what can be fixed
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 docs: $(VENV)/installed ## build the site of the documentation in docs/_build
+	$(BIN)/python docs/_ext/generated.py
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
 
 dist: $(VENV)/installed ## build the sdist, the wheel and the package for npm in dist/, and show that they are sound

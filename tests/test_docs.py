@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -134,6 +135,15 @@ def test_the_site(site: Path) -> None:
     ]
     for name in names:
         assert f'id="{name}"' in reference, name
+
+
+@pytest.mark.parametrize("page", ["options.md", "migration.md"])
+def test_what_is_generated(page: str) -> None:
+    """The tables of options in the repository are those of the code; if not, run `make docs`."""
+    text = (DOCS / page).read_text()
+    names = runpy.run_path(str(DOCS / "_ext" / "generated.py"))
+    assert names["committed"](text) == text
+    assert names["fill"](text).count("| --- |") == text.count("| --- |")
 
 
 def test_the_map_of_the_architecture() -> None:

@@ -1,10 +1,13 @@
 """A Sphinx extension that generates parts of pages from the code, so that nothing is written twice.
 
-A page marks the place: ``<!-- options -->`` is replaced by the tables of all options.
+A page marks the place: ``<!-- options -->`` is replaced by the tables of all options. What stands between it and
+``<!-- /options -->`` is committed too, for those who read the page in the repository: ``python docs/_ext/generated.py``,
+which ``make docs`` runs, writes it anew, and a test compares it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -29,9 +32,19 @@ def setup(app: Any) -> dict[str, bool]:
 def fill(page: str) -> str:
     """A page with its generated parts."""
     for name, lines in MADE.items():
-        marker = f"<!-- {name} -->"
-        if marker in page:
-            page = page.replace(marker, "\n".join(lines()))
+        if f"<!-- {name} -->" in page:
+            made = "\n".join(lines())
+            page = re.sub(rf"<!-- {name} -->(.*?<!-- /{name} -->)?", lambda _: made, page, flags=re.DOTALL)  # noqa: B023
+    return page
+
+
+def committed(page: str) -> str:
+    """A page with the parts that are committed, as the code is now."""
+    for name, lines in MADE.items():
+        opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if closing in page:
+            made = "\n".join([opening, "", *lines(), "", closing]).replace("\n\n\n", "\n\n")
+            page = re.sub(f"{opening}.*?{closing}", lambda _: made, page, flags=re.DOTALL)  # noqa: B023
     return page
 
 
@@ -92,3 +105,9 @@ def other_pages() -> Iterator[str]:
 
 
 MADE = {"options": options, "renamed options": renamed, "other pages": other_pages}
+
+if __name__ == "__main__":
+    for each in DOCS.glob("*.md"):
+        before = each.read_text()
+        if (after := committed(before)) != before:
+            each.write_text(after)
