@@ -1,8 +1,8 @@
 """A Sphinx extension that generates parts of pages from the code, so that nothing is written twice.
 
-A page marks the place: ``<!-- options -->`` is replaced by the tables of all options. What stands between it and
-``<!-- /options -->`` is committed too, for those who read the page in the repository: ``python docs/_ext/generated.py``,
-which ``make docs`` runs, writes it anew, and a test compares it.
+A page marks the place: ``<!-- options -->`` is replaced by the tables of all options. What stands before
+``<!-- /options -->`` is committed too, for those who read the page in the repository: ``make docs`` writes it
+anew, by running this module, and a test compares it.
 """
 
 from __future__ import annotations
