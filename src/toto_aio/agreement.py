@@ -34,13 +34,8 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                 "while you develop"
             )
     _require_secret_key(settings, methods)
-    if settings.processes != 1 and scheme_of(settings.session_store or settings.database) == "none":
-        for method in methods.values():
-            if method.rules.rates:
-                raise SettingsError(
-                    f"session_store: {method.name!r} has a rate, which each process would count for itself: "
-                    "write session_store=redis://host/0, or processes=1"
-                )
+    if settings.processes != 1:
+        require_sharing(settings, methods)
     _require_events_for_channels(settings, methods)
     if scheme_of(settings.database) == "none":
         for method in methods.values():
@@ -52,18 +47,32 @@ def require_agreement(settings: Settings, methods: Mapping[str, Method]) -> None
                 )
 
 
-def _require_events_for_channels(settings: Settings, functions: Mapping[str, Method]) -> None:
-    """Raise ``SettingsError`` if there are channels, and nothing that carries them."""
-    name = next((name for name, each in functions.items() if each.rules.channel is not None), None)
-    if name is None or not isinstance(settings.events, str):
-        return
-    if settings.events == "off":
-        raise SettingsError(f"events: {name!r} has channels: write events=memory:// or redis://host/0")
-    if scheme_of(settings.events) == "memory" and settings.processes != 1:
+def require_sharing(settings: Settings, functions: Mapping[str, Method]) -> None:
+    """Raise ``SettingsError`` for what several processes have to share, and each would have for itself."""
+    if scheme_of(settings.session_store or settings.database) == "none":
+        for method in functions.values():
+            if method.rules.rates:
+                raise SettingsError(
+                    f"session_store: {method.name!r} has a rate, which each process would count for itself: "
+                    "write session_store=redis://host/0, or processes=1"
+                )
+    name = _with_channels(functions)
+    if name is not None and isinstance(settings.events, str) and scheme_of(settings.events) == "memory":
         raise SettingsError(
             f"events: {name!r} has channels, and memory:// keeps those of each process apart: "
             "write events=redis://host/0, or processes=1"
         )
+
+
+def _require_events_for_channels(settings: Settings, functions: Mapping[str, Method]) -> None:
+    """Raise ``SettingsError`` if there are channels, and nothing that carries them."""
+    name = _with_channels(functions)
+    if name is not None and settings.events == "off":
+        raise SettingsError(f"events: {name!r} has channels: write events=memory:// or redis://host/0")
+
+
+def _with_channels(functions: Mapping[str, Method]) -> str | None:
+    return next((name for name, each in functions.items() if each.rules.channel is not None), None)
 
 
 def _require_secret_key(settings: Settings, methods: Mapping[str, Method]) -> None:

@@ -93,6 +93,11 @@ class Lifespan:
         self._leaving = Tasks()
         self._opened = AsyncExitStack()
 
+    @property
+    def functions(self) -> Mapping[str, Method]:
+        """The methods, and the functions that admit to channels."""
+        return {**self._methods, **self._channels.by_name}
+
     async def run(self, app: web.Application) -> AsyncIterator[None]:
         """Open everything before the app serves, and close it after: for ``Application.cleanup_ctx``."""
         async with self._opened as stack:

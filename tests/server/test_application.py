@@ -130,6 +130,49 @@ def test_several_processes(site: Path) -> None:
     assert "write events=redis://localhost/0" in opened("local:local", processes=2)[1][0]
 
 
+CHANNELS = """
+from aiohttp import web
+from toto_aio import create_app
+from toto_aio.invocation import channel, rate
+
+@channel("room:{room}")
+async def join(room: str): ...
+
+@rate(1, per=60, by="address")
+async def rare(): ...
+
+def make(**options):
+    application = web.Application()
+    application.add_subapp("/api", create_app(**options))
+    return application
+
+def channels():
+    return make(method_module={"join": join}, events="memory://", database="sqlite:///toto.db")
+
+def rates():
+    return make(method_module={"rare": rare}, database="none")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("channels", "events: 'join' has channels, and memory://"),
+        ("rates", "session_store: 'rare' has a rate"),
+    ],
+)
+@pytest.mark.parametrize("processes", [2, 0])
+def test_what_processes_have_to_share(
+    site: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str, processes: int
+) -> None:
+    """Channels in memory, and rates that nothing counts, are refused as in a service alone."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    write(site, site_of_test=CHANNELS)
+    opened(f"site_of_test:{name}")
+    with pytest.raises(SettingsError, match=what):
+        opened(f"site_of_test:{name}", processes=processes)
+
+
 @pytest.mark.parametrize("where", ["file", "environment", "command line"])
 def test_options_of_a_service(site: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are refused wherever they stand, and those of the server are taken."""

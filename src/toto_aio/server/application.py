@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from toto_aio.agreement import require_sharing
 from toto_aio.app import create_app
 from toto_aio.http.embedded import find_services
 from toto_aio.importer import import_named
@@ -78,6 +79,7 @@ def _checked(settings: Settings, name: str, found: Any, warn: Warn) -> web.Appli
         service.shutdown_timeout = settings.shutdown_timeout
         if count_processes(settings) > 1:
             require_shared_stores(service.settings)
+            require_sharing(service.settings, service.functions)
             if has_local_events(service.settings):
                 warn(LOCAL_EVENTS)
     return found
