@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.packages import Package
 from toto_aio.auth.rates import Rate
 from toto_aio.channels import Channel
 from toto_aio.deprecation import Deprecation
@@ -36,6 +37,7 @@ from toto_aio.invocation import (
     timeout,
 )
 from toto_aio.method_rules import Guard, Rules, rules_of
+from toto_aio.registry import find_methods
 
 Decorator = Callable[[Any], Any]
 
@@ -322,3 +324,34 @@ def test_dates_of_deprecated() -> None:
             deprecated(since=since)
     with pytest.raises(ValueError, match="sunset is before since"):
         deprecated(since="2027-01-31", sunset="2027-01-30")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("timeout", "write @timeout(5) for @timeout"),
+        ("rate", "write @rate(10, per=60) for @rate"),
+        ("fresh", "write @fresh(300) for @fresh"),
+        ("deprecated", 'write @deprecated(since="2027-01-31") for @deprecated'),
+        ("error_redirect", 'write @error_redirect({1004: "/login"}) for @error_redirect'),
+        ("channel", 'write @channel("room:{room}") for @channel'),
+        ("roles", 'write @roles("admin") for @roles'),
+        ("authenticated()", "write @authenticated for @authenticated(): it takes no arguments"),
+        ("authenticated_with_parameter()", "write @authenticated_with_parameter for"),
+        ("anonymous_session()", "write @anonymous_session for"),
+        ("optionally_authenticated()", "write @optionally_authenticated for"),
+        ("asynchronous()", "write @asynchronous for"),
+        ("raw_response()", "write @raw_response for"),
+        ("safe()", "write @safe for"),
+        ("cancellable(timeout=5)", "write @cancellable for @cancellable(timeout)"),
+        ("method()", "write @method for @method()"),
+        ("method('plus')", "write @method for @method('plus'): it takes no arguments"),
+        ("idempotent('key')", "write @idempotent for @idempotent('key')"),
+    ],
+)
+def test_decorators_that_are_written_otherwise(package: Package, written: str, said: str) -> None:
+    """The start ends at the module, and says how a decorator is written: with arguments, or without."""
+    module = f"from toto_aio.invocation import *\n@{written}\nasync def invoke(): ...\n"
+    with pytest.raises(TypeError) as caught:
+        find_methods(package({"hello.py": module}), 60)
+    assert str(caught.value).startswith(said)

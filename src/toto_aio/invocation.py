@@ -20,6 +20,7 @@ from typing import Any, TypeVar, overload
 from toto_aio.auth.rates import By, in_order, make_rate
 from toto_aio.auth.roles import role_names
 from toto_aio.channels import Channel
+from toto_aio.decorating import bare, require_arguments, with_arguments
 from toto_aio.deprecation import read_deprecation
 from toto_aio.exceptions import (
     ERROR_INVALID_HMAC,
@@ -76,6 +77,7 @@ __all__ = [
 Invoke = TypeVar("Invoke", bound=Callable[..., Any])
 
 
+@bare
 def method(function: Invoke) -> Invoke:
     """Make a function a method, beside the ``invoke`` of its module.
 
@@ -90,6 +92,7 @@ def method(function: Invoke) -> Invoke:
     return function
 
 
+@with_arguments('"room:{room}"')
 def channel(
     pattern: str,
     *,
@@ -122,21 +125,25 @@ def channel(
     return decorate
 
 
+@bare
 def authenticated(function: Invoke) -> Invoke:
     """Admit only logged-in users; others get ``NotAuthorized``."""
     return _guard(function, Guard.AUTHENTICATED, "*Requires authentication.*")
 
 
+@bare
 def anonymous_session(function: Invoke) -> Invoke:
     """Use the caller's session, or create an anonymous one."""
     return _guard(function, Guard.ANONYMOUS, "*Creates an anonymous session if there is none.*")
 
 
+@bare
 def optionally_authenticated(function: Invoke) -> Invoke:
     """Use the caller's session if there is one."""
     return _guard(function, Guard.OPTIONAL, "*Uses the session if there is one.*")
 
 
+@bare
 def authenticated_with_parameter(function: Invoke) -> Invoke:
     """Admit only logged-in users whose session id is the parameter ``session_id``. Never signed."""
     return _guard(function, Guard.PARAMETER, "*Requires authentication by the parameter* ``session_id``.")
@@ -149,7 +156,7 @@ def roles(*names: str) -> Callable[[Invoke], Invoke]:
     ``authenticated``; others, with a session or without, get ``NotAuthorized``. A method has this decorator
     once.
     """
-    _require_arguments("roles", '"admin"', bool(names) and all(isinstance(name, str) for name in names))
+    require_arguments("roles", '"admin"', bool(names) and all(isinstance(name, str) for name in names))
     admitted = role_names(names)
 
     def decorate(function: Invoke) -> Invoke:
@@ -165,6 +172,7 @@ def roles(*names: str) -> Callable[[Invoke], Invoke]:
     return decorate
 
 
+@with_arguments("300")
 def fresh(seconds: float) -> Callable[[Invoke], Invoke]:
     """Admit only users who have logged in within this time, for what a stolen session must not do.
 
@@ -184,6 +192,7 @@ def fresh(seconds: float) -> Callable[[Invoke], Invoke]:
     return decorate
 
 
+@with_arguments("10, per=60")
 def rate(times: int, per: float | str, by: By = "user") -> Callable[[Invoke], Invoke]:
     """Admit at most so many calls of a client ``per`` so many seconds: ``@rate(10, per=60)``.
 
@@ -205,7 +214,7 @@ def rate(times: int, per: float | str, by: By = "user") -> Callable[[Invoke], In
 
 def requires(*names: str) -> Callable[[Invoke], Invoke]:
     """Refuse a call that lacks one of these parameters."""
-    _require_arguments("requires", '"name"', all(isinstance(name, str) for name in names))
+    require_arguments("requires", '"name"', all(isinstance(name, str) for name in names))
 
     def decorate(function: Invoke) -> Invoke:
         rules = own_rules(function)
@@ -217,7 +226,7 @@ def requires(*names: str) -> Callable[[Invoke], Invoke]:
 
 def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke]:
     """Set the parameters that a call leaves out; they satisfy ``requires``."""
-    _require_arguments("default_parameters", '{"name": 1}', isinstance(defaults, Mapping))
+    require_arguments("default_parameters", '{"name": 1}', isinstance(defaults, Mapping))
 
     def decorate(function: Invoke) -> Invoke:
         rules = own_rules(function)
@@ -228,12 +237,14 @@ def default_parameters(defaults: Mapping[str, Any]) -> Callable[[Invoke], Invoke
     return decorate
 
 
+@bare
 def asynchronous(function: Invoke) -> Invoke:
     """The result comes later, from ``handler.respond``, unless the method returns one."""
     own_rules(function).asynchronous = True
     return _document(function, "*Responds later, when there is a result.*")
 
 
+@bare
 def raw_response(function: Invoke) -> Invoke:
     """The method returns the body of the response, as bytes or text.
 
@@ -266,6 +277,7 @@ def jsonp(callback_name: Any = "jsonp") -> Any:
     return decorate
 
 
+@with_arguments('{1004: "/login"}')
 def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) -> Callable[[Invoke], Invoke]:
     """Redirect on an error: to the URL of its ``code`` or ``status_code`` in the map, else to ``default``.
 
@@ -281,6 +293,7 @@ def error_redirect(redirect_map: Mapping[Any, str], default: str | None = None) 
     return decorate
 
 
+@bare
 def safe(function: Invoke) -> Invoke:
     """Mark a method that only reads: GET and HEAD may call it."""
     own_rules(function).safe = True
@@ -303,18 +316,22 @@ def idempotent(function: Any = None, *, secret: bool = False, transactional: boo
         rules.idempotent, rules.secret, rules.transactional = True, secret, transactional
         return _document(function, "*Can be repeated with the same idempotency key.*")
 
+    if function is not None and not callable(function):
+        raise TypeError(f"write @idempotent for @idempotent({function!r})")
     return decorate if function is None else decorate(function)
 
 
+@bare
 def cancellable(function: Invoke) -> Invoke:
     """Cancel the method when its client disconnects, for work that nobody else needs."""
     own_rules(function).cancellable = True
     return _document(function, "*Ends when the client disconnects.*")
 
 
+@with_arguments("5")
 def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
     """Limit the method to this time instead of ``method_timeout``; after it the call is ``TimedOut``."""
-    if not seconds > 0:
+    if not isinstance(seconds, int | float) or not seconds > 0:
         raise ValueError(f"timeout: expected a positive number of seconds, got {seconds!r}")
 
     def decorate(function: Invoke) -> Invoke:
@@ -324,6 +341,7 @@ def timeout(seconds: float) -> Callable[[Invoke], Invoke]:
     return decorate
 
 
+@with_arguments('since="2027-01-31"')
 def deprecated(*, since: date | str, sunset: date | str | None = None) -> Callable[[Invoke], Invoke]:
     """Tell callers that they should stop calling the method: ``@deprecated(since="2027-01-31")``.
 
@@ -339,12 +357,6 @@ def deprecated(*, since: date | str, sunset: date | str | None = None) -> Callab
         return _document(function, f"*Deprecated since* {found.since:%Y-%m-%d}.{ends}")
 
     return decorate
-
-
-def _require_arguments(decorator: str, example: str, is_right: bool) -> None:
-    """Raise ``TypeError`` for a decorator without its arguments, which would take the function for one."""
-    if not is_right:
-        raise TypeError(f"write @{decorator}({example}) for @{decorator}")
 
 
 def _guard(function: Invoke, guard: Guard, line: str) -> Invoke:
