@@ -208,7 +208,11 @@ async def test_an_unknown_content_type(serve: Serve) -> None:
     service = await serve(METHODS)
     response = await service.post(data=b"<x/>", headers={"content-type": "text/xml"})
     assert response.status == 415
-    assert (await response.json())["error"] == {"code": 1003, "value": "Cannot read 'text/xml'."}
+    assert (await response.json())["error"] == {
+        "code": 1003,
+        "value": "Cannot read 'text/xml': write application/json or application/x-www-form-urlencoded or "
+        "multipart/form-data.",
+    }
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ async def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable, match=f"Cannot open the database mongodb://.*{port}") as error:
         await asyncio.wait_for(open_store(url), WATCHDOG)
     assert "secret" not in "".join(traceback.format_exception(error.value))
+    assert "Topology" not in error.value.value
+    assert "configured timeouts" not in error.value.value
 
 
 async def test_a_user_and_a_password(client: AsyncMongoClient[dict[str, Any]], url: str) -> None:

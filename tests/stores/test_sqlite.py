@@ -247,7 +247,7 @@ async def test_urls_that_would_open_another_file(
     assert files(tmp_path) == {}
 
 
-@pytest.mark.parametrize("database", ["", "toto.db", "sqlit", "oracle://host/name", "/var/toto.db"])
+@pytest.mark.parametrize("database", ["", "sqlit", "oracle://host/name", "/var/toto"])
 async def test_unknown_databases(database: str) -> None:
     """The error lists the known schemes."""
     with pytest.raises(SettingsError, match=r"memory://.*sqlite://"):

@@ -37,7 +37,8 @@ def read_form(request: HTTPRequest, body: bytes) -> Steps:
     """
     content_type = essence(request)
     if content_type not in FORMS:
-        raise InvalidParameters(f"Cannot read {shortened(content_type)!r}.", status=415)
+        types = " or ".join(["application/json", *FORMS])
+        raise InvalidParameters(f"Cannot read {shortened(content_type)!r}: write {types}.", status=415)
     try:
         return (yield from FORMS[content_type](request.headers[hdrs.CONTENT_TYPE], body))
     except (ValueError, MultipartError) as exc:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import isroutine
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from toto_aio.importer import Extra, load
@@ -195,6 +196,12 @@ INSTEAD = {
 """What to write instead of other objects of a library."""
 
 
+FILES = frozenset((".db", ".sqlite", ".sqlite3"))
+"""How the names of SQLite's files end."""
+OTHER_NAMES = {"mariadb": "mysql", "pgsql": "postgresql", "mongo": "mongodb", "sqlite3": "sqlite"}
+"""Schemes that databases have elsewhere."""
+
+
 async def open_store(database: Any, option: str = "database") -> Store:
     """Return the store for a URL such as ``sqlite:///toto.db``, or for a bare name such as ``memory``.
 
@@ -209,9 +216,20 @@ async def open_store(database: Any, option: str = "database") -> Store:
         return _ready_store(database, option)
     scheme = database.partition("://")[0]
     if scheme not in STORES:
-        known = ", ".join(f"{name}://" for name in STORES)
-        raise SettingsError(f"{option}: cannot open {without_password(database)!r}; write one of {known}")
+        meant = _meant(database) or f"one of {', '.join(f'{name}://' for name in STORES)}"
+        raise SettingsError(f"{option}: cannot open {without_password(database)!r}; write {meant}")
     return await _open(STORES[scheme], database)
+
+
+def _meant(database: str) -> str:
+    """What to write instead of a URL of another library, or of a file's path; "" if nobody knows."""
+    scheme, separator, _ = database.partition("://")
+    if not separator:
+        is_file = Path(database).suffix in FILES and not set(database) & set("@?")
+        return f"sqlite:///{database}" if is_file else ""
+    kind = scheme.partition("+")[0]
+    known = kind if kind in STORES else OTHER_NAMES.get(kind, "")
+    return f"{known}://..." if known else ""
 
 
 def _ready_store(store: Any, option: str) -> Store:

@@ -7,6 +7,7 @@ compares the exact time. A write is on the disks of the majority before it is ac
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,12 @@ async def from_client(client: Any) -> MongoDBStore:
     return store
 
 
+def _reason(cause: BaseException | None) -> str:
+    """Why the driver fails, by server: without the limits and the whole topology that it prints too."""
+    text = re.sub(r" \(configured timeouts: [^)]*\)", "", str(cause))
+    return text.partition(", Timeout: ")[0].partition(", full error")[0]
+
+
 class MongoDBStore(MongoDBRecords):
     """The store over a client. ``opened`` are the clients that are closed with the store."""
 
@@ -92,8 +99,7 @@ class MongoDBStore(MongoDBRecords):
             await self._create_indexes()
         except Unavailable as exc:
             await self.close()
-            reason = str(exc.__cause__).partition(", full error")[0]
-            raise Unavailable(f"Cannot open the database {name}: {reason}") from exc.__cause__
+            raise Unavailable(f"Cannot open the database {name}: {_reason(exc.__cause__)}") from exc.__cause__
         except BaseException:
             await self.close()
             raise

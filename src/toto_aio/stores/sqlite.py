@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -160,7 +161,14 @@ async def _open(path: str, busy_timeout: float) -> aiosqlite.Connection:
         await asyncio.to_thread(_create, path)
         return await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
     except sqlite3.Error as exc:
-        raise Unavailable(f"Cannot open the database {path!r}: {exc}") from exc
+        reason = await asyncio.to_thread(_missing_folder, path) or exc
+        raise Unavailable(f"Cannot open the database {path!r}: {reason}") from exc
+
+
+def _missing_folder(path: str) -> str:
+    """What to do if the file cannot be opened because its folder does not exist."""
+    folder = Path(path).absolute().parent
+    return "" if folder.is_dir() else f"there is no folder {str(folder)!r}: make it"
 
 
 def _create(path: str) -> None:
