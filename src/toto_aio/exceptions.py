@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from toto_aio.names import shortened
 
@@ -64,6 +64,8 @@ class TotoException(Exception):
     on the way may have sent it: the call may have been carried out, and the session may be valid."""
 
     details: Mapping[str, Any] = MappingProxyType({})
+    reason: str = ""
+    """Why, for the log and with ``debug``: what helps the author of a client would help strangers, too."""
 
     def __init__(
         self,
@@ -100,6 +102,13 @@ class CodedException(TotoException):
 
     def __init__(self, value: Any = None, *, status: int | None = None) -> None:
         super().__init__(self.CODE, self.VALUE if value is None else value, status=status)
+
+    @classmethod
+    def because(cls, reason: str, *, status: int | None = None) -> Self:
+        """The error with its default value; only the log has the ``reason``."""
+        error = cls(status=status)
+        error.reason = reason
+        return error
 
 
 class InternalError(CodedException):

@@ -37,6 +37,8 @@ TOLERANCE = 300
 """Seconds by which a request's timestamp may differ from the service's clock."""
 MAX_NONCE = 128
 """Maximum characters of a nonce."""
+WRONG = "the signature is not the one of this request with the key of its session"
+UNFIT_NONCE = f"the nonce is not printable ASCII of at most {MAX_NONCE} characters"
 
 
 class SignedRequest(Struct, frozen=True):
@@ -104,10 +106,10 @@ class UserIDScheme:
             try:
                 body = request.body.decode()
             except UnicodeDecodeError:
-                raise InvalidHMAC from None
+                raise InvalidHMAC.because(WRONG) from None
             if hmac.compare_digest(given, hmac_sha1(_low_bytes(user_id), _low_bytes(body))):
                 return
-        raise InvalidHMAC
+        raise InvalidHMAC.because(WRONG)
 
     def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
         """The HMAC over ``body``; None for an anonymous session."""
@@ -126,10 +128,10 @@ class Toto1Scheme:
     def verify(self, request: SignedRequest, signer: Signer) -> None:
         """Raise ``InvalidHMAC`` unless the signature is present and right."""
         if request.signature is None or not signer.key:
-            raise InvalidHMAC
+            raise InvalidHMAC.because(_missing(request, signer))
         given = request.signature.encode(errors="surrogatepass")
         if not hmac.compare_digest(given, toto1_signature(request, signer)):
-            raise InvalidHMAC
+            raise InvalidHMAC.because(WRONG)
 
     def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
         """The HMAC over the session id and ``body``; None without a key."""
@@ -154,17 +156,18 @@ class SessionScheme:
         """
         nonce, timestamp = request.nonce, request.timestamp
         if request.signature is None or not signer.key or not timestamp or not nonce:
-            raise InvalidHMAC
+            raise InvalidHMAC.because(_missing(request, signer))
         if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
-            raise InvalidHMAC
+            raise InvalidHMAC.because("the timestamp is not the seconds since 1970, in digits")
         signed_at = int(timestamp)
-        if abs(self.clock.now() - signed_at) > TOLERANCE or signed_at <= self.clock.set_back:
-            raise InvalidHMAC
+        age = self.clock.now() - signed_at
+        if abs(age) > TOLERANCE or signed_at <= self.clock.set_back:
+            raise InvalidHMAC.because(_untimely(age))
         if len(nonce) > MAX_NONCE or not nonce.isascii():
-            raise InvalidHMAC
+            raise InvalidHMAC.because(UNFIT_NONCE)
         given = request.signature.encode(errors="surrogatepass")
         if not hmac.compare_digest(given, hmac_sha256(signer.key, request_message(request))):
-            raise InvalidHMAC
+            raise InvalidHMAC.because(WRONG)
 
     def sign(self, request: SignedRequest, signer: Signer, body: bytes) -> str | None:
         """The HMAC over the request's nonce, the session id and ``body``; None without a key."""
@@ -181,6 +184,23 @@ SCHEMES: dict[str, Scheme | None] = {
     "session": SessionScheme(),
     "off": None,
 }
+
+
+def _missing(request: SignedRequest, signer: Signer) -> str:
+    """What a request that must be signed lacks."""
+    if not signer.key:
+        return "the session has no key, as it was created while nothing was signed with one: log in again"
+    if request.signature is None:
+        return "the request is not signed"
+    return f"the signed request has no {'nonce' if request.timestamp else 'timestamp'}"
+
+
+def _untimely(age: float) -> str:
+    """What is wrong with the time of a signature, which is so many seconds old."""
+    if abs(age) <= TOLERANCE:
+        return "the timestamp is from before the clock of the service was set back"
+    where = f"{age:.0f} s old" if age > 0 else f"{-age:.0f} s ahead"
+    return f"the timestamp is {where}, by the clock of the service; {TOLERANCE:g} s are allowed"
 
 
 def toto1_signature(request: SignedRequest, signer: Signer) -> bytes:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.service import Serve
-from toto_aio import TotoException
+from toto_aio import Handler, TotoException
+from toto_aio.auth.api_key import new_api_key
 from toto_aio.exceptions import Unavailable
-from toto_aio.invocation import asynchronous, error_redirect, timeout
+from toto_aio.invocation import asynchronous, authenticated, error_redirect, roles, timeout
 
 SECRET = "correct horse"
 
@@ -68,6 +69,55 @@ async def test_a_failed_call(
     assert bool(line.exc_info) == (code == 1000)
     assert ("disk on fire" in line.getMessage()) == (code == 1011)
     assert "\n" not in line.getMessage()
+
+
+async def test_why_a_caller_is_not_authorized(serve: Serve, lines: Any) -> None:
+    """The log says why, and the client only with ``debug``; neither has the id, the key or the cookie."""
+
+    @authenticated
+    async def mine(handler: Handler) -> str:
+        return "mine"
+
+    @roles("admin", "editor")
+    async def close(handler: Handler) -> str:
+        return "closed"
+
+    methods = {"mine": mine, "close": close}
+    service = await serve(methods, use_cookies=True, secure_cookies=False)
+    host = service.client.make_url("").authority
+    session = await service.create()
+    key = new_api_key()
+    cookie = {"cookie": f"toto-session={session}"}
+    cases: list[tuple[str, dict[str, str], str]] = [
+        ("mine", {}, "the call showed no session"),
+        ("mine", {"x-toto-session-id": "x" * 43}, "unknown, ended or expired"),
+        ("mine", {"authorization": "Bearer " + "x" * 43}, "unknown, ended or expired"),
+        ("mine", {"x-toto-session-id": key}, "an API key was shown as a session id"),
+        ("mine", cookie, "without the header Origin"),
+        ("mine", {**cookie, "origin": "http://localhost:5173"}, "a page of 'http://localhost:5173', which"),
+        (
+            "mine",
+            {**cookie, "origin": f"http://{host}".replace("127.0.0.1", "localhost")},
+            "a page of 'http://l",
+        ),
+        ("mine", {"cookie": "toto-session=abc", "origin": f"http://{host}"}, "unknown, ended or expired"),
+        ("close", {"x-toto-session-id": session}, "does not have the role 'admin' or 'editor'"),
+    ]
+    debugged = await serve(methods, use_cookies=True, secure_cookies=False, debug=True)
+    for method, headers, reason in cases:
+        answer = await service.call(method, **headers)
+        assert answer["error"] == {"code": 1004, "value": "Not authorized"}, reason
+        line = lines()[-1]
+        assert reason in line.getMessage()
+        assert reason in line.cause
+        for secret in (session, key, "x" * 43):
+            assert secret not in line.getMessage()
+    answer = await debugged.call("mine", **cookie, origin="http://a.example")
+    assert answer["error"]["value"] == "Not authorized"
+    assert "a page of 'http://a.example'" in answer["error"]["reason"]
+    await service.call("account.logout", session=session)
+    answer = await service.call("mine", session=session)
+    assert "unknown, ended or expired" in lines()[-1].cause
 
 
 async def test_a_request_that_never_became_a_call(serve: Serve, lines: Any) -> None:

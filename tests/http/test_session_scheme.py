@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,40 @@ async def post(service: Service, headers: dict[str, str], body: bytes) -> aiohtt
 
 BODY = b'{"method":"who"}'
 INVALID = {"error": {"code": 1008, "value": "Invalid HMAC"}}
+
+
+async def test_why_a_signature_is_wrong(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says why, and the client only with ``debug``; neither has the signature, the id or the key."""
+    caplog.set_level(logging.INFO, logger="toto_aio.calls")
+    plain = await serve({"who": who}, signing="session", database="memory://")
+    debug = await serve({"who": who}, signing="session", database="memory://", debug=True)
+    now = int(time.time())
+    changes: list[tuple[dict[str, str | None], str]] = [
+        ({"x-toto-hmac": None}, "the request is not signed"),
+        ({"x-toto-timestamp": None}, "no timestamp"),
+        ({"x-toto-nonce": None}, "no nonce"),
+        ({"x-toto-timestamp": "29 November"}, "not the seconds since 1970"),
+        ({"x-toto-timestamp": str(now - 3600)}, " s old"),
+        ({"x-toto-timestamp": str(now + 7200)}, " s ahead"),
+        ({"x-toto-nonce": "n" * 129}, "at most 128 characters"),
+        ({"x-toto-nonce": "other"}, "not the one of this request"),
+    ]
+    for service, shows in ((plain, False), (debug, True)):
+        session, key = await log_in(service)
+        for change, reason in changes:
+            headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
+            changed = {name: value for name, value in {**headers, **change}.items() if value is not None}
+            error = (await (await post(service, changed, BODY)).json())["error"]
+            line = caplog.records[-1].getMessage()
+            assert f"with 1008 [{caplog.records[-1].transaction_id}]" in line  # type: ignore[attr-defined]
+            assert reason in line
+            assert not any(secret in line for secret in (session, key, headers["x-toto-hmac"]))
+            assert (error["code"], error["value"]) == (1008, "Invalid HMAC")
+            assert (reason in error.get("reason", "")) == shows
+        headers = client.signed_headers(session, key, "POST", "/service", JSON, BODY)
+        assert (await (await post(service, headers, BODY)).json())["result"] == "ada"
+        await post(service, headers, BODY)
+        assert "the nonce was used before" in caplog.records[-1].getMessage()
 
 
 @pytest.mark.parametrize(("content_type", "encode", "decode"), ENCODINGS)

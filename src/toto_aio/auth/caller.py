@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from toto_aio.auth.api_key import is_api_key
 from toto_aio.auth.audit import Action
 from toto_aio.auth.password_change import change_password
 from toto_aio.auth.sessions import Sessions
@@ -15,6 +16,10 @@ from toto_aio.signing import SignedRequest
 
 Verify = Callable[[UserSession], Awaitable[None] | None]
 """Raises ``InvalidHMAC``, directly or when its result is awaited, if the request may not use the session."""
+
+
+NOT_SHOWN = "the call showed no session"
+ENDED_BY_CALL = "a call before it has ended the session"
 
 
 class Caller:
@@ -29,6 +34,8 @@ class Caller:
     """Whether the session signs the response."""
     signed: SignedRequest | None = None
     """What a signature scheme may inspect of the request, if it was collected before the call."""
+    refusal = ""
+    """Why what the request showed is no session, if it showed something."""
     logged_out = False
     """Whether one of the calls has ended the session."""
     on_renewal: Callable[[UserSession], None] | None = None
@@ -73,6 +80,7 @@ class Caller:
             return
         session = await self._sessions.load(self._session_id)
         if session is None:
+            self.refusal = _refusal(self._session_id)
             self._session_id = None
             return
         await self._check(session)
@@ -102,9 +110,17 @@ class Caller:
                 if signed:
                     await self._check(session)
             self.session, self._verified = session, signed
-            if session is None and wanted == self._session_id:
-                self._session_id = None
+            if session is None:
+                self.refusal = _refusal(wanted)
+                if wanted == self._session_id:
+                    self._session_id = None
             return session
+
+    def why_no_user(self, session: UserSession | None) -> str:
+        """Why a call that has this session, or none, has no user: for the log."""
+        if session is not None:
+            return "the session is anonymous"
+        return self.refusal or (ENDED_BY_CALL if self.logged_out else NOT_SHOWN)
 
     async def create(
         self,
@@ -192,6 +208,7 @@ class Caller:
     def ignore_cookie(self) -> None:
         """Forget a session id that came in a cookie: a page that must not use it may have sent it."""
         if self.by_cookie:
+            self.refusal = "the cookie does not count for a request that any page can have a browser make"
             self._session_id = None
 
     def _take(self, session: UserSession) -> None:
@@ -210,3 +227,10 @@ class Caller:
         if self._lock is None:  # most calls don't need one
             self._lock = asyncio.Lock()
         return self._lock
+
+
+def _refusal(session_id: str) -> str:
+    """Why there is no session of this id, which is not told."""
+    if is_api_key(session_id):
+        return "an API key was shown as a session id: show it in the header authorization, as a bearer token"
+    return "the session that was shown is unknown, ended or expired"

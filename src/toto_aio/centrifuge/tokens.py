@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -18,6 +19,8 @@ from toto_aio.centrifuge.codes import (
 from toto_aio.exceptions import InvalidHMAC, InvalidParameters, NotAuthorized, TooManyAttempts, Unavailable
 from toto_aio.http.authentication import Authenticator
 from toto_aio.websocket.open_socket import OpenSocket
+
+logger = logging.getLogger(__name__)
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{16,256}")
 SIGNED = ("signature", "timestamp", "nonce")
@@ -43,6 +46,7 @@ async def session_of_token(
             caller = shown
         return await caller.retrieve()
     except (InvalidHMAC, NotAuthorized, InvalidParameters) as exc:
+        logger.info("a token was refused: %d, %s", exc.code, exc.reason or exc.value)
         raise DisconnectError(INVALID_TOKEN, str(exc.value)) from exc
     except TooManyAttempts as exc:
         raise CommandError(TOO_MANY_REQUESTS) from exc

@@ -48,6 +48,9 @@ def log_failure(exc: Exception, call: Call, source: Source) -> None:
     if known and exc.__cause__ is not None and code in LEVELS:  # the client doesn't receive it
         text += ": %(cause)s"
         fields["cause"] = described(exc.__cause__)
+    elif isinstance(exc, TotoException) and exc.reason:
+        text += ": %(cause)s"
+        fields["cause"] = exc.reason
     elif call.by_get and isinstance(exc, MethodNotFound) and exc.status == 405:
         text += ": %(cause)s"
         fields["cause"] = exc.value

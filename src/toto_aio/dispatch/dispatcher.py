@@ -266,6 +266,8 @@ def wire_error(
             exc = unsendable
     log_failure(exc, call, source)
     if isinstance(exc, TotoException):
+        if debug and exc.reason:
+            exc.details = {**exc.details, "reason": exc.reason}
         return exc
     text = f"Internal error {call.transaction_id}"
     return InternalError(f"{text}: {type(exc).__name__}: {exc}" if debug else text)

@@ -37,7 +37,7 @@ class Policy:
         handler.take_session(session)
         if method.needs_user:
             if session is None or not session.user_id:
-                raise NotAuthorized
+                raise NotAuthorized.because(handler.caller.why_no_user(session))
             if rules.roles:
                 await _require_role(rules.roles, session)
             if rules.fresh is not None:
@@ -84,8 +84,10 @@ async def _session_of_parameter(handler: Handler, parameters: dict[str, Any]) ->
 async def _require_role(roles: tuple[str, ...], session: UserSession) -> None:
     # Read now, and not kept with the session: a change counts from the next call on.
     account = await session.get_account()
-    if account is None or set(roles).isdisjoint(account.roles):
-        raise NotAuthorized
+    if account is None:
+        raise NotAuthorized.because("the account is gone")
+    if set(roles).isdisjoint(account.roles):
+        raise NotAuthorized.because(f"the user does not have the role {' or '.join(map(repr, roles))}")
 
 
 def _require_fresh(seconds: float, session: UserSession) -> None:

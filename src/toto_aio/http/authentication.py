@@ -30,7 +30,7 @@ from toto_aio.http.signatures import (
     TIMESTAMP_HEADER,
     signed_request,
 )
-from toto_aio.signing import MAX_NONCE, Scheme, SignedRequest
+from toto_aio.signing import MAX_NONCE, UNFIT_NONCE, Scheme, SignedRequest
 
 
 class Authenticator:
@@ -62,13 +62,19 @@ class Authenticator:
             if session_id is not None and session_id is not shown and is_api_key(session_id):
                 return self.caller_of_key(hash_of(session_id), self._address(request))
         by_cookie = hides_id = False
+        refusal = ""
         if self._cookie is not None:
             if session_id is None:
                 session_id = self._cookie.read(request)
                 by_cookie = session_id is not None
+                if not by_cookie and hdrs.COOKIE in headers:
+                    refusal = self._cookie.refusal(request)
             hides_id = by_cookie or self._cookie.is_for(request)
         if session_id is None and HMAC_HEADER not in headers and not self.keyed:
-            return Caller(self._sessions, None, None, hides_id=hides_id)
+            caller = Caller(self._sessions, None, None, hides_id=hides_id)
+            if refusal:
+                caller.refusal = refusal
+            return caller
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} is repeated.", status=400)
@@ -78,6 +84,8 @@ class Authenticator:
         verify = partial(self._verify, signed)
         caller = Caller(self._sessions, session_id, verify, by_cookie=by_cookie, hides_id=hides_id)
         caller.signed = signed
+        if refusal:
+            caller.refusal = refusal
         caller.must_verify = self.keyed and session_id is not None and signed.signature is not None
         return caller
 
@@ -88,7 +96,7 @@ class Authenticator:
     def caller_of_url(self, session_id: str) -> Caller:
         """The caller of a session id in a URL. Raises ``InvalidHMAC`` if it would have to be signed there."""
         if self.keyed:
-            raise InvalidHMAC
+            raise InvalidHMAC.because("a session id in a URL cannot be signed")
         return Caller(self._sessions, session_id, None)
 
     def caller_of_frame(self, request: web.Request, message: Mapping[str, Any]) -> Caller | None:
@@ -128,11 +136,11 @@ class Authenticator:
         if request.nonce is not None and not (
             len(request.nonce) <= MAX_NONCE and request.nonce.isprintable()
         ):
-            raise InvalidHMAC  # not every store could keep it
+            raise InvalidHMAC.because(UNFIT_NONCE)  # not every store could keep it
         # Hashed, as a nonce may have more bytes than a store has for a key.
         digest = hashlib.sha256(f"{session.record.key}:{request.nonce}".encode()).hexdigest()
         return self._count_once(f"nonce:{digest}", self._scheme.nonce_ttl)
 
     async def _count_once(self, key: str, ttl: float) -> None:
         if not await self._sessions.store.add_once(key, ttl):
-            raise InvalidHMAC
+            raise InvalidHMAC.because("the nonce was used before: take another one for each request")

@@ -18,6 +18,7 @@ from toto_aio.auth.caller import Caller
 from toto_aio.http.origins import Origins
 from toto_aio.http.request import HTTPRequest
 from toto_aio.http.response import Cookie
+from toto_aio.names import shortened
 from toto_aio.settings import Settings, SettingsError
 
 NAME = "toto-session"
@@ -64,6 +65,18 @@ class SessionCookie:
         if trusted is None:
             trusted = request.method in (hdrs.METH_GET, hdrs.METH_HEAD)
         return _value("; ".join(headers), self.name) if trusted else None
+
+    def refusal(self, request: HTTPRequest) -> str:
+        """Why the cookie of a request does not count, if it has one."""
+        if _value("; ".join(request.headers.getall(hdrs.COOKIE, ())), self.name) is None:
+            return ""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None:
+            return "the cookie does not count without the header Origin, which browsers send"
+        return (
+            f"the cookie does not count for a page of {shortened(origin)!r}, which is not the origin of the "
+            "service: add it to allow_origin if it is yours"
+        )
 
     def is_for(self, request: HTTPRequest) -> bool:
         """Whether a request comes from a browser that may get the cookie; other clients get the session's id.

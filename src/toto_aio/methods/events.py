@@ -20,7 +20,7 @@ async def ticket(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     """A ticket of the caller's session, for one event stream, which must begin within ``seconds``."""
     session = handler.session
     if session is None:
-        raise NotAuthorized
+        raise NotAuthorized.because(handler.caller.why_no_user(None))
     if session.is_api_key:
         raise NotAuthorized(NO_SESSION)
     return {"ticket": await StreamTickets(handler.sessions).issue(session), "seconds": TTL}

@@ -40,7 +40,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     root: Annotated[str, option("Server", "path of the service")] = "/service"
     debug: Annotated[
-        bool, option("Server", "show clients the text of unexpected errors; never use it in production")
+        bool,
+        option(
+            "Server",
+            "show clients the text of unexpected errors, and the reasons of 1004 and 1008; never use it in "
+            "production",
+        ),
     ] = False
     max_body_size: Annotated[int, option("Server", "maximum size of a request body, in bytes", ge=1)] = (
         1024 * 1024

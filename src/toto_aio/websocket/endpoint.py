@@ -119,8 +119,10 @@ class Sockets:
         try:
             return await self._load_session(request)
         except InvalidHMAC as exc:
+            logger.info("a socket was not opened: 1008, %s", exc.reason)
             raise web.HTTPForbidden(text=str(exc.value)) from exc
         except NotAuthorized as exc:  # an API key that is wrong
+            logger.info("a socket was not opened: 1004, %s", exc.value)
             headers = {hdrs.WWW_AUTHENTICATE: challenge(root_path(self.settings))}
             raise web.HTTPUnauthorized(text=str(exc.value), headers=headers) from exc
         except TooManyAttempts as exc:

@@ -161,7 +161,7 @@ class Subscriptions:
     def _require_current(self, name: str, entry: Entry) -> None:
         """Raise ``NotAuthorized`` if its session has ended meanwhile, or the client wants it no longer."""
         if self._entries.get(name) is not entry:
-            raise NotAuthorized
+            raise NotAuthorized.because("the session has ended, or the client has unsubscribed, meanwhile")
 
     def _require_subscribed(self, name: str) -> None:
         if not self.has(name):

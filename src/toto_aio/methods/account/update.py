@@ -26,7 +26,7 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     assert session is not None
     accounts = handler.connection.accounts
     if "user_id" in parameters and session.user_id not in known_as(parameters["user_id"]):
-        raise NotAuthorized
+        raise NotAuthorized.because("user_id is another user's: account.update is for one's own account")
     values = account_values(parameters, accounts.fields)
     result: dict[str, Any] = {"updated_fields": []}
     if "new_password" in parameters:
@@ -42,7 +42,7 @@ async def invoke(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     if values:
         account = await session.get_account()
         if account is None:
-            raise NotAuthorized
+            raise NotAuthorized.because("the account is gone")
         account.update(values)
         await account.save()
         result["updated_fields"].extend(values)
