@@ -334,7 +334,7 @@ def test_dates_of_deprecated() -> None:
         ("fresh", "write @fresh(300) for @fresh"),
         ("deprecated", 'write @deprecated(since="2027-01-31") for @deprecated'),
         ("error_redirect", 'write @error_redirect({1004: "/login"}) for @error_redirect'),
-        ("channel", 'write @channel("room:{room}") for @channel'),
+        ("channel", 'write @channel("room:{room}"): it needs the pattern'),
         ("roles", 'write @roles("admin") for @roles'),
         ("authenticated()", "write @authenticated for @authenticated(): it takes no arguments"),
         ("authenticated_with_parameter()", "write @authenticated_with_parameter for"),

@@ -92,7 +92,6 @@ def method(function: Invoke) -> Invoke:
     return function
 
 
-@with_arguments('"room:{room}"')
 def channel(
     pattern: str,
     *,

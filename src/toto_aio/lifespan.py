@@ -131,7 +131,7 @@ class Lifespan:
                 if self._init_events is not None:
                     await _start("event_init_module", self._init_events, events)
 
-            dispatcher = self.dispatcher(self._methods)
+            dispatcher = self.dispatcher(self._methods, self._channels.by_name)
             stack.push_async_callback(self._context.close)
             stack.push_async_callback(dispatcher.close)
             self._dispatcher = dispatcher
@@ -188,7 +188,9 @@ class Lifespan:
         left = self._context.drain.left_of(HANDLERS_SHARE * self.shutdown_timeout)
         await post.outbox.close(max(left, MAIL_SHARE * self.shutdown_timeout))
 
-    def dispatcher(self, methods: Mapping[str, Method]) -> Dispatcher:
+    def dispatcher(
+        self, methods: Mapping[str, Method], channels: Mapping[str, Method] | None = None
+    ) -> Dispatcher:
         """Runs methods in the runtime of the app, as the service runs its own."""
         return Dispatcher(
             methods,
@@ -199,6 +201,7 @@ class Lifespan:
             check_results=self._settings.debug or self._settings.check_results,
             before=self._before,
             after=self._after,
+            channels=channels,
         )
 
     def dispatcher_of_guests(self, methods: Mapping[str, Method], channels: Iterable[Channel]) -> Dispatcher:

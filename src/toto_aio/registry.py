@@ -32,9 +32,12 @@ def find_methods(package: str | ModuleType | Mapping[str, Any], method_timeout: 
 
 def callable_methods(functions: Mapping[str, Method]) -> dict[str, Method]:
     """Those of the functions that clients can call."""
-    return {
-        name: each for name, each in functions.items() if each.rules.channel is None or each.rules.is_marked
-    }
+    return {name: each for name, each in functions.items() if is_callable(each)}
+
+
+def is_callable(function: Method) -> bool:
+    """Whether clients can call it: one with ``@channel`` alone only admits to channels."""
+    return function.rules.channel is None or function.rules.is_marked
 
 
 def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout: float) -> dict[str, Method]:
@@ -61,11 +64,6 @@ def find_functions(package: str | ModuleType | Mapping[str, Any], method_timeout
     return {
         name: compile_method(name, source, method_timeout, module) for name, (source, module) in found.items()
     }
-
-
-def methods_of(settings: Settings) -> dict[str, Method]:
-    """The methods of a service that clients can call. Raises as ``functions_of`` does."""
-    return callable_methods(functions_of(settings))
 
 
 def functions_of(settings: Settings) -> dict[str, Method]:

@@ -18,9 +18,11 @@ from toto_aio.invocation import (
     anonymous_session,
     authenticated,
     authenticated_with_parameter,
+    channel,
     default_parameters,
     fresh,
     jsonp,
+    method,
     optionally_authenticated,
     rate,
     requires,
@@ -95,6 +97,8 @@ def test_the_options(tmp_path: Path) -> None:
         "fresh": None,
         "rates": [],
         "get": True,
+        "call": True,
+        "channel": None,
         "required": ["text", "color"],
         "defaults": {"color": "red"},
         "idempotent": False,
@@ -248,4 +252,28 @@ def test_typed_methods() -> None:
         {"name": "title", "type": "str", "required": True, "description": "What it is about"},
         {"name": "due", "type": "date | None", "required": False, "default": None},
         {"name": "tags", "type": "list[str]", "required": False, "default": []},
+    ]
+
+
+def test_channels() -> None:
+    """What admits to channels is listed with their pattern, and is no method unless it is marked as one."""
+
+    @channel("room:{room}")
+    @authenticated
+    async def join(handler: Any, room: str) -> None:
+        """Enter."""
+
+    @method
+    @channel("news")
+    async def news(handler: Any) -> None: ...
+
+    methods = {"rooms.join": join, "news": news}
+    assert listed(methods) == [
+        ["news", "anyone", "POST, channel news", "", __name__, ""],
+        ["rooms.join", "logged in", "channel room:{room}", "room: str", __name__, "Enter."],
+    ]
+    described = json.loads(list_methods(read_settings({"method_module": methods}), as_json=True))
+    assert [(each["channel"], each["call"], each["get"]) for each in described] == [
+        ("news", True, False),
+        ("room:{room}", False, False),
     ]

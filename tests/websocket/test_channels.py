@@ -173,7 +173,10 @@ async def test_who_may_subscribe(serve: Serve) -> None:
 async def test_it_is_no_method(serve: Serve) -> None:
     """Clients cannot call what only admits to channels, unless it is marked so."""
     service = await serve(METHODS)
-    assert (await service.call("room", {"room": 1}))["error"]["code"] == 1001
+    told = "Cannot call 'room': it admits to channels: subscribe to 'room:{room}'."
+    assert (await service.call("room", {"room": 1}))["error"] == {"code": 1001, "value": told}
+    unhashable = await service.post(json={"method": ["room"], "parameters": {}})
+    assert (await unhashable.json())["error"]["code"] == 1001
     assert await service.result("both", {"n": 1}) == 2
     socket = await connect(service)
     assert (await subscribe(socket, "both:1"))["data"] == 2

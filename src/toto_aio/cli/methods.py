@@ -12,18 +12,18 @@ from msgspec import UNSET
 from toto_aio.dispatch.method import Method
 from toto_aio.dispatch.signature import NOTHING, Parameter
 from toto_aio.method_rules import CALLERS, Rules
-from toto_aio.registry import methods_of
+from toto_aio.registry import functions_of, is_callable
 from toto_aio.settings import Settings
 
 HEADING = ("METHOD", "CALLER", "BY", "PARAMETERS", "FROM", "WHAT IT DOES")
 
 
 def list_methods(settings: Settings, *, as_json: bool = False) -> str:
-    """The methods of a service, sorted by name.
+    """The methods of a service, and the functions that admit to its channels, sorted by name.
 
     Raises ``SettingsError``, or what the import of a module raises.
     """
-    methods = sorted(methods_of(settings).values(), key=lambda method: method.name)
+    methods = sorted(functions_of(settings).values(), key=lambda method: method.name)
     if not as_json:
         return _aligned([HEADING, *(_row(method, settings.get_methods) for method in methods)])
     described = [_described(method, settings.get_methods) for method in methods]
@@ -37,11 +37,18 @@ def _row(method: Method, get_methods: str) -> tuple[str, ...]:
     return (
         method.name,
         _caller(rules),
-        "GET, POST" if method.reachable_by_get(get_methods) else "POST",
+        _ways(method, get_methods),
         ", ".join(map(_shown, method.signature.parameters) if method.signature else [*needed, *defaults]),
         method.source,
         ("deprecated: " if rules.deprecation else "") + _first_line(method.documentation),
     )
+
+
+def _ways(method: Method, get_methods: str) -> str:
+    """How clients reach it: ``GET, POST`` or ``channel room:{room}``."""
+    channel = method.rules.channel
+    ways = ["GET, POST" if method.reachable_by_get(get_methods) else "POST"] if is_callable(method) else []
+    return ", ".join(ways if channel is None else [*ways, f"channel {channel.pattern}"])
 
 
 def _caller(rules: Rules) -> str:
@@ -59,7 +66,9 @@ def _described(method: Method, get_methods: str) -> dict[str, Any]:
         "roles": rules.roles,
         "fresh": rules.fresh,
         "rates": [rate._asdict() for rate in rules.rates],
-        "get": method.reachable_by_get(get_methods),
+        "get": is_callable(method) and method.reachable_by_get(get_methods),
+        "call": is_callable(method),
+        "channel": None if rules.channel is None else rules.channel.pattern,
         "required": rules.required,
         "defaults": rules.defaults,
         "idempotent": rules.idempotent,

@@ -62,7 +62,10 @@ Dispatch = Callable[[Call, Caller, Reply], Awaitable[Any]]
 
 
 class Dispatcher:
-    """Runs the methods of one app. ``before`` and ``after`` are called around each call."""
+    """Runs the methods of one app. ``before`` and ``after`` are called around each call.
+
+    ``channels`` are functions that only admit to channels, so that a call of one is told what it is.
+    """
 
     before: Hook | None
     after: Hook | None
@@ -78,8 +81,10 @@ class Dispatcher:
         check_results: bool = False,
         before: Callable[..., Any] | None = None,
         after: Callable[..., Any] | None = None,
+        channels: Mapping[str, Method] | None = None,
     ) -> None:
         self._methods = methods
+        self._channels = channels or {}
         self._runtime = runtime
         self._get_methods = get_methods
         self._slow_call = slow_call
@@ -139,7 +144,7 @@ class Dispatcher:
     def _reachable(self, method: Method | None, call: Call, caller: Caller) -> Method:
         """The method, or the error of a call that names none or may not come by GET."""
         if method is None:
-            raise MissingMethod if call.name in (None, "") else MethodNotFound.named(call.name)
+            raise MissingMethod if call.name in (None, "") else self._not_found(call.name)
         if call.by_get and not method.reachable_by_get(self._get_methods):
             call.method = method.name
             raise MethodNotFound(f"Cannot call {method.name!r} by GET: {method.instead_of_get}.", status=405)
@@ -151,6 +156,13 @@ class Dispatcher:
         if call.by_get and (not method.rules.safe or method.rules.jsonp):
             caller.ignore_cookie()  # any page can make a browser send a GET
         return method
+
+    def _not_found(self, name: Any) -> MethodNotFound:
+        admits = self._channels.get(name) if type(name) is str else None
+        if admits is None or admits.rules.channel is None:
+            return MethodNotFound.named(name)
+        pattern = admits.rules.channel.pattern
+        return MethodNotFound(f"Cannot call '{name}': it admits to channels: subscribe to '{pattern}'.")
 
     async def _run(
         self, method: Method, handler: Handler, parameters: dict[str, Any], limit: Deadline
