@@ -194,3 +194,21 @@ def test_the_invoke_of_the_package(package: Package, caplog: pytest.LogCaptureFi
     module = __import__(f"{root}.a.b").a.b
     with pytest.raises(SettingsError, match=r"method_module: the invoke of .*a\.b itself has no name"):
         names(module)
+
+
+def test_a_method_with_the_name_of_a_type(package: Package) -> None:
+    """A module that cannot be imported because ``list`` is its method is told to write ``list_``."""
+    notes = MARKED.format("list") + "@method\nasync def add() -> list[int]: ...\n"
+    root = package({"notes.py": notes, "a/mended.py": notes.replace("def list(", "def list_(")})
+    with pytest.raises(TypeError) as caught:
+        names(root)
+    assert "write list_, which is served as list" in caught.value.__notes__[0]
+    module = __import__(f"{root}.a.mended").a
+    assert names(module) == ["mended.add", "mended.list"]
+
+
+def test_other_errors_of_types(package: Package) -> None:
+    """They get no such hint."""
+    with pytest.raises(TypeError) as caught:
+        names(package({"notes.py": "async def invoke() -> len[int]: ...\n"}))
+    assert caught.value.__notes__ == [f"while importing the methods of '{package({})}.notes'"]

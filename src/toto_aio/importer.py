@@ -45,6 +45,8 @@ def load_function(option: str, value: Any, attribute: str | None = None) -> Call
     if isinstance(value, str):
         module, name = (value, attribute) if attribute else value.rpartition(".")[::2]
         expected = "the name of a module" if attribute else "module.function"
+        if not attribute and value.isidentifier():
+            raise SettingsError(f"{option}: write module.function, such as {value}.{option}, not {value!r}")
         value = getattr(import_named(option, module, expected), name or "", None)
     elif attribute is not None and hasattr(value, attribute):
         value = getattr(value, attribute)
@@ -59,6 +61,8 @@ def load_encoders(value: Any) -> Mapping[type, Callable[[Any], Any]]:
         return {}
     if isinstance(value, str):
         module, _, name = value.rpartition(".")
+        if not module:
+            raise SettingsError(f"encoders: write module.name, such as {value}.ENCODERS, not {value!r}")
         value = getattr(import_named("encoders", module, "module.name"), name, value)
     if not isinstance(value, Mapping):
         raise SettingsError(f"encoders: write {{Type: function}}, or the module.name of that, not {value!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import logging
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -56,6 +57,23 @@ def _is_imported(function: Callable[..., Any], home: Any) -> bool:
     if "<locals>" not in getattr(function, "__qualname__", "<locals>"):
         return True
     return any(value is function for value in vars(sys.modules.get(home, sys)).values())
+
+
+def hint_of_a_hidden_name(exc: BaseException) -> str | None:
+    """What to write for ``list[int]`` below ``async def list``; None for any other exception."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if not isinstance(exc, TypeError) or trace is None:
+        return None
+    here = trace.tb_frame.f_globals
+    for name, value in here.items():
+        hidden = isinstance(value, FunctionType) and value.__module__ == here.get("__name__")
+        if hidden and isinstance(getattr(builtins, name, None), type):
+            return (
+                f"the module defines {name}, which hides Python's: write {name}_, which is served as {name}"
+            )
+    return None
 
 
 def warn_of_forgotten_marks(modules: Iterable[ModuleType], methods: Collection[Any]) -> None:

@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 import toto_aio.methods
 from toto_aio.dispatch.method import Method, compile_method
 from toto_aio.dispatch.policy import limited
-from toto_aio.lost_methods import imports_behind, require_marks, require_one_file, warn_of_forgotten_marks
+from toto_aio.lost_methods import (
+    hint_of_a_hidden_name,
+    imports_behind,
+    require_marks,
+    require_one_file,
+    warn_of_forgotten_marks,
+)
 from toto_aio.marked import marked_functions, marked_names
 from toto_aio.settings import Settings, SettingsError
 
@@ -266,7 +272,8 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except BaseException as exc:
-        if isinstance(exc, ModuleNotFoundError) and (hint := _hint(exc)):
+        hint = _hint(exc) if isinstance(exc, ModuleNotFoundError) else hint_of_a_hidden_name(exc)
+        if hint:
             exc.add_note(hint)
         exc.add_note(f"while importing the methods of {name!r}")
         raise
