@@ -552,9 +552,14 @@ async def test_a_service_that_signs_otherwise() -> None:
     """Each side notices."""
     async with serving(METHODS, signing="session") as service:
         await service.create_account("ada", PASSWORD)
-        async with Client(service.url, signing="off", session=service.session) as unsigned:
-            with pytest.raises(InvalidHMAC):
+        async with Client(service.url, signing="off") as unsigned:
+            await unsigned.login("ada", PASSWORD)
+            with pytest.raises(InvalidHMAC) as error:
                 await unsigned.call("who")
+            assert "write its signing, as signing='session', not 'off'" in error.value.__notes__[0]
+        async with Client(service.url, signing="user_id") as otherwise:
+            with pytest.raises(InvalidResponseHMAC, match="as signing='session', not 'user_id'"):
+                await otherwise.login("ada", PASSWORD)
     async with serving(METHODS, signing="off") as service, Client(service.url) as client:
         with pytest.raises(InvalidResponseHMAC, match="write the service's signing, as signing='off'"):
             await client.create_account("ada", PASSWORD)
@@ -586,6 +591,17 @@ async def test_what_is_no_service(status: int, content_type: str, body: bytes) -
     async with TestServer(app) as server, Client(server.make_url("/service")) as client:
         with pytest.raises(UnreadableResponseError):
             await client.call("hello")
+
+
+async def test_a_wrong_url() -> None:
+    """The error asks whether the URL is right, and says how it ends."""
+    async with serving(METHODS, signing="session") as service:
+        await service.create_account("ada", PASSWORD)
+        for signing, session in (("off", None), ("session", service.session)):
+            async with Client(service.url.parent / "servce", signing=signing, session=session) as client:
+                for call in (client.call("who"), client.get("who"), client.login("ada", PASSWORD)):
+                    with pytest.raises(UnreadableResponseError, match=r"404 .* Is the URL right\?"):
+                        await call
 
 
 async def test_a_batch_that_is_not_answered() -> None:

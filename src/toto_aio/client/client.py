@@ -29,6 +29,7 @@ from toto_aio.client.protocol import (
     Response,
     SessionCredentials,
     UnreadableResponseError,
+    as_shown,
     codec_named,
     method_url,
     result_or_error,
@@ -267,6 +268,8 @@ class Client:
         message = {"method": method, "parameters": parameters}
         response = await self._line.post(method_url(self.url, method), message, (), logs_in=True)
         if response.session is None:
+            if response.message is None:
+                raise UnreadableResponseError(f"The response is not one of a service: {as_shown(response)}")
             raise UnreadableResponseError("The service responds to the login without a session")
         return response
 
@@ -278,8 +281,6 @@ def _result(response: Response) -> Any:
 def _member(response: Response, name: str) -> Any:
     """A required member of a response. Raises ``UnreadableResponseError``."""
     if response.message is None or name not in response.message:
-        raise UnreadableResponseError(
-            f"The response has no {name}: {response.status} {response.content_type}, {response.body[:80]!r}; "
-            "use client.fetch for a raw response"
-        )
+        raw = "; use client.fetch for a raw response" if response.status < 400 else ""
+        raise UnreadableResponseError(f"The response has no {name}: {as_shown(response)}{raw}")
     return response.message[name]

@@ -22,8 +22,9 @@ from toto_aio.client.protocol import (
     told_limit,
 )
 from toto_aio.client.socket import ClientSocket, open_socket
-from toto_aio.client.verify import verify
+from toto_aio.client.verify import keyed_instead, verify
 from toto_aio.codecs import Codec
+from toto_aio.exceptions import InvalidHMAC
 from toto_aio.signing import SCHEMES
 
 
@@ -63,6 +64,12 @@ class Line:
     def is_of_user(self) -> bool:
         """Whether requests are a user's, so far as the client knows."""
         return bool(self._api_key) if self.session is None else bool(self.session.user_id)
+
+    @property
+    def _ignores_key(self) -> bool:
+        """Whether the session has a key, and the scheme signs with none."""
+        scheme = SCHEMES[self.signing]
+        return self.session is not None and self.session.key != "" and (scheme is None or not scheme.keyed)
 
     def open(self) -> None:
         """Open the connections, unless there are some."""
@@ -115,6 +122,8 @@ class Line:
         if response.message is not None and "error" in response.message:
             error = error_of(response.message["error"], response.headers)
             error.unsigned = not is_signed
+            if isinstance(error, InvalidHMAC) and self._ignores_key:
+                error.add_note(keyed_instead(self.signing))
             raise error
         return response
 

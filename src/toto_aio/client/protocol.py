@@ -38,6 +38,10 @@ DEFAULT_TIMEOUT = 60.0
 """Seconds that a call may take. The service is told a shorter time, so that it works for nobody who left."""
 
 
+WRONG_URL = frozenset({404, 405, 501})
+"""The statuses with which other servers respond to a POST to a page that they do not have, or only show."""
+
+
 class UnreadableResponseError(aiohttp.ClientError):
     """The response is not one of a service: it is a proxy's page, or the raw response of a method."""
 
@@ -104,6 +108,16 @@ class Response:
         shown = None if self.message is None else self.message.get("session")
         is_without_id = isinstance(shown, dict) and "user_id" in shown and "session_id" not in shown
         return None if shown is None or is_without_id else read_session(shown)
+
+
+def as_shown(response: Response) -> str:
+    """A response that is not one of a service, as an error shows it, with a hint if the URL may be wrong."""
+    text = f"{response.status} {response.content_type}, {response.body[:80]!r}"
+    if response.status in WRONG_URL:
+        text += (
+            ". Is the URL right? It ends with the path of the service, as in http://127.0.0.1:8888/service"
+        )
+    return text
 
 
 def told_limit(seconds: float) -> float | None:

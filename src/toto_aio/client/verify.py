@@ -6,7 +6,14 @@ import hmac
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from toto_aio.client.protocol import HMAC_HEADER, Request, Response, UnreadableResponseError, error_of
+from toto_aio.client.protocol import (
+    HMAC_HEADER,
+    Request,
+    Response,
+    UnreadableResponseError,
+    as_shown,
+    error_of,
+)
 from toto_aio.exceptions import (
     InvalidHMAC,
     InvalidParameters,
@@ -59,8 +66,7 @@ def verify(
         return True
     if response.message is None and response.status >= 400:
         raise UnreadableResponseError(
-            f"The response is not signed, and not one of a service: {response.status} "
-            f"{response.content_type}, {response.body[:80]!r}"
+            f"The response is not signed, and not one of a service: {as_shown(response)}"
         )
     if response.message is None:
         if not unsigned:
@@ -75,20 +81,27 @@ def verify(
 
 def _verify_shown(request: Request, response: Response, named: Collection[Any]) -> None:
     """Verify a response that is signed by the session in it, if there is one."""
-    shown, scheme = response.session, SCHEMES[request.signing]
-    session = shown or request.session
-    if request.session is not None and shown is not None and shown.session_id == request.session.session_id:
+    new, scheme = response.session, SCHEMES[request.signing]
+    session = new or request.session
+    if request.session is not None and new is not None and new.session_id == request.session.session_id:
         session = request.session  # the service sends the key only once
     if scheme is None or session is None:
         return
     expected = scheme.sign(request.signed, session.signer, response.body)
     given = response.headers.get(HMAC_HEADER)
-    if expected is None or (given is None and (shown is None or shown.session_id in named)):
+    if expected is None or (given is None and (new is None or new.session_id in named)):
         return
     if given is None:
         raise InvalidResponseHMAC("The response is not signed: write the service's signing, as signing='off'")
     if not _equal(given, expected):
+        if session.key and not scheme.keyed:
+            raise InvalidResponseHMAC(f"{InvalidResponseHMAC.VALUE}: {keyed_instead(request.signing)}")
         raise InvalidResponseHMAC
+
+
+def keyed_instead(signing: str) -> str:
+    """What to write for a service that has given the session a key, which this scheme does not use."""
+    return f"the service gives sessions a key: write its signing, as signing='session', not {signing!r}"
 
 
 def _is_error(message: Mapping[str, Any]) -> bool:

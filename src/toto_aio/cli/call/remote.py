@@ -19,7 +19,7 @@ from toto_aio.cli.call.outcome import Bytes, Outcome, Redirected, Result
 from toto_aio.cli.call.parameters import Parameters
 from toto_aio.client import Client, UnreadableResponseError
 from toto_aio.client.form import can_be_text
-from toto_aio.client.protocol import Response
+from toto_aio.client.protocol import Response, as_shown
 from toto_aio.exceptions import InvalidHMAC, NotAuthorized
 from toto_aio.signing import SCHEMES
 
@@ -134,10 +134,7 @@ def _outcome(response: Response) -> Outcome:
     if response.status in (301, 302, 303, 307, 308):
         return Redirected(response.headers.get(hdrs.LOCATION, ""), response.status)
     if response.status >= 400:
-        raise UnreadableResponseError(
-            f"the response is not one of a service: {response.status} {response.content_type}, "
-            f"{response.body[:80]!r}"
-        )
+        raise UnreadableResponseError(f"the response is not one of a service: {as_shown(response)}")
     return Bytes(response.body, response.content_type)
 
 
