@@ -598,7 +598,7 @@ async def test_a_wrong_url() -> None:
     async with serving(METHODS, signing="session") as service:
         await service.create_account("ada", PASSWORD)
         for signing, session in (("off", None), ("session", service.session)):
-            async with Client(service.url.parent / "servce", signing=signing, session=session) as client:
+            async with Client(service.url.parent / "elsewhere", signing=signing, session=session) as client:
                 for call in (client.call("who"), client.get("who"), client.login("ada", PASSWORD)):
                     with pytest.raises(UnreadableResponseError, match=r"404 .* Is the URL right\?"):
                         await call
