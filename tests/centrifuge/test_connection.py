@@ -201,6 +201,7 @@ async def test_calls(serve: Serve) -> None:
     """Results and errors are those of every other way in; errors that are more than text are JSON."""
     service = await serve(METHODS)
     connection = await connected(service)
+    told = "Cannot call 'desk': it admits to channels: subscribe to 'desk:{room}'."
     for data, result in (({"a": "ü"}, {"a": "ü"}), (None, {}), ({}, {})):
         assert await connection.ask("rpc", {"method": "echo", "data": data}) == {"data": result}
     problems = [{"path": "n", "kind": "type", "expected": "int", "got": "str"}]
@@ -208,7 +209,7 @@ async def test_calls(serve: Serve) -> None:
         ("echo", [1], 1003, "Parameters must be an object."),
         ("nothing", {}, 1001, "Cannot call 'nothing'."),
         ("", {}, 1002, "Missing method."),
-        ("desk", {"room": 1}, 1001, "Cannot call 'desk'."),
+        ("desk", {"room": 1}, 1001, told),
         ("picture", {}, 1003, "'picture' answers with bytes of its own: call it alone."),
         ("refuse", {"code": 5001, "value": "no"}, 5001, "no"),
         ("refuse", {"code": 5001, "value": {"a": 1}}, 5001, {"value": {"a": 1}}),
