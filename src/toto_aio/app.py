@@ -17,6 +17,7 @@ from toto_aio.http.clients import DisconnectWatcher, StalledConnections
 from toto_aio.http.cookies import SessionCookie
 from toto_aio.http.cors import Cors
 from toto_aio.http.drain import DRAIN, Drain
+from toto_aio.http.embedded import root_of
 from toto_aio.http.origins import Origins
 from toto_aio.http.parent import CLOSE
 from toto_aio.http.proxies import TrustedProxies
@@ -30,7 +31,6 @@ from toto_aio.monitoring.paths import own_path
 from toto_aio.registry import callable_methods, functions_of
 from toto_aio.settings import Settings, SettingsError
 from toto_aio.settings.sources import override
-from toto_aio.settings.urls import root_path
 from toto_aio.signing import SCHEMES, Scheme
 from toto_aio.transports import Transports
 from toto_aio.websocket import endpoint
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, **options: Any) -> web.Applicat
         cors=cors,
         drain=drain,
         signals=frozenset(signals),
-        challenge=challenge(root_path(settings)),
+        challenge=lambda: challenge(root_of(app)),
     )
     metrics = _metrics(settings, proxies) if settings.metrics else None
 

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from tests.support.limits import PATIENCE, WATCHDOG
 from tests.support.service import FastRunner
@@ -22,6 +23,7 @@ from toto_aio.http.embedded import drain_of, find_services
 from toto_aio.http.fast import FastConnection
 from toto_aio.http.parent import transparent
 from toto_aio.http.service import SERVICE
+from toto_aio.invocation import authenticated
 
 NAME = web.AppKey("name", str)
 BODY = {"method": "echo", "parameters": {"a": 1}}
@@ -163,6 +165,26 @@ async def test_under_several_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert site.fast == 5
         assert (await site.post("/deep/v1/service", long))[0] == 413
         assert (await site.post("/deep/v1/service/seen", {}))[1].startswith('{"result":["outer",3,')
+
+
+async def test_the_realm_has_the_prefix() -> None:
+    """A 401 names the root of the service as the site has it, so that two services have two realms."""
+    app = web.Application()
+
+    @authenticated
+    async def locked() -> None:
+        """Be for users."""
+
+    for prefix in ("/a", "/b"):
+        app.add_subapp(
+            prefix,
+            create_app(method_module={"locked": locked}, database="memory://", error_status="http"),
+        )
+    async with TestClient(TestServer(app)) as client:
+        for path, realm in (("/a", "/a/service"), ("/b", "/b/service")):
+            response = await client.post(f"{path}/service/locked", json={})
+            assert response.status == 401, (path, await response.text())
+            assert (response.status, response.headers["WWW-Authenticate"]) == (401, f'Bearer realm="{realm}"')
 
 
 @transparent

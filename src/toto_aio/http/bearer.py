@@ -23,7 +23,7 @@ def challenge(root: str) -> str:
 
     Never Basic: a browser would ask for a password.
     """
-    return f'Bearer realm="{quote(root or "/")}"'
+    return f'Bearer realm="{quote(root or "/", safe="/%")}"'
 
 
 def shown_session_id(headers: CIMultiDictProxy[str]) -> str | None:

@@ -51,8 +51,8 @@ class ReplyContext:
     cors: Cors | None
     drain: Drain
     signals: frozenset[Any]
-    challenge: str
-    """``WWW-Authenticate`` of a response with 401."""
+    challenge: Callable[[], str]
+    """Gives ``WWW-Authenticate`` of a response with 401; the service may be below a prefix."""
     observed: bool | None = None
 
     def observe(self, request: web.Request) -> bool:
@@ -164,7 +164,7 @@ class HTTPReply:
         """Say that the login of the session is older than so many seconds (RFC 9470)."""
         self.set_header(
             hdrs.WWW_AUTHENTICATE,
-            f'{self._context.challenge}, error="insufficient_user_authentication", '
+            f'{self._context.challenge()}, error="insufficient_user_authentication", '
             f'error_description="Log in again", max_age="{max_age}"',
         )
 
@@ -256,7 +256,7 @@ class HTTPReply:
     def _challenge(self) -> None:
         """Say how to show who one is, unless the method has."""
         if "www-authenticate" not in {name.lower() for name in self._headers or ()}:
-            self.set_header(hdrs.WWW_AUTHENTICATE, self._context.challenge)
+            self.set_header(hdrs.WWW_AUTHENTICATE, self._context.challenge())
 
     def _sign(self, scheme: Scheme, caller: Caller, body: bytes) -> None:
         signature = sign_response(scheme, self.http_request, caller, body)

@@ -176,7 +176,7 @@ class Visit:
         if caller is None or is_again:
             return
         if response.status == 401:
-            response.headers.setdefault(hdrs.WWW_AUTHENTICATE, context.challenge)
+            response.headers.setdefault(hdrs.WWW_AUTHENTICATE, context.challenge())
         if context.scheme is not None and (body := _signed_bytes(response)) is not None:
             signature = sign_response(context.scheme, request, caller, body)
             if signature is not None:

@@ -20,6 +20,7 @@ from toto_aio.exceptions import (
     described,
 )
 from toto_aio.http.bearer import challenge, shown_session_id
+from toto_aio.http.embedded import root_of
 from toto_aio.http.origins import Origins
 from toto_aio.http.proxies import TrustedProxies
 from toto_aio.http.signatures import HMAC_HEADER
@@ -123,7 +124,7 @@ class Sockets:
             raise web.HTTPForbidden(text=str(exc.value)) from exc
         except NotAuthorized as exc:  # an API key that is wrong
             logger.info("a socket was not opened: 1004, %s", exc.value)
-            headers = {hdrs.WWW_AUTHENTICATE: challenge(root_path(self.settings))}
+            headers = {hdrs.WWW_AUTHENTICATE: challenge(root_of(request.app))}
             raise web.HTTPUnauthorized(text=str(exc.value), headers=headers) from exc
         except TooManyAttempts as exc:
             headers = {hdrs.RETRY_AFTER: str(exc.retry_after)}
