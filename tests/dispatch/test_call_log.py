@@ -120,6 +120,28 @@ async def test_why_a_caller_is_not_authorized(serve: Serve, lines: Any) -> None:
     assert "unknown, ended or expired" in lines()[-1].cause
 
 
+async def test_a_method_without_a_session(serve: Serve, lines: Any) -> None:
+    """A method that uses a session which it has not asked for is told how to ask; other bugs are not."""
+
+    async def reads(handler: Any) -> Any:
+        return handler.session.user_id
+
+    async def looks_up(handler: Any) -> Any:
+        return handler.session["notes"]
+
+    async def changes(handler: Any) -> None:
+        handler.session["notes"] = []
+
+    async def another(handler: Any) -> Any:
+        missing: Any = None
+        return missing.user_id
+
+    service = await serve({"reads": reads, "looks_up": looks_up, "changes": changes, "another": another})
+    for name in ("reads", "looks_up", "changes", "another"):
+        assert (await service.call(name))["error"]["code"] == 1000
+        assert ("write @authenticated" in lines()[-1].getMessage()) == (name != "another")
+
+
 async def test_a_request_that_never_became_a_call(serve: Serve, lines: Any) -> None:
     """It is logged under the name that all unknown methods share."""
     service = await serve({"echo": echo})

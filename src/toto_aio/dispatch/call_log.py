@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from traceback import extract_tb
 from typing import Any, Protocol
 
+from toto_aio.auth.user_session import UserSession
 from toto_aio.dispatch.call import Call
 from toto_aio.dispatch.trace import trace_fields
 from toto_aio.exceptions import InternalError, MethodNotFound, TimedOut, TotoException, Unavailable, described
@@ -20,6 +22,11 @@ logger = logging.getLogger("toto_aio.calls")
 
 LEVELS = {Unavailable.CODE: logging.WARNING, TimedOut.CODE: logging.WARNING}
 """The levels of errors that the operator should know of; others are the clients' doing, and INFO."""
+
+NO_SESSION = (
+    "handler.session is None, as the call has no session: write @authenticated above the method, or "
+    "@anonymous_session to create one"
+)
 
 
 class Source(Protocol):
@@ -54,7 +61,20 @@ def log_failure(exc: Exception, call: Call, source: Source) -> None:
     elif call.by_get and isinstance(exc, MethodNotFound) and exc.status == 405:
         text += ": %(cause)s"
         fields["cause"] = exc.value
+    elif not known and _reads_no_session(exc):
+        text += ": %(cause)s"
+        fields["cause"] = NO_SESSION
     _log(level, text, fields, None if known else (type(exc), exc, exc.__traceback__))
+
+
+def _reads_no_session(exc: Exception) -> bool:
+    """Whether a method has used ``handler.session`` as if there were one."""
+    if isinstance(exc, AttributeError):
+        is_none = exc.obj is None and hasattr(UserSession, exc.name or "")
+    else:
+        is_none = isinstance(exc, TypeError) and str(exc).startswith("'NoneType' object ")
+    lines = list(extract_tb(exc.__traceback__)) if is_none else []
+    return bool(lines) and "session" in (lines[-1].line or "")
 
 
 def log_slow(call: Call, source: Source) -> None:
