@@ -229,8 +229,8 @@ class Caller:
         return self._lock
 
 
-def _refusal(session_id: str) -> str:
+def _refusal(session_id: object) -> str:
     """Why there is no session of this id, which is not told."""
-    if is_api_key(session_id):
+    if isinstance(session_id, str) and is_api_key(session_id):
         return "an API key was shown as a session id: show it in the header authorization, as a bearer token"
     return "the session that was shown is unknown, ended or expired"
