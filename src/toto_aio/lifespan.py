@@ -119,9 +119,6 @@ class Lifespan:
                 metrics=self._metrics,
                 post=self._post,
             )
-            connection.api_keys.callable = [
-                name for name, each in self.functions.items() if not each.post_only
-            ]
             threads = Threads(self._settings.threads)
             stack.push_async_callback(threads.close)
             deadlines = Deadlines(asyncio.get_running_loop())

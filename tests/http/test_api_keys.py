@@ -603,18 +603,3 @@ async def test_processes_share_keys(serve: Serve, servers: Any) -> None:
     assert await outcome(there, key, "who") == FORBIDDEN
     await sockets[1].send_json({"id": 1, "method": "who"})
     assert (await sockets[1].receive_json())["result"] == "ada"
-
-
-async def test_scopes_that_match_nothing(serve: Serve) -> None:
-    """Whoever makes a key is told of those that may be misspelt; the account's own methods take no key."""
-    service = await serve(METHODS)
-    session = await service.create()
-    for scopes, unmatched in (
-        (["notes.*", "who", "*"], None),
-        (["nots.*", "who", "whoo", "account.*"], ["nots.*", "whoo", "account.*"]),
-    ):
-        made = await service.result(
-            "account.api_keys.create", {"name": "a", "scopes": scopes}, session=session
-        )
-        assert made.get("unmatched") == unmatched
-        assert made["scopes"] == scopes

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from toto_aio.auth.api_key import KIND, ApiKey, allows, hash_of, new_api_key, read_name, read_scopes
+from toto_aio.auth.api_key import KIND, ApiKey, hash_of, new_api_key, read_name, read_scopes
 from toto_aio.auth.audit import Action
 from toto_aio.auth.change_marker import is_account_changing
 from toto_aio.auth.key_session import KeySession
@@ -48,8 +48,6 @@ class ApiKeys:
         self._store = store
         self._sessions = sessions
         self._no_write_before = 0.0
-        self.callable: Collection[str] | None = None
-        """What keys can call in this service; None where no methods are served."""
 
     @waits_in_threads
     async def create(
@@ -80,12 +78,6 @@ class ApiKeys:
             raise
         self._sessions.audit.record(Action.KEY_CREATED, owner, name=wanted, scopes=allowed)
         return {"key": secret, **_described(record, kept)}
-
-    def unmatched(self, scopes: Iterable[str]) -> list[str]:
-        """The scopes that match nothing here: they are misspelt, or of a service with the same accounts."""
-        if self.callable is None:
-            return []
-        return [each for each in scopes if not any(allows([each], name) for name in self.callable)]
 
     @waits_in_threads
     async def list(self, user_id: str) -> Sequence[dict[str, Any]]:

@@ -23,10 +23,9 @@ TAKEN = frozenset({"name", "scopes", "expires", "password"})
 async def create(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]:
     """Make an API key called ``name`` for the methods in ``scopes``; returns the ``key``, this once.
 
-    ``scopes`` is a list of names such as ``notes.add`` and ``notes.*``, or ``*``; those that match no method
-    of this service are returned as ``unmatched``. ``expires`` is in Unix seconds; without it the key is valid
-    until it is revoked. Needs the ``password``, or a login of the last ten minutes: a key outlives the
-    session that made it.
+    ``scopes`` is a list of names such as ``notes.add`` and ``notes.*``, or ``*``. ``expires`` is in Unix
+    seconds; without it the key is valid until it is revoked. Needs the ``password``, or a login of the last
+    ten minutes: a key outlives the session that made it.
     """
     if unknown := parameters.keys() - TAKEN:
         raise InvalidParameters(f"Write name, scopes and expires; {len(unknown)} others are not known.")
@@ -38,8 +37,7 @@ async def create(handler: Handler, parameters: dict[str, Any]) -> dict[str, Any]
     if await session.expiry() is None:  # it has ended meanwhile, perhaps with the account that it was of
         await keys.revoke(user_id, made["handle"])
         raise NotAuthorized
-    unmatched = keys.unmatched(made["scopes"])
-    return {**made, "unmatched": unmatched} if unmatched else made
+    return made
 
 
 @method
