@@ -18,8 +18,9 @@ A block in another language is an error. In output and responses, ``...`` and ``
 time in seconds for any such time, ``in 0.000 s`` for any duration, and SESSION for a session id; in requests
 it stands for the last such id. Whitespace does not count. If a page calls a service without starting one, its
 own files are served, or examples/hello if it has no methods. Ports 80xx and 88xx are replaced with free ones,
-``redis://localhost/0`` with the tests' own Redis. ``npm install toto-client`` installs the one of this
-repository, and any other package is the one that this is tested with.
+``redis://localhost/0`` with the tests' own Redis, and pauses of less than a second with longer ones.
+``npm install toto-client`` installs the one of this repository, and any other package is the one that this is
+tested with.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ INSTALLS = re.compile(r"npm install (?:\S+/)?([\w-]+?)(?:-\*\.tgz)?\n")
 PACKS = "(cd ../toto_aio/clients/typescript && npm ci && npm pack)\n"
 """How a page packs the client, as ``make dist`` does."""
 REDIS = re.compile(r"redis://localhost(?:/\d)?")
+PAUSE = re.compile(r"^sleep (0\.\d+)$", re.MULTILINE)
+PATIENCE = 8
+"""Times the pause of a reader that a busy machine needs until a call that was just begun waits."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class Reader:
         """The code with the tests' own ports and servers."""
         if REDIS.search(code):
             code = REDIS.sub(self.redis, code)
+        code = PAUSE.sub(lambda found: f"sleep {PATIENCE * float(found[1]):g}", code)
         return PORT.sub(lambda found: str(self.port(found[0])), code)
 
     def save(self, name: str, code: str) -> None:
