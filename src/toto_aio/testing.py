@@ -71,16 +71,18 @@ async def serving(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}{root_path(settings)}"
         signing = settings.signing if isinstance(settings.signing, str) else "off"
-        async with ServedClient(url, signing=signing, encoding=encoding) as client:
-            client.accounts = runner.app[LIFESPAN].runtime.connection.accounts
+        accounts = runner.app[LIFESPAN].runtime.connection.accounts
+        async with ServedClient(url, accounts, signing=signing, encoding=encoding) as client:
             yield client
 
 
 class ServedClient(Client):
-    """A client of a service in the same process."""
+    """A client of a service in the same process, which ``toto_serve`` makes."""
 
-    accounts: Accounts
-    """The service's, as ``handler.accounts``: ``await client.accounts.set_roles("ada", ["admin"])``."""
+    def __init__(self, url: str, accounts: Accounts, *, signing: str, encoding: str) -> None:
+        super().__init__(url, signing=signing, encoding=encoding)
+        self.accounts = accounts
+        """The service's, as ``handler.accounts``: ``await client.accounts.set_roles("ada", ["admin"])``."""
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ class Caller:
     signed: SignedRequest | None = None
     """What a signature scheme may inspect of the request, if it was collected before the call."""
     refusal = ""
-    """Why what the request showed is no session, if it showed something."""
+    """Why there is no session, although the request showed one."""
     logged_out = False
     """Whether one of the calls has ended the session."""
     on_renewal: Callable[[UserSession], None] | None = None
@@ -52,7 +52,9 @@ class Caller:
         *,
         by_cookie: bool = False,
         hides_id: bool = False,
+        cookie_refusal: Callable[[], str] | None = None,
     ) -> None:
+        """``cookie_refusal`` says, for the log, why a cookie of the request does not count, if it has one."""
         self.by_cookie = by_cookie
         self.hides_id = hides_id
         """Whether a cookie keeps the session, so that no response contains its id: scripts could read it."""
@@ -69,6 +71,7 @@ class Caller:
         self._sessions = sessions
         self._session_id = session_id
         self._verify = verify
+        self._cookie_refusal = cookie_refusal
 
     async def verify(self) -> None:
         """Load the session that has signed the request, so that it can sign the response.
@@ -120,7 +123,10 @@ class Caller:
         """Why a call that has this session, or none, has no user: for the log."""
         if session is not None:
             return "the session is anonymous"
-        return self.refusal or (ENDED_BY_CALL if self.logged_out else NOT_SHOWN)
+        if self.refusal:
+            return self.refusal
+        of_cookie = "" if self._cookie_refusal is None else self._cookie_refusal()
+        return of_cookie or (ENDED_BY_CALL if self.logged_out else NOT_SHOWN)
 
     async def create(
         self,

@@ -62,19 +62,16 @@ class Authenticator:
             if session_id is not None and session_id is not shown and is_api_key(session_id):
                 return self.caller_of_key(hash_of(session_id), self._address(request))
         by_cookie = hides_id = False
-        refusal = ""
+        refusal = None
         if self._cookie is not None:
             if session_id is None:
                 session_id = self._cookie.read(request)
                 by_cookie = session_id is not None
-                if not by_cookie and hdrs.COOKIE in headers:
-                    refusal = self._cookie.refusal(request)
+                if not by_cookie:
+                    refusal = partial(self._cookie.refusal, request)
             hides_id = by_cookie or self._cookie.is_for(request)
         if session_id is None and HMAC_HEADER not in headers and not self.keyed:
-            caller = Caller(self._sessions, None, None, hides_id=hides_id)
-            if refusal:
-                caller.refusal = refusal
-            return caller
+            return Caller(self._sessions, None, None, hides_id=hides_id, cookie_refusal=refusal)
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:
                 raise InvalidParameters(f"The header {header} is repeated.", status=400)
@@ -82,10 +79,15 @@ class Authenticator:
             return Caller(self._sessions, session_id, None, by_cookie=by_cookie, hides_id=hides_id)
         signed = signed_request(request, body, "" if by_cookie or session_id is None else session_id)
         verify = partial(self._verify, signed)
-        caller = Caller(self._sessions, session_id, verify, by_cookie=by_cookie, hides_id=hides_id)
+        caller = Caller(
+            self._sessions,
+            session_id,
+            verify,
+            by_cookie=by_cookie,
+            hides_id=hides_id,
+            cookie_refusal=refusal,
+        )
         caller.signed = signed
-        if refusal:
-            caller.refusal = refusal
         caller.must_verify = self.keyed and session_id is not None and signed.signature is not None
         return caller
 
