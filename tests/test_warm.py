@@ -281,8 +281,9 @@ async def invoke(handler, parameters):
 """
 TOLD = "cd below; umask 027; trap '' HUP; echo some | OF_A_TEST=grüße toto-aio call . tell --json & wait $!"
 SERVED = """
-toto-aio serve --port=0 --database=memory:// 2>log & pid=$!
-until grep -q "Serving on" log; do kill -0 $pid; sleep 0.02; done
+rm -f log  # the child empties it a moment later, and until then the lines in it are those of the last one
+(sleep 0.3; exec toto-aio serve --port=0 --database=memory:// 2>log) & pid=$!
+until grep -qs "Serving on" log; do kill -0 $pid; sleep 0.02; done
 kill -{number} $pid
 wait $pid || status=$?
 echo ${{status:-0}}
