@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
@@ -118,7 +119,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(stack.close)
 
 
-def pytest_collection(session: pytest.Session) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect without the garbage collector, which would look for garbage in what lasts until the end.
+
+    That is a third of the time that every process takes to collect 8,600 tests.
+    """
+    gc.disable()
+    import_a_share(session)
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def import_a_share(session: pytest.Session) -> None:
     """Import a share of the modules that are collected, in each of the processes that run tests.
 
     pytest rewrites the assertions of a module when it is first imported. In a fresh clone the processes,
@@ -139,7 +155,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what takes long, which ``make check`` leaves out, and let the longest begin first."""
     for item in items:
         assert isinstance(item, pytest.Function)
-        where = place(item)
+        where = place(item.path)
         kind = getattr(item, "callspec", None)
         is_slow = (
             where.startswith(SLOW_FOLDERS)
@@ -152,12 +168,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         if is_slow:
             item.add_marker("slow")
-    items.sort(key=lambda item: not place(item).startswith(LONGEST))
+    items.sort(key=lambda item: not place(item.path).startswith(LONGEST))
 
 
-def place(item: pytest.Item) -> str:
-    """Where a test is, below the folder of all tests."""
-    return item.path.relative_to(ROOT / "tests").as_posix()
+@cache
+def place(path: Path) -> str:
+    """Where a module is, below the folder of all tests."""
+    return path.relative_to(ROOT / "tests").as_posix()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
