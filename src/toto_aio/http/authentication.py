@@ -71,6 +71,8 @@ class Authenticator:
                     refusal = partial(self._cookie.refusal, request)
             hides_id = by_cookie or self._cookie.is_for(request)
         if session_id is None and HMAC_HEADER not in headers and not self.keyed:
+            if self._cookie is None:
+                return Caller(self._sessions, None, None)  # arguments by name cost 0.2 us
             return Caller(self._sessions, None, None, hides_id=hides_id, cookie_refusal=refusal)
         for header in (SESSION_HEADER, HMAC_HEADER, TIMESTAMP_HEADER, NONCE_HEADER):
             if len(headers.getall(header, ())) > 1:

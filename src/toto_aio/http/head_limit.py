@@ -24,23 +24,25 @@ Parsed = tuple[Any, bool, bytes]
 class LimitedParser:
     """aiohttp's parser of the requests of one connection, which refuses a head of more than ``MAX_HEAD``."""
 
-    __slots__ = ("_body", "_parser", "_size")
+    __slots__ = ("_body", "_host", "_parser", "_size")
 
     def __init__(self, parser: Any) -> None:
         self._parser = parser
         self._body: Any = None  # of the last request
+        self._host = ""  # of the last request
         self._size = 0  # of a head that has not ended
 
     def feed_data(self, data: bytes) -> Parsed:
         """Parse what has arrived. Raises ``BadHttpMessage``, for which aiohttp responds with 400."""
         if self._parser is None:
             return (), False, b""
-        in_body = self._body is not None and not self._body.is_eof()
+        # Without data, aiohttp asks for the requests that it held back.
+        in_body = data and self._body is not None and not self._body.is_eof()
         parsed: Parsed = self._parser.feed_data(data)
         messages = parsed[0]
         if messages:
-            for each in messages:
-                require_sound(each[0])
+            for message, _ in messages:
+                self._host = require_sound(message, self._host)
             if self._size + len(data) > MAX_HEAD and max(_size(each[0]) for each in messages) > MAX_HEAD:
                 self._refuse()
             self._body, self._size = messages[-1][1], 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs
@@ -24,20 +23,20 @@ class UnknownCodingError(BadHttpMessage):
     code = 501
 
 
-def require_sound(message: Any) -> None:
-    """Raise ``BadHttpMessage`` for a head that no service should act on; ``code`` is the status."""
-    headers = message.headers
+def require_sound(message: Any, known_host: str) -> str:
+    """Raise ``BadHttpMessage`` for a head that no service should act on; ``code`` is the status.
+
+    Returns the host. One that is ``known_host``, of an earlier request, is not looked at again.
+    """
     if message.version not in VERSIONS:
         raise UnknownVersionError("HTTP/1.1 and HTTP/1.0 are spoken here")
-    if hdrs.TRANSFER_ENCODING in headers and headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
+    # aiohttp refuses transfer codings that don't end with chunked.
+    if message.chunked and message.headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
         raise UnknownCodingError("The only transfer coding that is known here is chunked")
-    if not _is_host(headers.get(hdrs.HOST, "")):
+    host: str = message.headers.get(hdrs.HOST, "")
+    if host != known_host and (len(host) > LONGEST or _HOST.fullmatch(host) is None):
         raise BadHttpMessage("The header Host is not a host")
-
-
-@lru_cache(maxsize=256)
-def _is_host(text: str) -> bool:
-    return len(text) <= LONGEST and _HOST.fullmatch(text) is not None
+    return host
 
 
 LONGEST = 261
