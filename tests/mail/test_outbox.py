@@ -93,6 +93,18 @@ async def test_it_tries_again(caplog: pytest.LogCaptureFixture) -> None:
     await outbox.close(WATCHDOG)
 
 
+async def test_when_a_mail_leaves() -> None:
+    """That is told once, before the first attempt, and not at all if there is nobody to send a mail to."""
+    told: list[int] = []
+    sender = Unreliable(OSError("no route"))
+    outbox = Outbox(sender, waits=(0.0,))
+    outbox.put("login_code", ready(make_message()), PATIENCE, lambda: told.append(sender.attempts))
+    outbox.put("login_code", ready(None), PATIENCE, lambda: told.append(-1))
+    await outbox._tasks.finish(WATCHDOG)
+    assert (told, sender.attempts, sender.sent) == ([0], 2, ["<0@x>"])
+    await outbox.close(WATCHDOG)
+
+
 @pytest.mark.parametrize(
     ("errors", "lasts", "attempts", "line"),
     [

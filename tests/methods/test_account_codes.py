@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +18,7 @@ from toto_aio.auth import confirmation, mail_limits
 from toto_aio.auth.turns import Turns
 from toto_aio.exceptions import TooManyAttempts, Unavailable
 from toto_aio.lifespan import LIFESPAN
+from toto_aio.mail import outbox
 from toto_aio.mail.outbox import Outbox
 
 Start = Callable[..., Awaitable[tuple[Service, Mailbox]]]
@@ -414,6 +416,24 @@ async def test_one_of_many_logins(start: Start) -> None:
     shown = {"ticket": sent["ticket"], "code": code_of(await mailbox.next())}
     answers = await asyncio.gather(*(service.call("account.login_code.confirm", shown) for _ in range(20)))
     assert ["result" in answer for answer in answers].count(True) == 1
+
+
+async def test_the_audit_log_shows_nobody_an_address(
+    start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code that is ready has no entry yet: it would take longer than what is done where nobody gets one."""
+    service, mailbox = await start()
+    await verify(service, mailbox, await service.create())
+    monkeypatch.setattr(outbox, "random", SimpleNamespace(uniform=lambda _least, _most: PATIENCE))
+    with caplog.at_level("INFO", "toto_aio.audit"):
+        sent = await service.result("account.login_code.request", {"email": "ada@example.org"})
+        async with asyncio.timeout(WATCHDOG):
+            while "code_refused of 'ada'" not in caplog.text:  # until the code is there
+                await service.call("account.login_code.confirm", {"ticket": sent["ticket"], "code": "no"})
+                await asyncio.sleep(0.02)
+        assert "code_sent" not in caplog.text
+        await service.client.close()  # nothing waits any more
+        assert "code_sent of 'ada' from 127.0.0.1 in account.login_code.request" in caplog.text
 
 
 async def test_the_audit_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -89,8 +89,10 @@ class CodedMail:
         draft = self._codes.draft(purpose, subject)
         asking = acting_now()
         attempts = count()
+        holder: Holder | None = None
 
         async def prepare() -> EmailMessage | None:
+            nonlocal holder
             if next(attempts) and await self._codes.is_replaced(draft):
                 return None  # while the database was out of reach, a later code has been sent
             holder = await find()
@@ -106,13 +108,15 @@ class CodedMail:
                 "address": to.address,
             }
             message = self.post.letters.write(purpose, to.address, languages, values)
-            if holder is None:
-                return None
-            acting.set(asking)
-            self.audit.record(Action.CODE_SENT, to.user_id, purpose=purpose)
-            return message
+            return None if holder is None else message
 
-        self.post.outbox.put(purpose, prepare, LASTS)
+        def record() -> None:
+            # Not in ``prepare``: that would delay the client in its next call, and show that a mail is sent.
+            assert holder is not None
+            acting.set(asking)
+            self.audit.record(Action.CODE_SENT, holder.user_id, purpose=purpose)
+
+        self.post.outbox.put(purpose, prepare, LASTS, record)
         return {"ticket": draft.ticket, "expires": draft.expires}
 
     def spending(

@@ -51,17 +51,21 @@ class Outbox:
         self._sending = asyncio.Semaphore(AT_ONCE)
         self._closing = asyncio.Event()
 
-    def put(self, name: str, prepare: Prepare, lasts: float) -> None:
+    def put(
+        self, name: str, prepare: Prepare, lasts: float, on_leaving: Callable[[], None] | None = None
+    ) -> None:
         """Prepare and send a mail later, if that is possible within ``lasts`` seconds.
 
-        ``name`` is that of its template. Raises ``Unavailable`` if too many wait.
+        ``name`` is that of its template; ``on_leaving`` is called once, before the mail is first sent. Raises
+        ``Unavailable`` if too many wait.
         """
         if len(self._tasks) >= self._most or self._closing.is_set():
             logger.warning("mail %s refused: %d are waiting", name, len(self._tasks))
             raise Unavailable("Too many mails are waiting: try again in a minute.")
         end = asyncio.get_running_loop().time() + lasts
         # In a context of its own: what belongs to the call is not kept until the mail is sent.
-        self._tasks.start(self._deliver(name, prepare, end), f"mail {name}", context=Context())
+        delivery = Delivery(name, prepare, on_leaving)
+        self._tasks.start(self._deliver(delivery, end), f"mail {name}", context=Context())
 
     async def close(self, limit: float) -> None:
         """Send what waits, within ``limit`` seconds, each once more; what is lost then is logged."""
@@ -71,8 +75,7 @@ class Outbox:
             logger.error("%d mails are lost: the service has ended before they were sent", lost)
             await self._tasks.cancel()
 
-    async def _deliver(self, name: str, prepare: Prepare, end: float) -> None:
-        delivery = Delivery(name, prepare)
+    async def _deliver(self, delivery: Delivery, end: float) -> None:
         for wait in (*self._waits, None):
             last = self._closing.is_set()
             try:
@@ -102,6 +105,7 @@ class Outbox:
         if delivery.message is not None:
             async with self._sending:
                 _require_time(end)
+                delivery.leave()
                 await self._sender.send(delivery.message)
             logger.info("%s sent", delivery)
 
@@ -124,11 +128,12 @@ def _require_time(end: float) -> None:
 class Delivery:
     """A mail on its way. As text it is what the log may have of it."""
 
-    def __init__(self, name: str, prepare: Prepare) -> None:
+    def __init__(self, name: str, prepare: Prepare, on_leaving: Callable[[], None] | None) -> None:
         self.name = name
         self.message: EmailMessage | None = None
         self.is_prepared = False
         self._prepare = prepare
+        self._on_leaving = on_leaving
 
     def __str__(self) -> str:
         if self.message is None:
@@ -146,3 +151,9 @@ class Delivery:
         """Prepare the mail."""
         self.message = await self._prepare()
         self.is_prepared = True
+
+    def leave(self) -> None:
+        """Note that the mail is about to be sent; that counts once."""
+        on_leaving, self._on_leaving = self._on_leaving, None
+        if on_leaving is not None:
+            on_leaving()
