@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MOULD
+from tests.support import programs
 from tests.support.pages import answers
 from tests.support.programs import HELLO, SERVE, serving, write
 from tests.support.servers import children, free_port
@@ -64,6 +65,14 @@ def first_environment():
     return sorted(names - {"PYTEST_CURRENT_TEST"})
 """
 ENVIRONMENT = {"TOTO_AIO_ROOT": "/own", "OF_A_TEST": "grüße"}
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start nothing whose coverage is measured, as that would be no fork."""
+    for environment in (os.environ, programs.ENVIRONMENT):
+        for name in [name for name in environment if name.startswith("COV")]:
+            monkeypatch.delitem(environment, name)
 
 
 async def told(folder: Path, *command: str) -> tuple[dict[str, Any], int]:
