@@ -63,8 +63,8 @@ class Outbox:
             logger.warning("mail %s refused: %d are waiting", name, len(self._tasks))
             raise Unavailable("Too many mails are waiting: try again in a minute.")
         end = asyncio.get_running_loop().time() + lasts
-        # In a context of its own: what belongs to the call is not kept until the mail is sent.
         delivery = Delivery(name, prepare, on_leaving)
+        # In a context of its own: what belongs to the call is not kept until the mail is sent.
         self._tasks.start(self._deliver(delivery, end), f"mail {name}", context=Context())
 
     async def close(self, limit: float) -> None:
