@@ -81,3 +81,6 @@ async def test_heads(aiohttp_client: AiohttpClient, server: Any) -> None:
     coded = "POST /service/echo HTTP/1.1\nHost: x\nTransfer-Encoding: {}\n\n"
     for coding, expected in CODINGS.items():
         assert await status(port, coded.format(coding), b'7\r\n{"a":1}\r\n0\r\n\r\n') == expected, coding
+    upgrade = coded.replace("\n\n", "\nConnection: Upgrade\nUpgrade: websocket\n\n")
+    for coding in ("gzip", "identity", "x", "", ","):  # which aiohttp would let through
+        assert await status(port, upgrade.format(coding), b"") == 501, coding

@@ -35,7 +35,7 @@ class Caller:
     signed: SignedRequest | None = None
     """What a signature scheme may inspect of the request, if it was collected before the call."""
     refusal = ""
-    """Why there is no session, although the request showed one."""
+    """Why the session that the request showed is not there, once it was looked for."""
     logged_out = False
     """Whether one of the calls has ended the session."""
     on_renewal: Callable[[UserSession], None] | None = None

@@ -28,12 +28,13 @@ def require_sound(message: Any, known_host: str) -> str:
 
     Returns the host. One that is ``known_host``, of an earlier request, is not looked at again.
     """
+    headers = message.headers
     if message.version not in VERSIONS:
         raise UnknownVersionError("HTTP/1.1 and HTTP/1.0 are spoken here")
-    # aiohttp refuses transfer codings that don't end with chunked.
-    if message.chunked and message.headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
+    # Not only in a message that is ``chunked``: aiohttp lets others through in requests for an upgrade.
+    if hdrs.TRANSFER_ENCODING in headers and headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
         raise UnknownCodingError("The only transfer coding that is known here is chunked")
-    host: str = message.headers.get(hdrs.HOST, "")
+    host: str = headers.get(hdrs.HOST, "")
     if host != known_host and (len(host) > LONGEST or _HOST.fullmatch(host) is None):
         raise BadHttpMessage("The header Host is not a host")
     return host
